@@ -1,0 +1,58 @@
+"""What a user can do wrong, one class per mistake.
+
+Every public function refuses bad input with a subclass of `FheError`. The message says what was
+required, what was received and what to do about it; it never contains a secret. `assert` stays
+reserved for our own invariants.
+"""
+
+
+class FheError(Exception):
+    """Base class of every error that this project raises on purpose."""
+
+
+class ParameterError(FheError, ValueError):
+    """A parameter, shape or value lies outside of what the mathematics allows."""
+
+
+class ExactnessError(FheError, ArithmeticError):
+    """A float64 computation could lose, or has lost, a bit: refused instead of rounded."""
+
+
+class SecurityError(FheError, ValueError):
+    """The parameters are not covered by the enforced security table."""
+
+
+class EncodingError(FheError, ValueError):
+    """A message does not fit: too many values, too large, or not integers."""
+
+
+class FormError(FheError, TypeError):
+    """Coefficient form met NTT form, or a ciphertext of the wrong degree."""
+
+
+class KeyMismatchError(FheError, ValueError):
+    """Objects that belong to different keys, parameters or schemes were combined."""
+
+
+class TransparentCiphertextError(FheError, ValueError):
+    """A result no longer depends on any ciphertext, so that it would be readable without a key."""
+
+
+class NoiseBudgetExhausted(FheError, ArithmeticError):
+    """The noise has grown, or would grow, beyond what decryption can remove."""
+
+
+class RangeError(FheError, ValueError):
+    """A value is not proved to fit into the plaintext range (-t/2, t/2)."""
+
+
+class FormatError(FheError, ValueError):
+    """Bytes or a file that do not follow their format."""
+
+
+class DataError(FheError, OSError):
+    """A data set is missing, incomplete, or could not be fetched."""
+
+
+class TrainingError(FheError, ArithmeticError):
+    """Training has diverged, or was asked for something that it cannot do."""
