@@ -1,0 +1,35 @@
+"""Settings and fixtures that every test shares."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from nn.download import MNIST_MD5
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A busy machine must not fail a test, so nothing is timed. In CI the same examples run every time.
+settings.register_profile(
+    "project",
+    max_examples=50,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("project-ci", settings.get_profile("project"), derandomize=True)
+# For a search by hand: pytest --hypothesis-profile=thorough
+settings.register_profile("thorough", settings.get_profile("project"), max_examples=2000)
+settings.load_profile("project-ci" if os.environ.get("CI") == "true" else "project")
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """The folder of the real MNIST: $CRYPTONETS_DATA, else ../shared/data/mnist; or a skip."""
+    variable = os.environ.get("CRYPTONETS_DATA")
+    folder = Path(variable) if variable else ROOT.parent / "shared" / "data" / "mnist"
+    missing = [name for name in MNIST_MD5 if not (folder / name).is_file()]
+    if missing:
+        pytest.skip(f"MNIST is not in {folder} ({missing[0]} is missing): set CRYPTONETS_DATA")
+    return folder
