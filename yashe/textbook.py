@@ -303,7 +303,7 @@ def budget_of(params: Params, phase: Poly) -> float:
 
 
 def base_gadget(q: int, w: int) -> list[int]:
-    """Return the powers 1, w, w^2, ...: P_(w,q) of BLLN, section 2; T^i of FV, section 4.
+    """Return the powers 1, w, w^2, ...: P_(w,q)(1) of BLLN, T^i of FV, section 4.
 
     There are floor(log_w q) + 2 of them (BLLN): with centred digits, and w > 2, that is enough
     for every residue modulo q.

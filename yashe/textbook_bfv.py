@@ -9,8 +9,9 @@ the polynomial c_0 + c_1 X + ... at X = s. Every verb below exists in `textbook_
 the two schemes can be read side by side. Nothing is refused here: too much noise gives a wrong
 message, which is worth seeing once.
 
-Deviations from the paper: round(q/t m) for floor(q/t) m (see `textbook.scale_up`); s is ternary,
-where section 4 takes it from {0, 1}, because the security tables are for ternary secrets.
+Deviations from the paper: round(q/t m) for floor(q/t) m (see `textbook.scale_up`); s and u are
+ternary, where the paper draws them from the error distribution or, as an optimisation, from
+{0, 1}, because the security tables are computed for ternary secrets.
 """
 
 from yashe.textbook import (
@@ -152,7 +153,7 @@ def sub(params: Params, left: Ciphertext, right: Ciphertext) -> Ciphertext:
 
 
 def add_plain(params: Params, ct: Ciphertext, m: Poly) -> Ciphertext:
-    """Return a ciphertext of the message plus m: (round(q/t m)) encrypts m without any noise."""
+    """Return a ciphertext of the message plus m: round(q/t m) alone encrypts m without noise."""
     return add(params, ct, [scale_up(params, m)])
 
 
