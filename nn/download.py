@@ -131,10 +131,11 @@ def mnist_advice(folder: Path) -> str:
 
 
 def _has_md5(path: Path, digest: str) -> bool:
-    """Whether the file exists and has the digest; a file beyond the size limit has not."""
-    if not path.is_file() or path.stat().st_size > MAX_DOWNLOAD_BYTES:
-        return False
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == digest
+    """Whether the file exists and has the digest."""
+    return (
+        path.is_file()
+        and digest == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    )
 
 
 def _fetched_from_any(

@@ -175,6 +175,17 @@ def test_a_gzip_file_that_was_cut_is_refused(scratch: Path, drop: int) -> None:
         read_idx(path, (3, 2))
 
 
+def test_a_gzip_file_with_a_damaged_inside_is_refused(tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(idx(np.arange(12).reshape(2, 3, 2))))
+    content[10] = (
+        0xFF  # The first byte behind the header of gzip: a block type that does not exist.
+    )
+    path = tmp_path / "damaged.gz"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="complete gzip file was required.*invalid block type"):
+        read_idx(path, (3, 2))
+
+
 @given(content=st.binary(max_size=60), packed=st.booleans())
 def test_arbitrary_bytes_are_refused_with_a_format_error(
     scratch: Path, content: bytes, packed: bool
