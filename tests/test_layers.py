@@ -1,0 +1,167 @@
+"""The layers of the code: a module imports only modules with a smaller number.
+
+So whoever reads a module has met everything it stands on, and a fault can be looked for from the
+bottom upwards. The tables are the reading order.
+"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+YASHE = {
+    "errors": 0,
+    "textbook": 0,
+    "textbook_bfv": 1,
+    "textbook_yashe": 1,
+    "residues": 1,
+    "security": 1,
+    "attacks": 2,
+    "primes": 2,
+    "sampling": 2,
+    "ntt": 3,
+    "rns": 3,
+    "ring": 4,
+    "params": 5,
+    "encoding": 6,
+    "keys": 6,
+    "noise": 6,
+    "ciphertext": 7,
+    "bfv": 8,
+    "yashe_prime": 8,
+    "laws": 9,
+    "strategies": 9,
+    "wire": 9,
+    "__init__": 10,
+}
+
+NN = {
+    "__init__": 0,
+    "download": 0,
+    "idx": 0,
+    "layers": 0,
+    "augment": 1,
+    "data": 1,
+    "loss": 1,
+    "model": 1,
+    "optim": 1,
+    "plan": 2,
+    "pretrained": 2,
+    "quantize": 2,
+    "encrypted": 3,
+    "train": 3,
+    "cli": 9,
+    "__main__": 10,
+}
+
+# All of yashe lies below all of nn.
+LEVELS = {f"yashe.{name}": level for name, level in YASHE.items()} | {
+    f"nn.{name}": 100 + level for name, level in NN.items()
+}
+
+# These two exist to be used with Hypothesis, which is no run-time dependency.
+NEED_HYPOTHESIS = {"yashe.laws", "yashe.strategies"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of both packages by its dotted name; a package counts as its __init__."""
+    found = {}
+    for package in ("yashe", "nn"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if len(parts) > 2 and parts[-1] == "__init__":
+                parts = parts[:-1]
+            found[".".join(parts)] = path
+    return found
+
+
+def imported(source: str) -> set[str]:
+    """The modules of ours that a source imports anywhere, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the layer"
+            # `from yashe import ring` names a module, `from yashe.ring import Ring` does not.
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {module for name in names if (module := owner(name))}
+
+
+def owner(name: str) -> str | None:
+    """The module of ours that a dotted name belongs to: the longest known beginning of it."""
+    if name.split(".")[0] not in ("yashe", "nn"):
+        return None
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        if (candidate := ".".join(parts[:length])) in LEVELS:
+            return candidate
+    return f"{parts[0]}.__init__"
+
+
+MODULES = modules()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_has_a_place_in_the_table(name: str) -> None:
+    assert name in LEVELS, f"add {name} to the table of tests/test_layers.py"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_smaller_numbers(name: str) -> None:
+    for other in imported(MODULES[name].read_text(encoding="utf-8")):
+        assert LEVELS[other] < LEVELS[name], f"{name} must not import {other}"
+
+
+def test_yashe_never_imports_nn() -> None:
+    for name, path in MODULES.items():
+        if name.startswith("yashe."):
+            others = imported(path.read_text(encoding="utf-8"))
+            assert not [other for other in others if other.startswith("nn.")], name
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if "textbook" in name])
+def test_the_textbook_shares_no_code_with_what_it_checks(name: str) -> None:
+    others = imported(MODULES[name].read_text(encoding="utf-8"))
+    assert all("textbook" in other for other in others)
+
+
+def test_the_imports_of_a_source_by_hand() -> None:
+    source = """
+import numpy as np, yashe
+import yashe.ring
+from yashe import keys, Params
+from yashe.bfv import encrypt
+from nn.pretrained import load
+
+def late():
+    from yashe.laws import law
+"""
+    assert imported(source) == {
+        "yashe.__init__", "yashe.ring", "yashe.keys", "yashe.bfv", "nn.pretrained", "yashe.laws",
+    }  # fmt: skip
+
+
+def test_no_import_needs_a_tool_of_the_tests() -> None:
+    names = sorted(set(MODULES) - NEED_HYPOTHESIS - {"nn.__main__"})
+    # A module that is set to None cannot be imported: it is as if it were not installed.
+    program = (
+        "import sys, importlib\n"
+        "for absent in ('hypothesis', 'matplotlib', 'pytest'):\n"
+        "    sys.modules[absent] = None\n"
+        f"for name in {[name.removesuffix('.__init__') for name in names]}:\n"
+        "    importlib.import_module(name)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_module_fits_into_the_head() -> None:
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in MODULES.items()}
+    assert not {name: length for name, length in lengths.items() if length > 400}
