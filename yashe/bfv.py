@@ -1,0 +1,237 @@
+"""BFV, the scheme of Fan and Vercauteren (ePrint 2012/144), in RNS.
+
+A ciphertext (c_0, c_1) encrypts m if its phase c_0 + c_1 s is q/t m + small noise modulo q:
+
+    keygen      s ternary, a uniform, e Gaussian, b = -(a s + e)
+    encrypt     (b u + e_0 + round(q/t m), a u + e_1), u ternary;
+                or, with the secret key, (-(a s + e) + round(q/t m), a)
+    decrypt     round(t/q [c_0 + c_1 s + c_2 s^2]_q) mod t
+    multiply    round(t/q (c_0 c'_0, c_0 c'_1 + c_1 c'_0, c_1 c'_1)): a ciphertext of three parts
+    relinearize replace c_2 s^2 by an encryption of it (`yashe.keys`): two parts again
+
+Relinearisation is a verb of its own so that it can come late: sums and products with integers act on
+three parts as well as on two, so a square layer is relinearised after the linear layer behind it,
+whose outputs are few. All divisions by q are calls of `yashe.rns.rescale`. As everywhere in the
+field: secure against eavesdroppers (IND-CPA), not against somebody who can ask for decryptions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from yashe import noise
+from yashe.ciphertext import Ciphertext, Scheme
+from yashe.encoding import Plaintext
+from yashe.errors import FormError, KeyMismatchError
+from yashe.keys import Keys, PublicKey, RelinearizationKey, SecretKey, check_key, gadget, switch
+from yashe.residues import FloatArray, reduce
+from yashe.ring import CoefficientElement, NttElement
+from yashe.rns import rescale
+from yashe.sampling import check_seed, derive_seed, gaussian, stream, ternary, uniform
+
+
+class BFV(Scheme):
+    """The verbs of BFV for one parameter set.
+
+    Examples
+    --------
+    >>> from yashe.params import INSECURE_TOY
+    >>> scheme = BFV(INSECURE_TOY)
+    >>> keys = scheme.keygen()
+    >>> ct = scheme.encrypt([1, 2, 3], keys.public)
+    >>> ct = scheme.relinearize(ct * ct, keys.relinearization) * 10 - 1
+    >>> scheme.decrypt(ct, keys.secret)[:4]
+    array([ 9, 39, 89, -1])
+    """
+
+    name = "BFV"
+    first_secret_part = 1
+    fixed_parts = False
+
+    def keygen(self, seed: bytes | None = None) -> Keys:
+        """Return a secret, a public and a relinearisation key.
+
+        Parameters
+        ----------
+        seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+
+        Returns
+        -------
+        Keys, with attributes secret, public and relinearization
+        """
+        seed = check_seed(seed)
+        params, n, k = self.params, self.params.n, self.params.k
+        key_id = stream(seed, "key-id", 16).hex()
+        s = self._small(ternary(seed, "secret", n)).ntt()
+        b, a = self._encryptions_of_zero(s, seed, ["public-a"], ["public-e"])
+        relin_b, relin_a = self._encryptions_of_zero(
+            s, seed, [f"relin-a/{i}" for i in range(k)], [f"relin-e/{i}" for i in range(k)]
+        )
+        s_squared = (s * s).residues
+        g_s_squared = NttElement(params.ring, gadget(params.ring) * s_squared)
+        return Keys(
+            SecretKey(params, key_id, s),
+            PublicKey(params, key_id, _first(b), _first(a)),
+            RelinearizationKey(params, key_id, relin_b + g_s_squared, relin_a),
+        )
+
+    def _small(self, coefficients: FloatArray) -> CoefficientElement:
+        """Return polynomials with small integer coefficients, shape (..., n)."""
+        rows = np.repeat(coefficients[..., None, :], self.params.k, axis=-2)
+        return CoefficientElement(self.params.ring, reduce(rows, self.params.ring.moduli))
+
+    def _encryptions_of_zero(
+        self, s: NttElement, seed: bytes, a_labels: list[str], e_labels: list[str]
+    ) -> tuple[NttElement, NttElement]:
+        """Return ([-(a_i s + e_i)]_q, a_i), with a batch axis for the labels."""
+        ring, n = self.params.ring, self.params.n
+        rows = np.stack([uniform(seed, label, n, ring.basis.moduli) for label in a_labels])
+        e = self._small(np.stack([gaussian(seed, label, n) for label in e_labels]))
+        a = CoefficientElement(ring, rows).ntt()
+        a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
+        return -(a_s + e.ntt()), a
+
+    def encrypt(
+        self, values: Any, key: PublicKey | SecretKey, seed: bytes | None = None
+    ) -> Ciphertext:
+        """Encrypt vectors of integers.
+
+        Parameters
+        ----------
+        values : Plaintext, or integers, array-like of shape (..., m) with m <= n, |value| < t/2
+            Slot i holds values[..., i]; unused slots hold 0.
+        key : PublicKey, or SecretKey for less noise and less work
+        seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
+            as good as none: give one only in tests and lessons.
+
+        Returns
+        -------
+        Ciphertext of shape (...), degree 1
+
+        Raises
+        ------
+        EncodingError
+            If there are more values than slots, or they are not integers in (-t/2, t/2).
+        KeyMismatchError
+            If the key is for other parameters.
+        """
+        seed = check_seed(seed)
+        check_key(self.params, key.key_id, key)
+        plaintext = values if isinstance(values, Plaintext) else self.encode(values)
+        if plaintext.params.digest != self.params.digest:
+            raise KeyMismatchError(f"the plaintext is for {plaintext.params.name}")
+        params, shape = self.params, plaintext.shape
+        messages = plaintext.element.residues.reshape(-1, *plaintext.element.residues.shape[-2:])
+        rows = np.empty((len(messages), 2, params.k, params.n))
+        public_seed = derive_seed(seed, "encrypt-rho")
+        for j, message in enumerate(messages):
+            scaled = rescale(message, params.plaintext_ring.basis, params.ring.basis, params.delta)
+            if isinstance(key, SecretKey):
+                rows[j] = self._hide_with_secret(key, public_seed, seed, j)
+            else:
+                rows[j] = self._hide_with_public(key, seed, j)
+            rows[j, 0] = reduce(rows[j, 0] + scaled, params.ring.moduli)
+        fresh = noise.fresh_deviation(params, public=isinstance(key, PublicKey))
+        noise.check_budget(
+            float(noise.budget_bits(fresh, params.n)), params.n, f"encryption under {params.name}"
+        )
+        index = np.arange(len(rows), dtype=np.int64).reshape(shape)
+        return Ciphertext(self, key.key_id, rows, np.full(len(rows), fresh), index)
+
+    def _hide_with_secret(
+        self, key: SecretKey, public_seed: bytes, seed: bytes, j: int
+    ) -> FloatArray:
+        """Return (-(a s + e), a). a can be told as 32 bytes, which must not give away e."""
+        ring, n = self.params.ring, self.params.n
+        a = uniform(public_seed, f"encrypt-a/{j}", n, ring.basis.moduli)
+        e = self._small(gaussian(seed, f"encrypt-e/{j}", n))
+        a_s = (CoefficientElement(ring, a).ntt() * key.s).intt()
+        return np.stack([(-(a_s + e)).residues, a])
+
+    def _hide_with_public(self, key: PublicKey, seed: bytes, j: int) -> FloatArray:
+        """Return (b u + e_0, a u + e_1)."""
+        n = self.params.n
+        u = self._small(ternary(seed, f"encrypt-u/{j}", n)).ntt()
+        e = [self._small(gaussian(seed, f"encrypt-e{i}/{j}", n)) for i in (0, 1)]
+        return np.stack(
+            [((key.b * u).intt() + e[0]).residues, ((key.a * u).intt() + e[1]).residues]
+        )
+
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Return round(t/q times the tensor product), a ciphertext of degree 2 with three parts.
+
+        The product of polynomials with coefficients below q/2 is exact modulo q P for the auxiliary
+        P > n q (`Params.auxiliary_moduli`); scaling by t/q brings it back to the basis of q. Noise:
+        `yashe.noise.product_deviation`. Depth 1. Arrays broadcast.
+
+        Raises
+        ------
+        FormError
+            If one of them has degree 2 already.
+        NoiseBudgetExhausted
+        """
+        for ct in (a, b):
+            if ct.degree != 1:
+                raise FormError(
+                    f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
+                )
+        params, square = self.params, a is b
+        index_a, index_b = np.broadcast_arrays(a.index, b.index)
+        rows = np.empty((index_a.size, 3, params.k, params.n))
+        for j, (row_a, row_b) in enumerate(zip(index_a.flat, index_b.flat, strict=True)):
+            x = self._extended(a.rows[row_a])
+            y = x if square else self._extended(b.rows[row_b])
+            cross = 2 * x[0] * x[1] if square else x[0] * y[1] + x[1] * y[0]
+            tensor = reduce(np.stack([x[0] * y[0], cross, x[1] * y[1]]), params.product_ring.moduli)
+            rows[j] = rescale(
+                params.product_ring.transform.intt(tensor),
+                params.product_ring.basis,
+                params.ring.basis,
+                1 / params.delta,
+            )
+        depth = max(a.depth, b.depth)
+        deviation = noise.product_deviation(
+            params, a.deviation[index_a], b.deviation[index_b], depth
+        )
+        return a._derive(rows, deviation.reshape(-1), index_a.shape, "a product", 2, depth + 1)
+
+    def _extended(self, row: FloatArray) -> FloatArray:
+        """Return residues (parts, k, n) modulo q and P, in NTT form."""
+        params = self.params
+        more = rescale(row, params.ring.basis, params.auxiliary_basis)
+        return params.product_ring.transform.ntt(np.concatenate([row, more], axis=-2))
+
+    def relinearize(self, ct: Ciphertext, key: RelinearizationKey) -> Ciphertext:
+        """Return ciphertexts of two parts for the same messages; degree 1 ones are unchanged.
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's.
+        """
+        check_key(self.params, ct.key_id, key)
+        if ct.degree == 1:
+            return ct
+        ring, flat = self.params.ring, ct.index.reshape(-1)
+        rows = np.empty((len(flat), 2, self.params.k, self.params.n))
+        for j, i in enumerate(flat):
+            switched = switch(CoefficientElement(ring, ct.rows[i, 2]), key.b, key.a)
+            rows[j] = reduce(ct.rows[i, :2] + switched.residues, ring.moduli)
+        deviation = ct.deviation[flat] + noise.switching_deviation(self.params)
+        return ct._derive(rows, deviation, ct.shape, "a relinearisation", 1)
+
+    def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
+        """Return c_0 + c_1 s (+ c_2 s^2) of one row."""
+        check_key(self.params, ct.key_id, key)
+        parts = CoefficientElement(self.params.ring, ct.rows[row]).ntt().residues
+        total = parts[-1]
+        for part in parts[-2::-1]:  # Horner's rule
+            total = reduce(total * key.s.residues + part, self.params.ring.moduli)
+        return NttElement(self.params.ring, total).intt()
+
+
+def _first(element: NttElement) -> NttElement:
+    """Return the first polynomial of a batch."""
+    return NttElement(element.ring, element.residues[0])

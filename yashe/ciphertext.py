@@ -1,0 +1,520 @@
+"""Arrays of ciphertexts that behave like NumPy arrays, whatever the scheme.
+
+A `Ciphertext` is an integer array of any shape, the `index`, whose entries are row numbers in a
+store of residues, the `rows`. Everything that only moves ciphertexts around (indexing, reshaping,
+transposing) is NumPy's own operation on the index and copies no residue. Arithmetic writes new
+rows, block by block. Sums and products with integers are the same in every scheme and are here;
+products of ciphertexts belong to the `Scheme`, the base class of BFV and YASHE'.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from yashe import noise
+from yashe.encoding import Plaintext, check_integers, decode, encode, encode_constant
+from yashe.errors import (
+    FormError,
+    KeyMismatchError,
+    ParameterError,
+    TransparentCiphertextError,
+)
+from yashe.params import Params
+from yashe.residues import (
+    EXACT_LIMIT,
+    FloatArray,
+    IntArray,
+    blocks,
+    bound,
+    canonical,
+    reduce,
+    reduce_inplace,
+)
+from yashe.ring import CoefficientElement
+from yashe.rns import rescale
+
+
+@dataclass(frozen=True, eq=False)
+class Ciphertext:
+    """An array of encrypted slot vectors.
+
+    The arithmetic is that of integers modulo t, slot by slot: `+`, `-`, `*` between ciphertexts,
+    with integers and integer arrays (one number for all slots of a ciphertext) and with `Plaintext`
+    (one number per slot); `ct @ W` and `W @ ct` with an integer matrix. Results are new objects.
+
+    Attributes
+    ----------
+    scheme : the Scheme that made it, with its Params
+    key_id : names the keys it belongs to
+    rows : float64 array, shape (number of rows, parts, k, n), centred residues, coefficient form
+    deviation : float64 array, shape (number of rows,), bound of the noise's standard deviation
+    index : int64 array of the ciphertext array's shape, row numbers
+    degree : power of the secret in the phase: 1 when fresh, 2 after a product, 1 when relinearised
+    depth : products in a row that led here
+    """
+
+    scheme: Scheme
+    key_id: str
+    rows: FloatArray
+    deviation: FloatArray
+    index: IntArray
+    degree: int = 1
+    depth: int = 0
+
+    # NumPy leaves `array + ct` and `array @ ct` to the methods below.
+    __array_ufunc__ = None
+
+    @property
+    def params(self) -> Params:
+        """Parameters of the scheme."""
+        return self.scheme.params
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array of ciphertexts; each holds n slots."""
+        return self.index.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.index.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of ciphertexts."""
+        return self.index.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that are kept in memory."""
+        return self.rows.nbytes
+
+    @property
+    def noise_budget(self) -> FloatArray:
+        """Predicted noise budget in bits (see `yashe.noise`), array of the ciphertext's shape."""
+        return noise.budget_bits(self.deviation[self.index], self.params.n)
+
+    def __repr__(self) -> str:
+        least = float(self.noise_budget.min()) if self.size else float("inf")
+        warning = ", NOISE BUDGET EXHAUSTED" if least < noise.least_budget(self.params.n) else ""
+        return (
+            f"Ciphertext(shape={self.shape}, {self.scheme.name} {self.params.name}, "
+            f"degree={self.degree}, noise budget >= {least:.1f} bits{warning})"
+        )
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __iter__(self) -> Iterator[Ciphertext]:
+        return (self[i] for i in range(len(self)))
+
+    # Moving ciphertexts around: NumPy on the index.
+
+    def __getitem__(self, key: Any) -> Ciphertext:
+        return replace(self, index=np.asarray(self.index[key]))
+
+    def reshape(self, *shape: Any) -> Ciphertext:
+        """Return the same ciphertexts in another shape, like numpy.ndarray.reshape."""
+        return replace(self, index=self.index.reshape(*shape))
+
+    def transpose(self, *axes: int) -> Ciphertext:
+        """Return the same ciphertexts with permuted axes, like numpy.ndarray.transpose."""
+        return replace(self, index=self.index.transpose(*axes))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Ciphertext], axis: int = 0) -> Ciphertext:
+        """Join arrays of ciphertexts along an axis, like numpy.concatenate.
+
+        Raises
+        ------
+        KeyMismatchError, FormError
+            If they belong to different keys, parameters or schemes, or differ in degree.
+        """
+        first, *others = parts
+        for other in others:
+            first._check_same_keys(other)
+            if other.degree != first.degree:
+                raise FormError(f"degrees {first.degree} and {other.degree}: relinearize first")
+        starts = np.cumsum([0, *(len(part.rows) for part in parts)])[:-1]
+        indices = [part.index + start for part, start in zip(parts, starts, strict=True)]
+        return replace(
+            first,
+            rows=np.concatenate([part.rows for part in parts]),
+            deviation=np.concatenate([part.deviation for part in parts]),
+            index=np.concatenate(indices, axis=axis),
+            depth=max(part.depth for part in parts),
+        )
+
+    # Arithmetic: new rows.
+
+    def __neg__(self) -> Ciphertext:
+        return self * np.int64(-1)
+
+    def __add__(self, other: Any) -> Ciphertext:
+        if isinstance(other, Ciphertext):
+            return self._add(other, np.add)
+        if isinstance(other, Plaintext):
+            return self._add_plaintext(other)
+        return self._add_constant(other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Ciphertext:
+        if isinstance(other, Ciphertext):
+            return self._add(other, np.subtract)
+        if isinstance(other, Plaintext):
+            return self._add_plaintext(Plaintext(other.params, -other.element))
+        return self._add_constant(-encode_constant(self.params, other))
+
+    def __rsub__(self, other: Any) -> Ciphertext:
+        return -self + other
+
+    def __mul__(self, other: Any) -> Ciphertext:
+        if isinstance(other, Ciphertext):
+            self._check_same_keys(other)
+            return self.scheme.multiply(self, other)
+        if isinstance(other, Plaintext):
+            return self._multiply_plaintext(other)
+        return self._multiply_constant(other)
+
+    __rmul__ = __mul__
+
+    def __matmul__(self, matrix: Any) -> Ciphertext:
+        """Return self @ matrix: (..., K) @ (K, M) -> (..., M), or (..., K) @ (K,) -> (...).
+
+        Raises
+        ------
+        EncodingError
+            If the matrix is not of integers.
+        TransparentCiphertextError
+            If an entry of the result depends on no ciphertext.
+        NoiseBudgetExhausted
+            If the sums would use the budget up.
+        """
+        weights = encode_constant(self.params, matrix)
+        if weights.ndim == 1:
+            return (self @ weights[:, None])[..., 0]
+        if weights.ndim != 2 or self.ndim == 0 or self.shape[-1] != len(weights):
+            raise ParameterError(f"shapes {self.shape} @ {weights.shape} do not fit")
+        index = self.index.reshape(-1, self.shape[-1])
+        used = weights.any(axis=1)  # what has weight zero everywhere is not even read
+        rows = _linear_combinations(self, index[:, used], weights[used])
+        deviation = self.deviation[index] @ np.abs(weights).astype(np.float64)
+        out = (*self.shape[:-1], weights.shape[1])
+        return self._derive(rows, deviation.reshape(-1), out, "a matrix product")
+
+    def __rmatmul__(self, matrix: Any) -> Ciphertext:
+        """Return matrix @ self: (M, K) @ (K, ...) with NumPy's rules for matmul."""
+        weights = check_integers(matrix, "matrix entries")
+        if weights.ndim > 2:
+            raise ParameterError(f"shapes {weights.shape} @ {self.shape} do not fit")
+        if self.ndim <= 1:
+            return self @ weights.T
+        product: Ciphertext = self.transpose(*_swapped(self.ndim)) @ weights.T
+        return product if weights.ndim == 1 else product.transpose(*_swapped(self.ndim))
+
+    def _check_same_keys(self, other: Ciphertext) -> None:
+        if self.scheme.name != other.scheme.name or self.params.digest != other.params.digest:
+            raise KeyMismatchError(
+                f"{self.scheme.name} {self.params.name} and {other.scheme.name} "
+                f"{other.params.name} do not mix"
+            )
+        if self.key_id != other.key_id:
+            raise KeyMismatchError("the ciphertexts are encrypted under different keys")
+
+    def _derive(
+        self,
+        rows: FloatArray,
+        deviation: FloatArray,
+        shape: tuple[int, ...],
+        what: str,
+        degree: int | None = None,
+        depth: int | None = None,
+    ) -> Ciphertext:
+        """Return the result of an operation, or refuse it: too noisy, or readable without a key."""
+        if len(rows):
+            worst = float(noise.budget_bits(deviation.max(), self.params.n))
+            noise.check_budget(worst, self.params.n, what)
+        _check_not_transparent(rows, self.scheme.first_secret_part, what)
+        return replace(
+            self,
+            rows=rows,
+            deviation=deviation,
+            index=np.arange(len(rows), dtype=np.int64).reshape(shape),
+            degree=self.degree if degree is None else degree,
+            depth=self.depth if depth is None else depth,
+        )
+
+    def _add(self, other: Ciphertext, operation: np.ufunc) -> Ciphertext:
+        """Return self + other or self - other; a missing part is a zero."""
+        self._check_same_keys(other)
+        if self.degree != other.degree and self.scheme.fixed_parts:
+            raise FormError(f"degrees {self.degree} and {other.degree} differ: relinearize first")
+        a, b = np.broadcast_arrays(self.index, other.index)
+        parts = max(self.rows.shape[1], other.rows.shape[1])
+        rows = np.zeros((a.size, parts, *self.rows.shape[2:]))
+        both = min(self.rows.shape[1], other.rows.shape[1])
+        moduli = self.params.ring.moduli
+        for row, i, j in zip(rows, a.flat, b.flat, strict=True):
+            row[: self.rows.shape[1]] = self.rows[i]
+            operation(row[:both], other.rows[j, :both], out=row[:both])
+            operation(row[both:], other.rows[j, both:], out=row[both : other.rows.shape[1]])
+            reduce_inplace(row, moduli, 1.0 / moduli, np.empty_like(row))
+        return self._derive(
+            rows,
+            (self.deviation[a] + other.deviation[b]).reshape(-1),
+            a.shape,
+            "a sum" if operation is np.add else "a difference",
+            max(self.degree, other.degree),
+            max(self.depth, other.depth),
+        )
+
+    def _add_constant(self, values: Any) -> Ciphertext:
+        """Add the same integer to all slots of a ciphertext: to one coefficient of one part."""
+        constants = encode_constant(self.params, values)
+        index, constants = np.broadcast_arrays(self.index, constants)
+        flat = index.reshape(-1)
+        rows = self.rows[flat]
+        t_basis, q = self.params.plaintext_ring.basis, self.params.ring
+        scaled = rescale(
+            t_basis.decompose(constants.reshape(-1)), t_basis, q.basis, self.params.delta
+        )
+        rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0].T + scaled, q.moduli).T
+        added = noise.plain_addition_deviation(self.params)
+        return self._derive(rows, self.deviation[flat] + added, index.shape, "adding a constant")
+
+    def _add_plaintext(self, other: Plaintext) -> Ciphertext:
+        """Add one integer per slot."""
+        index, message = self._with_plaintext(other)
+        rows = self.rows[index.reshape(-1)]
+        q = self.params.ring
+        for row, m in zip(rows, message, strict=True):
+            scaled = rescale(m, other.element.ring.basis, q.basis, self.params.delta)
+            row[0] = reduce(row[0] + scaled, q.moduli)
+        deviation = self.deviation[index.reshape(-1)] + noise.plain_addition_deviation(self.params)
+        return self._derive(rows, deviation, index.shape, "adding a plaintext")
+
+    def _multiply_constant(self, values: Any) -> Ciphertext:
+        """Multiply all slots of a ciphertext by the same integer."""
+        index, weights = np.broadcast_arrays(self.index, encode_constant(self.params, values))
+        flat, w = index.reshape(-1), weights.reshape(-1)
+        if not w.all():
+            raise TransparentCiphertextError(
+                "a product with 0 no longer depends on the ciphertext: leave the term out instead"
+            )
+        moduli = self.params.ring.moduli
+        residues = self.params.ring.basis.decompose(w)  # (k, number of products)
+        rows = np.empty((len(flat), *self.rows.shape[1:]))
+        for j, i in enumerate(flat):
+            np.multiply(self.rows[i], residues[:, j, None], out=rows[j])
+            reduce_inplace(rows[j], moduli, 1.0 / moduli, np.empty_like(rows[j]))
+        deviation = self.deviation[flat] * np.abs(w)
+        return self._derive(rows, deviation, index.shape, "a product with a constant")
+
+    def _multiply_plaintext(self, other: Plaintext) -> Ciphertext:
+        """Multiply slot by slot with integers."""
+        index, message = self._with_plaintext(other)
+        t_basis, q = other.element.ring.basis, self.params.ring
+        rows = np.empty((index.size, *self.rows.shape[1:]))
+        deviation = self.deviation[index.reshape(-1)]
+        for j, (i, m) in enumerate(zip(index.flat, message, strict=True)):
+            lifted = q.transform.ntt(rescale(m, t_basis, q.basis))
+            product = reduce(q.transform.ntt(self.rows[i]) * lifted, q.moduli)
+            rows[j] = q.transform.intt(product)
+            norm = float(np.linalg.norm(t_basis.compose_int64(m).astype(np.float64)))
+            deviation[j] = noise.plain_product_deviation(deviation[j], norm)
+        return self._derive(rows, deviation, index.shape, "a product with a plaintext")
+
+    def _with_plaintext(self, other: Plaintext) -> tuple[IntArray, FloatArray]:
+        """Return the index broadcast against a plaintext, and its residues, one per entry."""
+        if other.params.digest != self.params.digest:
+            raise KeyMismatchError(
+                f"plaintext for {other.params.name}, ciphertext for {self.params.name}"
+            )
+        shape = np.broadcast_shapes(self.shape, other.shape)
+        residues = other.element.residues
+        message = np.broadcast_to(residues, (*shape, *residues.shape[-2:]))
+        index = np.broadcast_to(self.index, shape)
+        return index, message.reshape(index.size, *residues.shape[-2:])
+
+
+def _swapped(ndim: int) -> tuple[int, ...]:
+    """Return the axes with the last two exchanged."""
+    return (*range(ndim - 2), ndim - 1, ndim - 2)
+
+
+def _check_not_transparent(rows: FloatArray, first: int, what: str) -> None:
+    """Refuse rows in which all parts that need the secret are zero.
+
+    Such a "ciphertext" shows its message to everybody. The first few residues of an honest one are
+    uniform, so that they are all zero only once in 2^384 times; only then the rest is looked at.
+    """
+    suspects = ~rows[:, first:, 0, :16].any(axis=(1, 2))
+    for j in np.flatnonzero(suspects):
+        if not rows[j, first:].any():
+            raise TransparentCiphertextError(
+                f"{what} no longer depends on any ciphertext: anybody could read the result; "
+                "compute it in the clear"
+            )
+
+
+def _linear_combinations(ct: Ciphertext, index: IntArray, weights: IntArray) -> FloatArray:
+    """Return the rows of sum_j weights[j, m] * row(index[p, j]), for all p and m.
+
+    One prime and a few columns at a time, so that a block of results is reduced while it is in the
+    cache. Sums are exact while they stay below 2^53: small weights go in one product, weights of
+    the size of the prime in chunks.
+
+    Parameters
+    ----------
+    index : int64 array, shape (P, K)
+    weights : int64 array, shape (K, M), each column with a nonzero entry
+
+    Returns
+    -------
+    float64 array, shape (P * M, parts, k, n), centred residues
+    """
+    if not weights.any(axis=0).all():
+        raise TransparentCiphertextError(
+            "a row of the matrix is zero: that result depends on no ciphertext; leave it out"
+        )
+    (positions, terms), results = index.shape, weights.shape[1]
+    _, parts, k, n = ct.rows.shape
+    out = np.empty((positions, results, parts, k, n))
+    run = np.arange(index[0, 0], index[0, 0] + terms) if positions else np.arange(terms)
+    in_order = positions == 1 and np.array_equal(index[0], run)
+    for i, p in enumerate(ct.params.moduli):
+        w = canonical(weights.T.astype(np.float64), p) if np.abs(weights).max() > p else weights.T
+        w = np.ascontiguousarray(w, dtype=np.float64)
+        step = int((EXACT_LIMIT - 2 * p) // (bound(p) * np.abs(w).max()))
+        for part in range(parts):
+            source = ct.rows[:, part, i]
+            for columns in blocks(n, 8 * (2 * results + (0 if in_order else terms))):
+                for chosen in blocks(positions, 8 * (columns.stop - columns.start) * results):
+                    if in_order:
+                        x = source[None, run[0] : run[0] + terms, columns]
+                    else:
+                        x = source[index[chosen], columns]
+                    y = np.matmul(w[:, :step], x[:, :step])
+                    scratch = np.empty_like(y)
+                    reduce_inplace(y, p, 1.0 / p, scratch)
+                    for start in range(step, terms, step):
+                        y += np.matmul(w[:, start : start + step], x[:, start : start + step])
+                        reduce_inplace(y, p, 1.0 / p, scratch)
+                    out[chosen, :, part, i, columns] = y
+    return out.reshape(positions * results, parts, k, n)
+
+
+class Scheme(ABC):
+    """What BFV and YASHE' have in common: parameters, encoding, decryption of a phase.
+
+    A scheme object holds no key. Its verbs are the same in every scheme, so that networks, laws and
+    notebooks run on either.
+    """
+
+    name: str
+    first_secret_part: int  # parts from here on hide the message
+    fixed_parts: bool  # whether ciphertexts of every degree have the same number of parts
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.params!r})"
+
+    @abstractmethod
+    def keygen(self, seed: bytes | None = None) -> Any:
+        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
+
+    @abstractmethod
+    def encrypt(self, values: Any, key: Any, seed: bytes | None = None) -> Ciphertext:
+        """Encrypt slot vectors, integers of shape (..., at most n), or a Plaintext."""
+
+    @abstractmethod
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Return the products of ciphertexts of degree 1, slot by slot; their degree is 2."""
+
+    @abstractmethod
+    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
+        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages."""
+
+    @abstractmethod
+    def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
+        """Return the phase of one row: q/t times the message, plus noise, modulo q."""
+
+    def encode(self, values: Any) -> Plaintext:
+        """Put integers into slots; see `yashe.encoding.encode`."""
+        return encode(self.params, values)
+
+    def decode(self, plaintext: Plaintext) -> IntArray:
+        """Return the slots of a plaintext; see `yashe.encoding.decode`."""
+        return decode(plaintext)
+
+    def square(self, ct: Ciphertext) -> Ciphertext:
+        """Return ct * ct, for less work than a product of two."""
+        return self.multiply(ct, ct)
+
+    def decrypt(self, ct: Ciphertext, key: Any) -> IntArray:
+        """Return the encrypted integers.
+
+        Parameters
+        ----------
+        ct : Ciphertext of any shape and degree
+        key : the SecretKey
+
+        Returns
+        -------
+        int64 array, shape (*ct.shape, n), slots in (-t/2, t/2)
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's.
+        NoiseBudgetExhausted
+            If the noise is so large that the message cannot be trusted. Once noise has overflowed,
+            it passes this check with probability at most 2^-40.
+        """
+        params, t_ring = self.params, self.params.plaintext_ring
+        out = np.empty((ct.size, params.n), dtype=np.int64)
+        limit = 2.0 ** -(1 + noise.least_budget(params.n))
+        for j, row in enumerate(ct.index.flat):
+            phase = self.phase(ct, int(row), key)
+            largest = float(np.abs(params.ring.basis.fraction(_times_t(phase, params))).max())
+            if largest > limit:
+                noise.check_budget(-float(np.log2(2 * largest)), params.n, "what was computed")
+            message = phase.rescale(t_ring, 1 / params.delta)
+            out[j] = decode(Plaintext(params, message))
+        return out.reshape(*ct.shape, params.n)
+
+    def noise_budget(self, ct: Ciphertext, key: Any) -> FloatArray:
+        """Return the noise budget in bits as it really is, which takes the secret key.
+
+        Returns
+        -------
+        float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q
+        """
+        out = np.empty(ct.size)
+        params, basis = self.params, self.params.ring.basis
+        for j, row in enumerate(ct.index.flat):
+            x = _times_t(self.phase(ct, int(row), key), params)
+            # The float fraction resolves about 2^-20: small noise is enlarged step by step.
+            shift = 0
+            while (largest := float(np.abs(basis.fraction(x)).max())) < 2.0**-6:
+                more = 12 if largest < 2.0**-14 else int(-np.log2(largest)) - 3
+                shift += more
+                if shift > params.log2_q:
+                    break
+                x = reduce(x * 2.0**more, params.ring.moduli)
+            out[j] = shift - np.log2(2 * largest) if largest > 0 else params.log2_q - 1
+        return out.reshape(ct.shape)
+
+
+def _times_t(phase: CoefficientElement, params: Params) -> FloatArray:
+    """Return t * phase mod q, whose quotient by q is the noise."""
+    t_mod_q = params.ring.basis.decompose(np.array([params.t], dtype=np.int64))
+    return reduce(phase.residues * t_mod_q, params.ring.moduli)

@@ -1,0 +1,113 @@
+"""Keys, and the gadget with which one ciphertext is moved from one key to another.
+
+Key switching multiplies a polynomial c known to everybody with a secret polynomial z (here s^2)
+that is given only in encrypted form. An encryption of z itself would do, but its noise would be
+multiplied by c, whose coefficients are as large as q. So c is cut into small digits,
+
+    c = sum_i d_i(c) g_i mod q,    d_i(c) = c mod q_i (centred),    g_i = (Q/q_i)
+    [(Q/q_i)^-1]_(q_i),
+
+the RNS gadget: digit i is residue row i itself, and g_i is 1 modulo q_i and 0 modulo the others.
+The key holds encryptions of the g_i z, and the noise is multiplied by digits below 2^23 only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from yashe.errors import KeyMismatchError
+from yashe.params import Params
+from yashe.residues import FloatArray, reduce
+from yashe.ring import CoefficientElement, NttElement, Ring
+
+
+@dataclass(frozen=True, eq=False)
+class SecretKey:
+    """s, uniform ternary, as an NttElement without batch axes. Whoever has it reads everything."""
+
+    params: Params
+    key_id: str
+    s: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class PublicKey:
+    """(b, a) with b + a s = -e small: an encryption of zero, with which anybody can encrypt."""
+
+    params: Params
+    key_id: str
+    b: NttElement = field(repr=False)
+    a: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class RelinearizationKey:
+    """(b_i, a_i) with b_i + a_i s = g_i s^2 - e_i for every digit i; batch axis of length k."""
+
+    params: Params
+    key_id: str
+    b: NttElement = field(repr=False)
+    a: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What key generation returns; only `secret` is secret."""
+
+    secret: SecretKey
+    public: PublicKey
+    relinearization: RelinearizationKey
+
+
+def gadget(ring: Ring) -> FloatArray:
+    """Return g_0, ..., g_(k-1) as constant residues, shape (k, k, 1): the identity matrix."""
+    return np.eye(len(ring.basis))[:, :, None]
+
+
+def digits(c: CoefficientElement) -> CoefficientElement:
+    """Return the RNS digits of polynomials, in a new axis before the last two.
+
+    Parameters
+    ----------
+    c : CoefficientElement with residues (..., k, n)
+
+    Returns
+    -------
+    CoefficientElement with residues (..., k, k, n); entry [..., i, j, :] is (c mod q_i) mod q_j
+    """
+    rows = c.canonical()
+    return CoefficientElement(
+        c.ring, reduce(np.repeat(rows[..., :, None, :], len(c.ring.basis), axis=-2), c.ring.moduli)
+    )
+
+
+def switch(c: CoefficientElement, b: NttElement, a: NttElement) -> CoefficientElement:
+    """Return (sum_i d_i(c) b_i, sum_i d_i(c) a_i), stacked in a new axis before the last two.
+
+    With (b_i, a_i) encrypting g_i z this encrypts c z, with the additional noise sum_i d_i(c) e_i.
+    """
+    d = digits(c).ntt().residues
+    ring = c.ring
+    # Sums of k products of residues: within the bound that RnsBasis has checked.
+    sums = [np.einsum("...ijn,ijn->...jn", d, key.residues) for key in (b, a)]
+    return NttElement(ring, reduce(np.stack(sums, axis=-3), ring.moduli)).intt()
+
+
+def check_key(params: Params, key_id: str, key: SecretKey | PublicKey | RelinearizationKey) -> None:
+    """Refuse a key that belongs to other parameters or to another key set.
+
+    Raises
+    ------
+    KeyMismatchError
+    """
+    if key.params.digest != params.digest:
+        raise KeyMismatchError(
+            f"the {type(key).__name__} is for {key.params.name}, the data for {params.name}"
+        )
+    if key.key_id != key_id:
+        raise KeyMismatchError(
+            f"the {type(key).__name__} {key.key_id[:8]} does not belong to the "
+            f"ciphertext's keys {key_id[:8]}"
+        )
