@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nn.layers import FloatArray
+from nn.base import FloatArray
 
 
 @dataclass(frozen=True)

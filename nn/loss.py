@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nn.layers import FloatArray
+from nn.base import FloatArray
 
 
 def softmax(logits: FloatArray) -> FloatArray:

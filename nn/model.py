@@ -10,10 +10,13 @@ layers and what is known about the network; see `ModelInfo`.
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,20 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from nn.layers import (
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Flatten,
-    FloatArray,
-    Layer,
-    Linear,
-    MeanPool,
-    NumberArray,
-    Shape,
-    Square,
-    Values,
-)
+from nn.base import FloatArray, Layer, Linear, NumberArray, Shape, Values
+from nn.batchnorm import BatchNorm
+from nn.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from yashe.errors import FormatError, ParameterError
 
 LAYERS: dict[str, type[Layer]] = {
@@ -43,6 +35,8 @@ LAYERS: dict[str, type[Layer]] = {
 # A file is refused before anything of this size is read into memory. The networks here stay below
 # 100,000 parameters; the limit leaves room for the square root of everybody's ambition.
 LARGEST_FILE_BYTES = 1 << 26
+LARGEST_LAYER = 1 << 26
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +67,14 @@ class ModelInfo:
     test_accuracy: float = 0.0
     proved_bits: float = 0.0
     seconds: float = 0.0
+
+    @classmethod
+    def checked(cls, facts: dict[str, Any]) -> ModelInfo:
+        """Make one from a stranger's JSON; ValueError unless names and types are the right ones."""
+        types = {field.name: type(field.default) for field in fields(cls)}
+        if {name: type(value) for name, value in facts.items()} != types:
+            raise ValueError(f"info with {sorted(facts)}, where {sorted(types)} are needed")
+        return cls(**facts)
 
 
 class Sequential:
@@ -164,28 +166,23 @@ class Sequential:
 
     def summary(self) -> str:
         """Return the network as a table: one line for each layer, and the totals."""
-        head = ("layer", "output shape", "parameters", "squarings", "multiply-adds")
-        rows: list[tuple[str, str, int, int, int]] = []
+        names, shapes = [], []
+        counts: list[tuple[int, ...]] = []
         for layer in self.layers:
-            arguments = ", ".join(f"{k}={v}" for k, v in layer.settings().items())
-            size = int(np.prod(layer.output_shape))
-            rows.append(
-                (
-                    f"{type(layer).__name__}({arguments})",
-                    " x ".join(map(str, layer.output_shape)),
-                    sum(p.size for p in layer.parameters.values()),
-                    size if isinstance(layer, Square) else 0,
-                    layer.multiply_adds() if isinstance(layer, Linear) else 0,
-                )
-            )
-        rows.append(("total", "", *(sum(column) for column in list(zip(*rows, strict=True))[2:])))  # type: ignore[arg-type]
-        text = [head, *((a, b, f"{c:,}", f"{d:,}", f"{e:,}") for a, b, c, d, e in rows)]
-        widths = [max(map(len, column)) for column in zip(*text, strict=True)]
-        lines = [
-            "  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(cells)).rstrip()
-            for cells in (list(zip(row, widths, strict=True)) for row in text)
-        ]
-        rule = "-" * (sum(widths) + 2 * len(widths) - 2)
+            arguments = ", ".join(f"{key}={value}" for key, value in layer.settings().items())
+            names.append(f"{type(layer).__name__}({arguments})")
+            shapes.append(" x ".join(map(str, layer.output_shape)))
+            parameters = sum(p.size for p in layer.parameters.values())
+            squarings = math.prod(layer.output_shape) if isinstance(layer, Square) else 0
+            products = layer.multiply_adds() if isinstance(layer, Linear) else 0
+            counts.append((parameters, squarings, products))
+        counts.append(tuple(map(sum, zip(*counts, strict=True))))
+        rows = [("layer", "output shape", "parameters", "squarings", "multiply-adds")]
+        for name, shape, (p, q, m) in zip((*names, "total"), (*shapes, ""), counts, strict=True):
+            rows.append((name, shape, f"{p:,}", f"{q:,}", f"{m:,}"))
+        wide, high = (max(len(row[i]) for row in rows) for i in (0, 1))
+        lines = [f"{n:<{wide}}  {s:<{high}}  {p:>10}  {q:>9}  {m:>13}" for n, s, p, q, m in rows]
+        rule = "-" * len(lines[0])
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -194,40 +191,132 @@ class Sequential:
         Raises
         ------
         ParameterError
-            If a parameter is not int64: only exported networks have a file format.
+            If the network is not an integer one: only exported networks have a file format.
         """
-        for layer in self.layers:
-            if type(layer).__name__ not in LAYERS:
-                raise ParameterError(
-                    f"an integer network consists of {', '.join(LAYERS)}; got a "
-                    f"{type(layer).__name__}. Export the network with nn.quantize.export first."
-                )
-        arrays = {f"p{i}": p for i, p in enumerate(self.parameters())}
-        if any(p.dtype != np.int64 for p in arrays.values()):
+        kinds = {type(layer).__name__ for layer in self.layers}
+        types = {str(p.dtype) for p in self.parameters()}
+        if not (kinds <= set(LAYERS) and types == {"int64"}):
             raise ParameterError(
-                "save() takes int64 parameters; got a network with floats. Export it with "
-                "nn.quantize.export first."
+                f"save() takes layers among {', '.join(LAYERS)} with int64 parameters; got "
+                f"{', '.join(sorted(kinds))} with {', '.join(sorted(types)) or 'none'}. Export the "
+                "network with nn.quantize.export first."
             )
         about = {
-            "format": 1,
+            "format": FORMAT,
             "input_shape": self.input_shape,
             "layers": [[type(layer).__name__, layer.settings()] for layer in self.layers],
             "info": asdict(self.info),
         }
-        # The smallest type that holds the values: 20 KB instead of 700 for the networks here.
-        small = {name: p.astype(np.min_scalar_type(smallest(p))) for name, p in arrays.items()}
+        text = np.frombuffer(json.dumps(about, indent=1).encode(), dtype=np.uint8)
+        arrays = [narrowed(p) for p in self.parameters()]
         target = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, about=np.array(json.dumps(about)), **small)
+                np.savez_compressed(file, text, *arrays)
             os.replace(temporary, target)
         except BaseException:
             os.unlink(temporary)
             raise
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Sequential:
+        """Read an integer network that `save` has written; nothing in the file is executed.
 
-def smallest(values: NumberArray) -> int:
-    """Return the value whose type holds all of the values."""
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
-    return low if low < 0 and -low > high else (high if low >= 0 else -high - 1)
+        Raises
+        ------
+        FormatError
+            If the file is anything else: not an archive, too large, other types, shapes that
+            do not belong to the layers, layers that do not fit together.
+        """
+        text, *arrays = read_arrays(Path(path))
+        try:
+            about = json.loads(text.tobytes())
+            if about["format"] != FORMAT:
+                raise ValueError(f"format {about['format']}, and only {FORMAT} is known")
+            info = ModelInfo.checked(about["info"])
+            input_shape = tuple(about["input_shape"])
+            layers = [LAYERS[kind](**settings) for kind, settings in about["layers"]]
+            check_sizes(layers, input_shape, [a.shape for a in arrays])
+            model = cls(layers, input_shape, info=info)
+        # JSON of a stranger can be wrong in every way that Python knows; all are one error here.
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise FormatError(
+                f"{path} must hold a network as Sequential.save() writes it; its description is "
+                f"not one: {type(error).__name__}: {error}. Fetch or train it again."
+            ) from error
+        values = iter(arrays)
+        for layer in model.layers:
+            layer.parameters = {name: next(values).astype(np.int64) for name in layer.parameters}
+        return model
+
+
+def narrowed(values: NumberArray) -> NumberArray:
+    """Return integers in the smallest signed type that holds them all: small files."""
+    for kind in (np.int8, np.int16, np.int32):
+        limits = np.iinfo(kind)
+        if limits.min <= values.min(initial=0) and values.max(initial=0) <= limits.max:
+            return values.astype(kind)
+    return values
+
+
+def read_arrays(path: Path) -> list[NumberArray]:
+    """Read the arrays arr_0, arr_1, ... of an .npz file: bytes first, then signed integers.
+
+    A header may promise any shape, so it is compared with the bytes that are there before NumPy
+    allocates anything.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            names = [member.filename for member in members]
+            if names != [f"arr_{i}.npy" for i in range(len(names))] or not names:
+                raise ValueError(f"members {names[:4]}")
+            total = sum(member.file_size for member in members)
+            if total > LARGEST_FILE_BYTES:
+                raise ValueError(f"{total} bytes, and at most {LARGEST_FILE_BYTES} are accepted")
+            contents = [archive.read(member) for member in members]
+        arrays = [parse_array(content) for content in contents]
+        if arrays[0].dtype != np.uint8 or any(a.dtype.kind != "i" for a in arrays[1:]):
+            raise ValueError(f"types {[str(a.dtype) for a in arrays]}")
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}.") from error
+    # RuntimeError: an encrypted archive; NotImplementedError: a compression of another world.
+    except (zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError) as error:
+        raise FormatError(
+            f"{path} must be an .npz file as Sequential.save() writes it; got something else: "
+            f"{error}. Fetch or train it again."
+        ) from error
+    return arrays
+
+
+def parse_array(content: bytes) -> NumberArray:
+    """Read one .npy file from memory; the bytes must be as many as its header says."""
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("an array in a version other than 1.0")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    data = content[stream.tell() :]
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data):
+        raise ValueError(f"an array of {len(data)} bytes whose header says {dtype} {shape}")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def check_sizes(layers: list[Layer], input_shape: Shape, shapes: list[Shape]) -> None:
+    """Refuse (ValueError) before building if weights do not fit or the network is too large."""
+    shape = input_shape
+    expected: list[Shape] = []
+    for layer in layers:
+        before, shape = shape, layer.infer(shape)
+        if not all(type(side) is int and side > 0 for side in shape):
+            raise ValueError(f"a shape of {shape}")
+        work = math.prod(before) + math.prod(shape)
+        if isinstance(layer, Linear):
+            taps, maps = layer.weight_shape(before)
+            work += math.prod(shape) * taps
+            if not isinstance(layer, MeanPool):
+                expected += [(taps, maps), (maps,)] if layer.has_bias else [(taps, maps)]
+        if work > LARGEST_LAYER:
+            raise ValueError(f"a layer with {work} products, and {LARGEST_LAYER} are accepted")
+    if shapes != expected:
+        raise ValueError(f"parameters of shapes {shapes[:8]} where {expected[:8]} are needed")

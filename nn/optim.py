@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from nn.layers import FloatArray
+from nn.base import FloatArray
 from yashe.errors import ParameterError
 
 

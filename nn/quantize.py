@@ -29,7 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nn.layers import BatchNorm, FloatArray, Layer, Linear, NumberArray, Square
+from nn.base import FloatArray, Layer, Linear, NumberArray
+from nn.batchnorm import BatchNorm
+from nn.layers import Square
 from nn.model import LAYERS, ModelInfo, Sequential
 from yashe.errors import ParameterError, TrainingError
 
@@ -216,7 +218,9 @@ def export(model: Sequential, info: ModelInfo | None = None) -> Sequential:
     for layer in model.layers:
         if not isinstance(layer, BatchNorm):
             settings = layer.settings()
-            layers.append(LAYERS[type(layer).__name__](**settings | {"bias": True} if "bias" in settings else settings))
+            if "bias" in settings:
+                settings["bias"] = True
+            layers.append(LAYERS[type(layer).__name__](**settings))
     integer = Sequential(layers, model.input_shape, info=info)
     for (exact, _), fold in zip(integer.linear_layers(), folds, strict=True):
         exact.parameters = {
@@ -232,8 +236,8 @@ def proved_bits(model: Sequential, levels: int) -> float:
     An upper bound, not the maximum: intervals forget that the same pixel cannot be bright in one
     place and dark in another. A plaintext modulus t of at least 2^bits holds every logit.
     """
-    low = np.zeros(model.input_shape)
-    high = np.full(model.input_shape, float(levels))
+    low: FloatArray = np.zeros(model.input_shape)
+    high: FloatArray = np.full(model.input_shape, float(levels))
     for layer in model.layers:
         if isinstance(layer, Linear):
             low, high = linear_interval(layer, low, high)

@@ -26,8 +26,10 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from nn.augment import Augmentation
+from nn.base import FloatArray, Layer, NumberArray
+from nn.batchnorm import BatchNorm
 from nn.data import Dataset
-from nn.layers import BatchNorm, Conv2D, Dense, Flatten, FloatArray, Layer, NumberArray, Square
+from nn.layers import Conv2D, Dense, Flatten, Square
 from nn.loss import cross_entropy, distillation, smooth_labels
 from nn.model import ModelInfo, Sequential
 from nn.optim import Adam, clip_gradients, cosine_rate
@@ -37,6 +39,7 @@ from yashe.errors import ParameterError, TrainingError
 CLASSES = 10
 LABEL_SMOOTHING = 0.05
 LARGEST_GRADIENT_NORM = 1.0
+AUGMENTATION = Augmentation()
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ class Recipe:
     rate: float = 3e-3
     rounded_rate: float = 1e-3
     decay: float = 0.02
-    augmentation: Augmentation = Augmentation()
+    rounded_decay: float = 0.02
+    augmentation: Augmentation = AUGMENTATION
 
 
 RECIPES: dict[str, Recipe] = {
@@ -202,7 +206,7 @@ class Trainer:
             validation_accuracy=share(exported == self.validation_labels),
             test_accuracy=share(predict(model, test) == self.dataset.test_labels),
             proved_bits=round(proved_bits(model, recipe.levels), 2),
-            seconds=round(time.perf_counter() - started),
+            seconds=float(round(time.perf_counter() - started)),
         )
         floats = [self.validation_accuracy(teacher) for teacher in teachers]
         return model, {**vars(model.info), "float_validation_accuracies": floats}
@@ -234,7 +238,7 @@ class Trainer:
         """Turn a float network into one with whole weights and biases, in place."""
         recipe = self.recipe
         rounding = StraightThrough(model, recipe.limits, recipe.densities)
-        optimizer = Adam(rounding.latent, decay=recipe.decay)
+        optimizer = Adam(rounding.latent, decay=recipe.rounded_decay)
         epochs = recipe.rounded_epochs + recipe.frozen_epochs
         steps = epochs * self.steps_per_epoch
         rounding.apply()
