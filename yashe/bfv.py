@@ -9,9 +9,9 @@ A ciphertext (c_0, c_1) encrypts m if its phase c_0 + c_1 s is q/t m + small noi
     multiply    round(t/q (c_0 c'_0, c_0 c'_1 + c_1 c'_0, c_1 c'_1)): a ciphertext of three parts
     relinearize replace c_2 s^2 by an encryption of it (`yashe.keys`): two parts again
 
-Relinearisation is a verb of its own so that it can come late: sums and products with integers act on
-three parts as well as on two, so a square layer is relinearised after the linear layer behind it,
-whose outputs are few. All divisions by q are calls of `yashe.rns.rescale`. As everywhere in the
+Relinearisation is a verb of its own so that it can come late: sums and products with integers act
+on three parts as well as on two, so a square layer is relinearised after the linear layer behind
+it, whose outputs are few. All divisions by q are calls of `yashe.rns.rescale`. As everywhere in the
 field: secure against eavesdroppers (IND-CPA), not against somebody who can ask for decryptions.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from yashe import noise
-from yashe.ciphertext import Ciphertext, Scheme
+from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext
 from yashe.errors import FormError, KeyMismatchError
 from yashe.keys import Keys, PublicKey, RelinearizationKey, SecretKey, check_key, gadget, switch
@@ -30,6 +30,7 @@ from yashe.residues import FloatArray, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
 from yashe.sampling import check_seed, derive_seed, gaussian, stream, ternary, uniform
+from yashe.scheme import Scheme
 
 
 class BFV(Scheme):

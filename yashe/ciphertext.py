@@ -4,39 +4,54 @@ A `Ciphertext` is an integer array of any shape, the `index`, whose entries are 
 store of residues, the `rows`. Everything that only moves ciphertexts around (indexing, reshaping,
 transposing) is NumPy's own operation on the index and copies no residue. Arithmetic writes new
 rows, block by block. Sums and products with integers are the same in every scheme and are here;
-products of ciphertexts belong to the `Scheme`, the base class of BFV and YASHE'.
+products of ciphertexts belong to the scheme (`yashe.scheme`).
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from yashe import noise
-from yashe.encoding import Plaintext, check_integers, decode, encode, encode_constant
+from yashe.encoding import Plaintext, check_integers, encode_constant
 from yashe.errors import (
     FormError,
     KeyMismatchError,
     ParameterError,
     TransparentCiphertextError,
 )
+from yashe.linear import combine
 from yashe.params import Params
 from yashe.residues import (
-    EXACT_LIMIT,
     FloatArray,
     IntArray,
-    blocks,
-    bound,
-    canonical,
     reduce,
     reduce_inplace,
 )
-from yashe.ring import CoefficientElement
 from yashe.rns import rescale
+
+
+class Arithmetic(Protocol):
+    """What a ciphertext needs to know of its scheme; `yashe.scheme.Scheme` has it.
+
+    Attributes
+    ----------
+    name : of the scheme
+    params : its parameters
+    first_secret_part : the parts of a ciphertext from here on hide the message
+    fixed_parts : whether ciphertexts of degree 2 have as many parts as those of degree 1
+    """
+
+    name: str
+    params: Params
+    first_secret_part: int
+    fixed_parts: bool
+
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Return the products of ciphertexts, slot by slot."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +64,7 @@ class Ciphertext:
 
     Attributes
     ----------
-    scheme : the Scheme that made it, with its Params
+    scheme : the scheme that made it, with its parameters
     key_id : names the keys it belongs to
     rows : float64 array, shape (number of rows, parts, k, n), centred residues, coefficient form
     deviation : float64 array, shape (number of rows,), bound of the noise's standard deviation
@@ -58,7 +73,7 @@ class Ciphertext:
     depth : products in a row that led here
     """
 
-    scheme: Scheme
+    scheme: Arithmetic
     key_id: str
     rows: FloatArray
     deviation: FloatArray
@@ -153,7 +168,7 @@ class Ciphertext:
     # Arithmetic: new rows.
 
     def __neg__(self) -> Ciphertext:
-        return self * np.int64(-1)
+        return self._multiply_constant(-1)
 
     def __add__(self, other: Any) -> Ciphertext:
         if isinstance(other, Ciphertext):
@@ -172,7 +187,9 @@ class Ciphertext:
         return self._add_constant(-encode_constant(self.params, other))
 
     def __rsub__(self, other: Any) -> Ciphertext:
-        return -self + other
+        if isinstance(other, Plaintext):
+            return (-self)._add_plaintext(other)
+        return (-self)._add_constant(other)
 
     def __mul__(self, other: Any) -> Ciphertext:
         if isinstance(other, Ciphertext):
@@ -202,8 +219,12 @@ class Ciphertext:
         if weights.ndim != 2 or self.ndim == 0 or self.shape[-1] != len(weights):
             raise ParameterError(f"shapes {self.shape} @ {weights.shape} do not fit")
         index = self.index.reshape(-1, self.shape[-1])
+        if not weights.any(axis=0).all():
+            raise TransparentCiphertextError(
+                "a result whose weights are all zero depends on no ciphertext: leave it out"
+            )
         used = weights.any(axis=1)  # what has weight zero everywhere is not even read
-        rows = _linear_combinations(self, index[:, used], weights[used])
+        rows = combine(self.rows, index[:, used], weights[used], self.params.moduli)
         deviation = self.deviation[index] @ np.abs(weights).astype(np.float64)
         out = (*self.shape[:-1], weights.shape[1])
         return self._derive(rows, deviation.reshape(-1), out, "a matrix product")
@@ -213,10 +234,11 @@ class Ciphertext:
         weights = check_integers(matrix, "matrix entries")
         if weights.ndim > 2:
             raise ParameterError(f"shapes {weights.shape} @ {self.shape} do not fit")
-        if self.ndim <= 1:
-            return self @ weights.T
-        product: Ciphertext = self.transpose(*_swapped(self.ndim)) @ weights.T
-        return product if weights.ndim == 1 else product.transpose(*_swapped(self.ndim))
+        moved = self if self.ndim <= 1 else self.transpose(*_swapped(self.ndim))
+        product: Ciphertext = moved @ weights.T
+        if self.ndim <= 1 or weights.ndim == 1:
+            return product
+        return product.transpose(*_swapped(self.ndim))
 
     def _check_same_keys(self, other: Ciphertext) -> None:
         if self.scheme.name != other.scheme.name or self.params.digest != other.params.digest:
@@ -361,160 +383,3 @@ def _check_not_transparent(rows: FloatArray, first: int, what: str) -> None:
                 f"{what} no longer depends on any ciphertext: anybody could read the result; "
                 "compute it in the clear"
             )
-
-
-def _linear_combinations(ct: Ciphertext, index: IntArray, weights: IntArray) -> FloatArray:
-    """Return the rows of sum_j weights[j, m] * row(index[p, j]), for all p and m.
-
-    One prime and a few columns at a time, so that a block of results is reduced while it is in the
-    cache. Sums are exact while they stay below 2^53: small weights go in one product, weights of
-    the size of the prime in chunks.
-
-    Parameters
-    ----------
-    index : int64 array, shape (P, K)
-    weights : int64 array, shape (K, M), each column with a nonzero entry
-
-    Returns
-    -------
-    float64 array, shape (P * M, parts, k, n), centred residues
-    """
-    if not weights.any(axis=0).all():
-        raise TransparentCiphertextError(
-            "a row of the matrix is zero: that result depends on no ciphertext; leave it out"
-        )
-    (positions, terms), results = index.shape, weights.shape[1]
-    _, parts, k, n = ct.rows.shape
-    out = np.empty((positions, results, parts, k, n))
-    run = np.arange(index[0, 0], index[0, 0] + terms) if positions else np.arange(terms)
-    in_order = positions == 1 and np.array_equal(index[0], run)
-    for i, p in enumerate(ct.params.moduli):
-        w = canonical(weights.T.astype(np.float64), p) if np.abs(weights).max() > p else weights.T
-        w = np.ascontiguousarray(w, dtype=np.float64)
-        step = int((EXACT_LIMIT - 2 * p) // (bound(p) * np.abs(w).max()))
-        for part in range(parts):
-            source = ct.rows[:, part, i]
-            for columns in blocks(n, 8 * (2 * results + (0 if in_order else terms))):
-                for chosen in blocks(positions, 8 * (columns.stop - columns.start) * results):
-                    if in_order:
-                        x = source[None, run[0] : run[0] + terms, columns]
-                    else:
-                        x = source[index[chosen], columns]
-                    y = np.matmul(w[:, :step], x[:, :step])
-                    scratch = np.empty_like(y)
-                    reduce_inplace(y, p, 1.0 / p, scratch)
-                    for start in range(step, terms, step):
-                        y += np.matmul(w[:, start : start + step], x[:, start : start + step])
-                        reduce_inplace(y, p, 1.0 / p, scratch)
-                    out[chosen, :, part, i, columns] = y
-    return out.reshape(positions * results, parts, k, n)
-
-
-class Scheme(ABC):
-    """What BFV and YASHE' have in common: parameters, encoding, decryption of a phase.
-
-    A scheme object holds no key. Its verbs are the same in every scheme, so that networks, laws and
-    notebooks run on either.
-    """
-
-    name: str
-    first_secret_part: int  # parts from here on hide the message
-    fixed_parts: bool  # whether ciphertexts of every degree have the same number of parts
-
-    def __init__(self, params: Params) -> None:
-        self.params = params
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.params!r})"
-
-    @abstractmethod
-    def keygen(self, seed: bytes | None = None) -> Any:
-        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
-
-    @abstractmethod
-    def encrypt(self, values: Any, key: Any, seed: bytes | None = None) -> Ciphertext:
-        """Encrypt slot vectors, integers of shape (..., at most n), or a Plaintext."""
-
-    @abstractmethod
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """Return the products of ciphertexts of degree 1, slot by slot; their degree is 2."""
-
-    @abstractmethod
-    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
-        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages."""
-
-    @abstractmethod
-    def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
-        """Return the phase of one row: q/t times the message, plus noise, modulo q."""
-
-    def encode(self, values: Any) -> Plaintext:
-        """Put integers into slots; see `yashe.encoding.encode`."""
-        return encode(self.params, values)
-
-    def decode(self, plaintext: Plaintext) -> IntArray:
-        """Return the slots of a plaintext; see `yashe.encoding.decode`."""
-        return decode(plaintext)
-
-    def square(self, ct: Ciphertext) -> Ciphertext:
-        """Return ct * ct, for less work than a product of two."""
-        return self.multiply(ct, ct)
-
-    def decrypt(self, ct: Ciphertext, key: Any) -> IntArray:
-        """Return the encrypted integers.
-
-        Parameters
-        ----------
-        ct : Ciphertext of any shape and degree
-        key : the SecretKey
-
-        Returns
-        -------
-        int64 array, shape (*ct.shape, n), slots in (-t/2, t/2)
-
-        Raises
-        ------
-        KeyMismatchError
-            If the key is another's.
-        NoiseBudgetExhausted
-            If the noise is so large that the message cannot be trusted. Once noise has overflowed,
-            it passes this check with probability at most 2^-40.
-        """
-        params, t_ring = self.params, self.params.plaintext_ring
-        out = np.empty((ct.size, params.n), dtype=np.int64)
-        limit = 2.0 ** -(1 + noise.least_budget(params.n))
-        for j, row in enumerate(ct.index.flat):
-            phase = self.phase(ct, int(row), key)
-            largest = float(np.abs(params.ring.basis.fraction(_times_t(phase, params))).max())
-            if largest > limit:
-                noise.check_budget(-float(np.log2(2 * largest)), params.n, "what was computed")
-            message = phase.rescale(t_ring, 1 / params.delta)
-            out[j] = decode(Plaintext(params, message))
-        return out.reshape(*ct.shape, params.n)
-
-    def noise_budget(self, ct: Ciphertext, key: Any) -> FloatArray:
-        """Return the noise budget in bits as it really is, which takes the secret key.
-
-        Returns
-        -------
-        float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q
-        """
-        out = np.empty(ct.size)
-        params, basis = self.params, self.params.ring.basis
-        for j, row in enumerate(ct.index.flat):
-            x = _times_t(self.phase(ct, int(row), key), params)
-            # The float fraction resolves about 2^-20: small noise is enlarged step by step.
-            shift = 0
-            while (largest := float(np.abs(basis.fraction(x)).max())) < 2.0**-6:
-                more = 12 if largest < 2.0**-14 else int(-np.log2(largest)) - 3
-                shift += more
-                if shift > params.log2_q:
-                    break
-                x = reduce(x * 2.0**more, params.ring.moduli)
-            out[j] = shift - np.log2(2 * largest) if largest > 0 else params.log2_q - 1
-        return out.reshape(ct.shape)
-
-
-def _times_t(phase: CoefficientElement, params: Params) -> FloatArray:
-    """Return t * phase mod q, whose quotient by q is the noise."""
-    t_mod_q = params.ring.basis.decompose(np.array([params.t], dtype=np.int64))
-    return reduce(phase.residues * t_mod_q, params.ring.moduli)

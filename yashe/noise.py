@@ -28,7 +28,8 @@ import numpy as np
 
 from yashe.errors import NoiseBudgetExhausted
 from yashe.params import Params
-from yashe.residues import FloatArray
+from yashe.residues import FloatArray, column, reduce
+from yashe.rns import RnsBasis
 from yashe.sampling import SIGMA
 
 FAILURE_BITS = 40  # the prediction fails for one ciphertext with probability 2^-40
@@ -97,6 +98,23 @@ def switching_deviation(params: Params) -> float:
 def budget_bits(deviation: FloatArray | float, n: int) -> FloatArray:
     """Return the predicted noise budget log2(1 / (2 z deviation)) in bits, elementwise."""
     return -np.log2(2 * tail_factor(n) * np.asarray(deviation, dtype=np.float64))
+
+
+def measured_budget(x: FloatArray, basis: RnsBasis) -> float:
+    """Return log2(1 / (2 max |nu|)) for nu = x / q, x = [t phase]_q given by residues (k, n).
+
+    x / q is known in floating point to about 2^-20 only, so small noise is enlarged modulo q, by
+    factors that keep it below a half, until it is large enough to be read off to four digits.
+    """
+    moduli, shift = column(basis.moduli), 0
+    limit = math.log2(basis.product) - 1  # the budget if no coefficient of x exceeds 1
+    while (largest := float(np.abs(basis.fraction(x)).max())) < 2.0**-6:
+        more = 12 if largest < 2.0**-14 else int(-math.log2(largest)) - 3
+        shift += more
+        if shift > limit:
+            return limit
+        x = reduce(x * 2.0**more, moduli)
+    return shift - math.log2(2 * largest)
 
 
 _unchecked: ContextVar[bool] = ContextVar("unchecked", default=False)

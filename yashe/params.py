@@ -12,6 +12,7 @@ from itertools import combinations
 from yashe.errors import ParameterError
 from yashe.primes import (
     check_degree,
+    check_ntt_prime,
     next_ntt_primes,
     ntt_primes,
     ntt_primes_below,
@@ -65,8 +66,8 @@ class Params:
             )
         if self.t >= 2**62:
             raise ParameterError(f"t must stay below 2^62 (slots are int64), not {self.log2_t:.1f}")
-        for basis in (self.ring, self.plaintext_ring, self.product_ring):  # primes checked here
-            assert basis.n == self.n
+        for p in self.moduli + self.plaintext_moduli:
+            check_ntt_prime(self.n, p)
 
     def __repr__(self) -> str:
         return (

@@ -13,7 +13,7 @@ from itertools import islice
 import sympy
 
 from yashe.errors import ParameterError
-from yashe.residues import EXACT_LIMIT, PRIME_LIMIT
+from yashe.residues import EXACT_LIMIT, PRIME_LIMIT, check_exact_sum
 
 MIN_DEGREE = 4
 MAX_DEGREE = 32768
@@ -108,6 +108,20 @@ def ntt_primes(
     return found
 
 
+def check_ntt_prime(n: int, p: int) -> None:
+    """Refuse a modulus with which the NTT of degree n does not exist or would not be exact.
+
+    Raises
+    ------
+    ParameterError
+        If p is not a prime = 1 (mod 2n), or too large for sums of n2 products below 2^53.
+    """
+    check_degree(n)
+    check_exact_sum(p, ntt_shape(n)[1])
+    if (p - 1) % (2 * n) or not sympy.isprime(p):
+        raise ParameterError(f"an NTT of degree {n} needs a prime p = 1 (mod {2 * n}), not {p}")
+
+
 def root_of_unity(n: int, p: int) -> int:
     """Return psi, a primitive 2n-th root of unity modulo p, that is psi^n = -1 (mod p).
 
@@ -123,7 +137,5 @@ def root_of_unity(n: int, p: int) -> int:
     >>> root_of_unity(4, 17)
     9
     """
-    check_degree(n)
-    if (p - 1) % (2 * n) or not sympy.isprime(p):
-        raise ParameterError(f"an NTT of degree {n} needs a prime p = 1 (mod {2 * n}), not {p}")
+    check_ntt_prime(n, p)
     return int(pow(int(sympy.primitive_root(p)), (p - 1) // (2 * n), p))

@@ -69,7 +69,7 @@ def _integers_below(seed: bytes, label: str, n: int, p: int) -> NDArray[np.int64
         words = np.ndarray((draws,), dtype="<u4", buffer=raw, strides=(3,)) & 0xFFFFFF
         kept = words[words < limit]
         if len(kept) >= n:
-            return np.mod(kept[:n].astype(np.int64), p, dtype=np.int64)
+            return np.asarray(kept[:n] % p, dtype=np.int64)
         draws *= 2
 
 

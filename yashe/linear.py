@@ -1,0 +1,116 @@
+"""Exact linear combinations of residue rows: the matrix product behind every linear layer.
+
+A row is what one ciphertext consists of, residues of shape (parts, k, n). A linear combination with
+integer weights acts on every residue alike, so all outputs of a layer are one matrix product,
+
+    out[p, m] = sum_j weights[j, m] rows[index[p, j]],
+
+carried out for one prime and a few columns at a time, so that results are reduced while they are in
+the cache. Small weights need a single product; weights as large as the primes are cut into chunks
+whose sums stay below 2^53.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from yashe.residues import EXACT_LIMIT, FloatArray, IntArray, blocks, bound, reduce_inplace
+
+
+def _weights_modulo(weights: IntArray, p: int) -> FloatArray:
+    """Return the transposed weights as they are if they are small, else their residues modulo p."""
+    if np.abs(weights).max(initial=0) > p // 2:
+        weights = (weights + p // 2) % p - p // 2
+    return np.ascontiguousarray(weights.T, dtype=np.float64)
+
+
+def combine(
+    rows: FloatArray, index: IntArray, weights: IntArray, moduli: tuple[int, ...]
+) -> FloatArray:
+    """Return the linear combinations of the module docstring.
+
+    Parameters
+    ----------
+    rows : float64 array, shape (N, parts, k, n), centred residues
+    index : int64 array, shape (P, K), entries in [0, N)
+    weights : int64 array, shape (K, M), absolute values below 2^62
+    moduli : the k primes
+
+    Returns
+    -------
+    float64 array, shape (P * M, parts, k, n), centred residues
+    """
+    (positions, terms), results = index.shape, weights.shape[1]
+    _, parts, k, n = rows.shape
+    out = np.empty((positions, results, parts, k, n))
+    for i, p in enumerate(moduli):
+        w = _weights_modulo(weights, p)
+        step = int((EXACT_LIMIT - 2 * p) // (bound(p) * max(1.0, np.abs(w).max(initial=0))))
+        for part in range(parts):
+            for columns in blocks(n, 8 * (2 * results + terms)):
+                width = columns.stop - columns.start
+                for chosen in blocks(positions, 8 * width * results):
+                    x = rows[index[chosen], part, i, columns]
+                    y = np.zeros((len(x), results, width))
+                    scratch = np.empty_like(y)
+                    for start in range(0, terms, step):
+                        y += np.matmul(w[:, start : start + step], x[:, start : start + step])
+                        reduce_inplace(y, p, 1.0 / p, scratch)
+                    out[chosen, :, part, i, columns] = y
+    return out.reshape(positions * results, parts, k, n)
+
+
+class RunningSums:
+    """Sums of products with integers that grow tile by tile, and are reduced once at the end.
+
+    `add` computes total += weights^T rows without reducing: a sum of w residues is at most
+    (sum |w|) bound(p), and only when the total could reach 2^53 it is reduced in between.
+
+    Parameters
+    ----------
+    results : number M of sums
+    shape : (parts, k, n) of a row
+    moduli : the k primes
+    """
+
+    def __init__(self, results: int, shape: tuple[int, int, int], moduli: tuple[int, ...]) -> None:
+        self.total = np.zeros((results, *shape))
+        self.moduli = moduli
+        self._largest = 0  # bound of |total|
+
+    def add(self, rows: FloatArray, weights: IntArray) -> None:
+        """Add weights^T rows; rows (K, parts, k, n) centred residues, weights int64 (K, M)."""
+        largest_sum = int(np.abs(weights).sum(axis=0).max()) * bound(max(self.moduli))
+        if largest_sum >= EXACT_LIMIT // 2:
+            every = np.arange(len(rows), dtype=np.int64)[None]
+            rows, weights = (
+                combine(rows, every, weights, self.moduli),
+                np.eye(weights.shape[1], dtype=np.int64),
+            )
+            largest_sum = bound(max(self.moduli))
+        if self._largest + largest_sum >= EXACT_LIMIT - max(self.moduli):
+            self.reduce()
+        self._largest += largest_sum
+        w = np.ascontiguousarray(weights.T, dtype=np.float64)
+        _, parts, k, n = rows.shape
+        for columns in blocks(n, 8 * sum(weights.shape)):
+            for part in range(parts):
+                for i in range(k):
+                    self.total[:, part, i, columns] += w @ rows[:, part, i, columns]
+
+    def merge(self, other: RunningSums) -> None:
+        """Add the sums of another one, which has done other tiles."""
+        if self._largest + other._largest >= EXACT_LIMIT - max(self.moduli):
+            self.reduce()
+            other.reduce()
+        self.total += other.total
+        self._largest += other._largest
+
+    def reduce(self) -> FloatArray:
+        """Reduce the total in place to centred residues, and return it."""
+        for row in self.total:
+            for i, p in enumerate(self.moduli):
+                x = row[:, i]
+                reduce_inplace(x, p, 1.0 / p, np.empty_like(x))
+        self._largest = bound(max(self.moduli))
+        return self.total

@@ -1,0 +1,116 @@
+"""What BFV and YASHE' have in common: the verbs, decryption, and measuring noise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from yashe import noise
+from yashe.ciphertext import Ciphertext
+from yashe.encoding import Plaintext, decode, encode
+from yashe.params import Params
+from yashe.residues import FloatArray, IntArray, reduce
+from yashe.ring import CoefficientElement
+
+
+class Scheme(ABC):
+    """What BFV and YASHE' have in common: parameters, encoding, decryption of a phase.
+
+    A scheme object holds no key. Its verbs are the same in every scheme, so that networks, laws and
+    notebooks run on either.
+    """
+
+    name: str
+    first_secret_part: int  # parts from here on hide the message
+    fixed_parts: bool  # whether ciphertexts of every degree have the same number of parts
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.params!r})"
+
+    @abstractmethod
+    def keygen(self, seed: bytes | None = None) -> Any:
+        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
+
+    @abstractmethod
+    def encrypt(self, values: Any, key: Any, seed: bytes | None = None) -> Ciphertext:
+        """Encrypt slot vectors, integers of shape (..., at most n), or a Plaintext."""
+
+    @abstractmethod
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Return the products of ciphertexts of degree 1, slot by slot; their degree is 2."""
+
+    @abstractmethod
+    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
+        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages."""
+
+    @abstractmethod
+    def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
+        """Return the phase of one row: q/t times the message, plus noise, modulo q."""
+
+    def encode(self, values: Any) -> Plaintext:
+        """Put integers into slots; see `yashe.encoding.encode`."""
+        return encode(self.params, values)
+
+    def decode(self, plaintext: Plaintext) -> IntArray:
+        """Return the slots of a plaintext; see `yashe.encoding.decode`."""
+        return decode(plaintext)
+
+    def square(self, ct: Ciphertext) -> Ciphertext:
+        """Return ct * ct, for less work than a product of two."""
+        return self.multiply(ct, ct)
+
+    def decrypt(self, ct: Ciphertext, key: Any) -> IntArray:
+        """Return the encrypted integers.
+
+        Parameters
+        ----------
+        ct : Ciphertext of any shape and degree
+        key : the SecretKey
+
+        Returns
+        -------
+        int64 array, shape (*ct.shape, n), slots in (-t/2, t/2)
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's.
+        NoiseBudgetExhausted
+            If the noise is so large that the message cannot be trusted. Once noise has overflowed,
+            it passes this check with probability at most 2^-40.
+        """
+        params, t_ring = self.params, self.params.plaintext_ring
+        out = np.empty((ct.size, params.n), dtype=np.int64)
+        limit = 2.0 ** -(1 + noise.least_budget(params.n))
+        for j, row in enumerate(ct.index.flat):
+            phase = self.phase(ct, int(row), key)
+            largest = float(np.abs(params.ring.basis.fraction(_times_t(phase, params))).max())
+            if largest > limit:
+                noise.check_budget(-float(np.log2(2 * largest)), params.n, "what was computed")
+            message = phase.rescale(t_ring, 1 / params.delta)
+            out[j] = decode(Plaintext(params, message))
+        return out.reshape(*ct.shape, params.n)
+
+    def noise_budget(self, ct: Ciphertext, key: Any) -> FloatArray:
+        """Return the noise budget in bits as it really is, which takes the secret key.
+
+        Returns
+        -------
+        float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q
+        """
+        out = np.empty(ct.size)
+        for j, row in enumerate(ct.index.flat):
+            x = _times_t(self.phase(ct, int(row), key), self.params)
+            out[j] = noise.measured_budget(x, self.params.ring.basis)
+        return out.reshape(ct.shape)
+
+
+def _times_t(phase: CoefficientElement, params: Params) -> FloatArray:
+    """Return t * phase mod q, whose quotient by q is the noise."""
+    t_mod_q = params.ring.basis.decompose(np.array([params.t], dtype=np.int64))
+    return reduce(phase.residues * t_mod_q, params.ring.moduli)
