@@ -8,8 +8,8 @@
 
 That is all a ciphertext can do: there is no ReLU and no maximum among sums and products. The
 square as activation and the scaled mean pool are from CryptoNets (Gilad-Bachrach et al., ICML 2016,
-section 3.2). What all layers share, with the array convention, is in `nn.base`; what only training needs,
-batch normalisation, is in `nn.batchnorm`.
+section 3.2). What all layers share, with the array convention, is in `nn.base`; what only training
+needs, batch normalisation, is in `nn.batchnorm`.
 """
 
 from __future__ import annotations
