@@ -26,6 +26,7 @@ from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext
 from yashe.errors import FormError, KeyMismatchError
 from yashe.keys import Keys, PublicKey, RelinearizationKey, SecretKey, check_key, gadget, switch
+from yashe.parallel import for_each
 from yashe.residues import FloatArray, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
@@ -127,13 +128,18 @@ class BFV(Scheme):
         messages = plaintext.element.residues.reshape(-1, *plaintext.element.residues.shape[-2:])
         rows = np.empty((len(messages), 2, params.k, params.n))
         public_seed = derive_seed(seed, "encrypt-rho")
-        for j, message in enumerate(messages):
-            scaled = rescale(message, params.plaintext_ring.basis, params.ring.basis, params.delta)
+
+        def encrypt_one(j: int) -> None:
+            scaled = rescale(
+                messages[j], params.plaintext_ring.basis, params.ring.basis, params.delta
+            )
             if isinstance(key, SecretKey):
                 rows[j] = self._hide_with_secret(key, public_seed, seed, j)
             else:
                 rows[j] = self._hide_with_public(key, seed, j)
             rows[j, 0] = reduce(rows[j, 0] + scaled, params.ring.moduli)
+
+        for_each(encrypt_one, range(len(messages)))
         fresh = noise.fresh_deviation(params, public=isinstance(key, PublicKey))
         noise.check_budget(
             float(noise.budget_bits(fresh, params.n)), params.n, f"encryption under {params.name}"
@@ -181,9 +187,10 @@ class BFV(Scheme):
         params, square = self.params, a is b
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
         rows = np.empty((index_a.size, 3, params.k, params.n))
-        for j, (row_a, row_b) in enumerate(zip(index_a.flat, index_b.flat, strict=True)):
-            x = self._extended(a.rows[row_a])
-            y = x if square else self._extended(b.rows[row_b])
+
+        def multiply_one(j: int) -> None:
+            x = self._extended(a.rows[index_a.flat[j]])
+            y = x if square else self._extended(b.rows[index_b.flat[j]])
             cross = 2 * x[0] * x[1] if square else x[0] * y[1] + x[1] * y[0]
             tensor = reduce(np.stack([x[0] * y[0], cross, x[1] * y[1]]), params.product_ring.moduli)
             rows[j] = rescale(
@@ -192,11 +199,13 @@ class BFV(Scheme):
                 params.ring.basis,
                 1 / params.delta,
             )
+
+        for_each(multiply_one, range(len(rows)))
         depth = max(a.depth, b.depth)
         deviation = noise.product_deviation(
             params, a.deviation[index_a], b.deviation[index_b], depth
         )
-        return a._derive(rows, deviation.reshape(-1), index_a.shape, "a product", 2, depth + 1)
+        return a.derive(rows, deviation.reshape(-1), index_a.shape, "a product", 2, depth + 1)
 
     def _extended(self, row: FloatArray) -> FloatArray:
         """Return residues (parts, k, n) modulo q and P, in NTT form."""
@@ -217,11 +226,15 @@ class BFV(Scheme):
             return ct
         ring, flat = self.params.ring, ct.index.reshape(-1)
         rows = np.empty((len(flat), 2, self.params.k, self.params.n))
-        for j, i in enumerate(flat):
-            switched = switch(CoefficientElement(ring, ct.rows[i, 2]), key.b, key.a)
-            rows[j] = reduce(ct.rows[i, :2] + switched.residues, ring.moduli)
+
+        def relinearize_one(j: int) -> None:
+            row = ct.rows[flat[j]]
+            switched = switch(CoefficientElement(ring, row[2]), key.b, key.a)
+            rows[j] = reduce(row[:2] + switched.residues, ring.moduli)
+
+        for_each(relinearize_one, range(len(rows)))
         deviation = ct.deviation[flat] + noise.switching_deviation(self.params)
-        return ct._derive(rows, deviation, ct.shape, "a relinearisation", 1)
+        return ct.derive(rows, deviation, ct.shape, "a relinearisation", 1)
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
         """Return c_0 + c_1 s (+ c_2 s^2) of one row."""

@@ -227,7 +227,7 @@ class Ciphertext:
         rows = combine(self.rows, index[:, used], weights[used], self.params.moduli)
         deviation = self.deviation[index] @ np.abs(weights).astype(np.float64)
         out = (*self.shape[:-1], weights.shape[1])
-        return self._derive(rows, deviation.reshape(-1), out, "a matrix product")
+        return self.derive(rows, deviation.reshape(-1), out, "a matrix product")
 
     def __rmatmul__(self, matrix: Any) -> Ciphertext:
         """Return matrix @ self: (M, K) @ (K, ...) with NumPy's rules for matmul."""
@@ -249,7 +249,7 @@ class Ciphertext:
         if self.key_id != other.key_id:
             raise KeyMismatchError("the ciphertexts are encrypted under different keys")
 
-    def _derive(
+    def derive(
         self,
         rows: FloatArray,
         deviation: FloatArray,
@@ -258,7 +258,15 @@ class Ciphertext:
         degree: int | None = None,
         depth: int | None = None,
     ) -> Ciphertext:
-        """Return the result of an operation, or refuse it: too noisy, or readable without a key."""
+        """Return new rows as the result of an operation, for schemes and networks.
+
+        Raises
+        ------
+        NoiseBudgetExhausted
+            If the deviation is too large.
+        TransparentCiphertextError
+            If a row is readable without a key.
+        """
         if len(rows):
             worst = float(noise.budget_bits(deviation.max(), self.params.n))
             noise.check_budget(worst, self.params.n, what)
@@ -287,7 +295,7 @@ class Ciphertext:
             operation(row[:both], other.rows[j, :both], out=row[:both])
             operation(row[both:], other.rows[j, both:], out=row[both : other.rows.shape[1]])
             reduce_inplace(row, moduli, 1.0 / moduli, np.empty_like(row))
-        return self._derive(
+        return self.derive(
             rows,
             (self.deviation[a] + other.deviation[b]).reshape(-1),
             a.shape,
@@ -308,7 +316,7 @@ class Ciphertext:
         )
         rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0].T + scaled, q.moduli).T
         added = noise.plain_addition_deviation(self.params)
-        return self._derive(rows, self.deviation[flat] + added, index.shape, "adding a constant")
+        return self.derive(rows, self.deviation[flat] + added, index.shape, "adding a constant")
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""
@@ -319,7 +327,7 @@ class Ciphertext:
             scaled = rescale(m, other.element.ring.basis, q.basis, self.params.delta)
             row[0] = reduce(row[0] + scaled, q.moduli)
         deviation = self.deviation[index.reshape(-1)] + noise.plain_addition_deviation(self.params)
-        return self._derive(rows, deviation, index.shape, "adding a plaintext")
+        return self.derive(rows, deviation, index.shape, "adding a plaintext")
 
     def _multiply_constant(self, values: Any) -> Ciphertext:
         """Multiply all slots of a ciphertext by the same integer."""
@@ -336,7 +344,7 @@ class Ciphertext:
             np.multiply(self.rows[i], residues[:, j, None], out=rows[j])
             reduce_inplace(rows[j], moduli, 1.0 / moduli, np.empty_like(rows[j]))
         deviation = self.deviation[flat] * np.abs(w)
-        return self._derive(rows, deviation, index.shape, "a product with a constant")
+        return self.derive(rows, deviation, index.shape, "a product with a constant")
 
     def _multiply_plaintext(self, other: Plaintext) -> Ciphertext:
         """Multiply slot by slot with integers."""
@@ -350,7 +358,7 @@ class Ciphertext:
             rows[j] = q.transform.intt(product)
             norm = float(np.linalg.norm(t_basis.compose_int64(m).astype(np.float64)))
             deviation[j] = noise.plain_product_deviation(deviation[j], norm)
-        return self._derive(rows, deviation, index.shape, "a product with a plaintext")
+        return self.derive(rows, deviation, index.shape, "a product with a plaintext")
 
     def _with_plaintext(self, other: Plaintext) -> tuple[IntArray, FloatArray]:
         """Return the index broadcast against a plaintext, and its residues, one per entry."""

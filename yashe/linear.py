@@ -12,9 +12,12 @@ whose sums stay below 2^53.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
-from yashe.residues import EXACT_LIMIT, FloatArray, IntArray, blocks, bound, reduce_inplace
+from yashe.parallel import for_each
+from yashe.residues import EXACT_LIMIT, FloatArray, IntArray, blocks, bound, column, reduce_inplace
 
 
 def _weights_modulo(weights: IntArray, p: int) -> FloatArray:
@@ -43,20 +46,23 @@ def combine(
     (positions, terms), results = index.shape, weights.shape[1]
     _, parts, k, n = rows.shape
     out = np.empty((positions, results, parts, k, n))
-    for i, p in enumerate(moduli):
-        w = _weights_modulo(weights, p)
+
+    def one_prime_of_one_part(task: tuple[int, int]) -> None:
+        i, part = task
+        p, w = moduli[i], _weights_modulo(weights, moduli[i])
         step = int((EXACT_LIMIT - 2 * p) // (bound(p) * max(1.0, np.abs(w).max(initial=0))))
-        for part in range(parts):
-            for columns in blocks(n, 8 * (2 * results + terms)):
-                width = columns.stop - columns.start
-                for chosen in blocks(positions, 8 * width * results):
-                    x = rows[index[chosen], part, i, columns]
-                    y = np.zeros((len(x), results, width))
-                    scratch = np.empty_like(y)
-                    for start in range(0, terms, step):
-                        y += np.matmul(w[:, start : start + step], x[:, start : start + step])
-                        reduce_inplace(y, p, 1.0 / p, scratch)
-                    out[chosen, :, part, i, columns] = y
+        for columns in blocks(n, 8 * (2 * results + terms)):
+            width = columns.stop - columns.start
+            for chosen in blocks(positions, 8 * width * results):
+                x = rows[index[chosen], part, i, columns]
+                y = np.zeros((len(x), results, width))
+                scratch = np.empty_like(y)
+                for start in range(0, terms, step):
+                    y += np.matmul(w[:, start : start + step], x[:, start : start + step])
+                    reduce_inplace(y, p, 1.0 / p, scratch)
+                out[chosen, :, part, i, columns] = y
+
+    for_each(one_prime_of_one_part, product(range(k), range(parts)))
     return out.reshape(positions * results, parts, k, n)
 
 
@@ -93,24 +99,22 @@ class RunningSums:
         self._largest += largest_sum
         w = np.ascontiguousarray(weights.T, dtype=np.float64)
         _, parts, k, n = rows.shape
-        for columns in blocks(n, 8 * sum(weights.shape)):
-            for part in range(parts):
-                for i in range(k):
-                    self.total[:, part, i, columns] += w @ rows[:, part, i, columns]
 
-    def merge(self, other: RunningSums) -> None:
-        """Add the sums of another one, which has done other tiles."""
-        if self._largest + other._largest >= EXACT_LIMIT - max(self.moduli):
-            self.reduce()
-            other.reduce()
-        self.total += other.total
-        self._largest += other._largest
+        def one_prime_of_one_part(task: tuple[int, int]) -> None:
+            i, part = task
+            for columns in blocks(n, 8 * sum(weights.shape)):
+                self.total[:, part, i, columns] += w @ rows[:, part, i, columns]
+
+        for_each(one_prime_of_one_part, product(range(k), range(parts)))
 
     def reduce(self) -> FloatArray:
         """Reduce the total in place to centred residues, and return it."""
-        for row in self.total:
-            for i, p in enumerate(self.moduli):
-                x = row[:, i]
-                reduce_inplace(x, p, 1.0 / p, np.empty_like(x))
+        p = column(self.moduli)
+
+        def one_row(row: FloatArray) -> None:
+            for part in row:
+                reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
+
+        for_each(one_row, self.total)
         self._largest = bound(max(self.moduli))
         return self.total

@@ -10,6 +10,7 @@ import numpy as np
 from yashe import noise
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext, decode, encode
+from yashe.parallel import for_each
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, reduce
 from yashe.ring import CoefficientElement
@@ -87,13 +88,19 @@ class Scheme(ABC):
         params, t_ring = self.params, self.params.plaintext_ring
         out = np.empty((ct.size, params.n), dtype=np.int64)
         limit = 2.0 ** -(1 + noise.least_budget(params.n))
-        for j, row in enumerate(ct.index.flat):
-            phase = self.phase(ct, int(row), key)
+        overflows: list[float] = []
+
+        def decrypt_one(j: int) -> None:
+            phase = self.phase(ct, int(ct.index.flat[j]), key)
             largest = float(np.abs(params.ring.basis.fraction(_times_t(phase, params))).max())
             if largest > limit:
-                noise.check_budget(-float(np.log2(2 * largest)), params.n, "what was computed")
+                overflows.append(-float(np.log2(2 * largest)))
             message = phase.rescale(t_ring, 1 / params.delta)
             out[j] = decode(Plaintext(params, message))
+
+        for_each(decrypt_one, range(ct.size))
+        if overflows:
+            noise.check_budget(min(overflows), params.n, "what was computed")
         return out.reshape(*ct.shape, params.n)
 
     def noise_budget(self, ct: Ciphertext, key: Any) -> FloatArray:
@@ -104,9 +111,12 @@ class Scheme(ABC):
         float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q
         """
         out = np.empty(ct.size)
-        for j, row in enumerate(ct.index.flat):
-            x = _times_t(self.phase(ct, int(row), key), self.params)
+
+        def measure_one(j: int) -> None:
+            x = _times_t(self.phase(ct, int(ct.index.flat[j]), key), self.params)
             out[j] = noise.measured_budget(x, self.params.ring.basis)
+
+        for_each(measure_one, range(ct.size))
         return out.reshape(ct.shape)
 
 
