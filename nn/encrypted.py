@@ -1,0 +1,261 @@
+"""Networks on encrypted images: the client's two steps, and the server's one between them.
+
+    pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
+    ct = encrypt_images(scheme, pixels, keys.secret)              # client
+    logits_ct = infer(scheme, model, ct, keys.relinearization)    # server, which has no secret key
+    logits = decrypt_logits(scheme, logits_ct, keys.secret, len(pixels))
+
+Slot i of every ciphertext belongs to image i: one ciphertext for each pixel *position* carries that
+pixel of thousands of images (CryptoNets, section 3.1, "parallel scaling").
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nn.base import Block, Layer, Linear
+from nn.layers import Dense, Flatten, Square
+from nn.model import Sequential
+from yashe.ciphertext import Ciphertext
+from yashe.errors import EncodingError, ParameterError
+from yashe.linear import RunningSums
+from yashe.residues import IntArray
+from yashe.scheme import Scheme
+
+TILE_UNITS = 64  # hidden units that exist at the same time
+
+
+def encrypt_images(
+    scheme: Scheme, pixels: IntArray, key: Any, seed: bytes | None = None
+) -> Ciphertext:
+    """Encrypt a batch of images, pixel position by pixel position.
+
+    Parameters
+    ----------
+    scheme : Scheme
+    pixels : int64 array, shape (B, H, W, C), B at most the number of slots n
+    key : a key that encrypts
+    seed : 32 bytes that determine the randomness, for tests only; see `BFV.encrypt`
+
+    Returns
+    -------
+    Ciphertext of shape (H, W, C); slot i belongs to image i
+
+    Raises
+    ------
+    EncodingError
+        If there are no images, or more than slots.
+    """
+    if not 0 < len(pixels) <= scheme.params.n:
+        raise EncodingError(
+            f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
+        )
+    return scheme.encrypt(np.moveaxis(pixels, 0, -1), key, seed)
+
+
+def decrypt_logits(scheme: Scheme, ct: Ciphertext, key: Any, images: int) -> IntArray:
+    """Return the logits of the first `images` slots, int64 array of shape (images, *ct.shape)."""
+    return np.moveaxis(scheme.decrypt(ct, key)[..., :images], -1, 0)
+
+
+@dataclass
+class LayerReport:
+    """What one layer of an encrypted run has cost.
+
+    Attributes
+    ----------
+    name : of the layer
+    seconds : wall-clock time in it
+    ciphertexts : outputs
+    budget_bits : predicted noise budget of the worst output
+    """
+
+    name: str
+    seconds: float = 0.0
+    ciphertexts: int = 0
+    budget_bits: float = math.inf
+
+    def add(self, seconds: float, out: Ciphertext) -> None:
+        """Add a piece of the layer's work."""
+        self.seconds += seconds
+        self.ciphertexts += out.size
+        self.budget_bits = min(self.budget_bits, float(out.noise_budget.min()))
+
+
+@dataclass
+class Report:
+    """What an encrypted run has cost, layer by layer.
+
+    Attributes
+    ----------
+    layers : one LayerReport for each layer of the network
+    progress : told the share (0..1) of the whole work that has just been done
+    """
+
+    layers: list[LayerReport] = field(default_factory=list)
+    progress: Callable[[float], None] = lambda share: None
+
+    def timed(
+        self, layer: int, step: Callable[[Any], Ciphertext], x: Any, share: float = 0.0
+    ) -> Ciphertext:
+        """Return step(x), and book it as a piece of that layer's work."""
+        start = time.perf_counter()
+        out = step(x)
+        self.layers[layer].add(time.perf_counter() - start, out)
+        self.progress(share)
+        return out
+
+
+def infer(
+    scheme: Scheme,
+    model: Sequential,
+    ct: Ciphertext,
+    relinearization: Any,
+    report: Report | None = None,
+) -> Ciphertext:
+    """Return the encrypted logits of encrypted images, for somebody who has no secret key.
+
+    The same as `nn.plan.run`, but where a square and a dense layer follow a linear one, the hidden
+    units are computed in tiles and added up at once,
+
+        sum over tiles of square(x @ W1[:, tile] + b1[tile]) @ W2[tile]
+
+    so that the squared layer, the largest of all, never stands in memory whole. Loops over
+    ciphertexts run on the workers of `yashe.parallel.workers`.
+
+    Parameters
+    ----------
+    scheme : the scheme of the ciphertexts
+    model : integer network
+    ct : Ciphertext of the model's input shape
+    relinearization : the relinearisation key of the same keys
+    report : collects times and predicted noise budgets, if given
+
+    Returns
+    -------
+    Ciphertext of the model's output shape, degree 1
+
+    Raises
+    ------
+    ParameterError
+        If the shape is not the model's input shape.
+    NoiseBudgetExhausted, KeyMismatchError
+    """
+    if ct.shape != model.input_shape:
+        raise ParameterError(f"the network takes shape {model.input_shape}, got {ct.shape}")
+    report = report or Report()
+    report.layers = [LayerReport(type(layer).__name__) for layer in model.layers]
+    relinearize = partial(scheme.relinearize, key=relinearization)
+    squarings = sum(math.prod(layer.output_shape) for layer in model.layers if squares(layer))
+    x = ct
+    for start, stop in stages(model):
+        first, last = model.layers[start], model.layers[stop - 1]
+        if stop - start > 1:
+            x = infer_stage(model, start, stop, x, report, squarings)
+        else:
+            x = report.timed(start, first.forward, x)
+        followed_by_square = stop == len(model.layers) or squares(model.layers[stop])
+        if x.degree == 2 and followed_by_square:
+            x = report.timed(stop - 1, relinearize, x)
+            report.layers[stop - 1].ciphertexts = math.prod(last.output_shape)
+    return x
+
+
+def squares(layer: Layer) -> bool:
+    """Say whether a layer multiplies ciphertexts."""
+    return isinstance(layer, Square)
+
+
+def stages(model: Sequential) -> list[tuple[int, int]]:
+    """Cut the layers into ranges [start, stop): those longer than one are computed in tiles.
+
+    They are: at most one linear layer, a square, any number of Flatten, a dense layer.
+    """
+    layers, found, i = model.layers, [], 0
+    while i < len(layers):
+        j = i + isinstance(layers[i], Linear)
+        if j < len(layers) and squares(layers[j]):
+            j += 1
+            while j < len(layers) and isinstance(layers[j], Flatten):
+                j += 1
+            if j < len(layers) and isinstance(layers[j], Dense):
+                found.append((i, j + 1))
+                i = j + 1
+                continue
+        found.append((i, i + 1))
+        i += 1
+    return found
+
+
+def infer_stage(
+    model: Sequential, start: int, stop: int, x: Ciphertext, report: Report, squarings: int
+) -> Ciphertext:
+    """Return the outputs of a stage: the sum over tiles of squares times weights, plus bias."""
+    first, dense = model.layers[start], model.layers[stop - 1]
+    assert isinstance(dense, Dense)
+    square = start + isinstance(first, Linear)
+    sums: RunningSums | None = None
+    deviation = np.zeros(dense.units)
+    for units, compute in hidden_tiles(first):
+        hidden = report.timed(start, compute, x) if square > start else compute(x)
+        squared = report.timed(square, lambda h: h * h, hidden, hidden.size / squarings)
+        begin = time.perf_counter()
+        weights = dense.weight[units]
+        sums = sums or RunningSums(dense.units, squared.rows.shape[1:], x.params.moduli)
+        sums.add(squared.rows, weights)
+        deviation += squared.deviation @ np.abs(weights)
+        report.layers[stop - 1].seconds += time.perf_counter() - begin
+    assert sums is not None
+    total = squared.derive(sums.reduce(), deviation, (dense.units,), "a dense layer")
+    return report.timed(stop - 1, lambda y: y + dense.bias, total)
+
+
+def hidden_tiles(
+    first: Layer, units: int = TILE_UNITS
+) -> Iterator[tuple[IntArray, Callable[[Ciphertext], Ciphertext]]]:
+    """Yield about `units` hidden units at a time: their numbers, and how to compute them from x.
+
+    Parameters
+    ----------
+    first : a linear layer, whose outputs are the units; or any other, whose inputs they are
+    """
+    if isinstance(first, Linear):
+        for block in first.blocks():
+            for tile in cut(block, units):
+                yield tile.outputs.ravel(), partial(apply, tile)
+    else:
+        count = math.prod(first.input_shape)
+        for begin in range(0, count, units):
+            numbers = np.arange(begin, min(begin + units, count), dtype=np.int64)
+            yield numbers, partial(take, numbers)
+
+
+def apply(block: Block, x: Ciphertext) -> Ciphertext:
+    """Return the outputs of a block, flat."""
+    return (x.reshape(-1)[block.inputs] @ block.weight + block.bias).reshape(-1)
+
+
+def take(numbers: IntArray, x: Ciphertext) -> Ciphertext:
+    """Return some of the ciphertexts, flat."""
+    return x.reshape(-1)[numbers]
+
+
+def cut(block: Block, units: int) -> Iterator[Block]:
+    """Cut a block into blocks of about `units` outputs, along positions or else along columns."""
+    positions, columns = block.outputs.shape
+    step = max(1, units // columns)
+    if positions > 1 or columns <= units:
+        for p in range(0, positions, step):
+            rows = slice(p, p + step)
+            yield Block(block.inputs[rows], block.weight, block.outputs[rows], block.bias)
+        return
+    for c in range(0, columns, units):
+        some = slice(c, c + units)
+        yield Block(block.inputs, block.weight[:, some], block.outputs[:, some], block.bias[some])
