@@ -187,10 +187,11 @@ class Linear(Layer):
         """Evaluate block by block, then put the positions in order."""
         batch = self.batch_shape(x)
         flat = x.reshape((*batch, math.prod(self.input_shape)))
-        parts = [
-            (gather(flat, b.inputs) @ b.weight + b.bias).reshape((*batch, b.outputs.size))
-            for b in self.blocks()
-        ]
+        parts = []
+        for block in self.blocks():
+            part = gather(flat, block.inputs) @ block.weight
+            part = part + block.bias if self.has_bias else part
+            parts.append(part.reshape((*batch, block.outputs.size)))
         order = np.argsort(np.concatenate([p.outputs.ravel() for p in self.patches]))
         return gather(concatenate(parts), order).reshape((*batch, *self.output_shape))
 

@@ -57,43 +57,53 @@ class BatchNorm(Layer):
         """Normalise with the running averages."""
         self.batch_shape(x)
         gain = self.parameters["gain"] / self.deviation
-        return (x - self.mean) * gain + self.parameters["shift"]
+        return (x - self._spread(self.mean)) * gain + self._spread(self.parameters["shift"])
 
     def training_forward(self, x: FloatArray) -> FloatArray:
         """Normalise with the averages of this batch and let the running ones follow."""
-        if self.frozen:
-            return super().training_forward(x)
-        mean, deviation = self._averages(x)
-        self.mean += self.momentum * (mean - self.mean)
-        self.deviation += self.momentum * (deviation - self.deviation)
+        centred, mean, deviation = self._centre(x)
+        if not self.frozen:
+            self.mean += self.momentum * (mean - self.mean)
+            self.deviation += self.momentum * (deviation - self.deviation)
         gain = self.parameters["gain"] / deviation
-        return (x - mean) * gain + self.parameters["shift"]
+        return centred * gain + self._spread(self.parameters["shift"])
 
     def parameter_gradients(self, x: FloatArray, dy: FloatArray) -> dict[str, FloatArray]:
         """Return the gradients of gain and shift."""
-        mean, deviation = self._averages(x)
-        shift = dy.reshape(-1, dy.shape[-1]).sum(axis=0)
-        gain = np.sum((x - mean) * dy, keepdims=True).reshape(1) / deviation
-        return {"gain": gain, "shift": shift}
+        centred, _, deviation = self._centre(x)
+        return {"gain": np.vdot(centred, dy) / deviation, "shift": unit_sums(dy)}
 
     def input_gradient(self, x: FloatArray, dy: FloatArray) -> FloatArray:
         """Return the gradient at x, through the averages as well unless they are frozen."""
-        mean, deviation = self._averages(x)
+        centred, _, deviation = self._centre(x)
         factor = self.parameters["gain"] / deviation
         if self.frozen:
             return dy * factor
         # Moving all of a unit's inputs together, or all inputs in proportion to their distance
         # from the mean, changes nothing: those two components of the gradient vanish.
-        centred = (x - mean) / deviation
-        along_mean = dy.reshape(-1, dy.shape[-1]).mean(axis=0)
-        dx: FloatArray = factor * (dy - along_mean - centred * np.mean(dy * centred))
+        along_mean = unit_sums(dy) * (dy.shape[-1] / dy.size)
+        along_deviation = np.vdot(dy, centred) / (dy.size * deviation**2)
+        dx: FloatArray = factor * (dy - self._spread(along_mean) - centred * along_deviation)
         return dx
 
-    def _averages(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _centre(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return x - mean, the mean and the deviation: the running ones if they are frozen."""
         if self.frozen:
-            return self.mean, self.deviation
-        units = x.reshape(-1, x.shape[-1])
-        mean = units.mean(axis=0)
+            return x - self._spread(self.mean), self.mean, self.deviation
+        mean = unit_sums(x) * (x.shape[-1] / x.size)
+        centred = x - self._spread(mean)
         # The constant keeps a layer that is zero everywhere from dividing by zero.
-        deviation = np.sqrt(np.mean((units - mean) ** 2, keepdims=True)[0] + 1e-6)
-        return mean, deviation.astype(x.dtype)
+        deviation = np.sqrt(np.vdot(centred, centred) / centred.size + 1e-6)
+        return centred, mean, np.array([deviation], dtype=x.dtype)
+
+    def _spread(self, units: FloatArray) -> FloatArray:
+        """Repeat one value for each unit over all positions: one long loop, not many short ones."""
+        spread: FloatArray = np.broadcast_to(units, self.input_shape).copy()
+        return spread
+
+
+def unit_sums(x: FloatArray) -> FloatArray:
+    """Sum over all axes but the last, as a matrix product (several times faster than `sum`)."""
+    columns = x.reshape(-1, x.shape[-1])
+    sums: FloatArray = np.ones(len(columns), dtype=x.dtype) @ columns
+    return sums

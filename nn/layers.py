@@ -72,7 +72,7 @@ class Dense(Linear):
     def forward(self, x: Values) -> Values:
         """Return x @ W + b: the one block without its copies."""
         self.batch_shape(x)
-        return x @ self.weight + self.bias
+        return x @ self.weight + self.bias if self.has_bias else x @ self.weight
 
     def input_gradient(self, x: FloatArray, dy: FloatArray) -> FloatArray:
         dx: FloatArray = dy @ self.weight.T

@@ -72,6 +72,24 @@ def quantize_pixels(images: NumberArray, pixel_max: int, levels: int) -> npt.NDA
     return np.floor(quotient + 0.5).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class RoundedWeight:
+    """A latent weight, the weight that is made of it, and how: see the top of the module."""
+
+    latent: FloatArray
+    weight: NumberArray
+    step: float
+    limit: int
+
+    def apply(self) -> None:
+        """Round the latent weight into the network."""
+        # Beyond the last integer a latent weight would first have to come all the way back before
+        # it could change anything, so it waits half a step outside.
+        edge = (self.limit + 0.5) * self.step
+        np.clip(self.latent, -edge, edge, out=self.latent)
+        self.weight[...] = np.clip(np.rint(self.latent / self.step), -self.limit, self.limit)
+
+
 class StraightThrough:
     """Keeps the latent parameters of a network and puts their rounded values into it.
 
@@ -91,6 +109,8 @@ class StraightThrough:
     ----------
     latent : list of arrays
         One float copy for each of `model.parameters()`: what the optimiser changes.
+    weights : list of RoundedWeight
+        For each layer with weights how they are rounded.
     whole_biases : bool
         Whether shifts are rounded too. That makes sense once batch normalisation is frozen.
     """
@@ -101,7 +121,7 @@ class StraightThrough:
         self.model = model
         self.latent = [p.copy() for p in model.parameters()]
         self.whole_biases = False
-        self._weights: list[tuple[FloatArray, NumberArray, float, int]] = []
+        self.weights: list[RoundedWeight] = []
         latent_of = {
             id(p): latent for p, latent in zip(model.parameters(), self.latent, strict=True)
         }
@@ -110,17 +130,14 @@ class StraightThrough:
             step = float(np.abs(weight).mean()) / density
             fold.norm.mean /= step
             fold.norm.deviation /= step
-            self._weights.append((latent_of[id(weight)], weight, step, limit))
+            self.weights.append(RoundedWeight(latent_of[id(weight)], weight, step, limit))
 
     def apply(self) -> None:
         """Put the rounded values of the latent parameters into the network."""
         for latent, parameter in zip(self.latent, self.model.parameters(), strict=True):
             parameter[...] = latent
-        for latent, weight, step, limit in self._weights:
-            # A latent weight beyond the last integer would first have to come all the way back
-            # before it could change anything, so it waits half a step outside.
-            np.clip(latent, -(limit + 0.5) * step, (limit + 0.5) * step, out=latent)
-            weight[...] = np.clip(np.rint(latent / step), -limit, limit)
+        for weight in self.weights:
+            weight.apply()
         if self.whole_biases:
             for fold in folded(self.model):
                 bias = np.rint(fold.bias) * fold.unit

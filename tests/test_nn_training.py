@@ -169,7 +169,7 @@ def test_augmented_images_stay_in_range_and_some_stay_as_they_are(images):
     np.testing.assert_array_equal(images, before)
     assert moved.dtype == np.float32
     assert moved.min() >= 0
-    assert moved.max() <= images.max() * (1 + 1e-6)
+    assert moved.max() <= images.max()
     untouched = np.mean([np.array_equal(a, b) for a, b in zip(moved, images, strict=True)])
     assert 0.3 < untouched < 0.7
 
@@ -189,7 +189,7 @@ def test_sampling_between_pixels_is_their_mean():
 
 
 def test_interpolated_noise_is_a_blend_of_its_nodes():
-    matrix = interpolation(28, 5)
+    matrix = interpolation(28)
     np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-6)
     assert matrix.min() >= 0
     assert matrix[0].argmax() == 0
