@@ -4,9 +4,8 @@ Two questions decide whether an encrypted run can be right, and both are answere
 very same `forward` of the layers on other kinds of arrays:
 
 - *Range.* `Interval` arrays carry the lowest and highest value that any allowed image can cause.
-Only
-  the logits must fit into (-t/2, t/2): values in between may wrap, because sums and products are
-  exact modulo t.
+  Only the logits must fit into (-t/2, t/2): values in between may wrap, because sums and products
+  are exact modulo t.
 - *Noise.* `Forecast` arrays carry the predicted deviation of the noise, by the formulas of
   `yashe.noise`, for parameters that somebody gives or that `make_plan` finds.
 """
@@ -16,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +28,6 @@ from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
 from yashe.params import Params, make_params
 from yashe.residues import FloatArray, IntArray
 from yashe.security import max_log2_q
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ from yashe.errors import ParameterError
 T = TypeVar("T")
 
 _pool: ContextVar[ThreadPoolExecutor | None] = ContextVar("pool", default=None)
+_tick: ContextVar[Callable[[], object]] = ContextVar("tick", default=lambda: None)
 _inside = threading.local()
 
 
@@ -61,13 +62,22 @@ def workers(count: int | None = None) -> Iterator[None]:
                 _pool.reset(token)
 
 
+@contextmanager
+def watched(tick: Callable[[], object]) -> Iterator[None]:
+    """Call `tick` in this thread whenever a loop inside has finished an item: for progress bars."""
+    token = _tick.set(tick)
+    try:
+        yield
+    finally:
+        _tick.reset(token)
+
+
 def for_each(body: Callable[[T], None], items: Iterable[T]) -> None:
     """Call body(item) for all items, in any order, on the workers if there are any.
 
     An exception of a body is raised here. Loops inside of a body are plain loops.
     """
-    pool = _pool.get()
-    if pool is None or getattr(_inside, "busy", False):
+    if getattr(_inside, "busy", False):
         for item in items:
             body(item)
         return
@@ -79,5 +89,6 @@ def for_each(body: Callable[[T], None], items: Iterable[T]) -> None:
         finally:
             _inside.busy = False
 
-    for _ in pool.map(guarded, items):
-        pass
+    pool, tick = _pool.get(), _tick.get()
+    for _ in map(guarded, items) if pool is None else pool.map(guarded, items):
+        tick()

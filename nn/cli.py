@@ -1,0 +1,251 @@
+"""The command line: `cryptonets demo`, `mnist`, `train` and `plan`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nn import pretrained
+from nn.data import DATA_VARIABLE, Dataset, load_digits, load_mnist
+from nn.experiment import Result, drawing, run
+from nn.model import Sequential
+from nn.plan import make_plan
+from nn.quantize import quantize_pixels
+from nn.train import RECIPES, train
+from yashe import __version__
+from yashe.errors import DataError, FheError
+from yashe.parallel import available_cores, workers
+
+DIGITS_SHOWN = 5
+PAPER_RATE = 58_982  # predictions per hour, Gilad-Bachrach et al., ICML 2016, section 5
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0, or 1 after an error that is the user's to mend."""
+    arguments = parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except FheError as error:
+        print(f"cryptonets: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ncryptonets: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="cryptonets",
+        description="Neural networks on encrypted images: the client encrypts, a server without "
+        "the key classifies, the client decrypts.",
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="classify 8x8 handwritten digits encrypted (under a minute, needs no download)",
+        description="Encrypt handwritten digits that come with the package, classify them with a "
+        "network that sees only ciphertexts, decrypt the answers, and compare them with the same "
+        "network in the clear. Every step is shown with its time and remaining noise budget.",
+    )
+    demo.set_defaults(command=demo_command)
+    add_run_options(demo, "450 test digits")
+
+    mnist = commands.add_parser(
+        "mnist",
+        help="classify the MNIST test images encrypted",
+        description="The experiment of the CryptoNets paper: MNIST test images, encrypted in "
+        "batches of as many as there are slots, classified and decrypted.",
+    )
+    mnist.set_defaults(command=mnist_command)
+    add_run_options(mnist, "10,000 test images")
+    add_data_option(mnist)
+    mnist.add_argument(
+        "--model",
+        default="cryptonets",
+        choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
+        help="cryptonets: the paper's layers, 945 squares; lean: 424 squares "
+        "(default: %(default)s)",
+    )
+
+    training = commands.add_parser(
+        "train",
+        help="train an integer network from scratch",
+        description="Train float networks with square activations, then round one of them to "
+        "small integers while it goes on learning. The result is chosen on a part of the training "
+        "images; the test images are used once, for the figure that is printed.",
+    )
+    training.set_defaults(command=train_command)
+    training.add_argument("data", choices=["digits", "mnist"], help="what to learn")
+    training.add_argument("--model", choices=list(RECIPES), help="recipe (default: the first)")
+    training.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
+    training.add_argument("--out", type=Path, metavar="FILE", help="where to save the network")
+    add_data_option(training, flag="--data")
+
+    planning = commands.add_parser(
+        "plan",
+        help="show what a network needs before anything is encrypted",
+        description="Prove the range of every layer for all possible images, choose the cheapest "
+        "parameters of the security table, and predict the noise.",
+    )
+    planning.set_defaults(command=plan_command)
+    planning.add_argument(
+        "model", help=f"one of {', '.join(pretrained.names())}, or the file of a network"
+    )
+    return top
+
+
+def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
+    """Add the options that `demo` and `mnist` share."""
+    command.add_argument(
+        "--images", type=positive, metavar="N", help=f"how many images (default: all {everything})"
+    )
+    command.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        default=available_cores(),
+        help="threads (default: one for each core, here %(default)s)",
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+
+
+def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> None:
+    """Add the options that say where MNIST is."""
+    command.add_argument(
+        flag,
+        dest="folder",
+        type=Path,
+        metavar="DIR",
+        help=f"folder with the MNIST files (default: ${DATA_VARIABLE}, or the user's cache)",
+    )
+    command.add_argument(
+        "--download", action="store_true", help="fetch MNIST (11 MB) if it is not there"
+    )
+
+
+def natural(text: str) -> int:
+    """Parse an integer from 0 upwards."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {value}")
+    return value
+
+
+def positive(text: str) -> int:
+    """Parse an integer from 1 upwards."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def demo_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets demo`."""
+    print("A server classifies handwritten digits that it cannot see.\n")
+    classify(pretrained.load("digits"), load_digits(), arguments, draw=True)
+
+
+def mnist_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets mnist`."""
+    dataset = load_mnist(arguments.folder, download=arguments.download)
+    result = classify(pretrained.load(arguments.model), dataset, arguments, draw=False)
+    print(
+        f"The CryptoNets paper: {PAPER_RATE:,} predictions per hour. "
+        f"Here: {result.predictions_per_hour / PAPER_RATE:.0f} times as many."
+    )
+
+
+def classify(
+    model: Sequential, dataset: Dataset, arguments: argparse.Namespace, draw: bool
+) -> Result:
+    """Run a network on test images, print what happens, write the JSON file."""
+    count = arguments.images or len(dataset.test_images)
+    if count > len(dataset.test_images):
+        raise DataError(
+            f"{dataset.name} has {len(dataset.test_images)} test images, {count} were asked for"
+        )
+    if arguments.json:
+        check_writable(arguments.json)
+    images, labels = dataset.test_images[:count], dataset.test_labels[:count]
+    print(model.summary(), end="\n\n")
+    pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
+    with workers(arguments.workers):
+        result = run(model, pixels, labels)
+    if draw:
+        print("\nWhat the server never saw, and what it said:\n")
+        said = result.logits.argmax(axis=1)
+        wrong_first = np.argsort(said == labels, kind="stable")[:1]
+        shown = [*range(min(count, DIGITS_SHOWN - 1)), *wrong_first][:DIGITS_SHOWN]
+        captions = [f"{said[i]} (is a {labels[i]})" for i in shown]
+        print(drawing(images[shown].astype(np.int64), captions, dataset.pixel_max))
+    slots = result.plan.params.n
+    batches = -(-count // slots)
+    print(f"\naccuracy                {result.accuracy:.2%} of {count} images")
+    print(f"encrypted = plain integers for {result.agree} of {count} images, in every logit")
+    print(
+        f"predictions per hour    {result.predictions_per_hour:,.0f} "
+        f"({result.seconds['infer']:.1f} s on the server)"
+    )
+    if count % slots:
+        full = batches * slots / result.seconds["infer"] * 3600
+        print(f"                        {full:,.0f} if all {slots} slots carried an image")
+    if arguments.json:
+        write_json(arguments.json, result.as_json())
+    return result
+
+
+def train_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets train`."""
+    fitting = [name for name, recipe in RECIPES.items() if recipe.data == arguments.data]
+    name = arguments.model or fitting[0]
+    if name not in fitting:
+        raise DataError(f"the model {name!r} is not for {arguments.data}: take {fitting}")
+    if arguments.out:
+        check_writable(arguments.out)
+    if arguments.data == "digits":
+        dataset = load_digits()
+    else:
+        dataset = load_mnist(arguments.folder, download=arguments.download)
+    model, record = train(name, dataset, seed=arguments.seed)
+    print(model.summary(), end="\n\n")
+    for key, value in record.items():
+        print(f"{key:<28}{value}")
+    if arguments.out:
+        model.save(arguments.out)
+        print(f"saved to {arguments.out}")
+
+
+def plan_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets plan`."""
+    known = arguments.model in pretrained.names()
+    model = pretrained.load(arguments.model) if known else Sequential.load(arguments.model)
+    print(model.summary(), end="\n\n")
+    plan = make_plan(model)
+    print(plan.table(), end=f"\n\n{plan.params}\n")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output file before the work, not after it."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise DataError(f"cannot write {path}: its folder must exist and be writable")
+
+
+def write_json(path: Path, facts: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(facts, file, indent=2)
+        file.write("\n")
+    os.replace(temporary, path)

@@ -1,0 +1,210 @@
+"""The whole experiment: plan, keys, encryption, inference, decryption, and the comparison.
+
+`run` plays both sides, client and server, in one process, and tells what it does as it goes. What
+comes back is compared, logit by logit and image by image, with the integer network in the clear.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
+from nn.model import Sequential
+from nn.plan import Plan, make_plan
+from yashe.bfv import BFV
+from yashe.errors import EncodingError
+from yashe.parallel import watched
+from yashe.residues import IntArray
+from yashe.security import SOURCE_2024
+
+try:
+    import resource
+except ImportError:  # Windows has no such module
+    resource = None  # type: ignore[assignment]
+
+SHADES = " .:-=+*#%@"
+FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has found.
+
+    Attributes
+    ----------
+    logits : int64 array, shape (images, classes), decrypted
+    agree : images whose decrypted logits all equal those of the integer network
+    accuracy : share of images whose largest logit is the label's
+    seconds : time for "keys", "encrypt", "infer" and "decrypt", all batches together
+    fresh_budget_bits, final_budget_bits : least noise budget measured with the secret key
+    plan : the Plan
+    """
+
+    logits: IntArray
+    agree: int
+    accuracy: float
+    seconds: dict[str, float]
+    fresh_budget_bits: float
+    final_budget_bits: float
+    plan: Plan
+
+    @property
+    def predictions_per_hour(self) -> float:
+        """Images by the hour, from the server's time."""
+        return len(self.logits) / self.seconds["infer"] * 3600
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts as what a JSON file can hold."""
+        params = self.plan.params
+        return {
+            "images": len(self.logits),
+            "accuracy": self.accuracy,
+            "agree": self.agree,
+            "seconds": self.seconds,
+            "predictions_per_hour": self.predictions_per_hour,
+            "params": {
+                "scheme": "BFV",
+                "n": params.n,
+                "log2_q": params.log2_q,
+                "log2_t": params.log2_t,
+                "security_bits": params.security,
+            },
+            "noise_budget_bits": {
+                "fresh": self.fresh_budget_bits,
+                "final": self.final_budget_bits,
+            },
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the largest memory that this process has had, or None where nobody counts it."""
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class Clock:
+    """Adds up seconds by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the body and add it to `name`."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def run(
+    model: Sequential,
+    pixels: IntArray,
+    labels: IntArray,
+    say: Callable[[str], None] = print,
+) -> Result:
+    """Classify images encrypted, in batches of as many as there are slots.
+
+    Parameters
+    ----------
+    model : integer network
+    pixels : int64 array, shape (images, *model.input_shape), values in [0, model.info.levels]
+    labels : int64 array, shape (images,)
+    say : receives the story, line by line
+
+    Raises
+    ------
+    EncodingError
+        If there are no images.
+    RangeError, NoiseBudgetExhausted
+        If the network cannot run encrypted (`nn.plan.make_plan`).
+    """
+    if len(pixels) == 0:
+        raise EncodingError("there are no images to classify: give at least one")
+    clock = Clock()
+    plan = make_plan(model)
+    params = plan.params
+    say("Plan: what every possible image can cause, proved before anything is encrypted\n")
+    say(plan.table())
+    say(
+        f"\nBFV with n = {params.n} slots, log2 q = {params.log2_q:.1f} ({params.k} primes), "
+        f"log2 t = {params.log2_t:.1f}:\n{params.security}-bit security by {SOURCE_2024}. "
+        f"Logits need {plan.range_bits:.1f} bits.\n"
+    )
+    scheme = BFV(params)
+    with clock("keys"):
+        keys = scheme.keygen()
+    say(f"client  makes keys {'':<34}{clock.seconds['keys']:>7.2f} s")
+
+    reports, logits, fresh, final = [], [], float("inf"), float("inf")
+    for start in range(0, len(pixels), params.n):
+        batch = pixels[start : start + params.n]
+        with clock("encrypt"), bar("encrypting", batch[0].size) as progress:
+            begin = time.perf_counter()
+            with watched(lambda: progress.update(1)):
+                ct = encrypt_images(scheme, batch, keys.secret)
+            seconds = time.perf_counter() - begin
+        sample = scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], keys.secret)
+        fresh = min(fresh, float(sample.min()))
+        say(
+            f"client  encrypts {len(batch)} images in {ct.size} ciphertexts, "
+            f"{ct.nbytes / 2**20:.0f} MiB".ljust(52)
+            + f"{seconds:>7.2f} s    noise budget {fresh:5.1f} bits"
+        )
+        report = Report()
+        with clock("infer"), bar("inferring", 100) as progress:
+            report.progress = lambda share: progress.update(round(100 * share, 1))
+            reply = infer(scheme, model, ct, keys.relinearization, report)
+        reports.append(report)
+        for line in report.layers:
+            if line.ciphertexts:
+                say(
+                    f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts".ljust(52)
+                    + f"{line.seconds:>7.2f} s    at least     {line.budget_bits:5.1f} bits"
+                )
+        with clock("decrypt"):
+            begin = time.perf_counter()
+            logits.append(decrypt_logits(scheme, reply, keys.secret, len(batch)))
+            seconds = time.perf_counter() - begin
+        final = min(final, float(scheme.noise_budget(reply, keys.secret).min()))
+        say(
+            f"client  decrypts {reply.size} ciphertexts".ljust(52)
+            + f"{seconds:>7.2f} s    noise budget {final:5.1f} bits"
+        )
+    decrypted = np.concatenate(logits)
+    expected = np.concatenate([model.forward(part) for part in np.array_split(pixels, 10)])
+    return Result(
+        decrypted,
+        int((decrypted == expected).all(axis=1).sum()),
+        float((decrypted.argmax(axis=1) == labels).mean()),
+        clock.seconds,
+        fresh,
+        final,
+        plan,
+    )
+
+
+def bar(what: str, total: int) -> Any:
+    """Return a progress bar, drawn only where stderr is a terminal."""
+    return tqdm(total=total, desc=what, disable=None, leave=False)
+
+
+def drawing(images: IntArray, captions: list[str], pixel_max: int) -> str:
+    """Return small images side by side as text, two characters for a pixel, captions below."""
+    shades = np.array(list(SHADES))[images[..., 0] * (len(SHADES) - 1) // pixel_max]
+    width = 2 * images.shape[2] + 3
+    lines = [
+        "".join("".join(shade * 2 for shade in image[row]).ljust(width) for image in shades)
+        for row in range(images.shape[1])
+    ]
+    return "\n".join([*lines, "".join(caption.ljust(width) for caption in captions)])
