@@ -14,6 +14,8 @@ ternary, where the paper draws them from the error distribution or, as an optimi
 {0, 1}, because the security tables are computed for ternary secrets.
 """
 
+from itertools import islice
+
 from yashe.textbook import (
     Params,
     Poly,
@@ -31,6 +33,7 @@ from yashe.textbook import (
     scale_up,
     ternary,
     uniform,
+    words,
 )
 
 PublicKey = tuple[Poly, Poly]
@@ -97,15 +100,23 @@ def encrypt(params: Params, pk: PublicKey, m: Poly, seed: bytes, j: int = 0) -> 
 
 
 def encrypt_symmetric(params: Params, s: Poly, m: Poly, seed: bytes, j: int = 0) -> Ciphertext:
-    """Return (-a s + e + round(q/t m), a): less noise, and a can be sent as a seed.
+    """Return (-(a s + e) + round(q/t m), a): less noise, and a can be sent as a seed.
 
-    Whoever holds s needs no public key. The noise is e alone, where public-key encryption has
+    Whoever holds s needs no public key. The noise is -e alone, where public-key encryption has
     e_0 + e_1 s - e u.
+
+    a comes from its own seed rho = SHAKE-256(seed || "encrypt-rho"), which may be published in
+    the place of a. Were a drawn from `seed` itself, publishing it would publish e as well, and
+    n linear equations without errors give s.
     """
-    a = uniform(seed, f"encrypt-a/{j}", params)
-    e = gaussian(seed, f"encrypt-e/{j}", params.n)
-    c_0 = poly_add(poly_scale(poly_mul(a, s), -1), e, scale_up(params, m))
-    return [poly_mod(c_0, params.q), a]
+    rho = bytes(islice(words(seed, "encrypt-rho", 1), 32))
+    b, a = rlwe_sample(
+        params,
+        s,
+        uniform(rho, f"encrypt-a/{j}", params),
+        gaussian(seed, f"encrypt-e/{j}", params.n),
+    )
+    return [poly_mod(poly_add(b, scale_up(params, m)), params.q), a]
 
 
 def phase(params: Params, s: Poly, ct: Ciphertext) -> Poly:
