@@ -29,7 +29,7 @@ from yashe.linear import RunningSums
 from yashe.residues import IntArray
 from yashe.scheme import Scheme
 
-TILE_UNITS = 64  # hidden units that exist at the same time
+TILE_UNITS = 128  # hidden units that exist at the same time
 
 
 def encrypt_images(

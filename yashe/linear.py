@@ -52,15 +52,16 @@ def combine(
         p, w = moduli[i], _weights_modulo(weights, moduli[i])
         step = int((EXACT_LIMIT - 2 * p) // (bound(p) * max(1.0, np.abs(w).max(initial=0))))
         for columns in blocks(n, 8 * (2 * results + terms)):
-            width = columns.stop - columns.start
-            for chosen in blocks(positions, 8 * width * results):
-                x = rows[index[chosen], part, i, columns]
-                y = np.zeros((len(x), results, width))
-                scratch = np.empty_like(y)
-                for start in range(0, terms, step):
-                    y += np.matmul(w[:, start : start + step], x[:, start : start + step])
+            y = np.empty((results, columns.stop - columns.start))
+            scratch = np.empty_like(y)
+            for position, taps in enumerate(index):
+                x = rows[taps, part, i, columns]
+                np.matmul(w[:, :step], x[:step], out=y)
+                reduce_inplace(y, p, 1.0 / p, scratch)
+                for start in range(step, terms, step):
+                    y += w[:, start : start + step] @ x[start : start + step]
                     reduce_inplace(y, p, 1.0 / p, scratch)
-                out[chosen, :, part, i, columns] = y
+                out[position, :, part, i, columns] = y
 
     for_each(one_prime_of_one_part, product(range(k), range(parts)))
     return out.reshape(positions * results, parts, k, n)
@@ -98,12 +99,11 @@ class RunningSums:
             self.reduce()
         self._largest += largest_sum
         w = np.ascontiguousarray(weights.T, dtype=np.float64)
-        _, parts, k, n = rows.shape
+        _, parts, k, _ = rows.shape
 
         def one_prime_of_one_part(task: tuple[int, int]) -> None:
             i, part = task
-            for columns in blocks(n, 8 * sum(weights.shape)):
-                self.total[:, part, i, columns] += w @ rows[:, part, i, columns]
+            self.total[:, part, i] += w @ rows[:, part, i]
 
         for_each(one_prime_of_one_part, product(range(k), range(parts)))
 

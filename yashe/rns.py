@@ -183,16 +183,19 @@ class Rescale:
             check_exact_sum(max(p, *source.moduli), check)
         q = source.product
         parts = [_split(ratio * (q // p)) for p in source.moduli]
-        self._integer_of_q, self._fraction_of_q = _split(ratio * q)
-        # Rows: one per target prime, then the fractions f_i, then 1/q_i for the quotient v.
-        self._matrix = np.array(
-            [[float(centred(integer, p)) for integer, _ in parts] for p in target.moduli]
-            + [[fraction for _, fraction in parts], [1.0 / p for p in source.moduli]]
+        integer_of_q, self._fraction_of_q = _split(ratio * q)
+        # One row per target prime: I_1, ..., I_k, and -I for the quotient v.
+        integers = [integer for integer, _ in parts] + [-integer_of_q]
+        self._integers = np.array(
+            [[float(centred(integer, p)) for integer in integers] for p in target.moduli]
+        )
+        # The fractions f_i, and 1/q_i for the quotient.
+        self._fractions = np.array(
+            [[fraction for _, fraction in parts], [1.0 / p for p in source.moduli]]
         )
         self._source_moduli = column(source.moduli)
         self._inverse_cofactors = column(source.inverse_cofactors)
         self._target_moduli = column(target.moduli)
-        self._integer_column = column(tuple(centred(self._integer_of_q, p) for p in target.moduli))
         # |y_i| <= 2^23, |f_i| <= 1/2 with relative error 2^-53, partial sums of k terms below
         # k 2^22: the float rows are off by less than k (k + 2) 2^(22 - 52), v f included.
         k = len(source)
@@ -222,24 +225,24 @@ class Rescale:
 
     def _convert(self, x: FloatArray, out: FloatArray) -> None:
         """Convert one block that stays in the cache: x (b, k_source, w), out (b, k_target, w)."""
-        y = x * self._inverse_cofactors  # |.| < 2^47
-        reduce_inplace(y, self._source_moduli, 1.0 / self._source_moduli, np.empty_like(y))
-        sums = np.matmul(self._matrix, y)
-        fraction, quotient = sums[:, -2:-1], sums[:, -1:]
-        v = np.rint(quotient)
-        fraction -= v * self._fraction_of_q
+        k, height, width = len(self.source), len(x), x.shape[-1]
+        terms = np.empty((height, k + 1, width))  # y_1, ..., y_k and v
+        y, scratch = terms[:, :k], np.empty((height, max(k, len(self.target)), width))
+        np.multiply(x, self._inverse_cofactors, out=y)  # |.| < 2^47
+        reduce_inplace(y, self._source_moduli, 1.0 / self._source_moduli, scratch[:, :k])
+        sums = np.matmul(self._fractions, y)
+        v = np.rint(sums[:, 1], out=terms[:, k])
+        fraction = sums[:, 0] - v * self._fraction_of_q
         rounded = np.rint(fraction)
-        result = sums[:, :-2]
-        result -= v * self._integer_column
-        result += rounded
-        reduce_inplace(
-            result, self._target_moduli, 1.0 / self._target_moduli, np.empty_like(result)
-        )
+        result = np.matmul(self._integers, terms)
+        result += rounded[:, None]
+        p = self._target_moduli
+        reduce_inplace(result, p, 1.0 / p, scratch[:, : len(self.target)])
         out[...] = result
         doubtful = np.abs(fraction - rounded) > self._safe
-        doubtful |= np.abs(quotient - v) > self._safe
+        doubtful |= np.abs(sums[:, 1] - v) > self._safe
         if doubtful.any():
-            for row, _, at in np.argwhere(doubtful):
+            for row, at in np.argwhere(doubtful):
                 out[row, :, at] = self._exactly(x[row, :, at : at + 1])
 
     def _exactly(self, x: FloatArray) -> FloatArray:
