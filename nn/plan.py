@@ -24,9 +24,11 @@ from nn.base import Values
 from nn.layers import Square
 from nn.model import Sequential
 from yashe import noise
+from yashe.bfv import BFV
 from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
 from yashe.params import Params, make_params
 from yashe.residues import FloatArray, IntArray
+from yashe.scheme import Scheme
 from yashe.security import max_log2_q
 
 
@@ -93,12 +95,12 @@ class Forecast:
 
     Attributes
     ----------
-    params : Params
+    scheme : the scheme whose noise it is
     deviation : float64 array, as in `yashe.ciphertext.Ciphertext`
     degree, depth : as there
     """
 
-    params: Params
+    scheme: Scheme
     deviation: FloatArray
     degree: int = 1
     depth: int = 0
@@ -111,7 +113,7 @@ class Forecast:
     @property
     def noise_budget(self) -> FloatArray:
         """Predicted noise budget in bits."""
-        return noise.budget_bits(self.deviation, self.params.n)
+        return noise.budget_bits(self.deviation, self.scheme.params.n)
 
     def __getitem__(self, key: Any) -> Forecast:
         return replace(self, deviation=np.asarray(self.deviation[key]))
@@ -131,19 +133,18 @@ class Forecast:
 
     def __add__(self, other: IntArray) -> Forecast:
         deviation = np.broadcast_arrays(self.deviation, other)[0]
-        return replace(self, deviation=deviation + noise.plain_addition_deviation(self.params))
+        added = self.scheme.plain_addition_deviation(self.degree)
+        return replace(self, deviation=deviation + added)
 
     def __mul__(self, other: Forecast) -> Forecast:
-        deviation = noise.product_deviation(
-            self.params, self.deviation, other.deviation, self.depth
-        )
+        deviation = self.scheme.product_deviation(self.deviation, other.deviation, self.depth)
         return replace(self, deviation=deviation, degree=2, depth=self.depth + 1)
 
     def relinearize(self) -> Forecast:
         """Return the forecast after relinearisation."""
         if self.degree == 1:
             return self
-        deviation = self.deviation + noise.switching_deviation(self.params)
+        deviation = self.deviation + self.scheme.switching_deviation()
         return replace(self, deviation=deviation, degree=1)
 
 
@@ -231,23 +232,27 @@ def ranges(model: Sequential, levels: int) -> list[Interval]:
     return found
 
 
-def forecast(model: Sequential, params: Params, public: bool = False) -> list[Forecast]:
+def forecast(model: Sequential, scheme: Scheme, public: bool = False) -> list[Forecast]:
     """Return the predicted noise of the fresh ciphertexts and of every layer's output.
 
     Parameters
     ----------
     model : integer network
-    params : Params
+    scheme : Scheme, with its parameters
     public : whether the images are encrypted with the public key, which is noisier
     """
-    fresh = np.full(model.input_shape, noise.fresh_deviation(params, public))
-    found = [Forecast(params, fresh)]
+    fresh = np.full(model.input_shape, scheme.fresh_deviation(public))
+    found = [Forecast(scheme, fresh)]
     final = run(model, found[0], Forecast.relinearize, lambda i, x: found.append(x))
     return [*found[:-1], final]
 
 
 def make_plan(
-    model: Sequential, params: Params | None = None, security: int = 128, public: bool = False
+    model: Sequential,
+    params: Params | None = None,
+    security: int = 128,
+    public: bool = False,
+    scheme: Callable[[Params], Scheme] = BFV,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
 
@@ -257,6 +262,7 @@ def make_plan(
     params : parameters to check, or None to look for the fewest primes at the smallest n
     security : level in bits for the parameters to look for
     public : whether the images will be encrypted with the public key
+    scheme : the class of the scheme that will run it
 
     Raises
     ------
@@ -269,14 +275,14 @@ def make_plan(
     intervals = ranges(model, levels)
     need = 2 * max(int(np.abs(intervals[-1].low).max()), int(np.abs(intervals[-1].high).max())) + 1
     if params is None:
-        params = cheapest_params(model, need, security, public)
+        params = cheapest_params(model, need, security, public, scheme)
     if params.t < need:
         raise RangeError(
             f"the logits can reach {need // 2} in absolute value for some image, which needs t of "
             f"{math.log2(need):.1f} bits, but {params.name} has log2 t = {params.log2_t:.1f}; "
             "take a larger t, smaller weights or fewer pixel levels"
         )
-    forecasts = forecast(model, params, public)
+    forecasts = forecast(model, scheme(params), public)
     budgets = [float(f.noise_budget.min()) for f in forecasts]
     names = [type(layer).__name__ for layer in model.layers]
     for name, budget in zip(names, budgets[1:], strict=True):
@@ -288,7 +294,13 @@ def make_plan(
     return Plan(params, levels, budgets[0], layers)
 
 
-def cheapest_params(model: Sequential, t_at_least: int, security: int, public: bool) -> Params:
+def cheapest_params(
+    model: Sequential,
+    t_at_least: int,
+    security: int,
+    public: bool,
+    scheme: Callable[[Params], Scheme],
+) -> Params:
     """Return the parameters with the smallest n, and then the fewest primes, that carry a network.
 
     Raises
@@ -304,7 +316,7 @@ def cheapest_params(model: Sequential, t_at_least: int, security: int, public: b
                 params = make_params(f"{model.info.name}-{n}", n, t_at_least, security, log2_q)
             except ParameterError:  # t alone is too large for such a q
                 continue
-            best = float(forecast(model, params, public)[-1].noise_budget.min())
+            best = float(forecast(model, scheme(params), public)[-1].noise_budget.min())
             if best >= noise.least_budget(n):
                 return params
     raise NoiseBudgetExhausted(

@@ -140,7 +140,7 @@ class BFV(Scheme):
             rows[j, 0] = reduce(rows[j, 0] + scaled, params.ring.moduli)
 
         for_each(encrypt_one, range(len(messages)))
-        fresh = noise.fresh_deviation(params, public=isinstance(key, PublicKey))
+        fresh = self.fresh_deviation(public=isinstance(key, PublicKey))
         noise.check_budget(
             float(noise.budget_bits(fresh, params.n)), params.n, f"encryption under {params.name}"
         )
@@ -202,9 +202,7 @@ class BFV(Scheme):
 
         for_each(multiply_one, range(len(rows)))
         depth = max(a.depth, b.depth)
-        deviation = noise.product_deviation(
-            params, a.deviation[index_a], b.deviation[index_b], depth
-        )
+        deviation = self.product_deviation(a.deviation[index_a], b.deviation[index_b], depth)
         return a.derive(rows, deviation.reshape(-1), index_a.shape, "a product", 2, depth + 1)
 
     def _extended(self, row: FloatArray) -> FloatArray:
@@ -233,7 +231,7 @@ class BFV(Scheme):
             rows[j] = reduce(row[:2] + switched.residues, ring.moduli)
 
         for_each(relinearize_one, range(len(rows)))
-        deviation = ct.deviation[flat] + noise.switching_deviation(self.params)
+        deviation = ct.deviation[flat] + self.switching_deviation()
         return ct.derive(rows, deviation, ct.shape, "a relinearisation", 1)
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
@@ -244,6 +242,18 @@ class BFV(Scheme):
         for part in parts[-2::-1]:  # Horner's rule
             total = reduce(total * key.s.residues + part, self.params.ring.moduli)
         return NttElement(self.params.ring, total).intt()
+
+    def fresh_deviation(self, public: bool) -> float:
+        return noise.fresh_deviation(self.params, public)
+
+    def plain_addition_deviation(self, degree: int) -> float:
+        return noise.plain_addition_deviation(self.params)
+
+    def product_deviation(self, x: FloatArray, y: FloatArray, depth: int) -> FloatArray:
+        return noise.product_deviation(self.params, x, y, depth)
+
+    def switching_deviation(self) -> float:
+        return noise.switching_deviation(self.params)
 
 
 def _first(element: NttElement) -> NttElement:

@@ -53,6 +53,9 @@ class Arithmetic(Protocol):
     def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Return the products of ciphertexts, slot by slot."""
 
+    def plain_addition_deviation(self, degree: int) -> float:
+        """Return what adding an encoded message adds to the deviation of the noise."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ciphertext:
@@ -315,7 +318,7 @@ class Ciphertext:
             t_basis.decompose(constants.reshape(-1)), t_basis, q.basis, self.params.delta
         )
         rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0].T + scaled, q.moduli).T
-        added = noise.plain_addition_deviation(self.params)
+        added = self.scheme.plain_addition_deviation(self.degree)
         return self.derive(rows, self.deviation[flat] + added, index.shape, "adding a constant")
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
@@ -326,7 +329,8 @@ class Ciphertext:
         for row, m in zip(rows, message, strict=True):
             scaled = rescale(m, other.element.ring.basis, q.basis, self.params.delta)
             row[0] = reduce(row[0] + scaled, q.moduli)
-        deviation = self.deviation[index.reshape(-1)] + noise.plain_addition_deviation(self.params)
+        added = self.scheme.plain_addition_deviation(self.degree)
+        deviation = self.deviation[index.reshape(-1)] + added
         return self.derive(rows, deviation, index.shape, "adding a plaintext")
 
     def _multiply_constant(self, values: Any) -> Ciphertext:

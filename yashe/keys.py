@@ -24,30 +24,32 @@ from yashe.ring import CoefficientElement, NttElement, Ring
 
 
 @dataclass(frozen=True, eq=False)
-class SecretKey:
-    """s, uniform ternary, as an NttElement without batch axes. Whoever has it reads everything."""
+class Key:
+    """What every key has: the parameters it is for, and the name of the key set it belongs to."""
 
     params: Params
     key_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class SecretKey(Key):
+    """s, uniform ternary, as an NttElement without batch axes. Whoever has it reads everything."""
+
     s: NttElement = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
-class PublicKey:
+class PublicKey(Key):
     """(b, a) with b + a s = -e small: an encryption of zero, with which anybody can encrypt."""
 
-    params: Params
-    key_id: str
     b: NttElement = field(repr=False)
     a: NttElement = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
-class RelinearizationKey:
+class RelinearizationKey(Key):
     """(b_i, a_i) with b_i + a_i s = g_i s^2 - e_i for every digit i; batch axis of length k."""
 
-    params: Params
-    key_id: str
     b: NttElement = field(repr=False)
     a: NttElement = field(repr=False)
 
@@ -59,6 +61,11 @@ class Keys:
     secret: SecretKey
     public: PublicKey
     relinearization: RelinearizationKey
+
+    @property
+    def encryption(self) -> SecretKey:
+        """The key with which the owner of all of them encrypts, for the least noise."""
+        return self.secret
 
 
 def gadget(ring: Ring) -> FloatArray:
@@ -83,19 +90,21 @@ def digits(c: CoefficientElement) -> CoefficientElement:
     )
 
 
-def switch(c: CoefficientElement, b: NttElement, a: NttElement) -> CoefficientElement:
-    """Return (sum_i d_i(c) b_i, sum_i d_i(c) a_i), stacked in a new axis before the last two.
+def switch(c: CoefficientElement, *columns: NttElement) -> CoefficientElement:
+    """Return the sums over i of d_i(c) key_i, one for each column of a key, in a new axis.
 
-    With (b_i, a_i) encrypting g_i z this encrypts c z, with the additional noise sum_i d_i(c) e_i.
+    With (b_i, a_i) encrypting g_i z, (sum_i d_i(c) b_i, sum_i d_i(c) a_i) encrypts c z, with the
+    additional noise sum_i d_i(c) e_i. The keys of YASHE' have one column. The new axis comes before
+    the last two.
     """
     d = digits(c).ntt().residues
     ring = c.ring
     # Sums of k products of residues: within the bound that RnsBasis has checked.
-    sums = [np.einsum("...ijn,ijn->...jn", d, key.residues) for key in (b, a)]
+    sums = [np.einsum("...ijn,ijn->...jn", d, key.residues) for key in columns]
     return NttElement(ring, reduce(np.stack(sums, axis=-3), ring.moduli)).intt()
 
 
-def check_key(params: Params, key_id: str, key: SecretKey | PublicKey | RelinearizationKey) -> None:
+def check_key(params: Params, key_id: str, key: Key) -> None:
     """Refuse a key that belongs to other parameters or to another key set.
 
     Raises

@@ -53,6 +53,24 @@ class Scheme(ABC):
     def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
         """Return the phase of one row: q/t times the message, plus noise, modulo q."""
 
+    # What an operation adds to the deviation of the noise; `yashe.noise` says what is tracked.
+
+    @abstractmethod
+    def fresh_deviation(self, public: bool) -> float:
+        """Return the deviation of a fresh ciphertext, made with the public or the secret key."""
+
+    @abstractmethod
+    def plain_addition_deviation(self, degree: int) -> float:
+        """Return what adding an encoded message to a ciphertext of that degree adds."""
+
+    @abstractmethod
+    def product_deviation(self, x: FloatArray, y: FloatArray, depth: int) -> FloatArray:
+        """Return the deviations of products, before relinearisation, from those of the factors."""
+
+    @abstractmethod
+    def switching_deviation(self) -> float:
+        """Return what relinearisation adds."""
+
     def encode(self, values: Any) -> Plaintext:
         """Put integers into slots; see `yashe.encoding.encode`."""
         return encode(self.params, values)
