@@ -92,7 +92,7 @@ class Augmentation:
 def interpolation(size: int) -> FloatArray:
     """Return the matrix (size, NODES) that blends the values at equally spaced nodes smoothly.
 
-    Rows sum to 1. The weights are Gaussians with a standard deviation of 0.7 of the nodes' distance.
+    Rows sum to 1. The weights are Gaussians, 0.7 of the nodes' distance wide (one deviation).
     """
     position = np.linspace(0, NODES - 1, size)[:, np.newaxis]
     weight = np.exp(-((position - np.arange(NODES)) ** 2))

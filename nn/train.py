@@ -68,6 +68,8 @@ class Recipe:
         Float networks: the first is the one that is rounded, all of them teach.
     rate, rounded_rate : float
         Highest learning rate of the first part, and of the other two together.
+    decay, rounded_decay : float
+        Weight decay of the same parts. In the second it keeps the integers small.
     """
 
     data: str
@@ -88,6 +90,14 @@ class Recipe:
     decay: float = 0.02
     rounded_decay: float = 0.02
     augmentation: Augmentation = AUGMENTATION
+
+    def layers(self) -> list[Layer]:
+        """Return the layers of the network while it is trained, unbuilt."""
+        return [
+            *(copy.deepcopy(self.convolution), BatchNorm(), Square(), Flatten()),
+            *(Dense(self.hidden, bias=False), BatchNorm(), Square()),
+            *(Dense(CLASSES, bias=False), BatchNorm()),
+        ]
 
 
 RECIPES: dict[str, Recipe] = {
@@ -219,10 +229,7 @@ class Trainer:
     def train_float(self, title: str) -> Sequential:
         """Train one network with float weights from scratch."""
         recipe = self.recipe
-        layers: list[Layer] = [copy.deepcopy(recipe.convolution), BatchNorm(), Square(), Flatten()]
-        layers += [Dense(recipe.hidden, bias=False), BatchNorm(), Square()]
-        layers += [Dense(CLASSES, bias=False), BatchNorm()]
-        model = Sequential(layers, self.images.shape[1:], self.rng)
+        model = Sequential(recipe.layers(), self.images.shape[1:], self.rng)
         optimizer = Adam(model.parameters(), decay=recipe.decay)
         steps = recipe.float_epochs * self.steps_per_epoch
         for step, epoch, images, labels in self.batches(recipe.float_epochs, title, model):
