@@ -581,7 +581,7 @@ def test_squaring_uses_the_budget_up_and_then_the_message_is_lost(module: Module
     assert budgets == sorted(budgets, reverse=True)
     # Eight coefficients of pure noise come within a bit of q/2; the last good one had bits left.
     assert budgets[-1] < 1 < budgets[-2]
-    assert 5 <= len(budgets) <= 12
+    assert 5 <= len(budgets) <= 20
 
 
 def test_a_ciphertext_without_noise_has_an_infinite_budget() -> None:
