@@ -31,8 +31,8 @@ from yashe.errors import FormatError, ParameterError
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Dense, Conv2D, MeanPool, Square, Flatten)
 }
-# A file is refused before anything of this size is read into memory. The networks here stay below
-# 100,000 parameters; the limit leaves room for the square root of everybody's ambition.
+# The networks here take 100 KB, and 100,000 products in their largest layer. A file that asks for 500
+# times more is refused before anything is allocated for it.
 LARGEST_FILE_BYTES = 1 << 26
 LARGEST_LAYER = 1 << 26
 FORMAT = 1
@@ -238,7 +238,14 @@ class Sequential:
             check_sizes(layers, input_shape, [a.shape for a in arrays])
             model = cls(layers, input_shape, info=info)
         # JSON of a stranger can be wrong in every way that Python knows; all are one error here.
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise FormatError(
                 f"{path} must hold a network as Sequential.save() writes it; its description is "
                 f"not one: {type(error).__name__}: {error}. Fetch or train it again."

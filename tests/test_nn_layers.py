@@ -349,6 +349,13 @@ def test_a_changed_description_is_refused(tmp_path, change):
         Sequential.load(rewritten(tmp_path / "m.npz", change))
 
 
+def test_a_bottomless_description_is_refused(tmp_path):
+    path = tmp_path / "m.npz"
+    np.savez(path, np.frombuffer(b"[" * 100_000, np.uint8))
+    with pytest.raises(FormatError, match="RecursionError"):
+        Sequential.load(path)
+
+
 ARRAYS = {
     "none": [],
     "floats": [np.zeros((9, 3)), np.zeros(3), np.zeros((12, 4)), np.zeros(4)],
