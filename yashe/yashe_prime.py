@@ -1,0 +1,357 @@
+"""YASHE', the scheme of the CryptoNets paper, in RNS.
+
+Source: Bos, Lauter, Loftus and Naehrig, ePrint 2013/075, section 3.
+
+**Broken at every practical size: for reading and for history only.** Its key h = t g / f is an NTRU
+key with a modulus far too large for it, and lattice reduction finds f (`yashe.attacks`).
+
+A ciphertext is one ring element c; it encrypts m if f c is q/t m + small noise modulo q:
+
+    keygen      f = t f' + 1 and g, with f' and g ternary, f invertible; h = t g / f
+    encrypt     round(q/t m) + e + h u, with e and u Gaussian
+    decrypt     round(t/q [f c]_q) mod t, or with f^2 for a product
+    multiply    round(t/q c c'): one part again, but f^2 takes the place of f
+    relinearize sum_i d_i(c) gamma_i, gamma_i = g_i f + e_i + h s_i: the paper's KeySwitch, under f
+
+Read it beside `yashe.bfv`: the same ring, digits, slots and verbs, one product of polynomials where
+BFV has four (three for a square), one part where it has two or three. Why f c is a phase: f is 1
+modulo t, so that f q/t m is q/t m + q f' m, where q f' m vanishes; and f h u = t g u is small. The
+price is that f is as large as t, so that each step of the noise costs a factor t more than in BFV.
+
+Deviations from the paper, as in `yashe.textbook_yashe`: round(q/t m) for floor(q/t) m; f' and g
+uniform ternary; digits are residues modulo the q_i instead of base w.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from yashe import noise
+from yashe.ciphertext import Ciphertext
+from yashe.encoding import Plaintext
+from yashe.errors import FormError, KeyMismatchError, SecurityError
+from yashe.keys import Key, check_key, gadget, switch
+from yashe.parallel import for_each
+from yashe.params import Params
+from yashe.residues import FloatArray, canonical, reduce
+from yashe.ring import CoefficientElement, NttElement
+from yashe.rns import rescale
+from yashe.sampling import SIGMA, check_seed, gaussian, stream, ternary
+from yashe.scheme import Scheme
+
+
+@dataclass(frozen=True, eq=False)
+class YasheSecretKey(Key):
+    """f = t f' + 1, as an NttElement without batch axes. Whoever has it reads everything."""
+
+    f: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class YashePublicKey(Key):
+    """h = t g / f, with which anybody can encrypt, and from which anybody can compute f."""
+
+    h: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationKey(Key):
+    """gamma_i = g_i f + e_i + h s_i for every digit i, the paper's evk; batch axis of length k."""
+
+    gamma: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True)
+class YasheKeys:
+    """What key generation returns; only `secret` is secret, and not for long."""
+
+    secret: YasheSecretKey
+    public: YashePublicKey
+    relinearization: EvaluationKey
+
+    @property
+    def encryption(self) -> YashePublicKey:
+        """The key with which the owner of all of them encrypts: there is only one that does."""
+        return self.public
+
+
+class YASHE(Scheme):
+    """The verbs of YASHE' for one parameter set that claims no security.
+
+    Parameters
+    ----------
+    params : Params with security=None
+
+    Raises
+    ------
+    SecurityError
+        If the parameters claim security: there are no secure ones of practical size.
+
+    Examples
+    --------
+    >>> from yashe.params import INSECURE_TOY
+    >>> scheme = YASHE(INSECURE_TOY)
+    >>> keys = scheme.keygen()
+    >>> ct = scheme.encrypt([1, 2, 3], keys.public)
+    >>> ct = scheme.relinearize(ct * ct, keys.relinearization) * 10 - 1
+    >>> scheme.decrypt(ct, keys.secret)[:4]
+    array([ 9, 39, 89, -1])
+    """
+
+    name = "YASHE'"
+    first_secret_part = 0
+    fixed_parts = True
+
+    def __init__(self, params: Params) -> None:
+        if params.security is not None:
+            raise SecurityError(
+                f"YASHE' accepts security=None only, but {params.name} claims {params.security} "
+                "bits: the published tables are for RLWE, and NTRU keys with so large a q against "
+                "n are overstretched (Albrecht, Bai, Ducas, ePrint 2016/127; Kirchner, Fouque, "
+                "ePrint 2016/717; Ducas, van Woerden, ePrint 2021/999: from q about n^2.484 on). "
+                "Use BFV for data; to learn, take a set of `yashe.paper`"
+            )
+        super().__init__(params)
+
+    def keygen(self, seed: bytes | None = None) -> YasheKeys:
+        """Return a secret, a public and an evaluation key.
+
+        f' is drawn again as long as f is not invertible modulo q, which a fraction of about k n/q_i
+        of all f is not.
+
+        Parameters
+        ----------
+        seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+
+        Returns
+        -------
+        YasheKeys, with attributes secret, public and relinearization (the evaluation key)
+        """
+        seed = check_seed(seed)
+        params, n, k = self.params, self.params.n, self.params.k
+        ring, key_id = params.ring, stream(seed, "key-id", 16).hex()
+        t_g = self._times_t(ternary(seed, "secret-g", n)).ntt()
+        attempt, inverse = 0, None
+        while inverse is None:
+            t_f = self._times_t(ternary(seed, f"secret-f/{attempt}", n)).ntt()
+            f = NttElement(ring, reduce(t_f.residues + 1, ring.moduli))
+            attempt, inverse = attempt + 1, _inverse(f)
+        h = t_g * inverse
+        e, s = (
+            self._small(np.stack([gaussian(seed, f"{label}/{i}", n) for i in range(k)])).ntt()
+            for label in ("evk-e", "evk-s")
+        )
+        # Reduced in between: a sum of two products of residues is exact, one of more need not be.
+        g_f = gadget(ring) * f.residues
+        h_s = reduce(h.residues * s.residues, ring.moduli)
+        gamma = NttElement(ring, reduce(g_f + e.residues + h_s, ring.moduli))
+        return YasheKeys(
+            YasheSecretKey(params, key_id, f),
+            YashePublicKey(params, key_id, h),
+            EvaluationKey(params, key_id, gamma),
+        )
+
+    def _small(self, coefficients: FloatArray) -> CoefficientElement:
+        """Return polynomials with small integer coefficients, shape (..., n)."""
+        return self.params.ring.element(coefficients.astype(np.int64))
+
+    def _times_t(self, coefficients: FloatArray) -> CoefficientElement:
+        """Return t times a ternary polynomial; t < 2^62 fits into int64."""
+        return self.params.ring.element(self.params.t * coefficients.astype(np.int64))
+
+    def encrypt(self, values: Any, key: YashePublicKey, seed: bytes | None = None) -> Ciphertext:
+        """Encrypt vectors of integers with the public key; the paper has no other encryption.
+
+        Parameters
+        ----------
+        values : Plaintext, or integers, array-like of shape (..., m) with m <= n, |value| < t/2
+            Slot i holds values[..., i]; unused slots hold 0.
+        key : YashePublicKey
+        seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
+            as good as none: give one only in tests and lessons.
+
+        Returns
+        -------
+        Ciphertext of shape (...), degree 1
+
+        Raises
+        ------
+        EncodingError
+            If there are more values than slots, or they are not integers in (-t/2, t/2).
+        KeyMismatchError
+            If the key is not a public key of YASHE', or for other parameters.
+        """
+        if not isinstance(key, YashePublicKey):
+            raise KeyMismatchError(
+                f"YASHE' encrypts with its public key only, got a {type(key).__name__}: "
+                "give keys.public"
+            )
+        seed = check_seed(seed)
+        check_key(self.params, key.key_id, key)
+        plaintext = values if isinstance(values, Plaintext) else self.encode(values)
+        if plaintext.params.digest != self.params.digest:
+            raise KeyMismatchError(f"the plaintext is for {plaintext.params.name}")
+        params, shape = self.params, plaintext.shape
+        messages = plaintext.element.residues.reshape(-1, *plaintext.element.residues.shape[-2:])
+        rows = np.empty((len(messages), 1, params.k, params.n))
+
+        def encrypt_one(j: int) -> None:
+            scaled = rescale(
+                messages[j], params.plaintext_ring.basis, params.ring.basis, params.delta
+            )
+            e = self._small(gaussian(seed, f"encrypt-e/{j}", params.n))
+            u = self._small(gaussian(seed, f"encrypt-u/{j}", params.n))
+            hidden = (key.h * u.ntt()).intt() + e
+            rows[j, 0] = reduce(hidden.residues + scaled, params.ring.moduli)
+
+        for_each(encrypt_one, range(len(messages)))
+        fresh = self.fresh_deviation()
+        noise.check_budget(
+            float(noise.budget_bits(fresh, params.n)), params.n, f"encryption under {params.name}"
+        )
+        index = np.arange(len(rows), dtype=np.int64).reshape(shape)
+        return Ciphertext(self, key.key_id, rows, np.full(len(rows), fresh), index)
+
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Return round(t/q c c'), a ciphertext of degree 2 that still has one part.
+
+        f^2 c c' is the product of two phases, as in BFV, and t/q of it is q/t m m' + noise. The
+        product of polynomials with coefficients below q/2 is exact modulo q P for the auxiliary
+        P > n q (`Params.auxiliary_moduli`). Noise: `product_deviation`. Depth 1. Arrays broadcast.
+
+        Raises
+        ------
+        FormError
+            If one of them has degree 2 already.
+        NoiseBudgetExhausted
+        """
+        for ct in (a, b):
+            if ct.degree != 1:
+                raise FormError(
+                    f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
+                )
+        params, square = self.params, a is b
+        index_a, index_b = np.broadcast_arrays(a.index, b.index)
+        rows = np.empty((index_a.size, 1, params.k, params.n))
+
+        def multiply_one(j: int) -> None:
+            x = self._extended(a.rows[index_a.flat[j], 0])
+            y = x if square else self._extended(b.rows[index_b.flat[j], 0])
+            product = reduce(x * y, params.product_ring.moduli)
+            rows[j, 0] = rescale(
+                params.product_ring.transform.intt(product),
+                params.product_ring.basis,
+                params.ring.basis,
+                1 / params.delta,
+            )
+
+        for_each(multiply_one, range(len(rows)))
+        depth = max(a.depth, b.depth)
+        deviation = self.product_deviation(a.deviation[index_a], b.deviation[index_b], depth)
+        return a.derive(rows, deviation.reshape(-1), index_a.shape, "a product", 2, depth + 1)
+
+    def _extended(self, c: FloatArray) -> FloatArray:
+        """Return residues (k, n) modulo q and P, in NTT form."""
+        more = rescale(c, self.params.ring.basis, self.params.auxiliary_basis)
+        return self.params.product_ring.transform.ntt(np.concatenate([c, more]))
+
+    def relinearize(self, ct: Ciphertext, key: EvaluationKey) -> Ciphertext:
+        """Return ciphertexts under f instead of f^2 (KeySwitch); degree 1 ones are unchanged.
+
+        The paper switches keys right after each product. Like BFV's relinearisation it can wait
+        until after a linear layer.
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's.
+        """
+        check_key(self.params, ct.key_id, key)
+        if ct.degree == 1:
+            return ct
+        ring, flat = self.params.ring, ct.index.reshape(-1)
+        rows = np.empty((len(flat), 1, self.params.k, self.params.n))
+
+        def relinearize_one(j: int) -> None:
+            c = CoefficientElement(ring, ct.rows[flat[j], 0])
+            rows[j] = switch(c, key.gamma).residues
+
+        for_each(relinearize_one, range(len(rows)))
+        deviation = ct.deviation[flat] + self.switching_deviation()
+        return ct.derive(rows, deviation, ct.shape, "a key switching", 1)
+
+    def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
+        """Return f c of one row, or f^2 c if its degree is 2."""
+        check_key(self.params, ct.key_id, key)
+        value = CoefficientElement(self.params.ring, ct.rows[row, 0]).ntt()
+        for _ in range(ct.degree):
+            value = value * key.f
+        return value.intt()
+
+    # Noise: nu of t/q f^degree c = m + t k + nu, tracked as `yashe.noise` says. A product with
+    # f = t f' + 1 takes a deviation x to sqrt(1 + 2/3 n t^2) x, since f' has variance 2/3.
+
+    def _f_squared(self) -> float:
+        """Return the expected squared Euclidean norm of f."""
+        return 1 + noise.TERNARY_VARIANCE * self.params.n * self.params.t**2
+
+    def fresh_deviation(self, public: bool = True) -> float:
+        """Return the deviation of nu = t/q (f (e + r) + t g u), r the rounding of q m / t."""
+        params, sigma2 = self.params, float(SIGMA) ** 2
+        t_g_squared = noise.TERNARY_VARIANCE * params.n * params.t**2
+        variance = self._f_squared() * (sigma2 + noise.ROUNDING_VARIANCE) + t_g_squared * sigma2
+        return params.t / params.q * math.sqrt(variance)
+
+    def plain_addition_deviation(self, degree: int) -> float:
+        """Return what adding round(q/t m) adds: t/q f^degree r, all coefficients |r| <= 1/2."""
+        return self.params.t / self.params.q / 2 * self._norm_of_power(degree)
+
+    def _norm_of_power(self, degree: int) -> float:
+        """Return the root mean square of the Euclidean norm of f or of f^2.
+
+        f^2 = t^2 f'^2 + 2 t f' + 1. A coefficient of f'^2 is a sum of n/2 different products, each
+        of them twice, so that its variance is 4 n/2 (2/3)^2 (like s^2 in `noise`).
+        """
+        n, t, v = self.params.n, self.params.t, noise.TERNARY_VARIANCE
+        if degree == 1:
+            return math.sqrt(self._f_squared())
+        return math.sqrt(2 * (n * v * t**2) ** 2 + 4 * n * v * t**2 + 1)
+
+    def product_deviation(self, x: FloatArray, y: FloatArray, depth: int) -> FloatArray:
+        """Return the deviation of a product of ciphertexts with deviations x and y.
+
+        nu = nu_1 (m_2 + t k_2) + nu_2 (m_1 + t k_1) + nu_1 nu_2 + t/q f^2 r, where m + t k is
+        t/q f c up to nu, and c is uniform modulo q: its coefficients have variance t^2 |f|^2 / 12.
+        nu is a polynomial of degree `depth` + 1 in f', which gives sqrt(depth + 2) as in BFV.
+        """
+        params, n = self.params, self.params.n
+        message = params.t * math.sqrt(noise.ROUNDING_VARIANCE * self._f_squared())
+        rounding = math.sqrt(noise.ROUNDING_VARIANCE) * self._norm_of_power(2)
+        growth = math.sqrt(n * (depth + 2)) * message
+        return growth * (x + y) + math.sqrt(n) * x * y + params.t / params.q * rounding
+
+    def switching_deviation(self) -> float:
+        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i).
+
+        The digits d_i are uniform modulo q_i, so both sums have variance n sigma^2 sum_i q_i^2/12.
+        """
+        params, sigma2 = self.params, float(SIGMA) ** 2
+        sums = params.n * sigma2 * sum(p * p / 12 for p in params.moduli)
+        t_g_squared = noise.TERNARY_VARIANCE * params.n * params.t**2
+        return params.t / params.q * math.sqrt(sums * (self._f_squared() + t_g_squared))
+
+
+def _inverse(a: NttElement) -> NttElement | None:
+    """Return 1/a, value by value, or None if a value is zero."""
+    values = canonical(a.residues, a.ring.moduli)
+    if not values.all():
+        return None
+    rows = [
+        [float(pow(int(x), -1, p)) for x in row]
+        for row, p in zip(values, a.ring.basis.moduli, strict=True)
+    ]
+    return NttElement(a.ring, reduce(np.array(rows), a.ring.moduli))
