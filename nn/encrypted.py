@@ -26,6 +26,7 @@ from nn.model import Sequential
 from yashe.ciphertext import Ciphertext
 from yashe.errors import EncodingError, ParameterError
 from yashe.linear import RunningSums
+from yashe.noise import Bound
 from yashe.residues import IntArray
 from yashe.scheme import Scheme
 
@@ -202,7 +203,7 @@ def infer_stage(
     assert isinstance(dense, Dense)
     square = start + isinstance(first, Linear)
     sums: RunningSums | None = None
-    deviation = np.zeros(dense.units)
+    bound = Bound.of(0.0, 0, (dense.units,))
     for units, compute in hidden_tiles(first):
         hidden = report.timed(start, compute, x) if square > start else compute(x)
         squared = report.timed(square, lambda h: h * h, hidden, hidden.size / squarings)
@@ -210,10 +211,10 @@ def infer_stage(
         weights = dense.weight[units]
         sums = sums or RunningSums(dense.units, squared.rows.shape[1:], x.params.moduli)
         sums.add(squared.rows, weights)
-        deviation += squared.deviation @ np.abs(weights)
+        bound = bound + squared.bound @ weights
         report.layers[stop - 1].seconds += time.perf_counter() - begin
     assert sums is not None
-    total = squared.derive(sums.reduce(), deviation, (dense.units,), "a dense layer")
+    total = squared.derive(sums.reduce(), bound, (dense.units,), "a dense layer")
     return report.timed(stop - 1, lambda y: y + dense.bias, total)
 
 

@@ -26,6 +26,7 @@ from nn.model import Sequential
 from yashe import noise
 from yashe.bfv import BFV
 from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
+from yashe.noise import Bound
 from yashe.params import Params, make_params
 from yashe.residues import FloatArray, IntArray
 from yashe.scheme import Scheme
@@ -96,56 +97,52 @@ class Forecast:
     Attributes
     ----------
     scheme : the scheme whose noise it is
-    deviation : float64 array, as in `yashe.ciphertext.Ciphertext`
-    degree, depth : as there
+    bound : Bound of the array's shape
+    degree : as in `yashe.ciphertext.Ciphertext`
     """
 
     scheme: Scheme
-    deviation: FloatArray
+    bound: Bound
     degree: int = 1
-    depth: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return self.deviation.shape
+        return self.bound.shape
 
     @property
     def noise_budget(self) -> FloatArray:
         """Predicted noise budget in bits."""
-        return noise.budget_bits(self.deviation, self.scheme.params.n)
+        return self.bound.budget(self.scheme.params.n)
 
     def __getitem__(self, key: Any) -> Forecast:
-        return replace(self, deviation=np.asarray(self.deviation[key]))
+        return replace(self, bound=self.bound[key])
 
     def reshape(self, *shape: Any) -> Forecast:
         """Return the same forecasts in another shape."""
-        return replace(self, deviation=self.deviation.reshape(*shape))
+        return replace(self, bound=self.bound.reshape(*shape))
 
     @staticmethod
     def concatenate(parts: Sequence[Forecast], axis: int = 0) -> Forecast:
         """Join arrays along an axis."""
-        deviation = np.concatenate([part.deviation for part in parts], axis=axis)
-        return replace(parts[0], deviation=deviation)
+        return replace(parts[0], bound=Bound.concatenate([p.bound for p in parts], axis))
 
     def __matmul__(self, matrix: IntArray) -> Forecast:
-        return replace(self, deviation=self.deviation @ np.abs(matrix).astype(np.float64))
+        return replace(self, bound=self.bound @ matrix)
 
     def __add__(self, other: IntArray) -> Forecast:
-        deviation = np.broadcast_arrays(self.deviation, other)[0]
-        added = self.scheme.plain_addition_deviation(self.degree)
-        return replace(self, deviation=deviation + added)
+        shape = np.broadcast_shapes(self.shape, np.shape(other))
+        added = self.scheme.plain_addition_bound(self.degree)
+        return replace(self, bound=self.bound.broadcast(shape) + added)
 
     def __mul__(self, other: Forecast) -> Forecast:
-        deviation = self.scheme.product_deviation(self.deviation, other.deviation, self.depth)
-        return replace(self, deviation=deviation, degree=2, depth=self.depth + 1)
+        return replace(self, bound=self.scheme.product_bound(self.bound, other.bound), degree=2)
 
     def relinearize(self) -> Forecast:
         """Return the forecast after relinearisation."""
         if self.degree == 1:
             return self
-        deviation = self.deviation + self.scheme.switching_deviation()
-        return replace(self, deviation=deviation, degree=1)
+        return replace(self, bound=self.bound + self.scheme.relinearization_bound(), degree=1)
 
 
 def run(
@@ -241,8 +238,7 @@ def forecast(model: Sequential, scheme: Scheme, public: bool = False) -> list[Fo
     scheme : Scheme, with its parameters
     public : whether the images are encrypted with the public key, which is noisier
     """
-    fresh = np.full(model.input_shape, scheme.fresh_deviation(public))
-    found = [Forecast(scheme, fresh)]
+    found = [Forecast(scheme, scheme.fresh_bound(public).broadcast(model.input_shape))]
     final = run(model, found[0], Forecast.relinearize, lambda i, x: found.append(x))
     return [*found[:-1], final]
 

@@ -17,6 +17,7 @@ field: secure against eavesdroppers (IND-CPA), not against somebody who can ask 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext
 from yashe.errors import FormError, KeyMismatchError
 from yashe.keys import Keys, PublicKey, RelinearizationKey, SecretKey, check_key, gadget, switch
+from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.residues import FloatArray, reduce
 from yashe.ring import CoefficientElement, NttElement
@@ -140,12 +142,7 @@ class BFV(Scheme):
             rows[j, 0] = reduce(rows[j, 0] + scaled, params.ring.moduli)
 
         for_each(encrypt_one, range(len(messages)))
-        fresh = self.fresh_deviation(public=isinstance(key, PublicKey))
-        noise.check_budget(
-            float(noise.budget_bits(fresh, params.n)), params.n, f"encryption under {params.name}"
-        )
-        index = np.arange(len(rows), dtype=np.int64).reshape(shape)
-        return Ciphertext(self, key.key_id, rows, np.full(len(rows), fresh), index)
+        return self.fresh(rows, key.key_id, isinstance(key, PublicKey), shape)
 
     def _hide_with_secret(
         self, key: SecretKey, public_seed: bytes, seed: bytes, j: int
@@ -171,7 +168,7 @@ class BFV(Scheme):
 
         The product of polynomials with coefficients below q/2 is exact modulo q P for the auxiliary
         P > n q (`Params.auxiliary_moduli`); scaling by t/q brings it back to the basis of q. Noise:
-        `yashe.noise.product_deviation`. Depth 1. Arrays broadcast.
+        `yashe.noise.product`. Depth 1. Arrays broadcast.
 
         Raises
         ------
@@ -201,9 +198,8 @@ class BFV(Scheme):
             )
 
         for_each(multiply_one, range(len(rows)))
-        depth = max(a.depth, b.depth)
-        deviation = self.product_deviation(a.deviation[index_a], b.deviation[index_b], depth)
-        return a.derive(rows, deviation.reshape(-1), index_a.shape, "a product", 2, depth + 1)
+        bound = self.product_bound(a.bound[index_a.ravel()], b.bound[index_b.ravel()])
+        return a.derive(rows, bound, index_a.shape, "a product", 2)
 
     def _extended(self, row: FloatArray) -> FloatArray:
         """Return residues (parts, k, n) modulo q and P, in NTT form."""
@@ -231,8 +227,8 @@ class BFV(Scheme):
             rows[j] = reduce(row[:2] + switched.residues, ring.moduli)
 
         for_each(relinearize_one, range(len(rows)))
-        deviation = ct.deviation[flat] + self.switching_deviation()
-        return ct.derive(rows, deviation, ct.shape, "a relinearisation", 1)
+        bound = ct.bound[flat] + self.relinearization_bound()
+        return ct.derive(rows, bound, ct.shape, "a relinearisation", 1)
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
         """Return c_0 + c_1 s (+ c_2 s^2) of one row."""
@@ -243,17 +239,29 @@ class BFV(Scheme):
             total = reduce(total * key.s.residues + part, self.params.ring.moduli)
         return NttElement(self.params.ring, total).intt()
 
-    def fresh_deviation(self, public: bool) -> float:
-        return noise.fresh_deviation(self.params, public)
+    # Noise: nu of t/q (c_0 + c_1 s + c_2 s^2) = m + t k + nu, tracked as `yashe.noise` says.
 
-    def plain_addition_deviation(self, degree: int) -> float:
-        return noise.plain_addition_deviation(self.params)
+    @property
+    def secret_norm(self) -> float:
+        """Expected squared norm of s: 2n/3."""
+        return noise.TERNARY_VARIANCE * self.params.n
 
-    def product_deviation(self, x: FloatArray, y: FloatArray, depth: int) -> FloatArray:
-        return noise.product_deviation(self.params, x, y, depth)
+    def fresh_bound(self, public: bool) -> Bound:
+        """Return the bound of t/q (e + r), or of t/q (e_0 + e_1 s - e u + r) for the public key.
 
-    def switching_deviation(self) -> float:
-        return noise.switching_deviation(self.params)
+        r is the rounding of q/t m to an integer, e, e_0, e_1 are Gaussian and u is like s.
+        """
+        terms = 1 + 2 * self.secret_norm if public else 1
+        variance = noise.ERROR_VARIANCE * terms + noise.ROUNDING_VARIANCE
+        return Bound.of(self.params.t / self.params.q * math.sqrt(variance), int(public))
+
+    def plain_addition_bound(self, degree: int) -> Bound:
+        """Return what adding round(q/t m) adds: t/q r, |r| <= 1/2, whatever the degree is."""
+        return Bound.of(self.params.t / self.params.q / 2, 0)
+
+    def relinearization_bound(self) -> Bound:
+        """Return the bound of t/q sum_i d_i e_i (`yashe.noise.key_switching`)."""
+        return Bound.of(self.params.t / self.params.q * noise.key_switching(self.params), 1)
 
 
 def _first(element: NttElement) -> NttElement:

@@ -24,6 +24,7 @@ from yashe.errors import (
     TransparentCiphertextError,
 )
 from yashe.linear import combine
+from yashe.noise import Bound
 from yashe.params import Params
 from yashe.residues import (
     FloatArray,
@@ -53,8 +54,8 @@ class Arithmetic(Protocol):
     def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Return the products of ciphertexts, slot by slot."""
 
-    def plain_addition_deviation(self, degree: int) -> float:
-        """Return what adding an encoded message adds to the deviation of the noise."""
+    def plain_addition_bound(self, degree: int) -> Bound:
+        """Return what adding an encoded message adds to the noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +71,17 @@ class Ciphertext:
     scheme : the scheme that made it, with its parameters
     key_id : names the keys it belongs to
     rows : float64 array, shape (number of rows, parts, k, n), centred residues, coefficient form
-    deviation : float64 array, shape (number of rows,), bound of the noise's standard deviation
+    bound : Bound of shape (number of rows,), what is known about the noise (`yashe.noise`)
     index : int64 array of the ciphertext array's shape, row numbers
     degree : power of the secret in the phase: 1 when fresh, 2 after a product, 1 when relinearised
-    depth : products in a row that led here
     """
 
     scheme: Arithmetic
     key_id: str
     rows: FloatArray
-    deviation: FloatArray
+    bound: Bound
     index: IntArray
     degree: int = 1
-    depth: int = 0
 
     # NumPy leaves `array + ct` and `array @ ct` to the methods below.
     __array_ufunc__ = None
@@ -115,14 +114,15 @@ class Ciphertext:
     @property
     def noise_budget(self) -> FloatArray:
         """Predicted noise budget in bits (see `yashe.noise`), array of the ciphertext's shape."""
-        return noise.budget_bits(self.deviation[self.index], self.params.n)
+        return self.bound[self.index].budget(self.params.n)
 
     def __repr__(self) -> str:
         least = float(self.noise_budget.min()) if self.size else float("inf")
         warning = ", NOISE BUDGET EXHAUSTED" if least < noise.least_budget(self.params.n) else ""
         return (
             f"Ciphertext(shape={self.shape}, {self.scheme.name} {self.params.name}, "
-            f"degree={self.degree}, noise budget >= {least:.1f} bits{warning})"
+            f"degree={self.degree}, parts={self.rows.shape[1]}, "
+            f"noise budget >= {least:.1f} bits{warning})"
         )
 
     def __len__(self) -> int:
@@ -163,9 +163,8 @@ class Ciphertext:
         return replace(
             first,
             rows=np.concatenate([part.rows for part in parts]),
-            deviation=np.concatenate([part.deviation for part in parts]),
+            bound=Bound.concatenate([part.bound for part in parts]),
             index=np.concatenate(indices, axis=axis),
-            depth=max(part.depth for part in parts),
         )
 
     # Arithmetic: new rows.
@@ -228,9 +227,9 @@ class Ciphertext:
             )
         used = weights.any(axis=1)  # what has weight zero everywhere is not even read
         rows = combine(self.rows, index[:, used], weights[used], self.params.moduli)
-        deviation = self.deviation[index] @ np.abs(weights).astype(np.float64)
+        bound = self.bound[index] @ weights
         out = (*self.shape[:-1], weights.shape[1])
-        return self.derive(rows, deviation.reshape(-1), out, "a matrix product")
+        return self.derive(rows, bound.reshape(-1), out, "a matrix product")
 
     def __rmatmul__(self, matrix: Any) -> Ciphertext:
         """Return matrix @ self: (M, K) @ (K, ...) with NumPy's rules for matmul."""
@@ -255,33 +254,33 @@ class Ciphertext:
     def derive(
         self,
         rows: FloatArray,
-        deviation: FloatArray,
+        bound: Bound,
         shape: tuple[int, ...],
         what: str,
         degree: int | None = None,
-        depth: int | None = None,
     ) -> Ciphertext:
         """Return new rows as the result of an operation, for schemes and networks.
 
         Raises
         ------
         NoiseBudgetExhausted
-            If the deviation is too large.
+            If the predicted noise is too large.
         TransparentCiphertextError
             If a row is readable without a key.
         """
         if len(rows):
-            worst = float(noise.budget_bits(deviation.max(), self.params.n))
-            noise.check_budget(worst, self.params.n, what)
+            n, before = self.params.n, float(self.noise_budget.min(initial=np.inf))
+            noise.check_budget(float(bound.budget(n).min()), n, what, before)
         _check_not_transparent(rows, self.scheme.first_secret_part, what)
-        return replace(
+        result = replace(
             self,
             rows=rows,
-            deviation=deviation,
+            bound=bound,
             index=np.arange(len(rows), dtype=np.int64).reshape(shape),
             degree=self.degree if degree is None else degree,
-            depth=self.depth if depth is None else depth,
         )
+        noise.observe(what, result)
+        return result
 
     def _add(self, other: Ciphertext, operation: np.ufunc) -> Ciphertext:
         """Return self + other or self - other; a missing part is a zero."""
@@ -300,11 +299,10 @@ class Ciphertext:
             reduce_inplace(row, moduli, 1.0 / moduli, np.empty_like(row))
         return self.derive(
             rows,
-            (self.deviation[a] + other.deviation[b]).reshape(-1),
+            (self.bound[a] + other.bound[b]).reshape(-1),
             a.shape,
             "a sum" if operation is np.add else "a difference",
             max(self.degree, other.degree),
-            max(self.depth, other.depth),
         )
 
     def _add_constant(self, values: Any) -> Ciphertext:
@@ -318,8 +316,8 @@ class Ciphertext:
             t_basis.decompose(constants.reshape(-1)), t_basis, q.basis, self.params.delta
         )
         rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0].T + scaled, q.moduli).T
-        added = self.scheme.plain_addition_deviation(self.degree)
-        return self.derive(rows, self.deviation[flat] + added, index.shape, "adding a constant")
+        bound = self.bound[flat] + self.scheme.plain_addition_bound(self.degree)
+        return self.derive(rows, bound, index.shape, "adding a constant")
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""
@@ -329,9 +327,9 @@ class Ciphertext:
         for row, m in zip(rows, message, strict=True):
             scaled = rescale(m, other.element.ring.basis, q.basis, self.params.delta)
             row[0] = reduce(row[0] + scaled, q.moduli)
-        added = self.scheme.plain_addition_deviation(self.degree)
-        deviation = self.deviation[index.reshape(-1)] + added
-        return self.derive(rows, deviation, index.shape, "adding a plaintext")
+        added = self.scheme.plain_addition_bound(self.degree)
+        bound = self.bound[index.reshape(-1)] + added
+        return self.derive(rows, bound, index.shape, "adding a plaintext")
 
     def _multiply_constant(self, values: Any) -> Ciphertext:
         """Multiply all slots of a ciphertext by the same integer."""
@@ -347,22 +345,21 @@ class Ciphertext:
         for j, i in enumerate(flat):
             np.multiply(self.rows[i], residues[:, j, None], out=rows[j])
             reduce_inplace(rows[j], moduli, 1.0 / moduli, np.empty_like(rows[j]))
-        deviation = self.deviation[flat] * np.abs(w)
-        return self.derive(rows, deviation, index.shape, "a product with a constant")
+        return self.derive(rows, self.bound[flat] * w, index.shape, "a product with a constant")
 
     def _multiply_plaintext(self, other: Plaintext) -> Ciphertext:
         """Multiply slot by slot with integers."""
         index, message = self._with_plaintext(other)
         t_basis, q = other.element.ring.basis, self.params.ring
         rows = np.empty((index.size, *self.rows.shape[1:]))
-        deviation = self.deviation[index.reshape(-1)]
+        norms = np.empty(index.size)
         for j, (i, m) in enumerate(zip(index.flat, message, strict=True)):
             lifted = q.transform.ntt(rescale(m, t_basis, q.basis))
             product = reduce(q.transform.ntt(self.rows[i]) * lifted, q.moduli)
             rows[j] = q.transform.intt(product)
-            norm = float(np.linalg.norm(t_basis.compose_int64(m).astype(np.float64)))
-            deviation[j] = noise.plain_product_deviation(deviation[j], norm)
-        return self.derive(rows, deviation, index.shape, "a product with a plaintext")
+            norms[j] = noise.canonical_norm(t_basis.compose_int64(m))
+        bound = self.bound[index.reshape(-1)] * norms
+        return self.derive(rows, bound, index.shape, "a product with a plaintext")
 
     def _with_plaintext(self, other: Plaintext) -> tuple[IntArray, FloatArray]:
         """Return the index broadcast against a plaintext, and its residues, one per entry."""

@@ -1,46 +1,105 @@
 """The noise of a ciphertext, predicted without a key.
 
-Write the phase of a BFV ciphertext as a polynomial over the rationals,
+Write the phase of a ciphertext (c_0 + c_1 s + ... in BFV, f c in YASHE') over the rationals,
 
-    t/q * (c_0 + c_1 s + ...) = m + t k + nu,        k, m integer polynomials.
+    t/q * phase = m + t k + nu,        m, k integer polynomials.
 
 nu is the (invariant) noise; decryption rounds it away while all its coefficients are below 1/2. The
 *noise budget* is log2(1 / (2 max |nu|)), in bits.
 
-What is tracked is a bound of the standard deviation of one coefficient of nu, as a plain float. It
-is propagated by the formulas below, with two tools only: deviations of sums add up at most
-(Minkowski; no independence is assumed, since sums of dependent ciphertexts are what networks make),
-and the product of polynomials with deviations x and y has deviation sqrt(n) x y (central limit).
-The prediction of the largest coefficient is the deviation times `tail_factor(n)`, which a Gaussian
-exceeds in any of n coefficients with probability 2^-40.
+A `Bound` says two things about nu. Its *deviation* bounds the standard deviation of a coefficient
+as if secrets, phases and errors were independent of each other. Its *order* says how often they
+are not: every term of nu contains the secret, and phases that were multiplied, at most that many
+times each. Given secret and phases, a coefficient of nu is a sum of independent small errors; its
+tail is `sub_gaussian_tail`. The variance of that sum is itself random, and `correlation` bounds it.
+Together they are `tail_factor`, which max |nu| exceeds with probability 2^-40. Deviations of sums
+add up (Minkowski), because what is summed in networks is not independent. docs/noise.md derives it
+all; the model behind is Fan and Vercauteren's and Halevi, Polyakov and Shoup's (ePrint 2018/117,
+section 4), the moments of high powers of the secret are our addition.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from yashe.errors import NoiseBudgetExhausted
 from yashe.params import Params
-from yashe.residues import FloatArray, column, reduce
+from yashe.residues import FloatArray, IntArray, column, reduce
 from yashe.rns import RnsBasis
 from yashe.sampling import SIGMA
 
-FAILURE_BITS = 40  # the prediction fails for one ciphertext with probability 2^-40
+FAILURE_BITS = 40  # the prediction fails for one ciphertext with probability 2^-40 ...
+EVENT_BITS = FAILURE_BITS + 2  # ... which is shared by three events of at most 2^-42
 ROUNDING_VARIANCE = 1 / 12  # of a number uniform in [-1/2, 1/2]
 TERNARY_VARIANCE = 2 / 3
+ERROR_VARIANCE = float(SIGMA) ** 2
+MOMENTS = 64  # Markov's inequality is tried with this many moments
 
 
-@lru_cache(maxsize=64)
-def tail_factor(n: int) -> float:
-    """Return z such that n Gaussian coefficients all stay within z deviations but for 2^-40."""
-    return -NormalDist().inv_cdf(2.0 ** -(FAILURE_BITS + 1) / n)
+def sub_gaussian_tail(n: int) -> float:
+    """Return z: n sums of independent small errors stay within z deviations but for 2^-42.
+
+    Gaussian, uniform and ternary variables are strictly sub-Gaussian, so each sum exceeds z
+    deviations with probability at most 2 exp(-z^2 / 2).
+    """
+    return math.sqrt(2 * math.log(2 * n * 2**EVENT_BITS))
+
+
+@lru_cache(maxsize=256)
+def correlation(n: int, order: int) -> float:
+    """Return kappa: the variance of nu given secret and phases stays below kappa times its mean.
+
+    The mean is the one that independent factors would give. In each of the N = n/2 pairs of
+    complex embeddings the squared factors are exponential variables, E for the secret and
+    E_1, ..., E_o for the phases, and the variance is the average over the pairs of
+    X = E^o E_1 ... E_o. With E[X^j] = (oj)! (j!)^o,
+
+        E[(X_1 + ... + X_N)^p] = p! [y^p] (sum_j (oj)! (j!)^(o-1) y^j)^N,
+
+    and Markov's inequality for the best p <= 64 gives what is exceeded with probability 2^-42.
+
+    Examples
+    --------
+    At order 3 the bound is mostly about a secret that is large in one single embedding:
+
+    >>> [round(math.log2(correlation(8192, order)) / 2, 1) for order in (0, 1, 2, 3)]
+    [0.0, 0.3, 2.1, 5.1]
+    """
+    if order == 0:
+        return 1.0
+    pairs = n // 2
+    a = [math.factorial(order * j) * math.factorial(j) ** (order - 1) for j in range(MOMENTS + 1)]
+    power, best = [1], math.inf
+    for p in range(1, MOMENTS + 1):  # the power of a series, coefficient by coefficient (Miller)
+        power.append(sum((j * pairs - (p - j)) * a[j] * power[p - j] for j in range(1, p + 1)) // p)
+        log_moment = math.log(math.factorial(p) * power[p]) - p * math.log(pairs)
+        best = min(best, (EVENT_BITS * math.log(2) + log_moment) / p)
+    return math.exp(best)
+
+
+def tail_factor(n: int, order: int) -> float:
+    """Return how many deviations bound all n coefficients of nu, but for probability 2^-40."""
+    return sub_gaussian_tail(n) * math.sqrt(correlation(n, order))
+
+
+def reuse(times: IntArray) -> FloatArray:
+    """Return the factor for a phase that the other operand's noise already contains.
+
+    The noise of x^2 contains the phase of x, so x^2 * x squares it. A phase that is there r times
+    already has moments larger by binomial((r+1) p, p) <= ((r+1)^(r+1) / r^r)^p than a new one; the
+    root of that is 1, 2, 2.6, 3.1, ... A ciphertext of order o can be in the noise of one of order
+    o + r only, and at most r times.
+    """
+    r = np.maximum(times, 0).astype(np.float64)
+    return np.sqrt((r + 1) ** (r + 1) / r**r)
 
 
 def least_budget(n: int) -> float:
@@ -52,52 +111,129 @@ def least_budget(n: int) -> float:
     return FAILURE_BITS / n
 
 
-def fresh_deviation(params: Params, public: bool) -> float:
-    """Return the deviation of a fresh ciphertext.
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """What is known, without any key, about the noise of an array of ciphertexts.
 
-    With a secret key nu = t/q (e + r), r the rounding of q m / t to an integer; with a public key
-    nu = t/q (e_0 + e_1 s - e u + r).
+    Attributes
+    ----------
+    deviation : float64 array of any shape, of one coefficient of nu
+    order : int64 array of the same shape, how often secret and phases occur in a term at most
     """
-    sigma2 = float(SIGMA) ** 2
-    errors = sigma2 * (1 + 2 * params.n * TERNARY_VARIANCE) if public else sigma2
-    return params.t / params.q * math.sqrt(errors + ROUNDING_VARIANCE)
+
+    deviation: FloatArray
+    order: IntArray
+
+    @classmethod
+    def of(cls, deviation: float, order: int, shape: tuple[int, ...] = ()) -> Bound:
+        """Return the same bound for a whole array."""
+        return cls(np.full(shape, deviation), np.full(shape, order, dtype=np.int64))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.deviation.shape
+
+    def __getitem__(self, key: Any) -> Bound:
+        return Bound(np.asarray(self.deviation[key]), np.asarray(self.order[key]))
+
+    def reshape(self, *shape: Any) -> Bound:
+        """Return the same bounds in another shape."""
+        return Bound(self.deviation.reshape(*shape), self.order.reshape(*shape))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Bound], axis: int = 0) -> Bound:
+        """Join arrays along an axis."""
+        deviation = np.concatenate([part.deviation for part in parts], axis=axis)
+        return Bound(deviation, np.concatenate([part.order for part in parts], axis=axis))
+
+    def broadcast(self, shape: tuple[int, ...]) -> Bound:
+        """Return the bounds repeated to a larger shape."""
+        return Bound(np.broadcast_to(self.deviation, shape), np.broadcast_to(self.order, shape))
+
+    def __add__(self, other: Bound) -> Bound:
+        """Bound the sum of two noises, dependent or not: deviations add up at most."""
+        deviation, order = np.broadcast_arrays(self.deviation + other.deviation, self.order)
+        return Bound(deviation, np.maximum(order, other.order))
+
+    def __mul__(self, factor: FloatArray | float) -> Bound:
+        """Bound the noise times a number, or times a polynomial of that canonical norm."""
+        deviation, order = np.broadcast_arrays(self.deviation * np.abs(factor), self.order)
+        return Bound(deviation, order)
+
+    def __matmul__(self, weights: IntArray) -> Bound:
+        """Bound linear combinations with integer weights: (..., K) @ (K, M)."""
+        deviation = self.deviation @ np.abs(weights).astype(np.float64)
+        order = np.broadcast_to(self.order.max(axis=-1, keepdims=True), deviation.shape)
+        return Bound(deviation, order)
+
+    def budget(self, n: int) -> FloatArray:
+        """Return the predicted noise budget log2(1 / (2 max |nu|)) in bits, elementwise."""
+        tails = np.array([tail_factor(n, o) for o in range(int(self.order.max(initial=0)) + 1)])
+        return np.asarray(-np.log2(2 * tails[self.order] * self.deviation))
 
 
-def plain_addition_deviation(params: Params) -> float:
-    """Return what adding round(q/t m) adds: at most t/q * 1/2 in each coefficient."""
-    return params.t / params.q / 2
+# What the operations of both schemes do. `secret` is the expected squared norm of the secret that
+# multiplies a ciphertext in the phase: 2n/3 for the ternary s of BFV.
 
 
-def plain_product_deviation(noise: float, norm: float) -> float:
-    """Return the deviation after a product with a plaintext polynomial of Euclidean norm `norm`."""
-    return noise * norm
+def product(params: Params, secret: float, x: Bound, y: Bound) -> Bound:
+    """Return the bound of a product of ciphertexts, before relinearisation.
 
-
-def product_deviation(params: Params, x: FloatArray, y: FloatArray, depth: int) -> FloatArray:
-    """Return the deviation of the tensor product of ciphertexts with deviations x and y.
-
-    nu = nu_1 (m_2 + t k_2) + nu_2 (m_1 + t k_1) + nu_1 nu_2 + t/q (r_0 + r_1 s + r_2 s^2), where
-    m + t k is t/q (c_0 + c_1 s) up to nu and c_0, c_1 are uniform modulo q: its coefficients have
-    variance t^2 (1 + 2n/3) / 12. nu is itself a polynomial of degree `depth` + 1 in s; the powers
-    of s are no independent factors, and E[s^(2j)] = j! E[s^2]^j gives the factor sqrt(depth + 2).
+    nu = nu_1 w_2 + nu_2 w_1 + nu_1 nu_2 + t/q * rounding, where w = m + t k is the phase, t/q times
+    one or two polynomials with coefficients uniform modulo q, one of them times the secret: its
+    coefficients have variance t^2 (1 + secret) / 12. The product of polynomials with deviations x
+    and y has deviation sqrt(n) x y. nu_1 nu_2 is less than 1/t of the rest as long as decryption
+    is possible, so that its tail does not matter.
     """
-    n = params.n
-    message = params.t * math.sqrt(ROUNDING_VARIANCE * (1 + n * TERNARY_VARIANCE))
-    s_squared = 2 * (n * TERNARY_VARIANCE) ** 2
-    rounding = math.sqrt(ROUNDING_VARIANCE * (1 + n * TERNARY_VARIANCE + s_squared))
-    growth = math.sqrt(n * (depth + 2)) * message
-    return growth * (x + y) + math.sqrt(n) * x * y + params.t / params.q * rounding
+    growth = math.sqrt(params.n) * params.t * math.sqrt(ROUNDING_VARIANCE * (1 + secret))
+    deviation = growth * (
+        reuse(x.order - y.order) * x.deviation + reuse(y.order - x.order) * y.deviation
+    )
+    deviation = deviation + math.sqrt(params.n) * x.deviation * y.deviation
+    return Bound(deviation, np.maximum(x.order, y.order) + 1) + rounding(params, secret, 2)
 
 
-def switching_deviation(params: Params) -> float:
-    """Return what relinearisation adds: t/q sum_i d_i e_i with digits uniform modulo q_i."""
-    digits = sum(p * p / 12 for p in params.moduli)
-    return params.t / params.q * math.sqrt(params.n * digits) * float(SIGMA)
+def rounding(params: Params, secret: float, degree: int) -> Bound:
+    """Return the bound of what rounding the parts of a ciphertext adds: t/q (r_0 + r_1 s + ...).
+
+    The r_i are uniform in [-1/2, 1/2]. The squared embeddings of the secret, exponential variables,
+    all stay below `largest` times their mean but for probability 2^-42; s^2 is counted as s times
+    that, which leaves order 1.
+    """
+    largest = math.log(params.n // 2 * 2**EVENT_BITS)
+    norms = 1 + secret + (degree - 1) * secret * secret * largest
+    return Bound.of(params.t / params.q * math.sqrt(ROUNDING_VARIANCE * norms), 1)
 
 
-def budget_bits(deviation: FloatArray | float, n: int) -> FloatArray:
-    """Return the predicted noise budget log2(1 / (2 z deviation)) in bits, elementwise."""
-    return -np.log2(2 * tail_factor(n) * np.asarray(deviation, dtype=np.float64))
+def key_switching(params: Params) -> float:
+    """Return the deviation of sum_i d_i e_i, digits d_i uniform modulo q_i, errors e_i."""
+    digits = sum(p * p * ROUNDING_VARIANCE for p in params.moduli)
+    return math.sqrt(params.n * digits * ERROR_VARIANCE)
+
+
+def canonical_norm(coefficients: IntArray) -> FloatArray:
+    """Return max |p(zeta)| over the complex roots zeta of X^n + 1.
+
+    A product with p enlarges the deviation by no more, whatever p is and however the noise depends
+    on secret and phases. It is |c| for a constant polynomial c.
+
+    Parameters
+    ----------
+    coefficients : int64 array, shape (..., n)
+
+    Returns
+    -------
+    float64 array, shape (...)
+
+    Examples
+    --------
+    >>> canonical_norm(np.array([3, 0, 0, 0])).round(6)
+    np.float64(3.0)
+    """
+    n = coefficients.shape[-1]
+    twist = np.exp(1j * np.pi * np.arange(n) / n)
+    return np.asarray(np.abs(np.fft.fft(coefficients * twist)).max(axis=-1), dtype=np.float64)
 
 
 def measured_budget(x: FloatArray, basis: RnsBasis) -> float:
@@ -118,6 +254,7 @@ def measured_budget(x: FloatArray, basis: RnsBasis) -> float:
 
 
 _unchecked: ContextVar[bool] = ContextVar("unchecked", default=False)
+_observer: ContextVar[Callable[[str, Any], None] | None] = ContextVar("observer", default=None)
 
 
 @contextmanager
@@ -130,17 +267,42 @@ def unchecked() -> Iterator[None]:
         _unchecked.reset(token)
 
 
-def check_budget(budget: float, n: int, what: str) -> None:
+@contextmanager
+def observed(observer: Callable[[str, Any], None]) -> Iterator[None]:
+    """Call `observer` with the name and the resulting ciphertexts of every operation inside."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+def observe(what: str, result: Any) -> None:
+    """Tell the observer, if there is one, that an operation has ended."""
+    if observer := _observer.get():
+        observer(what, result)
+
+
+def check_budget(budget: float, n: int, what: str, before: float | None = None) -> None:
     """Refuse a result whose noise budget is, or is predicted to be, used up.
+
+    Parameters
+    ----------
+    budget : bits that are left, below zero if more were needed
+    n : ring degree
+    what : the operation
+    before : bits that there were before the operation, if there was anything before it
 
     Raises
     ------
     NoiseBudgetExhausted
         Unless inside `unchecked()`.
     """
-    if budget < least_budget(n) and not _unchecked.get():
-        raise NoiseBudgetExhausted(
-            f"{what} leaves a noise budget of {budget:.1f} bits, but {least_budget(n):.3g} are "
-            "needed; use more primes in q or a larger n, a smaller t, smaller weights, fewer "
-            "products in a row"
-        )
+    if budget >= least_budget(n) or _unchecked.get():
+        return
+    had = "" if before is None else f"needs {before - budget:.1f} bits, had {before:.1f}, and "
+    raise NoiseBudgetExhausted(
+        f"{what} {had}leaves a noise budget of {budget:.1f} bits, but {least_budget(n):.3g} are "
+        "needed; use more primes in q or a larger n, a smaller t, smaller weights, fewer products "
+        "in a row, or relinearize and switch the modulus later"
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from yashe import noise
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext, decode, encode
+from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, reduce
@@ -53,23 +54,39 @@ class Scheme(ABC):
     def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
         """Return the phase of one row: q/t times the message, plus noise, modulo q."""
 
-    # What an operation adds to the deviation of the noise; `yashe.noise` says what is tracked.
+    # What the operations do to the noise; `yashe.noise` says what a Bound is.
+
+    @property
+    @abstractmethod
+    def secret_norm(self) -> float:
+        """Expected squared norm of the secret that multiplies a ciphertext in the phase."""
 
     @abstractmethod
-    def fresh_deviation(self, public: bool) -> float:
-        """Return the deviation of a fresh ciphertext, made with the public or the secret key."""
+    def fresh_bound(self, public: bool) -> Bound:
+        """Return the bound of a fresh ciphertext, made with the public or the secret key."""
 
     @abstractmethod
-    def plain_addition_deviation(self, degree: int) -> float:
+    def plain_addition_bound(self, degree: int) -> Bound:
         """Return what adding an encoded message to a ciphertext of that degree adds."""
 
     @abstractmethod
-    def product_deviation(self, x: FloatArray, y: FloatArray, depth: int) -> FloatArray:
-        """Return the deviations of products, before relinearisation, from those of the factors."""
-
-    @abstractmethod
-    def switching_deviation(self) -> float:
+    def relinearization_bound(self) -> Bound:
         """Return what relinearisation adds."""
+
+    def product_bound(self, x: Bound, y: Bound) -> Bound:
+        """Return the bound of products, before relinearisation, from those of the factors."""
+        return noise.product(self.params, self.secret_norm, x, y)
+
+    def fresh(
+        self, rows: FloatArray, key_id: str, public: bool, shape: tuple[int, ...]
+    ) -> Ciphertext:
+        """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
+        bound, params = self.fresh_bound(public), self.params
+        noise.check_budget(float(bound.budget(params.n)), params.n, f"encryption ({params.name})")
+        index = np.arange(len(rows), dtype=np.int64).reshape(shape)
+        ct = Ciphertext(self, key_id, rows, bound.broadcast((len(rows),)), index)
+        noise.observe("an encryption", ct)
+        return ct
 
     def encode(self, values: Any) -> Plaintext:
         """Put integers into slots; see `yashe.encoding.encode`."""

@@ -35,12 +35,13 @@ from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext
 from yashe.errors import FormError, KeyMismatchError, SecurityError
 from yashe.keys import Key, check_key, gadget, switch
+from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.params import Params
 from yashe.residues import FloatArray, canonical, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
-from yashe.sampling import SIGMA, check_seed, gaussian, stream, ternary
+from yashe.sampling import check_seed, gaussian, stream, ternary
 from yashe.scheme import Scheme
 
 
@@ -209,19 +210,14 @@ class YASHE(Scheme):
             rows[j, 0] = reduce(hidden.residues + scaled, params.ring.moduli)
 
         for_each(encrypt_one, range(len(messages)))
-        fresh = self.fresh_deviation()
-        noise.check_budget(
-            float(noise.budget_bits(fresh, params.n)), params.n, f"encryption under {params.name}"
-        )
-        index = np.arange(len(rows), dtype=np.int64).reshape(shape)
-        return Ciphertext(self, key.key_id, rows, np.full(len(rows), fresh), index)
+        return self.fresh(rows, key.key_id, True, shape)
 
     def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Return round(t/q c c'), a ciphertext of degree 2 that still has one part.
 
         f^2 c c' is the product of two phases, as in BFV, and t/q of it is q/t m m' + noise. The
         product of polynomials with coefficients below q/2 is exact modulo q P for the auxiliary
-        P > n q (`Params.auxiliary_moduli`). Noise: `product_deviation`. Depth 1. Arrays broadcast.
+        P > n q (`Params.auxiliary_moduli`). Noise: `yashe.noise.product`. Arrays broadcast.
 
         Raises
         ------
@@ -250,9 +246,8 @@ class YASHE(Scheme):
             )
 
         for_each(multiply_one, range(len(rows)))
-        depth = max(a.depth, b.depth)
-        deviation = self.product_deviation(a.deviation[index_a], b.deviation[index_b], depth)
-        return a.derive(rows, deviation.reshape(-1), index_a.shape, "a product", 2, depth + 1)
+        bound = self.product_bound(a.bound[index_a.ravel()], b.bound[index_b.ravel()])
+        return a.derive(rows, bound, index_a.shape, "a product", 2)
 
     def _extended(self, c: FloatArray) -> FloatArray:
         """Return residues (k, n) modulo q and P, in NTT form."""
@@ -281,8 +276,8 @@ class YASHE(Scheme):
             rows[j] = switch(c, key.gamma).residues
 
         for_each(relinearize_one, range(len(rows)))
-        deviation = ct.deviation[flat] + self.switching_deviation()
-        return ct.derive(rows, deviation, ct.shape, "a key switching", 1)
+        bound = ct.bound[flat] + self.relinearization_bound()
+        return ct.derive(rows, bound, ct.shape, "a key switching", 1)
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
         """Return f c of one row, or f^2 c if its degree is 2."""
@@ -292,57 +287,29 @@ class YASHE(Scheme):
             value = value * key.f
         return value.intt()
 
-    # Noise: nu of t/q f^degree c = m + t k + nu, tracked as `yashe.noise` says. A product with
-    # f = t f' + 1 takes a deviation x to sqrt(1 + 2/3 n t^2) x, since f' has variance 2/3.
+    # Noise: nu of t/q f^degree c = m + t k + nu, tracked as `yashe.noise` says. f = t f' + 1 takes
+    # the place of (1, s), and is larger by a factor t.
 
-    def _f_squared(self) -> float:
-        """Return the expected squared Euclidean norm of f."""
-        return 1 + noise.TERNARY_VARIANCE * self.params.n * self.params.t**2
+    @property
+    def secret_norm(self) -> float:
+        """Expected squared norm of t f', and of t g: 2n/3 t^2."""
+        return noise.TERNARY_VARIANCE * self.params.n * float(self.params.t) ** 2
 
-    def fresh_deviation(self, public: bool = True) -> float:
-        """Return the deviation of nu = t/q (f (e + r) + t g u), r the rounding of q m / t."""
-        params, sigma2 = self.params, float(SIGMA) ** 2
-        t_g_squared = noise.TERNARY_VARIANCE * params.n * params.t**2
-        variance = self._f_squared() * (sigma2 + noise.ROUNDING_VARIANCE) + t_g_squared * sigma2
-        return params.t / params.q * math.sqrt(variance)
+    def fresh_bound(self, public: bool = True) -> Bound:
+        """Return the bound of t/q (f (e + r) + t g u), r the rounding of q/t m."""
+        f, t_g = 1 + self.secret_norm, self.secret_norm
+        variance = f * (noise.ERROR_VARIANCE + noise.ROUNDING_VARIANCE) + t_g * noise.ERROR_VARIANCE
+        return Bound.of(self.params.t / self.params.q * math.sqrt(variance), 1)
 
-    def plain_addition_deviation(self, degree: int) -> float:
+    def plain_addition_bound(self, degree: int) -> Bound:
         """Return what adding round(q/t m) adds: t/q f^degree r, all coefficients |r| <= 1/2."""
-        return self.params.t / self.params.q / 2 * self._norm_of_power(degree)
+        norm = (1 + self.secret_norm) ** (degree / 2)
+        return Bound.of(self.params.t / self.params.q / 2 * norm, degree)
 
-    def _norm_of_power(self, degree: int) -> float:
-        """Return the root mean square of the Euclidean norm of f or of f^2.
-
-        f^2 = t^2 f'^2 + 2 t f' + 1. A coefficient of f'^2 is a sum of n/2 different products, each
-        of them twice, so that its variance is 4 n/2 (2/3)^2 (like s^2 in `noise`).
-        """
-        n, t, v = self.params.n, self.params.t, noise.TERNARY_VARIANCE
-        if degree == 1:
-            return math.sqrt(self._f_squared())
-        return math.sqrt(2 * (n * v * t**2) ** 2 + 4 * n * v * t**2 + 1)
-
-    def product_deviation(self, x: FloatArray, y: FloatArray, depth: int) -> FloatArray:
-        """Return the deviation of a product of ciphertexts with deviations x and y.
-
-        nu = nu_1 (m_2 + t k_2) + nu_2 (m_1 + t k_1) + nu_1 nu_2 + t/q f^2 r, where m + t k is
-        t/q f c up to nu, and c is uniform modulo q: its coefficients have variance t^2 |f|^2 / 12.
-        nu is a polynomial of degree `depth` + 1 in f', which gives sqrt(depth + 2) as in BFV.
-        """
-        params, n = self.params, self.params.n
-        message = params.t * math.sqrt(noise.ROUNDING_VARIANCE * self._f_squared())
-        rounding = math.sqrt(noise.ROUNDING_VARIANCE) * self._norm_of_power(2)
-        growth = math.sqrt(n * (depth + 2)) * message
-        return growth * (x + y) + math.sqrt(n) * x * y + params.t / params.q * rounding
-
-    def switching_deviation(self) -> float:
-        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i).
-
-        The digits d_i are uniform modulo q_i, so both sums have variance n sigma^2 sum_i q_i^2/12.
-        """
-        params, sigma2 = self.params, float(SIGMA) ** 2
-        sums = params.n * sigma2 * sum(p * p / 12 for p in params.moduli)
-        t_g_squared = noise.TERNARY_VARIANCE * params.n * params.t**2
-        return params.t / params.q * math.sqrt(sums * (self._f_squared() + t_g_squared))
+    def relinearization_bound(self) -> Bound:
+        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i)."""
+        sums = noise.key_switching(self.params) * math.sqrt(1 + 2 * self.secret_norm)
+        return Bound.of(self.params.t / self.params.q * sums, 1)
 
 
 def _inverse(a: NttElement) -> NttElement | None:
