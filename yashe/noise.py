@@ -300,9 +300,9 @@ def check_budget(budget: float, n: int, what: str, before: float | None = None) 
     """
     if budget >= least_budget(n) or _unchecked.get():
         return
-    had = "" if before is None else f"needs {before - budget:.1f} bits, had {before:.1f}, and "
+    had = "" if before is None else f" (it takes {before - budget:.1f}, {before:.1f} were there)"
     raise NoiseBudgetExhausted(
-        f"{what} {had}leaves a noise budget of {budget:.1f} bits, but {least_budget(n):.3g} are "
+        f"{what} leaves a noise budget of {budget:.1f} bits{had}, but {least_budget(n):.3g} are "
         "needed; use more primes in q or a larger n, a smaller t, smaller weights, fewer products "
-        "in a row, or relinearize and switch the modulus later"
+        "in a row, or switch the modulus later"
     )

@@ -82,7 +82,9 @@ class Scheme(ABC):
     ) -> Ciphertext:
         """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
         bound, params = self.fresh_bound(public), self.params
-        noise.check_budget(float(bound.budget(params.n)), params.n, f"encryption ({params.name})")
+        noise.check_budget(
+            float(bound.budget(params.n)), params.n, f"encryption under {params.name}"
+        )
         index = np.arange(len(rows), dtype=np.int64).reshape(shape)
         ct = Ciphertext(self, key_id, rows, bound.broadcast((len(rows),)), index)
         noise.observe("an encryption", ct)
