@@ -142,7 +142,9 @@ class BFV(Scheme):
             rows[j, 0] = reduce(rows[j, 0] + scaled, params.ring.moduli)
 
         for_each(encrypt_one, range(len(messages)))
-        return self.fresh(rows, key.key_id, isinstance(key, PublicKey), shape)
+        if isinstance(key, PublicKey):
+            return self.fresh(rows, key.key_id, True, shape)
+        return self.fresh(rows, key.key_id, False, shape, public_seed)
 
     def _hide_with_secret(
         self, key: SecretKey, public_seed: bytes, seed: bytes, j: int

@@ -74,6 +74,8 @@ class Ciphertext:
     bound : Bound of shape (number of rows,), what is known about the noise (`yashe.noise`)
     index : int64 array of the ciphertext array's shape, row numbers
     degree : power of the secret in the phase: 1 when fresh, 2 after a product, 1 when relinearised
+    public_seed : for fresh BFV ciphertexts made with the secret key, 32 bytes that are not secret:
+        rows[j, 1] is uniform(public_seed, f"encrypt-a/{j}", n, moduli), which can be sent so
     """
 
     scheme: Arithmetic
@@ -82,6 +84,7 @@ class Ciphertext:
     bound: Bound
     index: IntArray
     degree: int = 1
+    public_seed: bytes | None = None
 
     # NumPy leaves `array + ct` and `array @ ct` to the methods below.
     __array_ufunc__ = None
@@ -165,6 +168,7 @@ class Ciphertext:
             rows=np.concatenate([part.rows for part in parts]),
             bound=Bound.concatenate([part.bound for part in parts]),
             index=np.concatenate(indices, axis=axis),
+            public_seed=None,
         )
 
     # Arithmetic: new rows.
@@ -278,6 +282,7 @@ class Ciphertext:
             bound=bound,
             index=np.arange(len(rows), dtype=np.int64).reshape(shape),
             degree=self.degree if degree is None else degree,
+            public_seed=None,
         )
         noise.observe(what, result)
         return result

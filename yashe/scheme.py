@@ -78,7 +78,12 @@ class Scheme(ABC):
         return noise.product(self.params, self.secret_norm, x, y)
 
     def fresh(
-        self, rows: FloatArray, key_id: str, public: bool, shape: tuple[int, ...]
+        self,
+        rows: FloatArray,
+        key_id: str,
+        public: bool,
+        shape: tuple[int, ...],
+        public_seed: bytes | None = None,
     ) -> Ciphertext:
         """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
         bound, params = self.fresh_bound(public), self.params
@@ -86,7 +91,8 @@ class Scheme(ABC):
             float(bound.budget(params.n)), params.n, f"encryption under {params.name}"
         )
         index = np.arange(len(rows), dtype=np.int64).reshape(shape)
-        ct = Ciphertext(self, key_id, rows, bound.broadcast((len(rows),)), index)
+        bounds = bound.broadcast((len(rows),))
+        ct = Ciphertext(self, key_id, rows, bounds, index, public_seed=public_seed)
         noise.observe("an encryption", ct)
         return ct
 
