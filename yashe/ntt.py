@@ -140,7 +140,7 @@ class Ntt:
         k, n = len(self.moduli), self.n
         if a.ndim < 2 or a.shape[-2:] != (k, n):
             raise ParameterError(f"expected residues of shape (..., {k}, {n}), got {a.shape}")
-        x = a.reshape(-1, k, n)
+        x = a.astype(np.float64, copy=False).reshape(-1, k, n)
         out = np.empty_like(x)
         for i, (p, (left, twist, right)) in enumerate(zip(self.moduli, steps, strict=True)):
             for rows in blocks(len(x), 8 * n):

@@ -137,7 +137,7 @@ def check_matrix_product_is_exact() -> None:
         offsets = generator.integers(0, 2, size=(terms, columns), dtype=np.int64)
         left = signs * (bound(p) - generator.integers(0, 2, size=signs.shape, dtype=np.int64))
         right = np.where(signs[0][:, None] > 0, 1, -1) * (bound(p) - offsets)
-        product = left.astype(np.float64) @ right.astype(np.float64)
+        product = np.matmul(left.astype(np.float64), right.astype(np.float64))
         expected = left @ right  # int64: exact, every sum stays below 2^53
         if not np.array_equal(product, expected.astype(np.float64)):
             raise ExactnessError(
