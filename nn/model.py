@@ -31,8 +31,8 @@ from yashe.errors import FormatError, ParameterError
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Dense, Conv2D, MeanPool, Square, Flatten)
 }
-# The networks here take 100 KB, and 100,000 products in their largest layer. What asks for 500 times
-# more is refused before anything is allocated for it.
+# The networks here take 100 KB, and 100,000 products in their largest layer. What asks for 500
+# times more is refused before anything is allocated for it.
 LARGEST_FILE_BYTES = 1 << 26
 LARGEST_LAYER = 1 << 26
 FORMAT = 1
