@@ -15,17 +15,26 @@ import numpy as np
 
 from nn import pretrained
 from nn.data import DATA_VARIABLE, Dataset, load_digits, load_mnist
-from nn.experiment import Result, drawing, run
+from nn.experiment import Result, beside_the_paper, drawing, run
 from nn.model import Sequential
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
 from nn.train import RECIPES, train
 from yashe import __version__
+from yashe.bfv import BFV
 from yashe.errors import DataError, FheError
+from yashe.paper import PAPER_B
 from yashe.parallel import available_cores, workers
+from yashe.scheme import Scheme
+from yashe.yashe_prime import YASHE
 
 DIGITS_SHOWN = 5
-PAPER_RATE = 58_982  # predictions per hour, Gilad-Bachrach et al., ICML 2016, section 5
+SCHEMES: dict[str, type[Scheme]] = {"bfv": BFV, "yashe": YASHE}
+YASHE_WARNING = """\
+WARNING: YASHE' is broken. Anybody can compute the secret key from the public key, at these
+parameters with plain lattice reduction. This run shows how the CryptoNets paper of 2016 computed;
+never encrypt anything with it that matters. The default scheme, bfv, is not affected.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,6 +121,13 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         "--images", type=positive, metavar="N", help=f"how many images (default: all {everything})"
     )
     command.add_argument(
+        "--scheme",
+        choices=list(SCHEMES),
+        default="bfv",
+        help="bfv: 128-bit security; yashe: the scheme and parameters of the CryptoNets paper, "
+        "which are broken, as a lesson (default: %(default)s)",
+    )
+    command.add_argument(
         "--workers",
         type=positive,
         metavar="N",
@@ -162,8 +178,8 @@ def mnist_command(arguments: argparse.Namespace) -> None:
     dataset = load_mnist(arguments.folder, download=arguments.download)
     result = classify(pretrained.load(arguments.model), dataset, arguments, draw=False)
     print(
-        f"The CryptoNets paper: {PAPER_RATE:,} predictions per hour. "
-        f"Here: {result.predictions_per_hour / PAPER_RATE:.0f} times as many."
+        f"The CryptoNets paper: {PAPER_B.predictions_per_hour:,} predictions per hour. "
+        f"Here: {result.predictions_per_hour / PAPER_B.predictions_per_hour:.0f} times as many."
     )
 
 
@@ -179,10 +195,12 @@ def classify(
     if arguments.json:
         check_writable(arguments.json)
     images, labels = dataset.test_images[:count], dataset.test_labels[:count]
+    if arguments.scheme == "yashe":
+        print(YASHE_WARNING)
     print(model.summary(), end="\n\n")
     pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
     with workers(arguments.workers):
-        result = run(model, pixels, labels)
+        result = run(model, pixels, labels, scheme_type=SCHEMES[arguments.scheme])
     if draw:
         print("\nWhat the server never saw, and what it said:\n")
         said = result.logits.argmax(axis=1)
@@ -201,6 +219,9 @@ def classify(
     if count % slots:
         full = batches * slots / result.seconds["infer"] * 3600
         print(f"                        {full:,.0f} if all {slots} slots carried an image")
+    if arguments.scheme == "yashe":
+        note = "" if dataset.name == "mnist" else ", which classified MNIST with a larger network"
+        print(f"\nBeside the CryptoNets paper{note}:\n\n{beside_the_paper(result)}\n")
     if arguments.json:
         write_json(arguments.json, result.as_json())
     return result

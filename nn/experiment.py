@@ -18,18 +18,33 @@ from tqdm import tqdm
 
 from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.model import Sequential
-from nn.plan import Plan, make_plan
+from nn.plan import Plan, make_plan, ranges
 from yashe.bfv import BFV
 from yashe.errors import EncodingError
+from yashe.paper import INSECURE_YASHE_PAPER_A, PAPER_A, PAPER_B, paper_set_a
 from yashe.parallel import watched
+from yashe.params import Params
 from yashe.residues import IntArray
+from yashe.scheme import Scheme
 from yashe.security import SOURCE_2024
+from yashe.yashe_prime import YASHE
 
 try:
     import resource
 except ImportError:  # Windows has no such module
     resource = None  # type: ignore[assignment]
 
+# What is compared with the paper, in the order of `PaperRun.figures`, and how it is written.
+FIGURES = {
+    "n": ".0f",
+    "log2 q": ".0f",
+    "plaintext moduli t": ".0f",
+    "log2 of their product": ".0f",
+    "encrypted batch, bytes": ",.0f",
+    "images in it": ".0f",
+    "seconds on the server": ".1f",
+    "predictions per hour": ",.0f",
+}
 SHADES = " .:-=+*#%@"
 FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
 
@@ -46,6 +61,8 @@ class Result:
     seconds : time for "keys", "encrypt", "infer" and "decrypt", all batches together
     fresh_budget_bits, final_budget_bits : least noise budget measured with the secret key
     plan : the Plan
+    scheme : name of the scheme
+    encrypted_bytes : of one batch of encrypted images, n log2 q bits for each ring element
     """
 
     logits: IntArray
@@ -55,6 +72,8 @@ class Result:
     fresh_budget_bits: float
     final_budget_bits: float
     plan: Plan
+    scheme: str
+    encrypted_bytes: int
 
     @property
     def predictions_per_hour(self) -> float:
@@ -71,7 +90,7 @@ class Result:
             "seconds": self.seconds,
             "predictions_per_hour": self.predictions_per_hour,
             "params": {
-                "scheme": "BFV",
+                "scheme": self.scheme,
                 "n": params.n,
                 "log2_q": params.log2_q,
                 "log2_t": params.log2_t,
@@ -107,11 +126,25 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+def plan_for(model: Sequential, scheme: type[Scheme]) -> Plan:
+    """Return the plan of a network: BFV at 128 bits, YASHE' with set A of the CryptoNets paper.
+
+    Set A has room for a larger t than we gave it, for networks that need one.
+    """
+    if scheme is not YASHE:
+        return make_plan(model)
+    params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.info.levels)[-1].smallest_t
+    if params.t < need:
+        params = paper_set_a(f"{params.name}_t{need.bit_length()}", need)
+    return make_plan(model, params, public=True, scheme=YASHE)
+
+
 def run(
     model: Sequential,
     pixels: IntArray,
     labels: IntArray,
     say: Callable[[str], None] = print,
+    scheme_type: type[Scheme] = BFV,
 ) -> Result:
     """Classify images encrypted, in batches of as many as there are slots.
 
@@ -121,6 +154,7 @@ def run(
     pixels : int64 array, shape (images, *model.input_shape), values in [0, model.info.levels]
     labels : int64 array, shape (images,)
     say : receives the story, line by line
+    scheme_type : BFV or YASHE
 
     Raises
     ------
@@ -132,16 +166,16 @@ def run(
     if len(pixels) == 0:
         raise EncodingError("there are no images to classify: give at least one")
     clock = Clock()
-    plan = make_plan(model)
+    plan = plan_for(model, scheme_type)
     params = plan.params
+    scheme = scheme_type(params)
     say("Plan: what every possible image can cause, proved before anything is encrypted\n")
     say(plan.table())
     say(
-        f"\nBFV with n = {params.n} slots, log2 q = {params.log2_q:.1f} ({params.k} primes), "
-        f"log2 t = {params.log2_t:.1f}:\n{params.security}-bit security by {SOURCE_2024}. "
+        f"\n{scheme.name} with n = {params.n} slots, log2 q = {params.log2_q:.1f} "
+        f"({params.k} primes), log2 t = {params.log2_t:.1f}:\n{security_of(params)}. "
         f"Logits need {plan.range_bits:.1f} bits.\n"
     )
-    scheme = BFV(params)
     with clock("keys"):
         keys = scheme.keygen()
     say(f"client  makes keys {'':<34}{clock.seconds['keys']:>7.2f} s")
@@ -152,7 +186,7 @@ def run(
         with clock("encrypt"), bar("encrypting", batch[0].size) as progress:
             begin = time.perf_counter()
             with watched(lambda: progress.update(1)):
-                ct = encrypt_images(scheme, batch, keys.secret)
+                ct = encrypt_images(scheme, batch, keys.encryption)
             seconds = time.perf_counter() - begin
         sample = scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], keys.secret)
         fresh = min(fresh, float(sample.min()))
@@ -191,7 +225,31 @@ def run(
         fresh,
         final,
         plan,
+        scheme.name,
+        round(ct.size * ct.rows.shape[1] * params.n * params.log2_q / 8),
     )
+
+
+def security_of(params: Params) -> str:
+    """Return what is claimed."""
+    if params.security is None:
+        return f"no security at all ({params.name})"
+    return f"{params.security}-bit security by {SOURCE_2024}"
+
+
+def beside_the_paper(result: Result) -> str:
+    """Return a table of this run beside the two published ones."""
+    params, seconds = result.plan.params, result.seconds["infer"]
+    ours = (params.n, params.log2_q, 1, params.log2_t, result.encrypted_bytes, len(result.logits))
+    columns = [
+        ("this run", *ours, seconds, result.predictions_per_hour),
+        ("paper, set A", *PAPER_A.figures()),
+        ("paper, set B", *PAPER_B.figures()),
+    ]
+    lines = []
+    for name, form, *cells in zip(("", *FIGURES), ("", *FIGURES.values()), *columns, strict=True):
+        lines.append(f"{name:<24}" + "".join(f"{cell:>16{form}}" for cell in cells))
+    return "\n".join(lines)
 
 
 def bar(what: str, total: int) -> Any:

@@ -56,6 +56,11 @@ class Interval:
         largest = max(int(np.abs(self.low).max()), int(np.abs(self.high).max()), 1)
         return 1 + math.log2(largest)
 
+    @property
+    def smallest_t(self) -> int:
+        """The smallest plaintext modulus that holds every value: 2 max|x| + 1."""
+        return 2 * max(int(np.abs(self.low).max()), int(np.abs(self.high).max())) + 1
+
     def __getitem__(self, key: Any) -> Interval:
         return Interval(self.low[key], self.high[key])
 
@@ -269,7 +274,7 @@ def make_plan(
     """
     levels = model.info.levels
     intervals = ranges(model, levels)
-    need = 2 * max(int(np.abs(intervals[-1].low).max()), int(np.abs(intervals[-1].high).max())) + 1
+    need = intervals[-1].smallest_t
     if params is None:
         params = cheapest_params(model, need, security, public, scheme)
     if params.t < need:

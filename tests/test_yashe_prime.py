@@ -234,7 +234,7 @@ def test_products_run_to_exhaustion_and_are_then_refused() -> None:
         ct, message = scheme.relinearize(ct * ct, keys.relinearization), message**2
         assert scheme.decrypt(ct, keys.secret)[0] == textbook.centred(message, INSECURE_TOY.t)
     assert message > 2
-    with pytest.raises(NoiseBudgetExhausted, match="a product needs .* bits, had"):
+    with pytest.raises(NoiseBudgetExhausted, match="a product leaves a noise budget"):
         ct * ct
 
 
@@ -288,7 +288,7 @@ def test_degrees_do_not_mix() -> None:
 def test_too_small_a_modulus_is_refused_when_encrypting() -> None:
     params = make_params("INSECURE_SMALL", 64, 2**16, security=None, log2_q=40)
     scheme = YASHE(params)
-    with pytest.raises(NoiseBudgetExhausted, match=r"encryption \(INSECURE_SMALL\) leaves"):
+    with pytest.raises(NoiseBudgetExhausted, match="encryption under INSECURE_SMALL"):
         scheme.encrypt([1], scheme.keygen(SEED).public)
 
 
@@ -334,7 +334,7 @@ def test_preset_b_follows_the_paper() -> None:
 def test_the_papers_figures_follow_from_each_other() -> None:
     assert PAPER_A.predictions_per_hour == 51_739
     assert PAPER_B.predictions_per_hour == 58_982
-    assert PAPER_A.ciphertext_bytes == 392_192
+    assert PAPER_A.encrypted_bytes == 784 * 2 * 392_192
 
 
 def test_two_squares_fit_into_the_papers_sets_as_predicted() -> None:

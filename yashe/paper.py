@@ -14,10 +14,13 @@ Both sets are **insecure**, whatever was believed then: `yashe.attacks.estimate_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from yashe.params import Params, make_params, plaintext_primes
 from yashe.primes import ntt_primes
+
+PIXELS = 784  # of an MNIST image, a ciphertext for each
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,25 @@ class PaperRun:
         return round(3600 * self.images / self.seconds)
 
     @property
-    def ciphertext_bytes(self) -> int:
-        """Bytes of one ring element, n log2 q bits: a ciphertext for one t."""
-        return self.n * self.log2_q // 8
+    def log2_t(self) -> float:
+        """Bits of the product of the plaintext moduli."""
+        return math.log2(math.prod(self.plaintext_moduli))
+
+    @property
+    def encrypted_bytes(self) -> int:
+        """Bytes of the encrypted batch: n log2 q bits for each of 784 pixels and each t."""
+        return PIXELS * len(self.plaintext_moduli) * self.n * self.log2_q // 8
+
+    def figures(self) -> tuple[float, ...]:
+        """Return what can be compared: n, log2 q, number of t, log2 t, bytes, images, s, rate."""
+        numbers = (self.n, self.log2_q, len(self.plaintext_moduli), self.log2_t)
+        return (
+            *numbers,
+            self.encrypted_bytes,
+            self.images,
+            self.seconds,
+            self.predictions_per_hour,
+        )
 
 
 PAPER_A = PaperRun("A", 8192, 383, (1099511922689, 1099512004609), 8192, 570)
