@@ -29,7 +29,7 @@ from yashe.errors import FormError, KeyMismatchError
 from yashe.keys import Keys, PublicKey, RelinearizationKey, SecretKey, check_key, gadget, switch
 from yashe.noise import Bound
 from yashe.parallel import for_each
-from yashe.residues import FloatArray, reduce
+from yashe.residues import FloatArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
 from yashe.sampling import check_seed, derive_seed, gaussian, stream, ternary, uniform
@@ -184,14 +184,20 @@ class BFV(Scheme):
                     f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
                 )
         params, square = self.params, a is b
+        moduli = params.product_ring.moduli
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
         rows = np.empty((index_a.size, 3, params.k, params.n))
 
         def multiply_one(j: int) -> None:
             x = self._extended(a.rows[index_a.flat[j]])
             y = x if square else self._extended(b.rows[index_b.flat[j]])
-            cross = 2 * x[0] * x[1] if square else x[0] * y[1] + x[1] * y[0]
-            tensor = reduce(np.stack([x[0] * y[0], cross, x[1] * y[1]]), params.product_ring.moduli)
+            tensor = np.empty((3, *x.shape[1:]))
+            np.multiply(x[0], y[0], out=tensor[0])
+            np.multiply(x[0], y[1], out=tensor[1])
+            tensor[1] += tensor[1] if square else x[1] * y[0]
+            np.multiply(x[1], y[1], out=tensor[2])
+            for part in tensor:
+                reduce_inplace(part, moduli, 1.0 / moduli, np.empty_like(part))
             rows[j] = rescale(
                 params.product_ring.transform.intt(tensor),
                 params.product_ring.basis,
@@ -206,8 +212,10 @@ class BFV(Scheme):
     def _extended(self, row: FloatArray) -> FloatArray:
         """Return residues (parts, k, n) modulo q and P, in NTT form."""
         params = self.params
-        more = rescale(row, params.ring.basis, params.auxiliary_basis)
-        return params.product_ring.transform.ntt(np.concatenate([row, more], axis=-2))
+        residues = np.empty((len(row), len(params.product_ring.basis), params.n))
+        residues[:, : params.k] = row
+        residues[:, params.k :] = rescale(row, params.ring.basis, params.auxiliary_basis)
+        return params.product_ring.transform.ntt(residues)
 
     def relinearize(self, ct: Ciphertext, key: RelinearizationKey) -> Ciphertext:
         """Return ciphertexts of two parts for the same messages; degree 1 ones are unchanged.
