@@ -8,14 +8,13 @@ nu is the (invariant) noise; decryption rounds it away while all its coefficient
 *noise budget* is log2(1 / (2 max |nu|)), in bits.
 
 A `Bound` says two things about nu. Its *deviation* bounds the standard deviation of a coefficient
-as if secrets, phases and errors were independent of each other. Its *order* says how often they
-are not: every term of nu contains the secret, and phases that were multiplied, at most that many
-times each. Given secret and phases, a coefficient of nu is a sum of independent small errors; its
-tail is `sub_gaussian_tail`. The variance of that sum is itself random, and `correlation` bounds it.
+as if secret, phases and errors were independent of each other. Its *order* says how many factors
+the terms of nu have at most, beside a small error: powers of the secret, and phases that were
+multiplied. Given those, a coefficient of nu is a sum of independent errors with the tail
+`sub_gaussian_tail`. The variance of that sum is itself random, and `correlation` bounds it.
 Together they are `tail_factor`, which max |nu| exceeds with probability 2^-40. Deviations of sums
 add up (Minkowski), because what is summed in networks is not independent. docs/noise.md derives it
-all; the model behind is Fan and Vercauteren's and Halevi, Polyakov and Shoup's (ePrint 2018/117,
-section 4), the moments of high powers of the secret are our addition.
+all, with the sources.
 """
 
 from __future__ import annotations
@@ -57,30 +56,33 @@ def sub_gaussian_tail(n: int) -> float:
 def correlation(n: int, order: int) -> float:
     """Return kappa: the variance of nu given secret and phases stays below kappa times its mean.
 
-    The mean is the one that independent factors would give. In each of the N = n/2 pairs of
-    complex embeddings the squared factors are exponential variables, E for the secret and
-    E_1, ..., E_o for the phases, and the variance is the average over the pairs of
-    X = E^o E_1 ... E_o. With E[X^j] = (oj)! (j!)^o,
+    The mean is the one that independent factors would give. Half of the factors, a of them, are
+    powers of one secret, the other b are different phases. In each of the N = n/2 pairs of complex
+    embeddings their squares are exponential variables, E and E_1, ..., E_b, and the variance is the
+    average over the pairs of X = E^a E_1 ... E_b. With E[X^j] = (aj)! (j!)^b,
 
-        E[(X_1 + ... + X_N)^p] = p! [y^p] (sum_j (oj)! (j!)^(o-1) y^j)^N,
+        E[(X_1 + ... + X_N)^p] = p! [y^p] (sum_j (aj)! (j!)^(b-1) y^j)^N,
 
     and Markov's inequality for the best p <= 64 gives what is exceeded with probability 2^-42.
 
     Examples
     --------
-    At order 3 the bound is mostly about a secret that is large in one single embedding:
+    In bits of noise. After three products it is all about a secret that is large in one embedding:
 
-    >>> [round(math.log2(correlation(8192, order)) / 2, 1) for order in (0, 1, 2, 3)]
-    [0.0, 0.3, 2.1, 5.1]
+    >>> [round(math.log2(correlation(8192, order)) / 2, 1) for order in (0, 1, 2, 4, 6)]
+    [0.0, 0.3, 0.3, 2.1, 5.2]
     """
     if order == 0:
         return 1.0
-    pairs = n // 2
-    a = [math.factorial(order * j) * math.factorial(j) ** (order - 1) for j in range(MOMENTS + 1)]
+    pairs, secrets, phases = n // 2, (order + 1) // 2, order // 2
+    factorial = math.factorial
+    a = [
+        factorial(secrets * j) * factorial(j) ** phases // factorial(j) for j in range(MOMENTS + 1)
+    ]
     power, best = [1], math.inf
     for p in range(1, MOMENTS + 1):  # the power of a series, coefficient by coefficient (Miller)
         power.append(sum((j * pairs - (p - j)) * a[j] * power[p - j] for j in range(1, p + 1)) // p)
-        log_moment = math.log(math.factorial(p) * power[p]) - p * math.log(pairs)
+        log_moment = math.log(factorial(p) * power[p]) - p * math.log(pairs)
         best = min(best, (EVENT_BITS * math.log(2) + log_moment) / p)
     return math.exp(best)
 
@@ -90,15 +92,15 @@ def tail_factor(n: int, order: int) -> float:
     return sub_gaussian_tail(n) * math.sqrt(correlation(n, order))
 
 
-def reuse(times: IntArray) -> FloatArray:
-    """Return the factor for a phase that the other operand's noise already contains.
+def reuse(ahead: IntArray) -> FloatArray:
+    """Return the factor for a phase that the other operand's noise may already contain.
 
     The noise of x^2 contains the phase of x, so x^2 * x squares it. A phase that is there r times
     already has moments larger by binomial((r+1) p, p) <= ((r+1)^(r+1) / r^r)^p than a new one; the
-    root of that is 1, 2, 2.6, 3.1, ... A ciphertext of order o can be in the noise of one of order
-    o + r only, and at most r times.
+    root of that is 1, 2, 2.6, 3.1, ... Each product adds 2 to the order, so an operand contains the
+    phase of the other at most r times if its order is `ahead` of the other's by 2r or 2r + 1.
     """
-    r = np.maximum(times, 0).astype(np.float64)
+    r = np.maximum(ahead // 2, 0).astype(np.float64)
     return np.sqrt((r + 1) ** (r + 1) / r**r)
 
 
@@ -118,7 +120,7 @@ class Bound:
     Attributes
     ----------
     deviation : float64 array of any shape, of one coefficient of nu
-    order : int64 array of the same shape, how often secret and phases occur in a term at most
+    order : int64 array of the same shape, factors of a term (secrets and phases) at most
     """
 
     deviation: FloatArray
@@ -191,7 +193,7 @@ def product(params: Params, secret: float, x: Bound, y: Bound) -> Bound:
         reuse(x.order - y.order) * x.deviation + reuse(y.order - x.order) * y.deviation
     )
     deviation = deviation + math.sqrt(params.n) * x.deviation * y.deviation
-    return Bound(deviation, np.maximum(x.order, y.order) + 1) + rounding(params, secret, 2)
+    return Bound(deviation, np.maximum(x.order, y.order) + 2) + rounding(params, secret, 2)
 
 
 def rounding(params: Params, secret: float, degree: int) -> Bound:

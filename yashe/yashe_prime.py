@@ -304,7 +304,7 @@ class YASHE(Scheme):
     def plain_addition_bound(self, degree: int) -> Bound:
         """Return what adding round(q/t m) adds: t/q f^degree r, all coefficients |r| <= 1/2."""
         norm = (1 + self.secret_norm) ** (degree / 2)
-        return Bound.of(self.params.t / self.params.q / 2 * norm, degree)
+        return Bound.of(self.params.t / self.params.q / 2 * norm, 2 * degree - 1)
 
     def relinearization_bound(self) -> Bound:
         """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i)."""
