@@ -98,10 +98,17 @@ class RnsBasis:
         Returns
         -------
         float64 array, shape (..., k, n)
+
+        Raises
+        ------
+        ParameterError
+            If the values are not integers.
         """
         array = np.asarray(values)
-        if array.dtype.kind == "f":
-            raise ParameterError("residues are taken of integers, not of floating-point numbers")
+        if array.dtype.kind in "iu":  # NumPy 2 takes narrow integers modulo narrow integers only
+            array = array.astype(np.int64 if array.dtype.kind == "i" else np.uint64)
+        elif array.dtype != object or not all(isinstance(x, int | np.integer) for x in array.flat):
+            raise ParameterError(f"residues are taken of integers, not of {array.dtype} values")
         rows = [(array % p).astype(np.float64) for p in self.moduli]
         return canonical(np.stack(rows, axis=-2), column(self.moduli))
 
