@@ -69,7 +69,12 @@ def check_integers(values: Any, what: str) -> IntArray:
     ------
     EncodingError
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise EncodingError(
+            f"{what} must be integers of at most 64 bits, in rows of equal length"
+        ) from error
     if array.size == 0 and array.dtype.kind == "f":
         return array.astype(np.int64)  # an empty list
     if array.dtype.kind not in "iu" or (array.dtype.kind == "u" and (array > 2**63 - 1).any()):

@@ -66,8 +66,10 @@ class Params:
             )
         if self.t >= 2**62:
             raise ParameterError(f"t must stay below 2^62 (slots are int64), not {self.log2_t:.1f}")
-        for p in self.moduli + self.plaintext_moduli:
-            check_ntt_prime(self.n, p)
+        for moduli in (self.moduli, self.plaintext_moduli):
+            for p in moduli:
+                check_ntt_prime(self.n, p)
+            RnsBasis(moduli)  # refuses a prime that occurs twice, and no primes at all
 
     def __repr__(self) -> str:
         return (
