@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 YASHE = {
     "errors": 0,
     "textbook": 0,
+    "files": 1,
+    "frames": 1,
     "parallel": 1,
     "residues": 1,
     "security": 1,
@@ -23,6 +25,7 @@ YASHE = {
     "textbook_yashe": 1,
     "attacks": 2,
     "linear": 2,
+    "packing": 2,
     "primes": 2,
     "rns": 2,
     "sampling": 2,
@@ -37,6 +40,9 @@ YASHE = {
     "scheme": 8,
     "bfv": 9,
     "yashe_prime": 9,
+    "contents": 10,
+    "streams": 11,
+    "wire": 12,
     "__init__": 20,
 }
 
@@ -56,10 +62,12 @@ NN = {
     "plan": 3,
     "pretrained": 3,
     "quantize": 3,
+    "bench": 5,
+    "bench_seal": 6,
     "experiment": 4,
     "train": 4,
-    "cli": 5,
-    "__main__": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 
 # All of yashe lies below all of nn.
