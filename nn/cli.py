@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nn import pretrained
+from nn import bench, pretrained
 from nn.data import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_the_paper, drawing, run
 from nn.model import Sequential
@@ -112,6 +112,23 @@ def parser() -> argparse.ArgumentParser:
     planning.add_argument(
         "model", help=f"one of {', '.join(pretrained.names())}, or the file of a network"
     )
+
+    benchmark = commands.add_parser(
+        "bench",
+        help="measure this machine: every operation, and whole networks",
+        description="Time every operation of the scheme against what this machine reaches in a "
+        "matrix product and in copying memory, then whole networks on full batches.",
+    )
+    benchmark.set_defaults(command=bench_command)
+    benchmark.add_argument("--quick", action="store_true", help="under a minute: digits only")
+    benchmark.add_argument(
+        "--seal",
+        action="store_true",
+        help="also run the same networks on Microsoft SEAL, in turns (extra: bench)",
+    )
+    benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
+    benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    add_data_option(benchmark)
     return top
 
 
@@ -255,6 +272,20 @@ def plan_command(arguments: argparse.Namespace) -> None:
     print(model.summary(), end="\n\n")
     plan = make_plan(model)
     print(plan.table(), end=f"\n\n{plan.params}\n")
+
+
+def bench_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets bench`."""
+    if arguments.json:
+        check_writable(arguments.json)
+    if arguments.quick:
+        dataset, names = load_digits(), ["digits"]
+    else:
+        dataset = load_mnist(arguments.folder, download=arguments.download)
+        names = [name for name, recipe in RECIPES.items() if recipe.data == "mnist"]
+    facts = bench.everything(dataset, names, arguments.rounds, arguments.seal)
+    if arguments.json:
+        write_json(arguments.json, facts)
 
 
 def check_writable(path: Path) -> None:

@@ -108,6 +108,11 @@ def ntt_primes(
     return found
 
 
+def is_prime(p: int) -> bool:
+    """Say whether p is a prime number, of any size."""
+    return bool(sympy.isprime(p))
+
+
 def check_ntt_prime(n: int, p: int) -> None:
     """Refuse a modulus with which the NTT of degree n does not exist or would not be exact.
 
