@@ -87,7 +87,9 @@ class RunningSums:
 
     def add(self, rows: FloatArray, weights: IntArray) -> None:
         """Add weights^T rows; rows (K, parts, k, n) centred residues, weights int64 (K, M)."""
-        largest_sum = int(np.abs(weights).sum(axis=0).max()) * bound(max(self.moduli))
+        # In float64 large weights do not overflow; the limit below has room for its rounding.
+        sizes = np.abs(weights).sum(axis=0, dtype=np.float64)
+        largest_sum = int(sizes.max()) * bound(max(self.moduli))
         if largest_sum >= EXACT_LIMIT // 2:
             every = np.arange(len(rows), dtype=np.int64)[None]
             rows, weights = (

@@ -51,15 +51,14 @@ def workers(count: int | None = None) -> Iterator[None]:
     if count < 1:
         raise ParameterError(f"the number of workers must be at least 1, not {count}")
     with threadpool_limits(limits=1, user_api="blas"):
-        if count == 1:
+        pool = ThreadPoolExecutor(count, thread_name_prefix="yashe") if count > 1 else None
+        token = _pool.set(pool)
+        try:
             yield
-            return
-        with ThreadPoolExecutor(count, thread_name_prefix="yashe") as pool:
-            token = _pool.set(pool)
-            try:
-                yield
-            finally:
-                _pool.reset(token)
+        finally:
+            _pool.reset(token)
+            if pool is not None:
+                pool.shutdown()
 
 
 @contextmanager
