@@ -96,7 +96,8 @@ def test_the_longest_admitted_sum_stays_below_2_to_the_53(p: int) -> None:
 @pytest.mark.parametrize("p", LARGE_PRIMES[-3:])
 def test_a_longest_sum_of_largest_products_is_exact(p: int) -> None:
     terms = max_terms(p)
-    for left, right in ((bound(p), bound(p)), (bound(p), -bound(p)), (bound(p), bound(p) - 1)):
+    largest = bound(p) - (bound(p) + 1) % 2  # an odd number: every bit of the sum matters
+    for left, right in ((largest, largest), (largest, -largest), (bound(p), bound(p) - 1)):
         row = np.full((1, terms), left, dtype=np.float64)
         col = np.full((terms, 1), right, dtype=np.float64)
         product = row @ col

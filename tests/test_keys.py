@@ -1,0 +1,128 @@
+"""Keys: their equations, the gadget, and switching."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from strategies_engine import OTHER_SEED, SEED, TOYS, integers_up_to, seeds, textbook_params, toys
+from yashe import textbook
+from yashe.bfv import BFV
+from yashe.errors import KeyMismatchError
+from yashe.keys import Keys, check_key, digits, gadget, switch
+from yashe.params import Params
+from yashe.ring import NttElement, Ring
+
+SIX_SIGMA = 20  # no error of these tests is larger
+
+
+def polynomial(ring: Ring) -> st.SearchStrategy[list[int]]:
+    limit = ring.basis.product // 2
+    return st.lists(integers_up_to(limit), min_size=ring.n, max_size=ring.n)
+
+
+def integers(element: NttElement) -> np.ndarray:
+    return np.asarray(element.intt().integers())
+
+
+@given(st.data(), toys)
+@settings(max_examples=30)
+def test_digits_times_gadget_give_the_polynomial_back(data: st.DataObject, params: Params) -> None:
+    ring = params.ring
+    c = data.draw(polynomial(ring))
+    d = digits(ring.element(np.array(c, dtype=object)))
+    assert d.residues.shape == (params.k, params.k, params.n)
+    assert [list(row) for row in d.integers()] == textbook.gadget_digits(
+        c, textbook_params(params), None
+    )
+    total = (d.residues * gadget(ring)).sum(axis=0)
+    assert list(ring.basis.compose(total)) == c
+
+
+@given(toys)
+def test_the_gadget_is_one_modulo_its_prime_and_zero_modulo_the_others(params: Params) -> None:
+    values = params.ring.basis.compose(gadget(params.ring))[:, 0]
+    expected = textbook.rns_gadget(params.moduli)
+    assert [textbook.centred(g, params.q) for g in expected] == list(values)
+
+
+@given(toys, seeds)
+@settings(max_examples=20)
+def test_keys_satisfy_their_equations_with_small_errors(params: Params, seed: bytes) -> None:
+    keys = BFV(params).keygen(seed)
+    s = keys.secret.s
+    assert set(integers(s)) <= {-1, 0, 1}
+    e = integers(keys.public.b + keys.public.a * s)
+    assert 0 < np.abs(e).max() < SIX_SIGMA
+    relin = keys.relinearization
+    a_s = NttElement(params.ring, relin.a.residues * s.residues)  # a batch of k polynomials
+    g_s_squared = NttElement(params.ring, gadget(params.ring) * (s * s).residues)
+    errors = integers(relin.b + a_s - g_s_squared)
+    assert errors.shape == (params.k, params.n)
+    assert 0 < np.abs(errors).max() < SIX_SIGMA
+
+
+@given(st.data(), toys)
+@settings(max_examples=20)
+def test_switching_multiplies_with_the_hidden_polynomial_up_to_small_noise(
+    data: st.DataObject, params: Params
+) -> None:
+    keys, ring = BFV(params).keygen(SEED), params.ring
+    c = data.draw(polynomial(ring))
+    element = ring.element(np.array(c, dtype=object))
+    switched = switch(element, keys.relinearization.b, keys.relinearization.a).ntt().residues
+    s = keys.secret.s
+    phase = NttElement(ring, switched[0]) + NttElement(ring, switched[1]) * s
+    noise = integers(phase - element.ntt() * s * s)
+    digit_sizes = sum(p // 2 for p in params.moduli)
+    assert np.abs(noise).max() <= params.n * digit_sizes * SIX_SIGMA
+
+
+def fingerprint(keys: Keys) -> list[bytes]:
+    elements = [
+        keys.secret.s, keys.public.a, keys.public.b, keys.relinearization.a, keys.relinearization.b,
+    ]  # fmt: skip
+    return [element.canonical().tobytes() for element in elements]
+
+
+def test_a_seed_repeats_the_keys_and_without_one_they_are_fresh() -> None:
+    scheme = BFV(TOYS[4])
+    a, b = fingerprint(scheme.keygen(SEED)), fingerprint(scheme.keygen(SEED))
+    assert a == b
+    for other in (scheme.keygen(OTHER_SEED), scheme.keygen(), scheme.keygen()):
+        assert all(x != y for x, y in zip(a, fingerprint(other), strict=True))
+        assert other.secret.key_id != scheme.keygen(SEED).secret.key_id
+        a = fingerprint(other)
+
+
+def test_all_uniform_polynomials_and_all_errors_of_the_keys_differ() -> None:
+    keys = BFV(TOYS[4]).keygen(SEED)
+    a = [keys.public.a.canonical(), *keys.relinearization.a.canonical()]
+    assert len({row.tobytes() for row in a}) == TOYS[4].k + 1
+    s = keys.secret.s
+    batch = NttElement(s.ring, keys.relinearization.a.residues * s.residues)
+    shifted = NttElement(s.ring, gadget(s.ring) * (s * s).residues)
+    errors = [
+        integers(keys.public.b + keys.public.a * s),
+        *integers(keys.relinearization.b + batch - shifted),
+    ]
+    assert len({tuple(e) for e in errors}) == TOYS[4].k + 1
+
+
+def test_one_name_joins_the_keys_and_no_repr_shows_a_number_of_them() -> None:
+    keys = BFV(TOYS[0]).keygen(SEED)
+    assert keys.secret.key_id == keys.public.key_id == keys.relinearization.key_id
+    for key in (keys.secret, keys.public, keys.relinearization, keys):
+        assert "residues" not in repr(key)
+        assert "array" not in repr(key)
+
+
+def test_keys_for_other_parameters_or_of_another_set_are_refused() -> None:
+    keys, others = BFV(TOYS[0]).keygen(SEED), BFV(TOYS[1]).keygen(SEED)
+    strangers = BFV(TOYS[0]).keygen(OTHER_SEED)
+    for key in (keys.secret, keys.public, keys.relinearization):
+        check_key(TOYS[0], keys.secret.key_id, key)
+        with pytest.raises(KeyMismatchError, match=f"is for {TOYS[0].name}, the data for"):
+            check_key(others.secret.params, key.key_id, key)
+        with pytest.raises(KeyMismatchError, match="does not belong to the ciphertext's keys"):
+            check_key(TOYS[0], strangers.secret.key_id, key)

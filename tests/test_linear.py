@@ -1,0 +1,106 @@
+"""Linear combinations of residue rows, against Python integers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from strategies_engine import LARGE_PRIMES, integer_arrays, residues
+from yashe import textbook
+from yashe.linear import RunningSums, combine
+from yashe.residues import FloatArray, IntArray, bound, canonical, column
+
+MODULI = (LARGE_PRIMES[-2], 3, 12289)  # bound(2^24 - 17) is odd: no sum is a power of two
+LIMITS = st.sampled_from([1, 2**10, 2**23, 2**40, 2**62 - 1])
+
+
+def expected(rows: FloatArray, index: IntArray, weights: IntArray) -> list[object]:
+    """The definition, sum_j weights[j, m] rows[index[p, j]], on Python integers."""
+    x = rows.astype(np.int64).astype(object)[index]  # (P, K, parts, k, n)
+    out = np.tensordot(weights.astype(object).T, x, axes=(1, 1)).swapaxes(0, 1)
+    out = out.reshape(-1, *out.shape[2:])
+    for i, p in enumerate(MODULI):
+        out[..., i, :] = (out[..., i, :] + p // 2) % p - p // 2
+    return out.tolist()
+
+
+@given(st.data(), st.integers(1, 3), st.integers(1, 6), st.integers(1, 3), LIMITS)
+@settings(max_examples=60)
+def test_linear_combinations_are_exact(
+    data: st.DataObject, positions: int, terms: int, results: int, limit: int
+) -> None:
+    rows = data.draw(residues(2, MODULI, batch=(4, 2)))
+    index = data.draw(integer_arrays((positions, terms), 3)) % 4
+    weights = data.draw(integer_arrays((terms, results), limit))
+    before = rows.copy(), weights.copy()
+    out = combine(rows, index, weights, MODULI)
+    assert out.shape == (positions * results, 2, 3, 2)
+    assert canonical(out, column(MODULI)).tolist() == expected(rows, index, weights)
+    assert np.abs(out[..., 0, :]).max() <= bound(MODULI[0])
+    assert np.array_equal(rows, before[0])
+    assert np.array_equal(weights, before[1])
+
+
+@pytest.mark.parametrize("weight", [1, 2**22 - 1, MODULI[0] // 2, 2**52 + 1, -(2**62) + 1])
+def test_the_longest_sums_of_the_largest_residues_are_exact(weight: int) -> None:
+    terms = 3000
+    largest = np.array([bound(p) for p in MODULI], dtype=np.float64)[:, None]
+    rows = np.broadcast_to(largest, (1, 1, 3, 4)).copy()
+    index = np.zeros((1, terms), dtype=np.int64)
+    weights = np.full((terms, 2), weight, dtype=np.int64)
+    weights[:, 1] = -weight
+    out = canonical(combine(rows, index, weights, MODULI), column(MODULI))
+    for i, p in enumerate(MODULI):
+        total = textbook.centred(terms * weight * bound(p), p)
+        assert np.array_equal(out[0, 0, i], np.full(4, total))
+        assert np.array_equal(out[1, 0, i], np.full(4, -total))
+
+
+def test_columns_beyond_one_block_are_computed_too() -> None:
+    rows = np.arange(2 * 8192, dtype=np.float64).reshape(2, 1, 1, 8192) % 97
+    weights = np.ones((2, 100), dtype=np.int64)
+    out = combine(rows, np.array([[0, 1], [1, 1]], dtype=np.int64), weights, (12289,))
+    assert out.shape == (200, 1, 1, 8192)
+    assert np.array_equal(out[:100], np.broadcast_to(rows[0] + rows[1], (100, 1, 1, 8192)))
+    assert np.array_equal(out[100:], np.broadcast_to(2 * rows[1], (100, 1, 1, 8192)))
+
+
+def test_a_linear_combination_by_hand() -> None:
+    rows = np.array([1.0, 2.0, 8.0]).reshape(3, 1, 1, 1)
+    weights = np.array([[1, 3], [2, 0]], dtype=np.int64)
+    out = combine(rows, np.array([[0, 1], [2, 2]], dtype=np.int64), weights, (17,))
+    # 1 + 2*2 = 5 and 3*1 = 3; 8 + 2*8 = 24 = 7 and 3*8 = 24 = 7 (mod 17).
+    assert out.ravel().tolist() == [5, 3, 7, 7]
+
+
+@given(st.data(), st.lists(LIMITS, min_size=1, max_size=4))
+@settings(max_examples=30)
+def test_running_sums_are_the_sums_of_their_tiles(data: st.DataObject, limits: list[int]) -> None:
+    sums = RunningSums(2, (2, 3, 2), MODULI)
+    total: object = 0
+    for limit in limits:  # one tile each
+        rows = data.draw(residues(2, MODULI, batch=(5, 2)))
+        weights = data.draw(integer_arrays((5, 2), limit))
+        sums.add(rows, weights)
+        exact = np.tensordot(weights.astype(object).T, rows.astype(np.int64).astype(object), 1)
+        total = total + exact
+    out = sums.reduce()
+    assert canonical(out, column(MODULI)).tolist() == [
+        [[[textbook.centred(x, p) for x in row] for row, p in zip(part, MODULI, strict=True)]
+         for part in result]
+        for result in total
+    ]  # fmt: skip
+    assert np.abs(out[..., 0, :]).max() <= bound(MODULI[0])
+
+
+@pytest.mark.parametrize("weight", [2**23 - 2**10 + 1, 2**61, 2**62 - 1])
+def test_running_sums_are_reduced_before_they_could_lose_a_bit(weight: int) -> None:
+    """64 equal weights: 64 * 2^61 = 2^67 overflows even the sum of the weights in int64."""
+    rows = np.full((64, 1, 1, 1), bound(MODULI[0]), dtype=np.float64)
+    weights = np.full((64, 1), weight, dtype=np.int64)
+    sums = RunningSums(1, (1, 1, 1), MODULI[:1])
+    for _ in range(20):
+        sums.add(rows, weights)
+    out = canonical(sums.reduce(), MODULI[0])
+    total = 20 * 64 * weight * bound(MODULI[0])
+    assert out.ravel().tolist() == [textbook.centred(total, MODULI[0])]
