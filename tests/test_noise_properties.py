@@ -6,16 +6,21 @@ is really there, measured with the key, is compared with what was predicted with
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from yashe import noise
+from yashe import noise, textbook
 from yashe.bfv import BFV
 from yashe.ciphertext import Ciphertext
+from yashe.encoding import Plaintext
+from yashe.errors import NoiseBudgetExhausted, TransparentCiphertextError
 from yashe.noise import Bound
 from yashe.params import Params, make_params
 from yashe.scheme import Scheme
@@ -30,14 +35,18 @@ def parameters(n: int, t: int, log2_q: int) -> Params:
     return make_params(f"INSECURE_NOISE_{n}", n, t, security=None, log2_q=log2_q)
 
 
-# Small rings have the heaviest tails; t from one small prime to two large ones.
+# The smaller a ring, the heavier the tails; t from one small prime to two large ones.
 SETS = [
-    parameters(16, 90, 260),
     parameters(16, 2**30, 330),
     parameters(64, 250, 260),
-    parameters(64, 2**22, 330),
     parameters(256, 7000, 310),
     parameters(1024, 40000, 330),
+]
+MORE_SETS = [
+    *SETS,
+    parameters(16, 90, 260),
+    parameters(64, 2**22, 330),
+    parameters(4096, 2**20, 340),
 ]
 
 
@@ -78,73 +87,212 @@ def structured_slots(params: Params, rng: np.random.Generator) -> np.ndarray:
     return values
 
 
-def random_step(scheme: Scheme, keys, pool: list[Node], rng: np.random.Generator):
-    """Return what a random step makes of the pool: ciphertexts to compare, the last for the pool."""
+def random_step(
+    scheme: Scheme, keys: Any, pool: list[Node], rng: np.random.Generator
+) -> tuple[str, int, list[Ciphertext]]:
+    """Return a random step, its level and its results: all are compared, the last is kept."""
     params = scheme.params
     a, b = (pool[rng.integers(len(pool))] for _ in range(2))
     step = STEPS[rng.integers(len(STEPS))]
     level = max(a.level, b.level)
     if step in ("square", "product", "cube"):
-        level = (a.level if step == "square" else level) + 1 + (step == "cube")
-        if level > LEVELS:
-            step, level = "sum", max(a.level, b.level)
-    if step == "sum":
-        # x + x as well: dependent terms
+        after = (a.level if step == "square" else level) + 1 + (step == "cube")
+        step, level = (step, after) if after <= LEVELS else ("sum", level)
+    if step == "sum":  # of dependent terms, too: x + x
         return step, level, [a.ct + b.ct]
-    if step == "difference":
-        return step, a.level, [a.ct * 3 - a.ct]
-    if step == "scalar":
-        return step, a.level, [a.ct * int(rng.integers(1, 9) * rng.choice([-1, 1]))]
-    if step == "constant":
-        return step, a.level, [a.ct + int(rng.integers(params.t))]
-    if step == "plaintext":
-        return step, a.level, [a.ct * scheme.encode(structured_slots(params, rng))]
-    if step == "shift":
-        return step, a.level, [a.ct + scheme.encode(structured_slots(params, rng))]
     if step == "matrix":
         pair = Ciphertext.concatenate([a.ct.reshape(1), b.ct.reshape(1)])
         weights = np.array([[rng.integers(1, 5)], [rng.integers(0, 4)]], dtype=np.int64)
         return step, level, [(pair @ weights)[0]]
-    if step == "switch":  # as many primes as the noise allows, and back to the others: not possible
-        return step, a.level, [a.ct]
-    square = a.ct * (a.ct if step == "square" else b.ct)
-    linear = scheme.relinearize(square, keys.relinearization)
-    if step != "cube":
-        return step, level, [square, linear]
-    cube = linear * a.ct  # the phase of a occurs twice
-    return step, level, [square, linear, cube, scheme.relinearize(cube, keys.relinearization)]
+    if step in ("square", "product", "cube"):
+        product = a.ct * (a.ct if step == "square" else b.ct)
+        linear = scheme.relinearize(product, keys.relinearization)
+        if step != "cube":
+            return step, level, [product, scheme.switch_modulus(product), linear]
+        cube = linear * a.ct  # which contains the phase of a twice
+        return step, level, [product, linear, cube, scheme.relinearize(cube, keys.relinearization)]
+    if step == "switch":  # for all of them, because moduli do not mix
+        fewest, primes = scheme.switch_modulus(a.ct), a.ct.params.k - 1
+        for node in pool:
+            node.ct = scheme.switch_modulus(node.ct, primes)
+        return step, a.level, [fewest, a.ct]
+    plaintext = Plaintext(a.ct.params, scheme.encode(structured_slots(params, rng)).element)
+    simple = {
+        "difference": lambda: a.ct * 3 - a.ct,
+        "scalar": lambda: a.ct * int(rng.integers(1, 9) * rng.choice([-1, 1])),
+        "constant": lambda: a.ct + int(rng.integers(params.t)),
+        "plaintext": lambda: a.ct * plaintext,
+        "shift": lambda: a.ct + plaintext,
+    }
+    return step, a.level, [simple[step]()]
+
+
+def compare(scheme: Scheme, keys: Any, ct: Ciphertext, level: int, step: str) -> Draw:
+    measured = float(scheme.noise_budget(ct, keys.secret))
+    return Draw(float(ct.noise_budget), measured, level, step)
 
 
 def circuit(scheme: Scheme, seed: int, length: int = 12) -> list[Draw]:
-    """Run a random circuit and compare after every step."""
+    """Run a random circuit, until it is refused at the latest, and compare after every step."""
     rng = np.random.default_rng(seed)
     keys = scheme.keygen(rng.bytes(32))
-    public = isinstance(scheme, YASHE) or rng.integers(2) == 1
+    key = keys.public if rng.integers(2) else keys.encryption
     half = scheme.params.t // 2
     values = rng.integers(-half, half + 1, (3, scheme.params.n), dtype=np.int64)
-    fresh = scheme.encrypt(values, keys.public if public else keys.secret, rng.bytes(32))
-    pool = [Node(ct, 0) for ct in fresh]
+    pool = [Node(ct, 0) for ct in scheme.encrypt(values, key, rng.bytes(32))]
     draws = [compare(scheme, keys, node.ct, 0, "fresh") for node in pool]
     for _ in range(length):
-        step, level, results = random_step(scheme, keys, pool, rng)
+        try:
+            step, level, results = random_step(scheme, keys, pool, rng)
+        except (NoiseBudgetExhausted, TransparentCiphertextError):  # x + (-1) * x
+            break
         draws += [compare(scheme, keys, ct, level, step) for ct in results]
         # The newest replaces a random one, so that circuits grow deep and old ones stay around.
         pool[rng.integers(len(pool))] = Node(results[-1], level)
     return draws
 
 
-def compare(scheme: Scheme, keys, ct: Ciphertext, level: int, step: str) -> Draw:
-    measured = float(scheme.noise_budget(ct, keys.secret))
-    return Draw(float(ct.noise_budget), measured, level, step)
-
-
-def draws_of_circuits(count: int, first_seed: int) -> list[Draw]:
+def draws_of_circuits(count: int, sets: list[Params]) -> list[Draw]:
     """At least `count` draws, in turn from all parameter sets and both schemes."""
     found: list[Draw] = []
-    seed = first_seed
-    while len(found) < count:
-        params = SETS[seed % len(SETS)]
-        scheme = (BFV, YASHE)[seed // len(SETS) % 2](params)
+    for seed in itertools.count():
+        scheme = (BFV, YASHE)[seed // len(sets) % 2](sets[seed % len(sets)])
         found += circuit(scheme, seed)
-        seed += 1
-    return found
+        if len(found) >= count:
+            return found
+    raise AssertionError
+
+
+def check(draws: list[Draw]) -> None:
+    """Every prediction holds, and the predictions are no exaggeration."""
+    assert min(draw.gap for draw in draws) >= 0
+    assert {draw.step for draw in draws} == {"fresh", *STEPS}
+    assert np.median([draw.gap for draw in draws]) <= 6
+    medians = [np.median([d.gap for d in draws if d.level == i]) for i in range(LEVELS + 1)]
+    assert medians[0] <= 3
+    assert medians[LEVELS] - medians[0] <= 3 * LEVELS
+
+
+def test_measured_noise_stays_below_the_prediction_in_random_circuits() -> None:
+    check(draws_of_circuits(600, SETS))
+
+
+@pytest.mark.slow
+def test_measured_noise_stays_below_the_prediction_in_20000_draws() -> None:
+    check(draws_of_circuits(20_000, MORE_SETS))
+
+
+# The pieces of the prediction, against formulas that were found another way.
+
+
+@pytest.mark.parametrize("n", [4, 16, 1024])
+def test_the_correlation_of_one_factor_is_that_of_a_gamma_variable(n: int) -> None:
+    # A sum of N exponential variables has the moments N (N+1) ... (N+p-1).
+    pairs = n // 2
+    bounds = [
+        2.0 ** (noise.EVENT_BITS / p) * math.prod((1 + i / pairs) ** (1 / p) for i in range(p))
+        for p in range(1, noise.MOMENTS + 1)
+    ]
+    assert noise.correlation(n, 1) == pytest.approx(min(bounds), rel=1e-9)
+
+
+@pytest.mark.parametrize("order", range(1, 9))
+def test_the_correlation_in_a_single_embedding_is_the_moment_itself(order: int) -> None:
+    # n = 2: nothing is averaged, and E[X^p] = (a p)! (p!)^b.
+    a, b = (order + 1) // 2, order // 2
+    moments = [
+        (2**noise.EVENT_BITS * math.factorial(a * p) * math.factorial(p) ** b, p)
+        for p in range(1, noise.MOMENTS + 1)
+    ]
+    best = min(math.log(moment) / p for moment, p in moments)
+    assert math.log(noise.correlation(2, order)) == pytest.approx(best, rel=1e-9)
+
+
+def test_more_factors_have_heavier_tails_and_larger_rings_lighter_ones() -> None:
+    for n in (16, 256, 8192):
+        factors = [noise.tail_factor(n, order) for order in range(9)]
+        assert factors == sorted(factors)
+    for order in range(1, 9):
+        kappas = [noise.correlation(2**i, order) for i in range(2, 16)]
+        assert kappas == sorted(kappas, reverse=True)
+
+
+def test_a_phase_that_may_occur_again_counts_more() -> None:
+    # binomial(2p, p) <= 4^p and binomial(3p, p) <= (27/4)^p; the square roots of 4 and 27/4.
+    ahead = np.array([-4, 0, 1, 2, 3, 4], dtype=np.int64)
+    expected = [1, 1, 1, 2, 2, math.sqrt(27 / 4)]
+    np.testing.assert_allclose(noise.reuse(ahead), expected)
+    x, y = Bound.of(1e-9, 2), Bound.of(1e-9, 0)
+    params = SETS[0]
+    assert noise.product(params, 10, x, y).deviation > noise.product(params, 10, y, y).deviation
+
+
+@given(st.data())
+def test_a_product_grows_by_the_canonical_norm_at_most(data: st.DataObject) -> None:
+    n = data.draw(st.sampled_from([1, 2, 4, 16]))
+    coefficients = st.lists(st.integers(-(2**20), 2**20), min_size=n, max_size=n)
+    p, x = (np.array(data.draw(coefficients), dtype=np.int64) for _ in range(2))
+    product = np.array(textbook.poly_mul(p.tolist(), x.tolist()), dtype=np.float64)
+    largest = float(noise.canonical_norm(p)) * float(np.linalg.norm(x))
+    assert np.linalg.norm(product) <= largest * (1 + 1e-9) + 1e-6
+
+
+def test_the_canonical_norm_of_a_constant_is_its_value() -> None:
+    assert noise.canonical_norm(
+        np.array([[-7, 0, 0, 0], [0, 0, 5, 0]], dtype=np.int64)
+    ).tolist() == pytest.approx([7, 5])
+
+
+def test_bounds_of_sums_add_deviations_and_keep_the_larger_order() -> None:
+    x = Bound.concatenate([Bound.of(1.0, 0, (1,)), Bound.of(10.0, 3, (1,))])
+    weights = np.array([[2, 1], [-3, 0]], dtype=np.int64)
+    both = x @ weights
+    assert both.deviation.tolist() == [32, 1]
+    assert both.order.tolist() == [3, 3]
+    total = x + Bound.of(5.0, 1)
+    assert total.deviation.tolist() == [6, 15]
+    assert total.order.tolist() == [1, 3]
+
+
+# Running out.
+
+
+@pytest.mark.parametrize("scheme_class", [BFV, YASHE])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_budget_run_to_zero_is_refused_and_never_a_wrong_message(
+    scheme_class: type[Scheme], seed: int
+) -> None:
+    scheme = scheme_class(parameters(64, 250, 130))
+    keys, rng = scheme.keygen(bytes([seed]) * 32), np.random.default_rng(seed)
+    message = rng.integers(-100, 100, 64, dtype=np.int64)
+    ct, t = scheme.encrypt(message, keys.encryption, bytes([seed]) * 32), scheme.params.t
+    refused_early = refused_late = 0
+    for _ in range(9):
+        with noise.unchecked():
+            after = scheme.relinearize(ct * ct, keys.relinearization) * 5
+        message = (message * message * 5 + t // 2) % t - t // 2
+        try:
+            scheme.relinearize(ct * ct, keys.relinearization) * 5
+        except NoiseBudgetExhausted:
+            refused_early += 1
+        try:
+            np.testing.assert_array_equal(scheme.decrypt(after, keys.secret), message)
+        except NoiseBudgetExhausted:
+            refused_late += 1
+        ct = after
+    assert "NOISE BUDGET EXHAUSTED" in repr(ct)
+    assert 9 > refused_early >= refused_late > 0
+
+
+def test_a_refusal_names_the_operation_and_the_bits() -> None:
+    scheme = BFV(parameters(64, 250, 60))
+    keys = scheme.keygen(bytes(32))
+    square = scheme.encrypt([1], keys.secret, bytes(32)) * 120
+    square = square * square * 100 * 100 * 100
+    had = float(square.noise_budget)
+    assert 0 < had < 6
+    match = (
+        rf"a product with a constant leaves .* -\d.*\(it takes 6\.9, {had:.1f} were there\).*more"
+    )
+    with pytest.raises(NoiseBudgetExhausted, match=match):
+        square * 120

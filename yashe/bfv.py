@@ -122,7 +122,7 @@ class BFV(Scheme):
             If the key is for other parameters.
         """
         seed = check_seed(seed)
-        check_key(self.params, key.key_id, key)
+        key = check_key(self.params, key.key_id, key)
         plaintext = values if isinstance(values, Plaintext) else self.encode(values)
         if plaintext.params.digest != self.params.digest:
             raise KeyMismatchError(f"the plaintext is for {plaintext.params.name}")
@@ -225,7 +225,9 @@ class BFV(Scheme):
         KeyMismatchError
             If the key is another's.
         """
-        check_key(self.params, ct.key_id, key)
+        if (scheme := self.at(ct.params)) is not self:
+            return scheme.relinearize(ct, key)
+        key = check_key(self.params, ct.key_id, key)
         if ct.degree == 1:
             return ct
         ring, flat = self.params.ring, ct.index.reshape(-1)
@@ -242,7 +244,7 @@ class BFV(Scheme):
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
         """Return c_0 + c_1 s (+ c_2 s^2) of one row."""
-        check_key(self.params, ct.key_id, key)
+        key = check_key(self.params, ct.key_id, key)
         parts = CoefficientElement(self.params.ring, ct.rows[row]).ntt().residues
         total = parts[-1]
         for part in parts[-2::-1]:  # Horner's rule

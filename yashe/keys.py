@@ -13,7 +13,8 @@ The key holds encryptions of the g_i z, and the noise is multiplied by digits be
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from yashe.params import Params
 from yashe.residues import FloatArray, reduce
 from yashe.ring import CoefficientElement, NttElement, Ring
 
+AnyKey = TypeVar("AnyKey", bound="Key")
+
 
 @dataclass(frozen=True, eq=False)
 class Key:
@@ -29,6 +32,22 @@ class Key:
 
     params: Params
     key_id: str
+
+    def shortened(self: AnyKey, params: Params) -> AnyKey:
+        """Return this key for fewer primes of q: the other residues are just left out.
+
+        With fewer primes there are fewer digits, too: g_i is still 1 modulo q_i and 0 modulo the
+        other primes that are kept.
+        """
+        if params.k == self.params.k:
+            return self
+        elements = {name: x for name, x in vars(self).items() if isinstance(x, NttElement)}
+        kept: dict[str, Any] = {}
+        for name, element in elements.items():
+            residues = element.residues[..., : params.k, :]
+            per_digit = residues.ndim == 3
+            kept[name] = NttElement(params.ring, residues[: params.k] if per_digit else residues)
+        return replace(self, params=params, **kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +123,16 @@ def switch(c: CoefficientElement, *columns: NttElement) -> CoefficientElement:
     return NttElement(ring, reduce(np.stack(sums, axis=-3), ring.moduli)).intt()
 
 
-def check_key(params: Params, key_id: str, key: Key) -> None:
-    """Refuse a key that belongs to other parameters or to another key set.
+def check_key(params: Params, key_id: str, key: AnyKey) -> AnyKey:
+    """Return the key for these parameters, or refuse one that belongs to other ones.
+
+    A key serves its own parameters, and those with fewer primes after a switch of the modulus.
 
     Raises
     ------
     KeyMismatchError
     """
-    if key.params.digest != params.digest:
+    if not params.shortens(key.params):
         raise KeyMismatchError(
             f"the {type(key).__name__} is for {key.params.name}, the data for {params.name}"
         )
@@ -120,3 +141,4 @@ def check_key(params: Params, key_id: str, key: Key) -> None:
             f"the {type(key).__name__} {key.key_id[:8]} does not belong to the "
             f"ciphertext's keys {key_id[:8]}"
         )
+    return key.shortened(params)

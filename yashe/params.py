@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import combinations
@@ -140,6 +140,29 @@ class Params:
     def product_ring(self) -> Ring:
         """The ring modulo q P in which ciphertexts are multiplied."""
         return ring(self.n, self.moduli + self.auxiliary_moduli)
+
+    def shortened(self, k: int) -> Params:
+        """Return the same parameters with only the first k primes of q.
+
+        Raises
+        ------
+        ParameterError
+            If k is not in [1, self.k], or q would be too small for t.
+        """
+        if not 1 <= k <= self.k:
+            raise ParameterError(
+                f"q of {self.name} has {self.k} primes: keep 1 to {self.k}, not {k}"
+            )
+        if k == self.k:
+            return self
+        name = self.name.partition(", ")[0]  # of a set that may be shortened itself
+        return replace(self, name=f"{name}, {k} primes", moduli=self.moduli[:k])
+
+    def shortens(self, other: Params) -> bool:
+        """Say whether these are the parameters `other`, or those with fewer primes."""
+        return self.digest == other.digest or (
+            self.k < other.k and self.digest == other.shortened(self.k).digest
+        )
 
     @cached_property
     def digest(self) -> str:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import Any
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, TypeVar
 
 import numpy as np
 
 from yashe import noise
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext, decode, encode
+from yashe.errors import KeyMismatchError
 from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, reduce
 from yashe.ring import CoefficientElement
+from yashe.rns import rescale
+
+AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
 class Scheme(ABC):
@@ -106,7 +113,74 @@ class Scheme(ABC):
 
     def square(self, ct: Ciphertext) -> Ciphertext:
         """Return ct * ct, for less work than a product of two."""
-        return self.multiply(ct, ct)
+        return self.at(ct.params).multiply(ct, ct)
+
+    def at(self: AnyScheme, params: Params) -> AnyScheme:
+        """Return the scheme for a ciphertext's parameters: its own, or with fewer primes.
+
+        Raises
+        ------
+        KeyMismatchError
+            If they are neither.
+        """
+        if params.digest == self.params.digest:
+            return self
+        if not params.shortens(self.params):
+            raise KeyMismatchError(
+                f"the ciphertext is for {params.name}, the scheme for {self.params.name}"
+            )
+        return type(self)(params)
+
+    def switch_modulus(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
+        """Return ciphertexts of the same messages with fewer primes in q, which are smaller.
+
+        Every part c becomes round(q'/q c). The noise nu stays what it is, relative to q, and
+        t/q' (r_0 + r_1 s + ...) comes on top of it, r_i the rounding errors. Any key still works:
+        with fewer primes it is a part of itself.
+
+        Parameters
+        ----------
+        ct : Ciphertext of any shape and degree
+        primes : how many of the first primes of q to keep; default: as few as the noise allows
+
+        Returns
+        -------
+        Ciphertext for `ct.params.shortened(primes)`
+
+        Raises
+        ------
+        ParameterError
+            If there are not so many primes, or so few that t does not fit.
+        NoiseBudgetExhausted
+            If the noise does not allow it.
+        """
+        source = self.at(ct.params).params
+        primes = self._fewest_primes(ct) if primes is None else primes
+        scheme = self.at(source.shortened(primes))
+        if primes == source.k:
+            return ct
+        target, flat = scheme.params, ct.index.reshape(-1)
+        rows = np.empty((len(flat), ct.rows.shape[1], target.k, target.n))
+
+        def switch_one(j: int) -> None:
+            rows[j] = rescale(
+                ct.rows[flat[j]], source.ring.basis, target.ring.basis, Fraction(target.q, source.q)
+            )
+
+        for_each(switch_one, range(len(flat)))
+        bound = ct.bound[flat] + noise.rounding(target, self.secret_norm, ct.degree)
+        switched = replace(ct, scheme=scheme)
+        return switched.derive(rows, bound, ct.shape, "a switch of the modulus")
+
+    def _fewest_primes(self, ct: Ciphertext) -> int:
+        """Return to how many primes the ciphertexts can be switched."""
+        for k in range(1, ct.params.k):
+            if 2 * ct.params.t < math.prod(ct.params.moduli[:k]):
+                target = ct.params.shortened(k)
+                bound = ct.bound[ct.index] + noise.rounding(target, self.secret_norm, ct.degree)
+                if bound.budget(target.n).min(initial=math.inf) >= noise.least_budget(target.n):
+                    return k
+        return ct.params.k
 
     def decrypt(self, ct: Ciphertext, key: Any) -> IntArray:
         """Return the encrypted integers.
@@ -128,13 +202,14 @@ class Scheme(ABC):
             If the noise is so large that the message cannot be trusted. Once noise has overflowed,
             it passes this check with probability at most 2^-40.
         """
-        params, t_ring = self.params, self.params.plaintext_ring
+        scheme = self.at(ct.params)
+        params, t_ring = scheme.params, scheme.params.plaintext_ring
         out = np.empty((ct.size, params.n), dtype=np.int64)
         limit = 2.0 ** -(1 + noise.least_budget(params.n))
         overflows: list[float] = []
 
         def decrypt_one(j: int) -> None:
-            phase = self.phase(ct, int(ct.index.flat[j]), key)
+            phase = scheme.phase(ct, int(ct.index.flat[j]), key)
             largest = float(np.abs(params.ring.basis.fraction(_times_t(phase, params))).max())
             if largest > limit:
                 overflows.append(-float(np.log2(2 * largest)))
@@ -153,11 +228,11 @@ class Scheme(ABC):
         -------
         float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q
         """
-        out = np.empty(ct.size)
+        scheme, out = self.at(ct.params), np.empty(ct.size)
 
         def measure_one(j: int) -> None:
-            x = _times_t(self.phase(ct, int(ct.index.flat[j]), key), self.params)
-            out[j] = noise.measured_budget(x, self.params.ring.basis)
+            x = _times_t(scheme.phase(ct, int(ct.index.flat[j]), key), scheme.params)
+            out[j] = noise.measured_budget(x, scheme.params.ring.basis)
 
         for_each(measure_one, range(ct.size))
         return out.reshape(ct.shape)

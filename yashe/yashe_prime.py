@@ -192,7 +192,7 @@ class YASHE(Scheme):
                 "give keys.public"
             )
         seed = check_seed(seed)
-        check_key(self.params, key.key_id, key)
+        key = check_key(self.params, key.key_id, key)
         plaintext = values if isinstance(values, Plaintext) else self.encode(values)
         if plaintext.params.digest != self.params.digest:
             raise KeyMismatchError(f"the plaintext is for {plaintext.params.name}")
@@ -265,7 +265,9 @@ class YASHE(Scheme):
         KeyMismatchError
             If the key is another's.
         """
-        check_key(self.params, ct.key_id, key)
+        if (scheme := self.at(ct.params)) is not self:
+            return scheme.relinearize(ct, key)
+        key = check_key(self.params, ct.key_id, key)
         if ct.degree == 1:
             return ct
         ring, flat = self.params.ring, ct.index.reshape(-1)
@@ -281,7 +283,7 @@ class YASHE(Scheme):
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
         """Return f c of one row, or f^2 c if its degree is 2."""
-        check_key(self.params, ct.key_id, key)
+        key = check_key(self.params, ct.key_id, key)
         value = CoefficientElement(self.params.ring, ct.rows[row, 0]).ntt()
         for _ in range(ct.degree):
             value = value * key.f
