@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -186,26 +187,32 @@ def test_measured_noise_stays_below_the_prediction_in_20000_draws() -> None:
 
 
 @pytest.mark.parametrize("n", [4, 16, 1024])
-def test_the_correlation_of_one_factor_is_that_of_a_gamma_variable(n: int) -> None:
+def test_the_moments_of_one_factor_are_those_of_a_gamma_variable(n: int) -> None:
     # A sum of N exponential variables has the moments N (N+1) ... (N+p-1).
     pairs = n // 2
-    bounds = [
-        2.0 ** (noise.EVENT_BITS / p) * math.prod((1 + i / pairs) ** (1 / p) for i in range(p))
-        for p in range(1, noise.MOMENTS + 1)
-    ]
-    assert noise.correlation(n, 1) == pytest.approx(min(bounds), rel=1e-9)
+    expected = np.cumsum([math.log(1 + i / pairs) for i in range(noise.MOMENTS)])
+    np.testing.assert_allclose(noise.variance_moments(n, 1), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("order", range(1, 9))
-def test_the_correlation_in_a_single_embedding_is_the_moment_itself(order: int) -> None:
+def test_the_moments_in_a_single_embedding_are_products_of_factorials(order: int) -> None:
     # n = 2: nothing is averaged, and E[X^p] = (a p)! (p!)^b.
     a, b = (order + 1) // 2, order // 2
-    moments = [
-        (2**noise.EVENT_BITS * math.factorial(a * p) * math.factorial(p) ** b, p)
-        for p in range(1, noise.MOMENTS + 1)
-    ]
-    best = min(math.log(moment) / p for moment, p in moments)
-    assert math.log(noise.correlation(2, order)) == pytest.approx(best, rel=1e-9)
+    exact = [math.factorial(a * p) * math.factorial(p) ** b for p in range(1, noise.MOMENTS + 1)]
+    np.testing.assert_allclose(noise.variance_moments(2, order), [math.log(x) for x in exact])
+
+
+def test_the_second_moment_of_an_average_by_hand() -> None:
+    # Order 2, X = E E_1: E[X] = 1, E[X^2] = 2 * 2 = 4. The average of N = 8 has the second moment
+    # (8 * 4 + 8 * 7 * 1) / 64 = 88 / 64.
+    first, second = (math.exp(x) for x in noise.variance_moments(16, 2)[:2])
+    assert (first, second) == pytest.approx((1, 88 / 64))
+
+
+def test_without_factors_the_tail_is_that_of_a_gaussian() -> None:
+    for n in (4, 1024, 32768):
+        exact = -NormalDist().inv_cdf(2.0 ** -(noise.EVENT_BITS + 1) / n)
+        assert exact < noise.tail_factor(n, 0) < 1.06 * exact
 
 
 def test_more_factors_have_heavier_tails_and_larger_rings_lighter_ones() -> None:
@@ -213,8 +220,8 @@ def test_more_factors_have_heavier_tails_and_larger_rings_lighter_ones() -> None
         factors = [noise.tail_factor(n, order) for order in range(9)]
         assert factors == sorted(factors)
     for order in range(1, 9):
-        kappas = [noise.correlation(2**i, order) for i in range(2, 16)]
-        assert kappas == sorted(kappas, reverse=True)
+        moments = [noise.variance_moments(2**i, order)[9] for i in range(2, 16)]
+        assert moments == sorted(moments, reverse=True)
 
 
 def test_a_phase_that_may_occur_again_counts_more() -> None:

@@ -10,11 +10,9 @@ nu is the (invariant) noise; decryption rounds it away while all its coefficient
 A `Bound` says two things about nu. Its *deviation* bounds the standard deviation of a coefficient
 as if secret, phases and errors were independent of each other. Its *order* says how many factors
 the terms of nu have at most, beside a small error: powers of the secret, and phases that were
-multiplied. Given those, a coefficient of nu is a sum of independent errors with the tail
-`sub_gaussian_tail`. The variance of that sum is itself random, and `correlation` bounds it.
-Together they are `tail_factor`, which max |nu| exceeds with probability 2^-40. Deviations of sums
-add up (Minkowski), because what is summed in networks is not independent. docs/noise.md derives it
-all, with the sources.
+multiplied. The more factors, the heavier the tail: max |nu| stays below `tail_factor(n, order)`
+deviations but for probability 2^-40. Deviations of sums add up (Minkowski), because what is summed
+in networks is not independent. docs/noise.md derives it all, with the sources.
 """
 
 from __future__ import annotations
@@ -36,60 +34,64 @@ from yashe.rns import RnsBasis
 from yashe.sampling import SIGMA
 
 FAILURE_BITS = 40  # the prediction fails for one ciphertext with probability 2^-40 ...
-EVENT_BITS = FAILURE_BITS + 2  # ... which is shared by three events of at most 2^-42
+EVENT_BITS = FAILURE_BITS + 1  # ... which is shared by two events of at most 2^-41
 ROUNDING_VARIANCE = 1 / 12  # of a number uniform in [-1/2, 1/2]
 TERNARY_VARIANCE = 2 / 3
 ERROR_VARIANCE = float(SIGMA) ** 2
 MOMENTS = 64  # Markov's inequality is tried with this many moments
 
 
-def sub_gaussian_tail(n: int) -> float:
-    """Return z: n sums of independent small errors stay within z deviations but for 2^-42.
-
-    Gaussian, uniform and ternary variables are strictly sub-Gaussian, so each sum exceeds z
-    deviations with probability at most 2 exp(-z^2 / 2).
-    """
-    return math.sqrt(2 * math.log(2 * n * 2**EVENT_BITS))
-
-
 @lru_cache(maxsize=256)
-def correlation(n: int, order: int) -> float:
-    """Return kappa: the variance of nu given secret and phases stays below kappa times its mean.
+def variance_moments(n: int, order: int) -> tuple[float, ...]:
+    """Return log E[V^p] for p = 1, ..., 64, V the variance of nu given its factors, E[V] ~ 1.
 
-    The mean is the one that independent factors would give. Half of the factors, a of them, are
-    powers of one secret, the other b are different phases. In each of the N = n/2 pairs of complex
-    embeddings their squares are exponential variables, E and E_1, ..., E_b, and the variance is the
-    average over the pairs of X = E^a E_1 ... E_b. With E[X^j] = (aj)! (j!)^b,
+    Half of the factors, a of them, are powers of one secret, the other b are different phases. In
+    each of the N = n/2 pairs of complex embeddings their squares are exponential variables, E and
+    E_1, ..., E_b, and V is the average over the pairs of X = E^a E_1 ... E_b. Independent factors
+    would give V = 1. With E[X^j] = (aj)! (j!)^b,
 
-        E[(X_1 + ... + X_N)^p] = p! [y^p] (sum_j (aj)! (j!)^(b-1) y^j)^N,
-
-    and Markov's inequality for the best p <= 64 gives what is exceeded with probability 2^-42.
+        E[(X_1 + ... + X_N)^p] = p! [y^p] (sum_j (aj)! (j!)^(b-1) y^j)^N.
 
     Examples
     --------
-    In bits of noise. After three products it is all about a secret that is large in one embedding:
+    The mean of the fourth power of the secret: E[E^2] = 2, as s occurs twice.
 
-    >>> [round(math.log2(correlation(8192, order)) / 2, 1) for order in (0, 1, 2, 4, 6)]
-    [0.0, 0.3, 0.3, 2.1, 5.2]
+    >>> math.exp(variance_moments(8192, 3)[0])
+    2.0
     """
     if order == 0:
-        return 1.0
+        return (0.0,) * MOMENTS
     pairs, secrets, phases = n // 2, (order + 1) // 2, order // 2
-    factorial = math.factorial
-    a = [
-        factorial(secrets * j) * factorial(j) ** phases // factorial(j) for j in range(MOMENTS + 1)
-    ]
-    power, best = [1], math.inf
+    fac = math.factorial
+    a = [fac(secrets * j) * fac(j) ** phases // fac(j) for j in range(MOMENTS + 1)]
+    power = [1]
     for p in range(1, MOMENTS + 1):  # the power of a series, coefficient by coefficient (Miller)
         power.append(sum((j * pairs - (p - j)) * a[j] * power[p - j] for j in range(1, p + 1)) // p)
-        log_moment = math.log(factorial(p) * power[p]) - p * math.log(pairs)
-        best = min(best, (EVENT_BITS * math.log(2) + log_moment) / p)
-    return math.exp(best)
+    return tuple(math.log(fac(p) * power[p]) - p * math.log(pairs) for p in range(1, MOMENTS + 1))
 
 
+@lru_cache(maxsize=256)
 def tail_factor(n: int, order: int) -> float:
-    """Return how many deviations bound all n coefficients of nu, but for probability 2^-40."""
-    return sub_gaussian_tail(n) * math.sqrt(correlation(n, order))
+    """Return how many deviations bound all n coefficients of nu, but for probability 2^-41.
+
+    Given the factors, a coefficient is a sum of independent errors, whose even moments are at most
+    those of a Gaussian, (2p-1)!! V^p. By Markov's inequality one of n coefficients exceeds z
+    deviations with probability at most n (2p-1)!! E[V^p] / z^(2p), for every p.
+
+    Examples
+    --------
+    In bits: without factors 3.1, as for a Gaussian. After three products it is all about the rare
+    secret that is large in one embedding.
+
+    >>> [round(math.log2(tail_factor(8192, order)), 1) for order in (0, 1, 2, 4, 6)]
+    [3.1, 3.1, 3.1, 4.2, 7.2]
+    """
+    bits = EVENT_BITS + math.log2(n)
+    best, gaussian = math.inf, 0.0
+    for p, variance in enumerate(variance_moments(n, order), start=1):
+        gaussian += math.log(2 * p - 1)
+        best = min(best, (bits * math.log(2) + gaussian + variance) / (2 * p))
+    return math.exp(best)
 
 
 def reuse(ahead: IntArray) -> FloatArray:
@@ -200,7 +202,7 @@ def rounding(params: Params, secret: float, degree: int) -> Bound:
     """Return the bound of what rounding the parts of a ciphertext adds: t/q (r_0 + r_1 s + ...).
 
     The r_i are uniform in [-1/2, 1/2]. The squared embeddings of the secret, exponential variables,
-    all stay below `largest` times their mean but for probability 2^-42; s^2 is counted as s times
+    all stay below `largest` times their mean but for probability 2^-41; s^2 is counted as s times
     that, which leaves order 1.
     """
     largest = math.log(params.n // 2 * 2**EVENT_BITS)
