@@ -240,7 +240,7 @@ def hidden_tiles(
 
 def apply(block: Block, x: Ciphertext) -> Ciphertext:
     """Return the outputs of a block, flat."""
-    return (x.reshape(-1)[block.inputs] @ block.weight + block.bias).reshape(-1)
+    return x.reshape(-1)[block.inputs].affine(block.weight, block.bias).reshape(-1)
 
 
 def take(numbers: IntArray, x: Ciphertext) -> Ciphertext:

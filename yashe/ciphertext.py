@@ -23,7 +23,7 @@ from yashe.errors import (
     ParameterError,
     TransparentCiphertextError,
 )
-from yashe.linear import combine
+from yashe.linear import check_not_transparent, combine
 from yashe.noise import Bound
 from yashe.params import Params
 from yashe.residues import (
@@ -158,7 +158,7 @@ class Ciphertext:
         """
         first, *others = parts
         for other in others:
-            first._check_same_keys(other)
+            first.check_same_keys(other)
             if other.degree != first.degree:
                 raise FormError(f"degrees {first.degree} and {other.degree}: relinearize first")
         starts = np.cumsum([0, *(len(part.rows) for part in parts)])[:-1]
@@ -199,7 +199,6 @@ class Ciphertext:
 
     def __mul__(self, other: Any) -> Ciphertext:
         if isinstance(other, Ciphertext):
-            self._check_same_keys(other)
             return self.scheme.multiply(self, other)
         if isinstance(other, Plaintext):
             return self._multiply_plaintext(other)
@@ -246,7 +245,13 @@ class Ciphertext:
             return product
         return product.transpose(*_swapped(self.ndim))
 
-    def _check_same_keys(self, other: Ciphertext) -> None:
+    def check_same_keys(self, other: Ciphertext) -> None:
+        """Refuse a ciphertext of another scheme, of other parameters, or under other keys.
+
+        Raises
+        ------
+        KeyMismatchError
+        """
         if self.scheme.name != other.scheme.name or self.params.digest != other.params.digest:
             raise KeyMismatchError(
                 f"{self.scheme.name} {self.params.name} and {other.scheme.name} "
@@ -275,7 +280,7 @@ class Ciphertext:
         if len(rows):
             n, before = self.params.n, float(self.noise_budget.min(initial=np.inf))
             noise.check_budget(float(bound.budget(n).min()), n, what, before)
-        _check_not_transparent(rows, self.scheme.first_secret_part, what)
+        check_not_transparent(rows, self.scheme.first_secret_part, what)
         result = replace(
             self,
             rows=rows,
@@ -289,7 +294,7 @@ class Ciphertext:
 
     def _add(self, other: Ciphertext, operation: np.ufunc) -> Ciphertext:
         """Return self + other or self - other; a missing part is a zero."""
-        self._check_same_keys(other)
+        self.check_same_keys(other)
         if self.degree != other.degree and self.scheme.fixed_parts:
             raise FormError(f"degrees {self.degree} and {other.degree} differ: relinearize first")
         a, b = np.broadcast_arrays(self.index, other.index)
@@ -311,18 +316,32 @@ class Ciphertext:
         )
 
     def _add_constant(self, values: Any) -> Ciphertext:
-        """Add the same integer to all slots of a ciphertext: to one coefficient of one part."""
-        constants = encode_constant(self.params, values)
-        index, constants = np.broadcast_arrays(self.index, constants)
+        """Add the same integer to all slots of a ciphertext."""
+        index, constants = np.broadcast_arrays(self.index, encode_constant(self.params, values))
         flat = index.reshape(-1)
         rows = self.rows[flat]
+        self._add_constants_to(rows, constants)
+        bound = self.bound[flat] + self.scheme.plain_addition_bound(self.degree)
+        return self.derive(rows, bound, index.shape, "adding a constant")
+
+    def _add_constants_to(self, rows: FloatArray, constants: IntArray) -> None:
+        """Add one constant to each row in place: to one coefficient of its first part."""
         t_basis, q = self.params.plaintext_ring.basis, self.params.ring
         scaled = rescale(
             t_basis.decompose(constants.reshape(-1)), t_basis, q.basis, self.params.delta
         )
         rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0].T + scaled, q.moduli).T
-        bound = self.bound[flat] + self.scheme.plain_addition_bound(self.degree)
-        return self.derive(rows, bound, index.shape, "adding a constant")
+
+    def affine(self, matrix: Any, constants: Any) -> Ciphertext:
+        """Return self @ matrix + constants without a copy in between.
+
+        The product's rows belong to nobody else yet, so the constants are added in place.
+        """
+        product = self @ matrix
+        values = np.broadcast_to(encode_constant(self.params, constants), product.shape)
+        self._add_constants_to(product.rows, values)
+        bound = product.bound + self.scheme.plain_addition_bound(self.degree)
+        return self.derive(product.rows, bound, product.shape, "adding a constant")
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""
@@ -382,18 +401,3 @@ class Ciphertext:
 def _swapped(ndim: int) -> tuple[int, ...]:
     """Return the axes with the last two exchanged."""
     return (*range(ndim - 2), ndim - 1, ndim - 2)
-
-
-def _check_not_transparent(rows: FloatArray, first: int, what: str) -> None:
-    """Refuse rows in which all parts that need the secret are zero.
-
-    Such a "ciphertext" shows its message to everybody. The first few residues of an honest one are
-    uniform, so that they are all zero only once in 2^384 times; only then the rest is looked at.
-    """
-    suspects = ~rows[:, first:, 0, :16].any(axis=(1, 2))
-    for j in np.flatnonzero(suspects):
-        if not rows[j, first:].any():
-            raise TransparentCiphertextError(
-                f"{what} no longer depends on any ciphertext: anybody could read the result; "
-                "compute it in the clear"
-            )
