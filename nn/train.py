@@ -108,16 +108,19 @@ RECIPES: dict[str, Recipe] = {
         hidden=100,
         levels=3,
         limits=(3, 3, 7),
-        densities=(1.1, 0.9, 2.0),
+        densities=(0.8, 0.8, 1.5),
+        rounded_decay=0.2,
     ),
-    # Half of the squares: a large kernel with a large stride.
+    # Half of the squares: a large kernel with a large stride. An input of the convolution is squared
+    # twice and its 64 weights add up, so they are -1, 0, 1, and the precision is put last.
     "lean": Recipe(
         data="mnist",
         convolution=Conv2D(10, kernel=8, stride=4, bias=False),
         hidden=64,
         levels=3,
-        limits=(3, 3, 7),
-        densities=(0.9, 0.9, 2.0),
+        limits=(1, 3, 15),
+        densities=(0.6, 0.7, 3.0),
+        rounded_decay=0.05,
     ),
     "digits": Recipe(
         data="digits",
