@@ -168,6 +168,8 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
                 f"ciphertexts of degree 1 or 2 in at most {MOST_AXES} axes were required, got "
                 f"degree {degree} and {axes} axes"
             )
+        if frame.kind == SEEDED_CIPHERTEXTS and (SCHEMES[number], degree) != (BFV, 1):
+            raise frame.error("a seeded ciphertext is a fresh one of BFV, of degree 1")
         shape = fields.take(f"{axes}I")
         try:
             scheme = SCHEMES[number](params)
