@@ -25,8 +25,17 @@ import numpy as np
 from yashe import noise
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext
-from yashe.errors import FormError, KeyMismatchError
-from yashe.keys import Keys, PublicKey, RelinearizationKey, SecretKey, check_key, gadget, switch
+from yashe.errors import KeyMismatchError
+from yashe.keys import (
+    Keys,
+    PublicKey,
+    RelinearizationKey,
+    SecretKey,
+    check_key,
+    check_kind,
+    gadget,
+    switch,
+)
 from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.residues import FloatArray, reduce, reduce_inplace
@@ -119,9 +128,10 @@ class BFV(Scheme):
         EncodingError
             If there are more values than slots, or they are not integers in (-t/2, t/2).
         KeyMismatchError
-            If the key is for other parameters.
+            If the key is neither a public nor a secret one, or for other parameters.
         """
         seed = check_seed(seed)
+        check_kind(key, PublicKey, SecretKey)
         key = check_key(self.params, key.key_id, key)
         plaintext = values if isinstance(values, Plaintext) else self.encode(values)
         if plaintext.params.digest != self.params.digest:
@@ -174,15 +184,15 @@ class BFV(Scheme):
 
         Raises
         ------
+        KeyMismatchError
+            If they are for different keys or parameters.
         FormError
             If one of them has degree 2 already.
         NoiseBudgetExhausted
         """
-        for ct in (a, b):
-            if ct.degree != 1:
-                raise FormError(
-                    f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
-                )
+        if (scheme := self.scheme_of(a)) is not self:
+            return scheme.multiply(a, b)
+        self.check_factors(a, b)
         params, square = self.params, a is b
         moduli = params.product_ring.moduli
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
@@ -225,8 +235,9 @@ class BFV(Scheme):
         KeyMismatchError
             If the key is another's.
         """
-        if (scheme := self.at(ct.params)) is not self:
+        if (scheme := self.scheme_of(ct)) is not self:
             return scheme.relinearize(ct, key)
+        check_kind(key, RelinearizationKey)
         key = check_key(self.params, ct.key_id, key)
         if ct.degree == 1:
             return ct
@@ -244,6 +255,7 @@ class BFV(Scheme):
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
         """Return c_0 + c_1 s (+ c_2 s^2) of one row."""
+        check_kind(key, SecretKey)
         key = check_key(self.params, ct.key_id, key)
         parts = CoefficientElement(self.params.ring, ct.rows[row]).ntt().residues
         total = parts[-1]

@@ -123,6 +123,18 @@ def switch(c: CoefficientElement, *columns: NttElement) -> CoefficientElement:
     return NttElement(ring, reduce(np.stack(sums, axis=-3), ring.moduli)).intt()
 
 
+def check_kind(key: Any, *kinds: type[Key]) -> None:
+    """Refuse a key, or anything else, that is of none of these kinds.
+
+    Raises
+    ------
+    KeyMismatchError
+    """
+    if not isinstance(key, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise KeyMismatchError(f"this takes a {wanted}, but got a {type(key).__name__}")
+
+
 def check_key(params: Params, key_id: str, key: AnyKey) -> AnyKey:
     """Return the key for these parameters, or refuse one that belongs to other ones.
 

@@ -13,13 +13,14 @@ import numpy as np
 from yashe import noise
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext, decode, encode
-from yashe.errors import KeyMismatchError
+from yashe.errors import FormError, KeyMismatchError
 from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, reduce
 from yashe.ring import CoefficientElement
 from yashe.rns import rescale
+from yashe.trace import observe
 
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
@@ -100,7 +101,7 @@ class Scheme(ABC):
         index = np.arange(len(rows), dtype=np.int64).reshape(shape)
         bounds = bound.broadcast((len(rows),))
         ct = Ciphertext(self, key_id, rows, bounds, index, public_seed=public_seed)
-        noise.observe("an encryption", ct)
+        observe("an encryption", ct)
         return ct
 
     def encode(self, values: Any) -> Plaintext:
@@ -113,7 +114,7 @@ class Scheme(ABC):
 
     def square(self, ct: Ciphertext) -> Ciphertext:
         """Return ct * ct, for less work than a product of two."""
-        return self.at(ct.params).multiply(ct, ct)
+        return self.multiply(ct, ct)
 
     def at(self: AnyScheme, params: Params) -> AnyScheme:
         """Return the scheme for a ciphertext's parameters: its own, or with fewer primes.
@@ -130,6 +131,31 @@ class Scheme(ABC):
                 f"the ciphertext is for {params.name}, the scheme for {self.params.name}"
             )
         return type(self)(params)
+
+    def scheme_of(self: AnyScheme, ct: Ciphertext) -> AnyScheme:
+        """Return this scheme for a ciphertext's parameters, or refuse one of another scheme.
+
+        Raises
+        ------
+        KeyMismatchError
+        """
+        if ct.scheme.name != self.name:
+            raise KeyMismatchError(f"a ciphertext of {ct.scheme.name} was given to {self.name}")
+        return self.at(ct.params)
+
+    def check_factors(self, a: Ciphertext, b: Ciphertext) -> None:
+        """Refuse products of ciphertexts of different keys or parameters, or of degree 2.
+
+        Raises
+        ------
+        KeyMismatchError, FormError
+        """
+        a.check_same_keys(b)
+        for ct in (a, b):
+            if ct.degree != 1:
+                raise FormError(
+                    f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
+                )
 
     def switch_modulus(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
         """Return ciphertexts of the same messages with fewer primes in q, which are smaller.
@@ -154,7 +180,7 @@ class Scheme(ABC):
         NoiseBudgetExhausted
             If the noise does not allow it.
         """
-        source = self.at(ct.params).params
+        source = self.scheme_of(ct).params
         primes = self._fewest_primes(ct) if primes is None else primes
         scheme = self.at(source.shortened(primes))
         if primes == source.k:
@@ -202,7 +228,7 @@ class Scheme(ABC):
             If the noise is so large that the message cannot be trusted. Once noise has overflowed,
             it passes this check with probability at most 2^-40.
         """
-        scheme = self.at(ct.params)
+        scheme = self.scheme_of(ct)
         params, t_ring = scheme.params, scheme.params.plaintext_ring
         out = np.empty((ct.size, params.n), dtype=np.int64)
         limit = 2.0 ** -(1 + noise.least_budget(params.n))
@@ -228,7 +254,7 @@ class Scheme(ABC):
         -------
         float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q
         """
-        scheme, out = self.at(ct.params), np.empty(ct.size)
+        scheme, out = self.scheme_of(ct), np.empty(ct.size)
 
         def measure_one(j: int) -> None:
             x = _times_t(scheme.phase(ct, int(ct.index.flat[j]), key), scheme.params)

@@ -33,8 +33,8 @@ import numpy as np
 from yashe import noise
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext
-from yashe.errors import FormError, KeyMismatchError, SecurityError
-from yashe.keys import Key, check_key, gadget, switch
+from yashe.errors import KeyMismatchError, SecurityError
+from yashe.keys import Key, check_key, check_kind, gadget, switch
 from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.params import Params
@@ -221,15 +221,15 @@ class YASHE(Scheme):
 
         Raises
         ------
+        KeyMismatchError
+            If they are for different keys or parameters.
         FormError
             If one of them has degree 2 already.
         NoiseBudgetExhausted
         """
-        for ct in (a, b):
-            if ct.degree != 1:
-                raise FormError(
-                    f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
-                )
+        if (scheme := self.scheme_of(a)) is not self:
+            return scheme.multiply(a, b)
+        self.check_factors(a, b)
         params, square = self.params, a is b
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
         rows = np.empty((index_a.size, 1, params.k, params.n))
@@ -265,8 +265,9 @@ class YASHE(Scheme):
         KeyMismatchError
             If the key is another's.
         """
-        if (scheme := self.at(ct.params)) is not self:
+        if (scheme := self.scheme_of(ct)) is not self:
             return scheme.relinearize(ct, key)
+        check_kind(key, EvaluationKey)
         key = check_key(self.params, ct.key_id, key)
         if ct.degree == 1:
             return ct
@@ -283,6 +284,7 @@ class YASHE(Scheme):
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
         """Return f c of one row, or f^2 c if its degree is 2."""
+        check_kind(key, YasheSecretKey)
         key = check_key(self.params, ct.key_id, key)
         value = CoefficientElement(self.params.ring, ct.rows[row, 0]).ntt()
         for _ in range(ct.degree):
