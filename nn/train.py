@@ -111,8 +111,8 @@ RECIPES: dict[str, Recipe] = {
         densities=(0.8, 0.8, 1.5),
         rounded_decay=0.2,
     ),
-    # Half of the squares: a large kernel with a large stride. What the 64 weights of a map add up to
-    # is squared twice on its way, so they are -1, 0 or 1 here, and precision is put last.
+    # Half of the squares: a large kernel with a large stride. What the 64 weights of a map add up
+    # to is squared twice on its way, so they are -1, 0 or 1 here, and precision is put last.
     "lean": Recipe(
         data="mnist",
         convolution=Conv2D(10, kernel=8, stride=4, bias=False),
