@@ -2,9 +2,7 @@
 
 import copy
 import math
-import os
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +17,6 @@ from nn.model import Sequential
 from nn.quantize import StraightThrough, export, folded, proved_bits, quantize_pixels
 from nn.train import RECIPES, predict
 from yashe.errors import ParameterError, TrainingError
-
-MNIST = Path(os.environ.get("CRYPTONETS_DATA", Path(__file__).parents[2] / "shared/data/mnist"))
 
 
 @given(st.integers(1, 1000), st.integers(1, 300), st.data())
@@ -241,8 +237,7 @@ def test_the_digits_network_has_the_accuracy_that_its_file_says():
     assert measured(model, load_digits()) == model.info.test_accuracy >= 0.98
 
 
-@pytest.mark.skipif(not MNIST.is_dir(), reason="needs MNIST; set CRYPTONETS_DATA to its folder")
 @pytest.mark.parametrize("name", ["cryptonets", "lean"])
-def test_the_mnist_networks_have_the_accuracy_that_their_files_say(name):
+def test_the_mnist_networks_have_the_accuracy_that_their_files_say(name, mnist_folder):
     model = pretrained.load(name)
-    assert measured(model, load_mnist(MNIST)) == model.info.test_accuracy >= 0.99
+    assert measured(model, load_mnist(mnist_folder)) == model.info.test_accuracy >= 0.99
