@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from nn.train import RECIPES, train
 from yashe import __version__
 from yashe.bfv import BFV
 from yashe.errors import DataError, FheError
+from yashe.files import whole_file
 from yashe.paper import PAPER_B
 from yashe.parallel import available_cores, workers
 from yashe.scheme import Scheme
@@ -296,8 +296,5 @@ def check_writable(path: Path) -> None:
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(facts, file, indent=2)
-        file.write("\n")
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        file.write(json.dumps(facts, indent=2).encode() + b"\n")

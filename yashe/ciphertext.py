@@ -33,6 +33,7 @@ from yashe.residues import (
     reduce_inplace,
 )
 from yashe.rns import rescale
+from yashe.trace import observe
 
 
 class Arithmetic(Protocol):
@@ -277,10 +278,10 @@ class Ciphertext:
         TransparentCiphertextError
             If a row is readable without a key.
         """
+        check_not_transparent(rows, self.scheme.first_secret_part, what)
         if len(rows):
             n, before = self.params.n, float(self.noise_budget.min(initial=np.inf))
             noise.check_budget(float(bound.budget(n).min()), n, what, before)
-        check_not_transparent(rows, self.scheme.first_secret_part, what)
         result = replace(
             self,
             rows=rows,
@@ -289,7 +290,7 @@ class Ciphertext:
             degree=self.degree if degree is None else degree,
             public_seed=None,
         )
-        noise.observe(what, result)
+        observe(what, result)
         return result
 
     def _add(self, other: Ciphertext, operation: np.ufunc) -> Ciphertext:
