@@ -1,0 +1,225 @@
+"""Make the student and the solution notebooks from the sources in notebooks/source.
+
+    python notebooks/build.py             both kinds of every notebook; solutions are executed
+    python notebooks/build.py 03          only number 3
+    python notebooks/build.py --check     fail if a committed notebook is not what its source says
+
+A source is a Python file in jupytext's percent format, so that editors show it as a notebook and
+diffs stay readable. Cells may have tags:
+
+    exercise    a stub, shown to students; in the solutions the cell behind it replaces it
+    solution    only in the solutions
+    check       calls a function of yashe.checks on what the student wrote
+
+Student notebooks carry no outputs. Solutions are executed with nbclient (extra `notebooks`) and
+committed with their outputs, because people read them on the web before they run them. Ids of
+cells are hashes of their text, so that a notebook changes only where its source does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+SOURCES = FOLDER / "source"
+MARKER = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?: tags=(?P<tags>\[[^\]]*\]))?\s*$")
+TAGS = {"exercise", "solution", "check"}
+CELL_SECONDS = 300  # a cell of a solution that runs longer than this is a mistake
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a source: its kind ("code" or "markdown"), its text and its tags."""
+
+    kind: str
+    text: str
+    tags: tuple[str, ...] = ()
+
+
+def cells_of(source: str) -> list[Cell]:
+    """Return the cells of a source in the percent format.
+
+    Raises
+    ------
+    ValueError
+        If a cell has no marker, an unknown tag, or a solution has no exercise before it.
+    """
+    cells: list[Cell] = []
+    kind, tags, lines = "header", (), list[str]()
+
+    def close() -> None:
+        text = "\n".join(lines).strip("\n")
+        if kind == "markdown":
+            text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in text.split("\n"))
+        if kind != "header":
+            cells.append(Cell(kind, text, tags))
+
+    for number, line in enumerate(source.split("\n"), 1):
+        if not line.startswith("# %%"):
+            lines.append(line)
+            continue
+        if (match := MARKER.match(line)) is None:
+            raise ValueError(f"line {number}: '# %%', '[markdown]' and 'tags=[...]', not {line!r}")
+        close()
+        kind = "markdown" if match["markdown"] else "code"
+        tags, lines = tuple(json.loads(match["tags"] or "[]")), []
+        if not set(tags) <= TAGS:
+            raise ValueError(f"line {number}: the tags are {sorted(TAGS)}, not {list(tags)}")
+        if "solution" in tags and (not cells or "exercise" not in cells[-1].tags):
+            raise ValueError(f"line {number}: a solution stands right behind its exercise")
+    close()
+    return cells
+
+
+def student_cells(cells: list[Cell]) -> list[Cell]:
+    """Return what students get: everything but the solutions."""
+    return [cell for cell in cells if "solution" not in cell.tags]
+
+
+def solution_cells(cells: list[Cell]) -> list[Cell]:
+    """Return the cells with every solution in the place of its exercise."""
+    following = [*cells[1:], Cell("markdown", "")]
+    return [
+        cell for cell, after in zip(cells, following, strict=True) if "solution" not in after.tags
+    ]
+
+
+def notebook(cells: list[Cell]) -> dict[str, Any]:
+    """Return a notebook (nbformat 4.5) without outputs."""
+    found: dict[str, int] = {}
+    out = []
+    for cell in cells:
+        digest = hashlib.sha256(f"{cell.kind} {cell.text}".encode()).hexdigest()[:12]
+        found[digest] = found.get(digest, 0) + 1
+        repeated = f"-{found[digest]}" if found[digest] > 1 else ""
+        entry: dict[str, Any] = {
+            "cell_type": cell.kind,
+            "id": digest + repeated,
+            "metadata": {"tags": list(cell.tags)} if cell.tags else {},
+            "source": cell.text.splitlines(keepends=True),
+        }
+        if cell.kind == "code":
+            entry |= {"execution_count": None, "outputs": []}
+        out.append(entry)
+    return {"cells": out, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+
+
+def executed(made: dict[str, Any]) -> dict[str, Any]:
+    """Return the notebook with its outputs, run from the notebooks folder.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell raises: a solution that its check refuses is one.
+    ValueError
+        If a cell warns.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+
+    node: Any = nbformat.reads(written(made), as_version=4)  # type: ignore[no-untyped-call]
+    NotebookClient(
+        node,
+        timeout=CELL_SECONDS,
+        record_timing=False,
+        resources={"metadata": {"path": str(FOLDER)}},
+    ).execute(env=os.environ | {"PYTHONPATH": str(FOLDER.parent)})
+    node["metadata"] = METADATA  # without the version of the Python that ran it
+    for cell in node["cells"]:
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                raise ValueError(f"a cell warns, which readers would see:\n{output['text']}")
+    return dict(json.loads(json.dumps(node)))
+
+
+def written(made: dict[str, Any]) -> str:
+    """Return the text of a notebook's file, the same for the same notebook."""
+    return json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def without_outputs(made: dict[str, Any]) -> dict[str, Any]:
+    """Return a notebook as it is before it is executed."""
+    cells = [
+        cell | ({"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else {})
+        for cell in made["cells"]
+    ]
+    return made | {"cells": cells}
+
+
+def targets(source: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the student and the solution notebook of a source, with what belongs in them."""
+    cells = cells_of(source.read_text(encoding="utf-8"))
+    name = f"{source.name[:2]}.ipynb"
+    yield FOLDER / "student" / name, notebook(student_cells(cells))
+    yield FOLDER / "solutions" / name, notebook(solution_cells(cells))
+
+
+def is_stale(target: Path, made: dict[str, Any]) -> bool:
+    """Say whether a committed notebook differs from its source in more than its outputs."""
+    if not target.is_file():
+        return True
+    committed = json.loads(target.read_text(encoding="utf-8"))
+    if target.parent.name == "solutions":
+        missing = [
+            cell
+            for cell in committed["cells"]
+            if cell["cell_type"] == "code" and cell["execution_count"] is None
+        ]
+        return bool(missing) or without_outputs(committed) != made
+    return bool(committed != made)
+
+
+def sources(numbers: list[str]) -> list[Path]:
+    """Return the sources with these numbers, or all of them.
+
+    Raises
+    ------
+    SystemExit
+        If there is none of a number.
+    """
+    found = sorted(SOURCES.glob("[0-9][0-9]_*.py"))
+    known = {path.name[:2] for path in found}
+    if unknown := sorted(set(numbers) - known):
+        raise SystemExit(f"no notebook {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return [path for path in found if not numbers or path.name[:2] in numbers]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build or check; return the exit status."""
+    parser = argparse.ArgumentParser(description="Make the notebooks from notebooks/source.")
+    parser.add_argument("numbers", nargs="*", help="such as 03; default all")
+    parser.add_argument("--check", action="store_true", help="only say what is stale")
+    chosen = parser.parse_args(arguments)
+    stale = []
+    for source in sources(chosen.numbers):
+        for target, made in targets(source):
+            where = target.relative_to(FOLDER.parent).as_posix()
+            if chosen.check:
+                if is_stale(target, made):
+                    stale.append(where)
+                continue
+            if target.parent.name == "solutions":
+                made = executed(made)
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(written(made), encoding="utf-8")
+            print(where, flush=True)
+    if stale:
+        print("stale, run python notebooks/build.py:\n" + "\n".join(stale), file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

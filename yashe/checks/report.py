@@ -1,0 +1,348 @@
+"""What a check says: claims about a student's function, points, and the kind of a mistake.
+
+A check is a list of claims. A claim is a sentence, its points, and inputs from small to large, so
+that the first input that fails is the smallest one known. A failed claim names that input, what
+the function gave for it, and the kind of mistake; the right answer never.
+
+The kind comes from *planted mistakes*: functions that are wrong in a way that is often met, each
+under a sentence that says what is wrong. A student's function that agrees with one of them
+everywhere makes that mistake. The tests feed every planted mistake to its check.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import numbers
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from yashe.errors import FheError
+
+Function: TypeAlias = Callable[..., Any]
+Arguments: TypeAlias = tuple[Any, ...]
+Mistakes: TypeAlias = Mapping[str, Function]
+
+LONGEST_TEXT = 200  # characters of an input or an answer that a report shows
+COMPARED_WITH_MISTAKES = 6  # inputs on which a function must agree with a planted mistake
+
+
+class CheckFailed(FheError, AssertionError):
+    """An exercise is not solved yet; `report` says what is missing."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the report alone in a notebook: where in our code it came from helps nobody."""
+        return str(self).splitlines()
+
+
+class WrongAnswer(Exception):
+    """What a claim's test raises: the kind of mistake, and what the function has given."""
+
+    def __init__(self, mistake: str, answer: object = None) -> None:
+        super().__init__(mistake)
+        self.mistake, self.answer = mistake, answer
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a claim does not hold.
+
+    Attributes
+    ----------
+    given : the smallest failing input that is known, as text
+    answer : what the function returned for it, as text; empty if it returned nothing
+    mistake : the kind of mistake
+    """
+
+    given: str
+    answer: str
+    mistake: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that a right function makes true.
+
+    Attributes
+    ----------
+    text : the sentence
+    inputs : arguments to try, from small to large
+    right : the function to agree with, or a test: see `tested`
+    points : what the claim is worth
+    tested : if true, `right(function, *arguments)` raises WrongAnswer where the claim fails; if
+        false, the function must return what `right(*arguments)` returns
+    """
+
+    text: str
+    inputs: Sequence[Arguments]
+    right: Function
+    points: int = 1
+    tested: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """One claim with its outcome; `failure` is None if it holds."""
+
+    claim: str
+    out_of: int
+    failure: Failure | None = None
+
+    @property
+    def points(self) -> int:
+        """Points earned: all or none."""
+        return 0 if self.failure else self.out_of
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The outcome of a check, which prints itself.
+
+    Attributes
+    ----------
+    exercise : name of the exercise
+    results : one for each claim
+    """
+
+    exercise: str
+    results: tuple[Result, ...]
+
+    @property
+    def points(self) -> int:
+        """Points earned."""
+        return sum(result.points for result in self.results)
+
+    @property
+    def out_of(self) -> int:
+        """Points that can be earned."""
+        return sum(result.out_of for result in self.results)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every claim holds."""
+        return self.points == self.out_of
+
+    @property
+    def first_failure(self) -> Failure | None:
+        """The failure to look at first."""
+        return next((result.failure for result in self.results if result.failure), None)
+
+    def __repr__(self) -> str:
+        lines = [f"{self.exercise}: {self.points} of {self.out_of} points"]
+        told = ""
+        for result in self.results:
+            mark = "ok  " if result.failure is None else "not "
+            lines.append(f"  {mark} {result.claim}")
+            if result.failure and result.failure.mistake != told:
+                told = result.failure.mistake
+                lines.append(f"       input:   {result.failure.given}")
+                if result.failure.answer:
+                    lines.append(f"       yours:   {result.failure.answer}")
+                lines.append(f"       mistake: {result.failure.mistake}")
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise: the notebook it is in, and its check, which bears the name of the function."""
+
+    notebook: int
+    check: Callable[[Function], Report]
+
+    @property
+    def name(self) -> str:
+        """Name of the function that a student writes."""
+        return self.check.__name__
+
+
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(notebook: int) -> Callable[[Callable[[Function], Report]], Callable[..., Report]]:
+    """Register a check as the exercise of its name, and let it raise CheckFailed.
+
+    Examples
+    --------
+    >>> @exercise(99)
+    ... def double(student):
+    ...     return examine("double", student, Claim("2x", [(0,), (3,)], lambda x: 2 * x))
+    >>> double(lambda x: 2 * x)
+    double: 1 of 1 points
+      ok   2x
+    >>> del EXERCISES["double"]
+    """
+
+    def register(check: Callable[[Function], Report]) -> Callable[..., Report]:
+        @functools.wraps(check)
+        def checked(student: Function) -> Report:
+            report = check(student)
+            if not report.passed:
+                raise CheckFailed(report)
+            return report
+
+        EXERCISES[check.__name__] = Exercise(notebook, checked)
+        return checked
+
+    return register
+
+
+def examine(
+    name: str, student: Function, *claims: Claim, mistakes: Mistakes | None = None
+) -> Report:
+    """Return the report on a student's function.
+
+    Parameters
+    ----------
+    name : of the exercise
+    student : the function to check
+    claims : what must hold, the easiest first
+    mistakes : planted mistakes, sentence -> wrong function
+    """
+    results = []
+    for claim in claims:
+        failure = None
+        for arguments in claim.inputs:
+            try:
+                _try(claim, student, arguments)
+            except WrongAnswer as wrong:
+                mistake = _planted(claim, student, mistakes or {}) or wrong.mistake
+                answer = "" if wrong.answer is None else _short(wrong.answer)
+                failure = Failure(_named(claim, arguments), answer, mistake)
+                break
+        results.append(Result(claim.text, claim.points, failure))
+    return Report(name, tuple(results))
+
+
+def call(function: Function, arguments: Arguments) -> Any:
+    """Call a student's function with copies, and refuse errors and changed arguments.
+
+    Raises
+    ------
+    WrongAnswer
+        If it raises an error, returns nothing, or changes what it was given.
+    """
+    copies = copy.deepcopy(arguments)
+    try:
+        answer = function(*copies)
+    except NotImplementedError as error:
+        raise WrongAnswer(str(error) or "it is not written yet") from error
+    except RecursionError as error:
+        raise WrongAnswer("it calls itself without end: where does the recursion stop?") from error
+    except Exception as error:  # a student's function may raise anything
+        raise WrongAnswer(_error_text(error)) from error
+    if answer is None:
+        raise WrongAnswer("it returns nothing: is there a return?")
+    if plain(copies) != plain(arguments):
+        raise WrongAnswer("it changes its arguments; make a new list instead", answer)
+    return answer
+
+
+def plain(value: Any) -> Any:
+    """Return arrays, tuples and NumPy numbers as lists and Python numbers, to compare them.
+
+    A float that is an integer counts as that integer: residues in float64 arrays are welcome.
+    """
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return int(value)
+    return value
+
+
+def require_equal(answer: Any, expected: Any) -> None:
+    """Refuse an answer that is not the expected one, with what can be said about the difference.
+
+    Raises
+    ------
+    WrongAnswer
+    """
+    got, right = plain(answer), plain(expected)
+    if got == right:
+        return
+    raise WrongAnswer(_difference(got, right), answer)
+
+
+def _try(claim: Claim, student: Function, arguments: Arguments) -> None:
+    """Raise WrongAnswer if the claim fails for these arguments."""
+    if claim.tested:
+        claim.right(student, *copy.deepcopy(arguments))
+    else:
+        require_equal(call(student, arguments), claim.right(*copy.deepcopy(arguments)))
+
+
+def _planted(claim: Claim, student: Function, mistakes: Mistakes) -> str:
+    """Return the first planted mistake with which the function agrees on several inputs."""
+    some = claim.inputs[-COMPARED_WITH_MISTAKES:]
+    for text, wrong in mistakes.items():
+        if all(_agree(student, wrong, arguments) for arguments in some):
+            return text
+    return ""
+
+
+def _agree(student: Function, wrong: Function, arguments: Arguments) -> bool:
+    try:
+        return bool(plain(call(student, arguments)) == plain(wrong(*copy.deepcopy(arguments))))
+    except Exception:  # noqa: BLE001 - a mistake may raise anything, and is then another one
+        return False
+
+
+def _difference(got: Any, right: Any) -> str:
+    """Say in which way an answer is wrong, without saying what is right."""
+    if isinstance(right, list) and not isinstance(got, list):
+        return f"it returns one {type(got).__name__}, where a list is needed"
+    if not isinstance(right, list):
+        if isinstance(got, list):
+            return f"it returns a list of {len(got)}, where one number is needed"
+        if type(got) is not type(right):
+            return f"it returns a {type(got).__name__}, where a {type(right).__name__} is needed"
+        return "the number is wrong"
+    if len(got) != len(right):
+        return f"it returns {len(got)} entries, where {len(right)} are needed"
+    if any(isinstance(x, list) != isinstance(y, list) for x, y in zip(got, right, strict=True)):
+        return "lists stand where numbers are needed, or the other way round"
+    if any(isinstance(x, float) and isinstance(y, int) for x, y in zip(got, right, strict=True)):
+        return "some entries are not integers: was something divided or rounded?"
+    wrong = [i for i, (x, y) in enumerate(zip(got, right, strict=True)) if x != y]
+    if isinstance(right[0], list):
+        return f"row {wrong[0]}: {_difference(got[wrong[0]], right[wrong[0]])}"
+    if all(isinstance(x, int) for x in got) and got == [-x for x in right]:
+        return "every sign is the wrong way round"
+    if sorted(map(repr, got)) == sorted(map(repr, right)):
+        return "the values are right, their order is not"
+    return f"{len(wrong)} of {len(right)} entries are wrong, the first at index {wrong[0]}"
+
+
+def _error_text(error: Exception) -> str:
+    """Name an error and the line of the student's code where it arose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = f", line {frames[-1].lineno} of {frames[-1].name}" if len(frames) > 1 else ""
+    return f"it raises {type(error).__name__}: {_short(str(error), quote=False)}{line}"
+
+
+def _named(claim: Claim, arguments: Arguments) -> str:
+    """Write arguments with the names that they have in the claim's function."""
+    names: Iterable[str] = list(inspect.signature(claim.right).parameters)[claim.tested :]
+    pairs = zip(names, arguments, strict=False)
+    return ", ".join(f"{name} = {_short(value)}" for name, value in pairs)
+
+
+def _short(value: object, quote: bool = True) -> str:
+    text = repr(plain(value)) if quote else str(value)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ..."

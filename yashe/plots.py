@@ -1,0 +1,148 @@
+"""Pictures of polynomials, residues, slots and noise, one line each for a teacher.
+
+Every function returns a matplotlib Figure, which a notebook shows as the last line of a cell and
+`figure.savefig` writes. Colours are those of Okabe and Ito (2008), which people tell apart whatever
+their colour vision; in print without colours, markers, hatches and line styles do it.
+
+matplotlib is an optional dependency: the extra `notebooks` installs it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from yashe.errors import ParameterError
+from yashe.ntt import Ntt
+from yashe.primes import next_ntt_primes
+
+pyplot: Any
+try:
+    from matplotlib import pyplot
+except ImportError:
+    pyplot = None
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
+YELLOW, BLUE, RED, PINK = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
+GREY = "#bbbbbb"
+COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":")
+
+
+def canvas(
+    rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 3.4
+) -> tuple[Any, Any]:
+    """Return a new Figure, and its axes or an array of them.
+
+    Raises
+    ------
+    ParameterError
+        If matplotlib is not installed.
+    """
+    if pyplot is None:
+        raise ParameterError(
+            'plots need matplotlib, which is not installed: pip install ".[notebooks]"'
+        )
+    figure, axes = pyplot.subplots(rows, columns, figsize=(width, height), layout="constrained")
+    pyplot.close(figure)  # else a notebook would show it twice
+    return figure, axes
+
+
+def clean(axis: Any) -> None:
+    """Take ticks and frame away, for a drawing without scales."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+) -> Any:
+    """Draw curves on doubly logarithmic axes, such as the cost of algorithms against n.
+
+    Parameters
+    ----------
+    series : name -> (x values, y values), both positive
+    xlabel, ylabel : with their units
+    title : of the figure
+
+    Returns
+    -------
+    Figure
+    """
+    figure, axis = canvas()
+    for i, (name, (x, y)) in enumerate(series.items()):
+        axis.plot(
+            x,
+            y,
+            label=name,
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)],
+            linestyle=LINES[i % len(LINES)],
+        )
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.set_title(title)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure
+
+
+def ntt_forms(n: int = 8) -> Any:
+    """Draw one transform twice: as butterflies, and as the two matrix products that we run.
+
+    Parameters
+    ----------
+    n : degree, a power of two from 4 to 64
+
+    Returns
+    -------
+    Figure
+        On the left the wires that every level of butterflies crosses; on the right the matrices A,
+        X, T and W of `yashe.ntt`, shaded by their residues.
+    """
+    if n not in (4, 8, 16, 32, 64):
+        raise ParameterError(f"a readable picture needs n = 4, 8, 16, 32 or 64, not {n}")
+    figure, axes = canvas(1, 5, width=11, height=3.2)
+    _draw_butterflies(axes[0], n)
+    p = next_ntt_primes(n, 2 * n + 2, 1)[0]
+    transform = Ntt(n, (p,))
+    left, twist, right = transform._forward[0]
+    x = np.arange(n, dtype=np.float64).reshape(twist.shape)
+    parts = (("A", left), ("X: coefficients", x), ("T: twist", twist), ("W", right))
+    for axis, (name, matrix) in zip(axes[1:], parts, strict=True):
+        axis.imshow(matrix, cmap="cividis")
+        axis.set_title(f"{name}\n{matrix.shape[0]} x {matrix.shape[1]}", fontsize=10)
+        clean(axis)
+    figure.suptitle(f"n = {n}, p = {p}: butterflies, or W ((A X) * T)$^T$")
+    return figure
+
+
+def _draw_butterflies(axis: Any, n: int) -> None:
+    """Draw the wires of log2 n levels; solid ones add, dashed ones subtract."""
+    levels = int(math.log2(n))
+    for level in range(levels):
+        half = n >> (level + 1)
+        for i in range(n):
+            partner = i ^ half
+            upper = min(i, partner)
+            axis.plot([level, level + 1], [-i, -i], color=BLUE, linewidth=0.8)
+            axis.plot(
+                [level, level + 1],
+                [-i, -partner],
+                color=BLUE if i != upper else RED,
+                linestyle="-" if i != upper else "--",
+                linewidth=0.8,
+            )
+    axis.set_title(f"butterflies\n{levels} levels of {n // 2}", fontsize=10)
+    clean(axis)
