@@ -21,6 +21,7 @@ YASHE = {
     "parallel": 1,
     "residues": 1,
     "security": 1,
+    "trace": 1,
     "textbook_bfv": 1,
     "textbook_yashe": 1,
     "attacks": 2,
@@ -43,6 +44,11 @@ YASHE = {
     "contents": 10,
     "streams": 11,
     "wire": 12,
+    "strategies": 13,
+    "law": 14,
+    "laws_of_arithmetic": 15,
+    "laws_of_schemes": 15,
+    "laws": 16,
     "__init__": 20,
 }
 
@@ -75,8 +81,14 @@ LEVELS = {f"yashe.{name}": level for name, level in YASHE.items()} | {
     f"nn.{name}": 100 + level for name, level in NN.items()
 }
 
-# These two exist to be used with Hypothesis, which is no run-time dependency.
-NEED_HYPOTHESIS = {"yashe.laws", "yashe.strategies"}
+# These exist to be used with Hypothesis, which is no run-time dependency.
+NEED_HYPOTHESIS = {
+    "yashe.law",
+    "yashe.laws",
+    "yashe.laws_of_arithmetic",
+    "yashe.laws_of_schemes",
+    "yashe.strategies",
+}
 
 
 def modules() -> dict[str, Path]:

@@ -1,0 +1,403 @@
+"""The textbook and the engine in the form in which the laws want an implementation.
+
+Only translation happens here, between arrays and lists. A subject is also what to imitate: the
+smallest class that is an implementation of a protocol of `yashe.laws`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from yashe import keys as engine_keys
+from yashe import sampling, textbook, textbook_bfv, textbook_yashe
+from yashe.ciphertext import Ciphertext
+from yashe.encoding import Plaintext, decode, encode
+from yashe.ntt import Ntt
+from yashe.params import Params
+from yashe.residues import canonical
+from yashe.ring import CoefficientElement, Ring
+from yashe.rns import RnsBasis, rescale
+from yashe.scheme import Scheme
+from yashe.textbook import Poly
+
+SIGMA2 = float(textbook.SIGMA) ** 2
+
+
+def integers(array: Any) -> Poly:
+    """Return an array of integers of any type as a list of Python integers."""
+    return [int(x) for x in array]
+
+
+@dataclass
+class TextbookTransform:
+    """Cooley-Tukey butterflies."""
+
+    n: int
+    p: int
+    psi: int
+
+    def ntt(self, a: Poly) -> Poly:
+        return textbook.ntt(a, self.psi, self.p)
+
+    def intt(self, values: Poly) -> Poly:
+        return textbook.intt(values, self.psi, self.p)
+
+
+class EngineTransform:
+    """Two matrix products."""
+
+    def __init__(self, n: int, p: int) -> None:
+        self.transform = Ntt(n, (p,))
+        self.n, self.p, self.psi = n, p, self.transform.psi[0]
+
+    def ntt(self, a: Poly) -> Poly:
+        return self._apply(self.transform.ntt, a)
+
+    def intt(self, values: Poly) -> Poly:
+        return self._apply(self.transform.intt, values)
+
+    def _apply(self, transform: Any, a: Poly) -> Poly:
+        rows = np.array([textbook.poly_mod(a, self.p)], dtype=np.float64)
+        return integers(transform(rows)[0])
+
+
+@dataclass
+class TextbookRing:
+    """Sums and products by definition."""
+
+    n: int
+    q: int
+
+    def add(self, a: Poly, b: Poly) -> Poly:
+        return textbook.poly_mod(textbook.poly_add(a, b), self.q)
+
+    def negate(self, a: Poly) -> Poly:
+        return textbook.poly_scale(a, -1)
+
+    def multiply(self, a: Poly, b: Poly) -> Poly:
+        return textbook.poly_mod(textbook.poly_mul(a, b), self.q)
+
+
+class EngineRing:
+    """Elements with residues for every prime, multiplied in NTT form."""
+
+    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
+        self.ring = Ring(n, moduli)
+        self.n, self.q = n, self.ring.basis.product
+
+    def _element(self, a: Poly) -> CoefficientElement:
+        return self.ring.element(np.array(a, dtype=object))
+
+    def add(self, a: Poly, b: Poly) -> Poly:
+        return integers((self._element(a) + self._element(b)).integers())
+
+    def negate(self, a: Poly) -> Poly:
+        return integers((-self._element(a)).integers())
+
+    def multiply(self, a: Poly, b: Poly) -> Poly:
+        product = self._element(a).ntt() * self._element(b).ntt()
+        return integers(product.intt().integers())
+
+
+@dataclass
+class TextbookBasis:
+    """The Chinese remainder theorem on Python integers."""
+
+    moduli: tuple[int, ...]
+
+    def decompose(self, x: int) -> Poly:
+        return textbook.decompose(x, self.moduli)
+
+    def compose(self, residues: Poly) -> int:
+        return textbook.compose(residues, self.moduli)
+
+
+class EngineBasis:
+    """The same on arrays of residues."""
+
+    def __init__(self, moduli: tuple[int, ...]) -> None:
+        self.basis = RnsBasis(moduli)
+        self.moduli = self.basis.moduli
+
+    def decompose(self, x: int) -> Poly:
+        return integers(self.basis.decompose(np.array([x], dtype=object))[:, 0])
+
+    def compose(self, residues: Poly) -> int:
+        return int(self.basis.compose(np.array(residues, dtype=np.float64)[:, None])[0])
+
+
+@dataclass
+class EngineRescaling:
+    """The base conversion in floating point, with its repair."""
+
+    source: tuple[int, ...]
+    target: tuple[int, ...]
+    ratio: Fraction
+
+    def rescale(self, residues: Poly) -> Poly:
+        column = np.array(residues, dtype=np.float64)[:, None]
+        return integers(
+            rescale(column, RnsBasis(self.source), RnsBasis(self.target), self.ratio)[:, 0]
+        )
+
+
+class TextbookGadget:
+    """Digits in base w, or residues if w is None."""
+
+    def __init__(self, n: int, moduli: tuple[int, ...], w: int | None = None) -> None:
+        self.params = textbook.Params(n, 3, moduli)
+        self.n, self.q, self.w = n, self.params.q, w
+        self.gadget = textbook.gadget(self.params, w)
+        self.digit_bound = max(moduli) // 2 if w is None else w // 2
+
+    def digits(self, a: Poly) -> list[Poly]:
+        return textbook.gadget_digits(a, self.params, self.w)
+
+
+class EngineGadget:
+    """Digits that are residues."""
+
+    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
+        self.ring = Ring(n, moduli)
+        self.n, self.q = n, self.ring.basis.product
+        basis = self.ring.basis
+        self.gadget = [int(g) for g in basis.compose(engine_keys.gadget(self.ring))[:, 0]]
+        self.digit_bound = max(moduli) // 2
+
+    def digits(self, a: Poly) -> list[Poly]:
+        digits = engine_keys.digits(self.ring.element(np.array(a, dtype=object)))
+        return [integers(row) for row in self.ring.basis.compose(digits.residues)]
+
+
+class TextbookSlots:
+    """Slots by evaluation and interpolation."""
+
+    def __init__(self, n: int, primes: tuple[int, ...]) -> None:
+        self.n, self.t, self.primes = n, math.prod(primes), primes
+        self.psis = [textbook.root_of_unity(n, p) for p in primes]
+
+    def encode(self, values: Poly) -> Poly:
+        return textbook.encode(values, self.primes, self.psis)
+
+    def decode(self, polynomial: Poly) -> Poly:
+        return textbook.decode(polynomial, self.primes, self.psis)
+
+
+class EngineSlots:
+    """Slots by the NTT of the plaintext ring."""
+
+    def __init__(self, params: Params) -> None:
+        self.params, self.n, self.t = params, params.n, params.t
+
+    def encode(self, values: Poly) -> Poly:
+        return integers(encode(self.params, values).element.integers())
+
+    def decode(self, polynomial: Poly) -> Poly:
+        element = self.params.plaintext_ring.element(np.array(polynomial, dtype=object))
+        return integers(decode(Plaintext(self.params, element)))
+
+
+class TextbookSampler:
+    """Samples read from an endless stream, one by one."""
+
+    def ternary(self, seed: bytes, label: str, n: int) -> Poly:
+        return textbook.ternary(seed, label, n)
+
+    def gaussian(self, seed: bytes, label: str, n: int) -> Poly:
+        return textbook.gaussian(seed, label, n)
+
+    def uniform(self, seed: bytes, label: str, n: int, p: int) -> Poly:
+        return textbook.uniform_row(seed, label, n, p)
+
+
+class EngineSampler:
+    """The same samples, read at once."""
+
+    def ternary(self, seed: bytes, label: str, n: int) -> Poly:
+        return integers(sampling.ternary(seed, label, n))
+
+    def gaussian(self, seed: bytes, label: str, n: int) -> Poly:
+        return integers(sampling.gaussian(seed, label, n))
+
+    def uniform(self, seed: bytes, label: str, n: int, p: int) -> Poly:
+        return integers(canonical(sampling.uniform(seed, label, n, (p,))[0], p))
+
+
+class TextbookScheme:
+    """What the two textbook schemes have in common: polynomials as messages."""
+
+    slots = False
+
+    def __init__(self, params: textbook.Params) -> None:
+        self.params = params
+        self.n, self.t, self.q = params.n, params.t, params.q
+        self.digits = params.n * sum(p * p / 12 for p in params.moduli) * SIGMA2
+
+    def _noise(self, phase: Poly) -> list[Fraction]:
+        return [Fraction(x, self.q) for x in textbook.noise_of(self.params, phase)]
+
+
+class TextbookBFV(TextbookScheme):
+    """`yashe.textbook_bfv`; keys are (s, public key, relinearisation key)."""
+
+    def __init__(self, params: textbook.Params) -> None:
+        super().__init__(params)
+        errors = SIGMA2 * (1 + 4 * self.n / 3) + 1 / 12
+        self.fresh_deviation = self.t / self.q * math.sqrt(errors)
+        self.switching_deviation = self.t / self.q * math.sqrt(self.digits)
+
+    def keygen(self, seed: bytes) -> Any:
+        s, public = textbook_bfv.keygen(self.params, seed)
+        return s, public, textbook_bfv.relin_keygen(self.params, s, seed)
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        return textbook_bfv.encrypt(self.params, keys[1], values, seed)
+
+    def decrypt(self, keys: Any, ct: Any) -> Poly:
+        return textbook_bfv.decrypt(self.params, keys[0], ct)
+
+    def add(self, x: Any, y: Any) -> Any:
+        return textbook_bfv.add(self.params, x, y)
+
+    def subtract(self, x: Any, y: Any) -> Any:
+        return textbook_bfv.sub(self.params, x, y)
+
+    def negate(self, x: Any) -> Any:
+        return textbook_bfv.negate(self.params, x)
+
+    def multiply_scalar(self, x: Any, c: int) -> Any:
+        return textbook_bfv.multiply_scalar(self.params, x, c)
+
+    def add_plain(self, x: Any, values: Poly) -> Any:
+        return textbook_bfv.add_plain(self.params, x, values)
+
+    def multiply_plain(self, x: Any, values: Poly) -> Any:
+        return textbook_bfv.multiply_plain(self.params, x, values)
+
+    def multiply(self, x: Any, y: Any) -> Any:
+        return textbook_bfv.multiply(self.params, x, y)
+
+    def relinearize(self, keys: Any, x: Any) -> Any:
+        return textbook_bfv.relinearise(self.params, keys[2], x)
+
+    def noise(self, keys: Any, ct: Any) -> list[Fraction]:
+        return self._noise(textbook_bfv.phase(self.params, keys[0], ct))
+
+    def parts(self, ct: Any) -> list[Poly]:
+        return list(ct)
+
+
+class TextbookYASHE(TextbookScheme):
+    """`yashe.textbook_yashe`; keys are (f, h, evaluation key), ciphertexts (element, degree)."""
+
+    def __init__(self, params: textbook.Params) -> None:
+        super().__init__(params)
+        t_squared = 2 * self.n / 3 * self.t**2
+        errors = (1 + t_squared) * (SIGMA2 + 1 / 12) + t_squared * SIGMA2
+        self.fresh_deviation = self.t / self.q * math.sqrt(errors)
+        self.switching_deviation = self.t / self.q * math.sqrt(self.digits * (1 + 2 * t_squared))
+
+    def keygen(self, seed: bytes) -> Any:
+        f, h = textbook_yashe.keygen(self.params, seed)
+        return f, h, textbook_yashe.evaluation_keygen(self.params, f, h, seed)
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        return textbook_yashe.encrypt(self.params, keys[1], values, seed), 1
+
+    def decrypt(self, keys: Any, ct: Any) -> Poly:
+        return textbook_yashe.decrypt(self.params, keys[0], *ct)
+
+    def add(self, x: Any, y: Any) -> Any:
+        return textbook_yashe.add(self.params, x[0], y[0]), x[1]
+
+    def subtract(self, x: Any, y: Any) -> Any:
+        return textbook_yashe.sub(self.params, x[0], y[0]), x[1]
+
+    def negate(self, x: Any) -> Any:
+        return textbook_yashe.negate(self.params, x[0]), x[1]
+
+    def multiply_scalar(self, x: Any, c: int) -> Any:
+        return textbook_yashe.multiply_scalar(self.params, x[0], c), x[1]
+
+    def add_plain(self, x: Any, values: Poly) -> Any:
+        return textbook_yashe.add_plain(self.params, x[0], values), x[1]
+
+    def multiply_plain(self, x: Any, values: Poly) -> Any:
+        return textbook_yashe.multiply_plain(self.params, x[0], values), x[1]
+
+    def multiply(self, x: Any, y: Any) -> Any:
+        return textbook_yashe.multiply(self.params, x[0], y[0]), 2
+
+    def relinearize(self, keys: Any, x: Any) -> Any:
+        return textbook_yashe.key_switch(self.params, keys[2], x[0]), 1
+
+    def noise(self, keys: Any, ct: Any) -> list[Fraction]:
+        return self._noise(textbook_yashe.phase(self.params, keys[0], *ct))
+
+    def parts(self, ct: Any) -> list[Poly]:
+        return [ct[0]]
+
+
+class EngineScheme:
+    """BFV or YASHE' of the engine, one ciphertext at a time; messages are slots.
+
+    Parameters
+    ----------
+    scheme : Scheme
+    with_secret : encrypt with the secret key, which BFV can
+    """
+
+    def __init__(self, scheme: Scheme, with_secret: bool = False) -> None:
+        self.scheme, self.with_secret = scheme, with_secret
+        self.n, self.t, self.q = scheme.params.n, scheme.params.t, scheme.params.q
+        self.fresh_deviation = float(scheme.fresh_bound(not with_secret).deviation)
+        self.switching_deviation = float(scheme.relinearization_bound().deviation)
+
+    def keygen(self, seed: bytes) -> Any:
+        return self.scheme.keygen(seed)
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Ciphertext:
+        return self.scheme.encrypt(values, keys.secret if self.with_secret else keys.public, seed)
+
+    def decrypt(self, keys: Any, ct: Ciphertext) -> Poly:
+        return integers(self.scheme.decrypt(ct, keys.secret))
+
+    def add(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
+        return x + y
+
+    def subtract(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
+        return x - y
+
+    def negate(self, x: Ciphertext) -> Ciphertext:
+        return -x
+
+    def multiply_scalar(self, x: Ciphertext, c: int) -> Ciphertext:
+        return x * c
+
+    def add_plain(self, x: Ciphertext, values: Poly) -> Ciphertext:
+        return x + self.scheme.encode(values)
+
+    def multiply_plain(self, x: Ciphertext, values: Poly) -> Ciphertext:
+        return x * self.scheme.encode(values)
+
+    def multiply(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
+        return x * y
+
+    def relinearize(self, keys: Any, x: Ciphertext) -> Ciphertext:
+        return self.scheme.relinearize(x, keys.relinearization)
+
+    def noise(self, keys: Any, ct: Ciphertext) -> list[Fraction]:
+        phase = self.scheme.phase(ct, int(ct.index), keys.secret).integers()
+        return [Fraction(textbook.centred(self.t * x, self.q), self.q) for x in integers(phase)]
+
+    def predicted_budget(self, ct: Ciphertext) -> float:
+        return float(ct.noise_budget)
+
+    def parts(self, ct: Ciphertext) -> list[Poly]:
+        rows = self.scheme.params.ring.basis.compose(ct.rows[int(ct.index)])
+        return [integers(row) for row in rows]

@@ -1,0 +1,166 @@
+"""A law: a sentence, a function that checks it for one input, and the search for that input.
+
+`yashe.laws_of_arithmetic` and `yashe.laws_of_schemes` hold the laws, `yashe.laws` is the entrance.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from hypothesis import HealthCheck, Phase, Verbosity, find, given, settings
+
+from yashe.errors import FheError
+from yashe.strategies import SearchStrategy, st
+
+Comparison: TypeAlias = tuple[object, object]  # got, expected
+Draws: TypeAlias = Mapping[str, Callable[[Any], SearchStrategy[Any]]]
+
+# What is told of an implementation beside the input that it fails for.
+SHOWN = ("n", "p", "q", "t", "psi", "moduli", "source", "target", "ratio")
+
+
+class LawBroken(FheError, AssertionError):
+    """An implementation breaks a law.
+
+    Attributes
+    ----------
+    law : the Law
+    inputs : the smallest input found for which it is broken
+    """
+
+    def __init__(self, law: Law, implementation: object, inputs: Mapping[str, object], why: str):
+        self.law = law
+        self.inputs = dict(inputs)
+        facts = {
+            name: getattr(implementation, name) for name in SHOWN if hasattr(implementation, name)
+        }
+        case = ", ".join(f"{k}={v!r}" for k, v in {**facts, **inputs}.items())
+        super().__init__(f"{law.sentence}; smallest counter-example: {case}: {why}")
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints instead of a traceback: the message alone."""
+        return [f"LawBroken: {self}"]
+
+
+class _Failure(Exception):
+    """One failing input, on its way through Hypothesis."""
+
+    def __init__(self, inputs: Mapping[str, object], why: str):
+        self.inputs, self.why = inputs, why
+        super().__init__(why)
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """One law.
+
+    Attributes
+    ----------
+    name : of the function, unique
+    sentence : what holds
+    protocol : the kind of implementation it is about
+    function : takes the implementation and keyword inputs, returns (got, expected)
+    draws : for each name of an input, a strategy for a given implementation
+    examples : how many inputs to try
+    needs : methods beyond the protocol without which the law does not apply
+    """
+
+    name: str
+    sentence: str
+    protocol: type
+    function: Callable[..., Comparison]
+    draws: Draws
+    examples: int
+    needs: tuple[str, ...]
+
+    def applies_to(self, implementation: object) -> bool:
+        """Return whether the implementation has what the law is about."""
+        fits = isinstance(implementation, self.protocol)
+        return fits and all(hasattr(implementation, name) for name in self.needs)
+
+    def check(self, implementation: Any, examples: int | None = None) -> None:
+        """Search for an input that breaks the law; the search is the same every time.
+
+        Parameters
+        ----------
+        implementation : an object, or a Hypothesis strategy that draws them
+        examples : how many inputs to try, default the law's own number
+
+        Raises
+        ------
+        LawBroken
+            With the smallest input that breaks it.
+        """
+        drawn = isinstance(implementation, SearchStrategy)
+        last: list[object] = [implementation]
+
+        @settings(
+            max_examples=min(self.examples, examples or self.examples),
+            derandomize=True,
+            database=None,
+            deadline=None,
+            verbosity=Verbosity.quiet,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
+        )
+        @given(st.data())
+        def search(data: st.DataObject) -> None:
+            last[0] = data.draw(implementation) if drawn else implementation
+            inputs = {name: data.draw(draw(last[0])) for name, draw in self.inputs().items()}
+            why = self.broken_by(last[0], inputs)
+            if why is not None:
+                raise _Failure(inputs, why)
+
+        try:
+            search()
+        except _Failure as failure:  # Hypothesis ends with the smallest one
+            broken = LawBroken(self, last[0], failure.inputs, failure.why)
+        else:
+            return
+        raise broken
+
+    def inputs(self) -> Draws:
+        """Return the strategies for the inputs of this law, in the order of its parameters."""
+        _, *names = inspect.signature(self.function).parameters
+        return {name: self.draws[name] for name in names}
+
+    def broken_by(self, implementation: object, inputs: Mapping[str, object]) -> str | None:
+        """Return how these inputs break the law, or None."""
+        try:
+            got, expected = self.function(implementation, **inputs)
+        except Exception as error:  # noqa: BLE001 (whatever a reader's code does wrong is told to them)
+            return f"raised {type(error).__name__}: {error}"
+        if got == expected:
+            return None
+        return f"got {got}, expected {expected}"
+
+
+def smallest(strategy: SearchStrategy[Any]) -> Any:
+    """Return the simplest thing that a strategy draws."""
+    return find(strategy, lambda x: True, settings=settings(max_examples=1, database=None))
+
+
+class Registry:
+    """Collects laws in the order in which they are written down."""
+
+    def __init__(self, protocol: type, **draws: Callable[[Any], SearchStrategy[Any]]) -> None:
+        self.protocol = protocol
+        self.draws = draws
+        self.laws: list[Law] = []
+
+    def law(
+        self, examples: int = 100, needs: tuple[str, ...] = ()
+    ) -> Callable[[Callable[..., Comparison]], Callable[..., Comparison]]:
+        """Register a function as a law, whose sentence is its docstring."""
+
+        def register(function: Callable[..., Comparison]) -> Callable[..., Comparison]:
+            name, sentence = function.__name__, (function.__doc__ or "").rstrip(".")
+            law = Law(name, sentence, self.protocol, function, self.draws, examples, needs)
+            self.laws.append(law)
+            return function
+
+        return register
