@@ -17,6 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nn.layers import Dense
+from nn.model import Sequential
 from vectors.make import FOLDER, KEY_SEED, MESSAGES, PARAMS, things
 from yashe import wire
 from yashe.bfv import BFV
@@ -484,6 +486,7 @@ DAMAGED = {
     "long name": (changed(EIGHT_AXES, 66, b"\x41"), "name of at most 64 printable"),
     "name beyond": (changed(FRESH, 66, b"\xff"), "description is too short"),
     "terminal escape": (changed(FRESH, NAME, b"\x1b[2J"), "at most 64 printable characters"),
+    "zero modulus": (changed(FRESH, NAME + 16, bytes(4)), "moduli between 2 and 16777216 were"),
     "composite modulus": (changed(FRESH, NAME + 16, b"\x63"), "the parameters are refused"),
     "scheme": (changed(FRESH, AXES - 2, b"\x07"), "scheme 7 is unknown"),
     "degree": (changed(FRESH, AXES - 1, b"\x03"), "degree 1 or 2 .* got degree 3"),
@@ -577,6 +580,12 @@ def test_a_name_that_cannot_be_sent_is_refused() -> None:
 def test_a_hundred_thousand_guided_forgeries_raise_typed_errors_only(tmp_path: Path) -> None:
     pytest.importorskip("atheris")
     program = Path(__file__).parent / "fuzz_wire.py"
+    network = Sequential([Dense(1)], (1,))
+    for layer in network.layers:
+        layer.parameters = {
+            name: value.astype(np.int64) for name, value in layer.parameters.items()
+        }
+    network.save(tmp_path / "network.npz")
     command = [sys.executable, str(program), "-runs=100000", "-max_len=1024", "-timeout=10"]
     run = subprocess.run(
         [*command, f"-artifact_prefix={tmp_path}/", str(tmp_path), str(FOLDER)],

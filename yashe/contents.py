@@ -24,6 +24,7 @@ from yashe.frames import FIRST_SECRET_KIND, Fields, FrameReader
 from yashe.keys import Key, PublicKey, RelinearizationKey, SecretKey
 from yashe.packing import packed_bytes
 from yashe.params import Params
+from yashe.residues import PRIME_LIMIT
 from yashe.sampling import SEED_BYTES
 from yashe.scheme import Scheme
 from yashe.yashe_prime import YASHE, EvaluationKey, YashePublicKey, YasheSecretKey
@@ -193,6 +194,8 @@ def _read_params(frame: FrameReader, fields: Fields) -> Params:
     if name_bytes > LARGEST_NAME or not (name.isascii() and name.isprintable()):
         raise frame.error(f"a name of at most {LARGEST_NAME} printable characters was required")
     moduli, plaintext_moduli = fields.take(f"{k}I"), fields.take(f"{k_plaintext}I")
+    if not all(2 < p < PRIME_LIMIT for p in moduli + plaintext_moduli):
+        raise frame.error(f"moduli between 2 and {PRIME_LIMIT} were required")
     try:
         params = Params(name, n, moduli, plaintext_moduli, security or None)
     except FheError as error:

@@ -116,12 +116,14 @@ class CiphertextReader:
     Attributes
     ----------
     contents : what the head of the frame says, with the shape
+    missing : how many ciphertexts have not been taken yet
     """
 
     def __init__(self, frame: FrameReader, contents: Contents) -> None:
         if contents.scheme is None:
             raise frame.error(f"ciphertexts were required, this is a {contents.type.__name__}")
         self._frame, self.contents, self._scheme = frame, contents, contents.scheme
+        self.missing = math.prod(contents.shape)
 
     @classmethod
     def open(cls, stream: BinaryIO, params: Params | None = None) -> CiphertextReader:
@@ -142,8 +144,42 @@ class CiphertextReader:
         frame = FrameReader(stream)
         return cls(frame, read_contents(frame, params))
 
+    def take(self, count: int) -> Ciphertext:
+        """Return the next ciphertexts in C order, a one-dimensional array.
+
+        Raises
+        ------
+        FormatError
+            If they are not there, or not valid.
+        """
+        params, step = self.contents.params, max(1, BLOCK_BYTES // self.contents.record.itemsize)
+        if not 0 < count <= self.missing:
+            raise ParameterError(f"1 to {self.missing} ciphertexts can be taken, not {count}")
+        rows = np.empty((count, self._parts, params.k, params.n))
+        bounds: list[Bound] = []
+        seeds: set[bytes] = set()
+        in_place = True  # every row is numbered by its place
+        for start in range(0, count, step):
+            some = slice(start, min(start + step, count))
+            records = self._records(some.stop - some.start)
+            rows[some] = self._rows(records)
+            bounds.append(self._bound(records))
+            if self._seeded:
+                places = np.arange(some.start, some.stop, dtype=np.int64)
+                in_place = in_place and np.array_equal(records["row"], places)
+                seeds |= {one.tobytes() for one in records["seed"]}
+        return Ciphertext(
+            self._scheme,
+            self.contents.key_id,
+            rows,
+            Bound.concatenate(bounds),
+            np.arange(count, dtype=np.int64),
+            self.contents.degree,
+            seeds.pop() if in_place and len(seeds) == 1 else None,
+        )
+
     def blocks(self) -> Iterator[Ciphertext]:
-        """Yield all ciphertexts in C order, as one-dimensional arrays.
+        """Yield all ciphertexts in C order, as one-dimensional arrays of some 16 MB on the wire.
 
         The hash is at the end: whoever stops before does not know whether the file is whole.
 
@@ -151,16 +187,10 @@ class CiphertextReader:
         ------
         FormatError
         """
-        for records in self._records():
-            rows, index = self._rows(records), np.arange(len(records), dtype=np.int64)
-            yield Ciphertext(
-                self._scheme,
-                self.contents.key_id,
-                rows,
-                self._bound(records),
-                index,
-                self.contents.degree,
-            )
+        step = max(1, BLOCK_BYTES // self.contents.record.itemsize)
+        while self.missing:
+            yield self.take(min(step, self.missing))
+        self.close()
 
     def read(self) -> Ciphertext:
         """Return the whole array.
@@ -169,32 +199,18 @@ class CiphertextReader:
         ------
         FormatError
         """
-        shape, params = self.contents.shape, self.contents.params
-        size, at = math.prod(shape), 0
-        rows = np.empty((size, self._parts, params.k, params.n))
-        bounds: list[Bound] = []
-        seed: bytes | None = None
-        for records in self._records():
-            stop = at + len(records)
-            rows[at:stop] = self._rows(records)
-            bounds.append(self._bound(records))
-            # The seed is that of the array if all rows have it, numbered from 0.
-            if self._seeded:
-                first = records["seed"][0].tobytes() if at == 0 else seed
-                numbered = (records["row"] == np.arange(at, stop, dtype=np.int64)).all()
-                same = {one.tobytes() for one in records["seed"]} == {first}
-                seed = first if numbered and same else None
-            at = stop
-        index = np.arange(size, dtype=np.int64).reshape(shape)
-        return Ciphertext(
-            self._scheme,
-            self.contents.key_id,
-            rows,
-            Bound.concatenate(bounds),
-            index,
-            self.contents.degree,
-            seed,
-        )
+        ct = self.take(self.missing)
+        self.close()
+        return ct.reshape(self.contents.shape)
+
+    def close(self) -> None:
+        """Check that the frame ends here, and its hash.
+
+        Raises
+        ------
+        FormatError
+        """
+        self._frame.close()
 
     @property
     def _seeded(self) -> bool:
@@ -204,16 +220,13 @@ class CiphertextReader:
     def _parts(self) -> int:
         return 1 if self._scheme.fixed_parts else self.contents.degree + 1
 
-    def _records(self) -> Iterator[NDArray[np.void]]:
-        """Yield the body in blocks, and check the hash behind it."""
-        record, missing = self.contents.record, math.prod(self.contents.shape)
-        step = max(1, BLOCK_BYTES // record.itemsize)
-        while missing:
-            count = min(step, missing)
-            data = self._frame.read(count * record.itemsize, f"{count} ciphertexts")
-            yield np.frombuffer(data, dtype=record)
-            missing -= count
-        self._frame.close()
+    def _records(self, count: int) -> NDArray[np.void]:
+        """Return the next records of the body."""
+        record = self.contents.record
+        self.missing -= count
+        return np.frombuffer(
+            self._frame.read(count * record.itemsize, f"{count} ciphertexts"), dtype=record
+        )
 
     def _rows(self, records: NDArray[np.void]) -> FloatArray:
         """Return the residues (m, parts, k, n) of some records, uniform halves expanded."""
