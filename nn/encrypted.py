@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,12 +26,13 @@ from nn.layers import Dense, Flatten, Square
 from nn.model import Sequential
 from yashe.ciphertext import Ciphertext
 from yashe.errors import EncodingError, ParameterError
-from yashe.linear import RunningSums
 from yashe.noise import Bound
+from yashe.products import SumsOfSquares
 from yashe.residues import IntArray
 from yashe.scheme import Scheme
+from yashe.trace import label
 
-TILE_UNITS = 128  # hidden units that exist at the same time
+TILE_UNITS = 64  # hidden units that exist at the same time
 
 
 def encrypt_images(
@@ -83,11 +85,10 @@ class LayerReport:
     ciphertexts: int = 0
     budget_bits: float = math.inf
 
-    def add(self, seconds: float, out: Ciphertext) -> None:
-        """Add a piece of the layer's work."""
-        self.seconds += seconds
-        self.ciphertexts += out.size
-        self.budget_bits = min(self.budget_bits, float(out.noise_budget.min()))
+    def note(self, ciphertexts: int, bound: Bound, n: int) -> None:
+        """Add outputs of the layer, whose noise has that bound at ring degree n."""
+        self.ciphertexts += ciphertexts
+        self.budget_bits = min(self.budget_bits, float(bound.budget(n).min()))
 
 
 @dataclass
@@ -103,14 +104,20 @@ class Report:
     layers: list[LayerReport] = field(default_factory=list)
     progress: Callable[[float], None] = lambda share: None
 
-    def timed(
-        self, layer: int, step: Callable[[Any], Ciphertext], x: Any, share: float = 0.0
-    ) -> Ciphertext:
-        """Return step(x), and book it as a piece of that layer's work."""
+    @contextmanager
+    def clock(self, layer: int, share: float = 0.0) -> Iterator[None]:
+        """Book the time of the body, and its share of the whole work, on that layer."""
         start = time.perf_counter()
-        out = step(x)
-        self.layers[layer].add(time.perf_counter() - start, out)
+        with label(self.layers[layer].name):
+            yield
+        self.layers[layer].seconds += time.perf_counter() - start
         self.progress(share)
+
+    def step(self, layer: int, step: Callable[[Any], Ciphertext], x: Any) -> Ciphertext:
+        """Return step(x), booked with its outputs as a piece of that layer's work."""
+        with self.clock(layer):
+            out = step(x)
+        self.layers[layer].note(out.size, out.bound[out.index], out.params.n)
         return out
 
 
@@ -123,13 +130,14 @@ def infer(
 ) -> Ciphertext:
     """Return the encrypted logits of encrypted images, for somebody who has no secret key.
 
-    The same as `nn.plan.run`, but where a square and a dense layer follow a linear one, the hidden
-    units are computed in tiles and added up at once,
+    The same messages as from `nn.plan.run`, but where a square and a dense layer follow a linear
+    one, the hidden units are computed in tiles and added up at once,
 
         sum over tiles of square(x @ W1[:, tile] + b1[tile]) @ W2[tile]
 
-    so that the squared layer, the largest of all, never stands in memory whole. Loops over
-    ciphertexts run on the workers of `yashe.parallel.workers`.
+    so that the squared layer, the largest of all, never stands in memory whole, and is scaled down
+    once for each sum (`yashe.products`). Loops over ciphertexts run on the workers of
+    `yashe.parallel.workers`.
 
     Parameters
     ----------
@@ -153,19 +161,21 @@ def infer(
         raise ParameterError(f"the network takes shape {model.input_shape}, got {ct.shape}")
     report = report or Report()
     report.layers = [LayerReport(type(layer).__name__) for layer in model.layers]
-    relinearize = partial(scheme.relinearize, key=relinearization)
+    scheme = scheme.scheme_of(ct)
     squarings = sum(math.prod(layer.output_shape) for layer in model.layers if squares(layer))
     x = ct
     for start, stop in stages(model):
-        first, last = model.layers[start], model.layers[stop - 1]
+        first = model.layers[start]
         if stop - start > 1:
-            x = infer_stage(model, start, stop, x, report, squarings)
+            x = infer_stage(scheme, model, start, stop, x, report, squarings)
         else:
-            x = report.timed(start, first.forward, x)
+            x = report.step(start, first.forward, x)
+            report.progress(x.size / squarings if squares(first) else 0)
         followed_by_square = stop == len(model.layers) or squares(model.layers[stop])
         if x.degree == 2 and followed_by_square:
-            x = report.timed(stop - 1, relinearize, x)
-            report.layers[stop - 1].ciphertexts = math.prod(last.output_shape)
+            with report.clock(stop - 1):
+                x = scheme.relinearize(x, relinearization)
+            report.layers[stop - 1].note(0, x.bound[x.index], x.params.n)
     return x
 
 
@@ -196,26 +206,30 @@ def stages(model: Sequential) -> list[tuple[int, int]]:
 
 
 def infer_stage(
-    model: Sequential, start: int, stop: int, x: Ciphertext, report: Report, squarings: int
+    scheme: Scheme,
+    model: Sequential,
+    start: int,
+    stop: int,
+    x: Ciphertext,
+    report: Report,
+    squarings: int,
 ) -> Ciphertext:
     """Return the outputs of a stage: the sum over tiles of squares times weights, plus bias."""
     first, dense = model.layers[start], model.layers[stop - 1]
     assert isinstance(dense, Dense)
     square = start + isinstance(first, Linear)
-    sums: RunningSums | None = None
-    bound = Bound.of(0.0, 0, (dense.units,))
+    sums = SumsOfSquares(scheme, dense.units)
     for units, compute in hidden_tiles(first):
-        hidden = report.timed(start, compute, x) if square > start else compute(x)
-        squared = report.timed(square, lambda h: h * h, hidden, hidden.size / squarings)
-        begin = time.perf_counter()
-        weights = dense.weight[units]
-        sums = sums or RunningSums(dense.units, squared.rows.shape[1:], x.params.moduli)
-        sums.add(squared.rows, weights)
-        bound = bound + squared.bound @ weights
-        report.layers[stop - 1].seconds += time.perf_counter() - begin
-    assert sums is not None
-    total = squared.derive(sums.reduce(), bound, (dense.units,), "a dense layer")
-    return report.timed(stop - 1, lambda y: y + dense.bias, total)
+        hidden = report.step(start, compute, x) if square > start else compute(x)
+        with report.clock(square, hidden.size / squarings):
+            tensors = sums.squares(hidden)
+        bound = hidden.bound[hidden.index]
+        report.layers[square].note(hidden.size, scheme.product_bound(bound, bound), x.params.n)
+        with report.clock(stop - 1):
+            sums.add(hidden, tensors, dense.weight[units])
+    with report.clock(stop - 1):
+        total = sums.total()
+    return report.step(stop - 1, lambda y: y + dense.bias, total)
 
 
 def hidden_tiles(

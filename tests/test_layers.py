@@ -40,6 +40,7 @@ YASHE = {
     "ciphertext": 7,
     "scheme": 8,
     "bfv": 9,
+    "products": 9,
     "yashe_prime": 9,
     "contents": 10,
     "streams": 11,

@@ -38,7 +38,7 @@ from yashe.keys import (
 )
 from yashe.noise import Bound
 from yashe.parallel import for_each
-from yashe.residues import FloatArray, reduce, reduce_inplace
+from yashe.residues import FloatArray, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
 from yashe.sampling import check_seed, derive_seed, gaussian, stream, ternary, uniform
@@ -175,57 +175,23 @@ class BFV(Scheme):
             [((key.b * u).intt() + e[0]).residues, ((key.a * u).intt() + e[1]).residues]
         )
 
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """Return round(t/q times the tensor product), a ciphertext of degree 2 with three parts.
+    def tensor(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the three parts x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1 of a product.
 
-        The product of polynomials with coefficients below q/2 is exact modulo q P for the auxiliary
-        P > n q (`Params.auxiliary_moduli`); scaling by t/q brings it back to the basis of q. Noise:
-        `yashe.noise.product`. Depth 1. Arrays broadcast.
+        Parameters
+        ----------
+        x, y : float64 arrays, shape (2, k, n), extended rows in NTT form; one array for a square
 
-        Raises
-        ------
-        KeyMismatchError
-            If they are for different keys or parameters.
-        FormError
-            If one of them has degree 2 already.
-        NoiseBudgetExhausted
+        Returns
+        -------
+        float64 array, shape (3, k, n), not reduced: absolute values below 2^48
         """
-        if (scheme := self.scheme_of(a)) is not self:
-            return scheme.multiply(a, b)
-        self.check_factors(a, b)
-        params, square = self.params, a is b
-        moduli = params.product_ring.moduli
-        index_a, index_b = np.broadcast_arrays(a.index, b.index)
-        rows = np.empty((index_a.size, 3, params.k, params.n))
-
-        def multiply_one(j: int) -> None:
-            x = self._extended(a.rows[index_a.flat[j]])
-            y = x if square else self._extended(b.rows[index_b.flat[j]])
-            tensor = np.empty((3, *x.shape[1:]))
-            np.multiply(x[0], y[0], out=tensor[0])
-            np.multiply(x[0], y[1], out=tensor[1])
-            tensor[1] += tensor[1] if square else x[1] * y[0]
-            np.multiply(x[1], y[1], out=tensor[2])
-            for part in tensor:
-                reduce_inplace(part, moduli, 1.0 / moduli, np.empty_like(part))
-            rows[j] = rescale(
-                params.product_ring.transform.intt(tensor),
-                params.product_ring.basis,
-                params.ring.basis,
-                1 / params.delta,
-            )
-
-        for_each(multiply_one, range(len(rows)))
-        bound = self.product_bound(a.bound[index_a.ravel()], b.bound[index_b.ravel()])
-        return a.derive(rows, bound, index_a.shape, "a product", 2)
-
-    def _extended(self, row: FloatArray) -> FloatArray:
-        """Return residues (parts, k, n) modulo q and P, in NTT form."""
-        params = self.params
-        residues = np.empty((len(row), len(params.product_ring.basis), params.n))
-        residues[:, : params.k] = row
-        residues[:, params.k :] = rescale(row, params.ring.basis, params.auxiliary_basis)
-        return params.product_ring.transform.ntt(residues)
+        tensor = np.empty((3, *x.shape[1:]))
+        np.multiply(x[0], y[0], out=tensor[0])
+        np.multiply(x[0], y[1], out=tensor[1])
+        tensor[1] += tensor[1] if x is y else x[1] * y[0]
+        np.multiply(x[1], y[1], out=tensor[2])
+        return tensor
 
     def relinearize(self, ct: Ciphertext, key: RelinearizationKey) -> Ciphertext:
         """Return ciphertexts of two parts for the same messages; degree 1 ones are unchanged.

@@ -212,47 +212,18 @@ class YASHE(Scheme):
         for_each(encrypt_one, range(len(messages)))
         return self.fresh(rows, key.key_id, True, shape)
 
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """Return round(t/q c c'), a ciphertext of degree 2 that still has one part.
+    def tensor(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the one part x y of a product: f^2 c c' is the product of two phases.
 
-        f^2 c c' is the product of two phases, as in BFV, and t/q of it is q/t m m' + noise. The
-        product of polynomials with coefficients below q/2 is exact modulo q P for the auxiliary
-        P > n q (`Params.auxiliary_moduli`). Noise: `yashe.noise.product`. Arrays broadcast.
+        Parameters
+        ----------
+        x, y : float64 arrays, shape (1, k, n), extended rows in NTT form
 
-        Raises
-        ------
-        KeyMismatchError
-            If they are for different keys or parameters.
-        FormError
-            If one of them has degree 2 already.
-        NoiseBudgetExhausted
+        Returns
+        -------
+        float64 array, shape (1, k, n), not reduced: absolute values below 2^47
         """
-        if (scheme := self.scheme_of(a)) is not self:
-            return scheme.multiply(a, b)
-        self.check_factors(a, b)
-        params, square = self.params, a is b
-        index_a, index_b = np.broadcast_arrays(a.index, b.index)
-        rows = np.empty((index_a.size, 1, params.k, params.n))
-
-        def multiply_one(j: int) -> None:
-            x = self._extended(a.rows[index_a.flat[j], 0])
-            y = x if square else self._extended(b.rows[index_b.flat[j], 0])
-            product = reduce(x * y, params.product_ring.moduli)
-            rows[j, 0] = rescale(
-                params.product_ring.transform.intt(product),
-                params.product_ring.basis,
-                params.ring.basis,
-                1 / params.delta,
-            )
-
-        for_each(multiply_one, range(len(rows)))
-        bound = self.product_bound(a.bound[index_a.ravel()], b.bound[index_b.ravel()])
-        return a.derive(rows, bound, index_a.shape, "a product", 2)
-
-    def _extended(self, c: FloatArray) -> FloatArray:
-        """Return residues (k, n) modulo q and P, in NTT form."""
-        more = rescale(c, self.params.ring.basis, self.params.auxiliary_basis)
-        return self.params.product_ring.transform.ntt(np.concatenate([c, more]))
+        return x * y
 
     def relinearize(self, ct: Ciphertext, key: EvaluationKey) -> Ciphertext:
         """Return ciphertexts under f instead of f^2 (KeySwitch); degree 1 ones are unchanged.
