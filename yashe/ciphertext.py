@@ -279,6 +279,8 @@ class Ciphertext:
             If a row is readable without a key.
         """
         check_not_transparent(rows, self.scheme.first_secret_part, what)
+        # Inside of `noise.unchecked` deviations grow without end, but must not overflow a float.
+        bound = replace(bound, deviation=np.minimum(bound.deviation, 2.0**300))
         if len(rows):
             n, before = self.params.n, float(self.noise_budget.min(initial=np.inf))
             noise.check_budget(float(bound.budget(n).min()), n, what, before)
