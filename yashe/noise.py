@@ -18,10 +18,11 @@ in networks is not independent. docs/noise.md derives it all, with the sources.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,7 @@ from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, column, reduce
 from yashe.rns import RnsBasis
 from yashe.sampling import SIGMA
+from yashe.trace import trace as trace  # noise.trace(secret_key)
 
 FAILURE_BITS = 40  # the prediction fails for one ciphertext with probability 2^-40 ...
 EVENT_BITS = FAILURE_BITS + 1  # ... which is shared by two events of at most 2^-41
@@ -243,22 +245,22 @@ def canonical_norm(coefficients: IntArray) -> FloatArray:
 def measured_budget(x: FloatArray, basis: RnsBasis) -> float:
     """Return log2(1 / (2 max |nu|)) for nu = x / q, x = [t phase]_q given by residues (k, n).
 
-    x / q is known in floating point to about 2^-20 only, so small noise is enlarged modulo q, by
-    factors that keep it below a half, until it is large enough to be read off to four digits.
+    x is written in mixed radix, x = d_1 + d_2 q_1 + d_3 q_1 q_2 + ... with centred digits (Garner).
+    Where x is small the highest digits are zero, so the sum of floats is as exact as floats are.
     """
-    moduli, shift = column(basis.moduli), 0
-    limit = math.log2(basis.product) - 1  # the budget if no coefficient of x exceeds 1
-    while (largest := float(np.abs(basis.fraction(x)).max())) < 2.0**-6:
-        more = 12 if largest < 2.0**-14 else int(-math.log2(largest)) - 3
-        shift += more
-        if shift > limit:
-            return limit
-        x = reduce(x * 2.0**more, moduli)
-    return shift - math.log2(2 * largest)
+    nu, rows, weight = np.zeros(x.shape[-1]), x, Fraction(1, basis.product)
+    for i, p in enumerate(basis.moduli):
+        nu += rows[0] * float(weight)
+        weight *= p
+        rest = basis.moduli[i + 1 :]
+        if rest:
+            inverses = column(tuple(pow(p, -1, other) for other in rest))
+            rows = reduce(reduce(rows[1:] - rows[0], column(rest)) * inverses, column(rest))
+    # Noise that is zero has at most one unit.
+    return -math.log2(2 * max(float(np.abs(nu).max()), 1 / basis.product))
 
 
 _unchecked: ContextVar[bool] = ContextVar("unchecked", default=False)
-_observer: ContextVar[Callable[[str, Any], None] | None] = ContextVar("observer", default=None)
 
 
 @contextmanager
@@ -269,22 +271,6 @@ def unchecked() -> Iterator[None]:
         yield
     finally:
         _unchecked.reset(token)
-
-
-@contextmanager
-def observed(observer: Callable[[str, Any], None]) -> Iterator[None]:
-    """Call `observer` with the name and the resulting ciphertexts of every operation inside."""
-    token = _observer.set(observer)
-    try:
-        yield
-    finally:
-        _observer.reset(token)
-
-
-def observe(what: str, result: Any) -> None:
-    """Tell the observer, if there is one, that an operation has ended."""
-    if observer := _observer.get():
-        observer(what, result)
 
 
 def check_budget(budget: float, n: int, what: str, before: float | None = None) -> None:
