@@ -1,4 +1,4 @@
-"""The command line: `cryptonets demo`, `mnist`, `train` and `plan`."""
+"""The command line: `cryptonets demo`, `mnist`, `train`, `plan`; others in `nn.role_commands`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from nn.experiment import Result, beside_the_paper, drawing, run
 from nn.model import Sequential
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
+from nn.role_commands import add_commands
 from nn.train import RECIPES, train
 from yashe import __version__
 from yashe.bfv import BFV
@@ -129,6 +130,7 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add_data_option(benchmark)
+    add_commands(commands)
     return top
 
 
