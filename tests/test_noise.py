@@ -68,6 +68,7 @@ def test_the_measured_budget_is_that_of_the_textbook(
         assert budgets.shape == ct.shape
         for row, budget in enumerate(budgets):
             exact = textbook_bfv.noise_budget(book, s, parts(ct, row))
+            exact = min(exact, params.log2_q - 1)  # no noise at all counts as one unit
             assert budget == pytest.approx(exact, abs=1e-3)
             assert ct.noise_budget[row] <= exact + 1e-9
 
