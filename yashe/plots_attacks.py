@@ -1,0 +1,64 @@
+"""Pictures of attacks: a lattice in the plane, in which a short vector is a secret key.
+
+Like everything in `yashe.plots`, it returns a matplotlib Figure, in colours that everybody can tell
+apart; matplotlib comes with the extra `notebooks`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from yashe.errors import ParameterError
+from yashe.plots import BLUE, GREY, RED, canvas
+
+
+def ntru_plane(q: int, h: int, secret: tuple[int, int]) -> Any:
+    """Draw all (F, G) with G = h F modulo q: the lattice of an NTRU key of degree n = 1.
+
+    Parameters
+    ----------
+    q : modulus, at most 1000, so that single points can be seen
+    h : public key
+    secret : (f, t g), which lies among the points
+
+    Returns
+    -------
+    Figure
+        The points as dots; the basis vector (1, h) that everybody knows as a dashed arrow (the
+        other one, (0, q), leaves the picture), the secret as a solid one, with a circle of radius
+        sqrt(q) inside of which a random lattice has hardly a point.
+
+    Raises
+    ------
+    ParameterError
+        If q is too large for a picture, or the secret does not belong to h.
+    """
+    f, t_g = secret
+    if not 2 <= q <= 1000 or (h * f - t_g) % q:
+        raise ParameterError(
+            f"a picture takes q in [2, 1000] and a secret with h f = t g modulo q, received q = "
+            f"{q}, h = {h}, secret = {secret}"
+        )
+    figure, axis = canvas(width=5.5, height=5.0)
+    half = q // 2
+    first = np.arange(-half, half + 1, dtype=np.int64)
+    second = (h * first + half) % q - half
+    axis.scatter(first, second, s=9, color=GREY, label="points (F, h F mod q)")
+    centred = (h + half) % q - half
+    for (x, y), colour, style, name in (
+        ((1, centred), BLUE, "--", "public: (1, h)"),
+        (secret, RED, "-", "secret: (f, t g)"),
+    ):
+        axis.plot([0, x], [0, y], color=colour, linestyle=style, marker="o", label=name)
+    angle = np.linspace(0, 2 * np.pi, 100)
+    radius = q**0.5
+    axis.plot(radius * np.cos(angle), radius * np.sin(angle), color="black", linestyle=":")
+    axis.text(radius * 0.75, radius * 0.75, "radius $\\sqrt{q}$")
+    axis.set_aspect("equal")
+    axis.set_xlabel("F")
+    axis.set_ylabel("G")
+    axis.set_title(f"An NTRU key of degree 1, q = {q}")
+    axis.legend(loc="upper left", fontsize="small")
+    return figure
