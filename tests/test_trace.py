@@ -1,0 +1,217 @@
+"""The trace of a computation, and what switching the modulus does to it."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from yashe import noise
+from yashe.bfv import BFV
+from yashe.ciphertext import Ciphertext
+from yashe.errors import KeyMismatchError, NoiseBudgetExhausted, ParameterError
+from yashe.params import Params, make_params
+from yashe.scheme import Scheme
+from yashe.trace import Step, Trace, label, observe
+from yashe.yashe_prime import YASHE
+
+PARAMS = make_params("INSECURE_TRACE", 64, 250, security=None, log2_q=200)
+SCHEMES = [BFV(PARAMS), YASHE(PARAMS)]
+SEED = bytes(range(32))
+
+
+def computation(scheme: Scheme, keys: Any) -> Ciphertext:
+    ct = scheme.encrypt(np.ones((3, 4, 2), dtype=np.int64), keys.encryption, SEED)
+    with label("Square"):
+        ct = scheme.relinearize(ct * ct, keys.relinearization)
+    return ct @ np.ones((4, 1), dtype=np.int64) + 7
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
+def test_a_trace_tells_every_operation_in_its_order(scheme: Scheme) -> None:
+    keys = scheme.keygen(SEED)
+    with noise.trace(keys.secret) as trace:
+        result = computation(scheme, keys)
+    assert [(step.layer, step.count) for step in trace.steps] == [
+        ("", 12), ("Square", 12), ("Square", 12), ("", 3), ("", 3),
+    ]  # fmt: skip
+    assert [step.operation for step in trace.steps][:2] == ["an encryption", "a product"]
+    for step in trace.steps:
+        assert step.predicted_bits <= step.measured_bits
+        assert step.seconds > 0
+    assert trace.steps[-1].predicted_bits == float(result.noise_budget.min())
+    budgets = [step.predicted_bits for step in trace.steps]
+    assert budgets == sorted(budgets, reverse=True)
+
+
+def test_a_trace_changes_no_result_and_ends_with_its_block() -> None:
+    scheme = SCHEMES[0]
+    keys = scheme.keygen(SEED)
+    plain = computation(scheme, keys)
+    with noise.trace(keys.secret) as trace:
+        traced = computation(scheme, keys)
+    np.testing.assert_array_equal(traced.rows, plain.rows)
+    steps = len(trace.steps)
+    computation(scheme, keys)
+    assert len(trace.steps) == steps
+
+
+def test_all_is_measured_if_the_sample_is_large_enough() -> None:
+    scheme = SCHEMES[0]
+    keys = scheme.keygen(SEED)
+    with noise.trace(keys.secret, sample=100) as trace:
+        ct = scheme.encrypt(np.ones((9, 1), dtype=np.int64), keys.secret, SEED)
+    assert trace.steps[0].measured_bits == scheme.noise_budget(ct, keys.secret).min()
+
+
+def test_equal_operations_in_a_row_become_one_step() -> None:
+    a = Step("Dense", "a product", 3, 20.0, 25.0, 0.5)
+    assert a.merged(Step("Dense", "a product", 4, 21.0, 24.0, 0.25)) == Step(
+        "Dense", "a product", 7, 20.0, 24.0, 0.75
+    )
+
+
+def test_without_a_trace_nobody_listens() -> None:
+    observe("nothing", object())
+
+
+def test_the_table_has_a_line_for_every_step() -> None:
+    step = Step("Dense", "a product", 1234, 20.04, 25.06, 0.5)
+    header, line = Trace(None, steps=[step]).table().splitlines()
+    assert header.split()[:6] == ["layer", "operation", "count", "seconds", "predicted", "measured"]
+    assert line.split() == ["Dense", "a", "product", "1234", "0.500", "20.0", "25.1"]
+
+
+def test_the_picture_shows_both_budgets() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure, axes = pyplot.subplots()
+    steps = [Step("", "an encryption", 1, 30.0, 31.0, 0.1), Step("A", "a product", 1, 9, 12, 0.1)]
+    drawn = Trace(None, steps=steps).plot(axes)
+    assert drawn is axes
+    curves = [line.get_ydata() for line in axes.lines[:2]]
+    np.testing.assert_array_equal(curves, [[31.0, 12], [30.0, 9]])
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["an encryption", "A: a product"]
+    pyplot.close(figure)
+
+
+def test_the_picture_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_matplotlib(name: str, *rest: Any) -> Any:
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+    with pytest.raises(ImportError, match=r"pip install 'cryptonets-yashe\[notebooks\]'"):
+        Trace(None).plot()
+
+
+# Switching the modulus.
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
+def test_a_switched_ciphertext_has_the_same_messages_under_the_same_key(scheme: Scheme) -> None:
+    keys = scheme.keygen(SEED)
+    values = np.arange(-64, 64, dtype=np.int64).reshape(2, 64)
+    square = scheme.square(scheme.encrypt(values, keys.encryption, SEED))
+    expected = scheme.decrypt(square, keys.secret)
+    for primes in range(PARAMS.k, 3, -1):
+        small = scheme.switch_modulus(square, primes)
+        assert small.params.moduli == PARAMS.moduli[:primes]
+        assert small.shape == square.shape
+        assert small.degree == 2
+        np.testing.assert_array_equal(scheme.decrypt(small, keys.secret), expected)
+        linear = scheme.relinearize(small, keys.relinearization)
+        np.testing.assert_array_equal(scheme.decrypt(linear * 1, keys.secret), expected)
+        assert (small.noise_budget <= scheme.noise_budget(small, keys.secret)).all()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
+def test_the_computation_goes_on_with_fewer_primes(scheme: Scheme) -> None:
+    keys = scheme.keygen(SEED)
+    small = scheme.switch_modulus(scheme.encrypt([5, -6], keys.public, SEED), PARAMS.k - 2)
+    square = scheme.relinearize(small * small, keys.relinearization) + small
+    assert scheme.decrypt(square * 2 - 1, keys.secret)[:3].tolist() == [59, 59, -1]
+    fresh = scheme.at(small.params).encrypt([1, 2], keys.public, SEED)
+    assert scheme.decrypt(fresh + small, keys.secret)[:2].tolist() == [6, -4]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
+def test_by_default_as_few_primes_are_kept_as_the_noise_allows(scheme: Scheme) -> None:
+    keys = scheme.keygen(SEED)
+    ct = scheme.encrypt([1, -2], keys.encryption, SEED)
+    square = scheme.relinearize(ct * ct, keys.relinearization)
+    reply = scheme.switch_modulus(square)
+    assert reply.params.k < PARAMS.k
+    assert scheme.decrypt(reply, keys.secret)[:2].tolist() == [1, 4]
+    assert reply.rows.nbytes == square.rows.nbytes * reply.params.k // PARAMS.k
+    if reply.params.k > 1:
+        with pytest.raises((NoiseBudgetExhausted, ParameterError), match="switch|must be smaller"):
+            scheme.switch_modulus(square, reply.params.k - 1)
+
+
+def test_the_rounding_of_a_switch_is_within_10_percent_of_theory() -> None:
+    # With nearly no noise before it, the noise behind a switch is that of rounding: its standard
+    # deviation is t/q' sqrt((1 + |s|^2) / 12), and max |nu| / deviation is about sqrt(2 log 2n).
+    params = make_params("INSECURE_ROUNDING", 1024, 40000, security=None, log2_q=120)
+    scheme, largest = BFV(params), []
+    for i in range(5):
+        keys = scheme.keygen(bytes([i]) * 32)
+        ct = scheme.encrypt(np.zeros((20, 1), dtype=np.int64), keys.secret, bytes([i]) * 32)
+        small = scheme.switch_modulus(ct, 3)
+        largest += (2.0 ** -(1 + scheme.noise_budget(small, keys.secret))).tolist()
+        theory = noise.rounding(small.params, scheme.secret_norm, 1)
+    draws = np.random.default_rng(1).normal(size=(2000, 1024))
+    expected = float(theory.deviation) * float(np.abs(draws).max(axis=1).mean())
+    assert 0.9 < float(np.mean(largest)) / expected < 1.1
+
+
+def test_impossible_switches_are_refused() -> None:
+    scheme = SCHEMES[0]
+    keys = scheme.keygen(SEED)
+    ct = scheme.encrypt([1], keys.secret, SEED)
+    for primes in (0, PARAMS.k + 1):
+        with pytest.raises(ParameterError, match=f"has {PARAMS.k} primes: keep 1 to {PARAMS.k}"):
+            scheme.switch_modulus(ct, primes)
+    yashe = SCHEMES[1]
+    square = yashe.square(yashe.encrypt([1], yashe.keygen(SEED).public, SEED))
+    with pytest.raises(NoiseBudgetExhausted, match="a switch of the modulus leaves"):
+        yashe.switch_modulus(square, 1)
+    other = BFV(make_params("INSECURE_OTHER", 64, 250, security=None, log2_q=100))
+    small = scheme.switch_modulus(ct, 5)
+    with pytest.raises(KeyMismatchError, match="INSECURE_TRACE, 5 primes"):
+        other.switch_modulus(small)
+    with pytest.raises(KeyMismatchError, match="do not mix"):
+        ct + small
+    with pytest.raises(KeyMismatchError, match="does not belong"):
+        scheme.decrypt(small, scheme.keygen(bytes(32)).secret)
+
+
+def test_shortened_parameters_are_named_after_the_original() -> None:
+    assert PARAMS.shortened(5).shortened(3).name == "INSECURE_TRACE, 3 primes"
+    assert PARAMS.shortened(5).shortens(PARAMS)
+    assert not PARAMS.shortens(PARAMS.shortened(5))
+    assert PARAMS.shortened(PARAMS.k) is PARAMS
+    assert math.isclose(PARAMS.shortened(3).log2_q, math.log2(math.prod(PARAMS.moduli[:3])))
+
+
+def test_shortened_keys_are_the_keys_of_shortened_parameters() -> None:
+    # The same seed makes the same key for fewer primes: a uniform row is drawn for each prime.
+    keys, short = BFV(PARAMS).keygen(SEED), PARAMS.shortened(4)
+    direct = BFV(short).keygen(SEED)
+    for name in ("secret", "public", "relinearization"):
+        made, kept = getattr(direct, name), getattr(keys, name).shortened(short)
+        for field in ("s", "b", "a"):
+            if hasattr(made, field):
+                np.testing.assert_array_equal(
+                    getattr(made, field).canonical(), getattr(kept, field).canonical()
+                )
+
+
+def test_parameters_of_other_rings_are_no_shortening() -> None:
+    other = Params("INSECURE_T", 64, PARAMS.moduli[:5], (257,), security=None)
+    assert other.shortens(PARAMS) is (PARAMS.plaintext_moduli == (257,))
