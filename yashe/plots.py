@@ -29,6 +29,7 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
 YELLOW, BLUE, RED, PINK = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
 GREY = "#bbbbbb"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
+LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 
@@ -98,6 +99,43 @@ def curves(
     return figure
 
 
+def noise_histogram(errors: Sequence[int], sigma: float, limit: float, title: str = "") -> Any:
+    """Draw how often each error occurs, beside the Gaussian that theory predicts.
+
+    Parameters
+    ----------
+    errors : integers
+        Differences between phases and scaled messages.
+    sigma : standard deviation that theory gives
+    limit : the absolute value at which decryption fails, q / (2 t)
+    title : of the figure
+
+    Returns
+    -------
+    Figure
+    """
+    values = np.asarray(errors, dtype=np.float64)
+    width = max(1, math.ceil(8 * sigma / 40))  # about forty bars over eight deviations
+    reach = width * math.ceil(5 * sigma / width)
+    edges = np.arange(-reach - width / 2, reach + width, width)
+    figure, axis = canvas()
+    axis.hist(values, edges, color=SKY, edgecolor=BLACK, linewidth=0.5, label="found")
+    x = np.linspace(-reach, reach, 400)
+    density = np.exp(-(x**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
+    label = f"Gaussian, $\\sigma$ = {sigma:.3g}"
+    axis.plot(x, density * values.size * width, color=RED, linewidth=2, label=label)
+    axis.set_xlabel(f"error (decryption fails at {limit:.3g})")
+    axis.set_ylabel(f"how many of {values.size:,}")
+    axis.set_title(
+        title or f"Errors of {values.size:,} coefficients: found $\\sigma$ = {values.std():.3g}"
+    )
+    axis.legend()
+    if limit < reach:
+        for sign in (-1, 1):
+            axis.axvline(sign * limit, color=BLACK, linestyle="--")
+    return figure
+
+
 def ntt_forms(n: int = 8) -> Any:
     """Draw one transform twice: as butterflies, and as the two matrix products that we run.
 
@@ -123,6 +161,8 @@ def ntt_forms(n: int = 8) -> Any:
     for axis, (name, matrix) in zip(axes[1:], parts, strict=True):
         axis.imshow(matrix, cmap="cividis")
         axis.set_title(f"{name}\n{matrix.shape[0]} x {matrix.shape[1]}", fontsize=10)
+        for (i, j), value in np.ndenumerate(matrix) if n <= 16 else ():
+            axis.text(j, i, f"{value:.0f}", ha="center", va="center", bbox=LABEL)
         clean(axis)
     figure.suptitle(f"n = {n}, p = {p}: butterflies, or W ((A X) * T)$^T$")
     return figure
@@ -132,17 +172,12 @@ def _draw_butterflies(axis: Any, n: int) -> None:
     """Draw the wires of log2 n levels; solid ones add, dashed ones subtract."""
     levels = int(math.log2(n))
     for level in range(levels):
-        half = n >> (level + 1)
+        half = 1 << level  # the recursion joins pairs first, then halves
         for i in range(n):
-            partner = i ^ half
-            upper = min(i, partner)
-            axis.plot([level, level + 1], [-i, -i], color=BLUE, linewidth=0.8)
-            axis.plot(
-                [level, level + 1],
-                [-i, -partner],
-                color=BLUE if i != upper else RED,
-                linestyle="-" if i != upper else "--",
-                linewidth=0.8,
-            )
+            partner, lower = i ^ half, bool(i & half)
+            ends = [level, level + 1]
+            style = {"color": RED, "linestyle": "--"} if lower else {"color": BLUE}
+            axis.plot(ends, [-i, -i], linewidth=0.8, **style)
+            axis.plot(ends, [-i, -partner], linewidth=0.8, color=BLUE)
     axis.set_title(f"butterflies\n{levels} levels of {n // 2}", fontsize=10)
     clean(axis)

@@ -226,10 +226,12 @@ values[:4]
 
 # %%
 def seconds(compute, repeat=1):
-    start = time.perf_counter()
+    times = []
     for _ in range(repeat):
+        start = time.perf_counter()
         compute()
-    return (time.perf_counter() - start) / repeat
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def matrix_product(x, y):
@@ -269,6 +271,6 @@ plots.curves(cost, "degree n", "seconds for one product", "Products modulo $x^n 
 # - **Order.** Butterflies in place leave the values in bit-reversed order; two implementations that disagree often
 #   agree after sorting.
 # - **Fewer multiplications is not faster.** Two matrix products of size $\sqrt{n}$ take $2 n\sqrt{n}$ multiplications, more than
-#   $\frac{n}{2}\log_2 n$, and win by a factor of a hundred.
+#   $\frac{n}{2}\log_2 n$, and win by factors of hundreds here.
 #
 # **Next:** [4. How can a float be exact?](04.ipynb)

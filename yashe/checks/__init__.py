@@ -7,6 +7,16 @@ A check bears the name of the function that the exercise asks for. It says how m
 solution has, the smallest input that fails and the kind of mistake, and never the answer.
 """
 
+from yashe.checks.broken import shortest_vector, smallest_degree, yashe_decrypt
+from yashe.checks.first_steps import (
+    decrypt,
+    encrypt,
+    expansion,
+    quadratic,
+    solve_without_errors,
+    weighted_sum,
+)
+from yashe.checks.multiplication import multiply_ciphertexts, relinearise_digits, signed_digits
 from yashe.checks.products import negacyclic_product, ntt_butterflies, ntt_two_products
 from yashe.checks.report import (
     EXERCISES,
@@ -33,10 +43,22 @@ __all__ = [
     "Result",
     "WrongAnswer",
     "call",
+    "decrypt",
+    "encrypt",
     "examine",
     "exercise",
+    "expansion",
+    "multiply_ciphertexts",
     "negacyclic_product",
     "ntt_butterflies",
     "ntt_two_products",
+    "quadratic",
+    "relinearise_digits",
     "require_equal",
+    "shortest_vector",
+    "signed_digits",
+    "smallest_degree",
+    "solve_without_errors",
+    "weighted_sum",
+    "yashe_decrypt",
 ]

@@ -16,7 +16,7 @@ import functools
 import inspect
 import numbers
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,6 +28,7 @@ Function: TypeAlias = Callable[..., Any]
 Arguments: TypeAlias = tuple[Any, ...]
 Mistakes: TypeAlias = Mapping[str, Function]
 
+MUTABLE = (list, dict, np.ndarray)  # what a function could change
 LONGEST_TEXT = 200  # characters of an input or an answer that a report shows
 COMPARED_WITH_MISTAKES = 6  # inputs on which a function must agree with a planted mistake
 
@@ -68,6 +69,15 @@ class Failure:
     mistake: str
 
 
+def by_value(right: Function) -> Function:
+    """Return the test that a function returns the same as `right`."""
+
+    def test(function: Function, *arguments: Any) -> None:
+        require_equal(call(function, arguments), right(*_copied(arguments)))
+
+    return test
+
+
 @dataclass(frozen=True)
 class Claim:
     """A sentence that a right function makes true.
@@ -76,17 +86,17 @@ class Claim:
     ----------
     text : the sentence
     inputs : arguments to try, from small to large
-    right : the function to agree with, or a test: see `tested`
+    right : the function to agree with
     points : what the claim is worth
-    tested : if true, `right(function, *arguments)` raises WrongAnswer where the claim fails; if
-        false, the function must return what `right(*arguments)` returns
+    through : how to compare: `through(right)(function, *arguments)` raises WrongAnswer where the
+        function fails. By default it must return what `right` returns.
     """
 
     text: str
     inputs: Sequence[Arguments]
     right: Function
     points: int = 1
-    tested: bool = False
+    through: Callable[[Function], Function] = by_value
 
 
 @dataclass(frozen=True)
@@ -214,7 +224,7 @@ def examine(
         failure = None
         for arguments in claim.inputs:
             try:
-                _try(claim, student, arguments)
+                claim.through(claim.right)(student, *arguments)
             except WrongAnswer as wrong:
                 mistake = _planted(claim, student, mistakes or {}) or wrong.mistake
                 answer = "" if wrong.answer is None else _short(wrong.answer)
@@ -232,7 +242,7 @@ def call(function: Function, arguments: Arguments) -> Any:
     WrongAnswer
         If it raises an error, returns nothing, or changes what it was given.
     """
-    copies = copy.deepcopy(arguments)
+    copies = _copied(arguments)
     try:
         answer = function(*copies)
     except NotImplementedError as error:
@@ -243,9 +253,18 @@ def call(function: Function, arguments: Arguments) -> Any:
         raise WrongAnswer(_error_text(error)) from error
     if answer is None:
         raise WrongAnswer("it returns nothing: is there a return?")
-    if plain(copies) != plain(arguments):
+    if any(
+        plain(x) != plain(y)
+        for x, y in zip(copies, arguments, strict=True)
+        if isinstance(y, MUTABLE)
+    ):
         raise WrongAnswer("it changes its arguments; make a new list instead", answer)
     return answer
+
+
+def _copied(arguments: Arguments) -> Arguments:
+    """Return the arguments with new lists and arrays; ciphertexts and keys never change."""
+    return tuple(copy.deepcopy(x) if isinstance(x, MUTABLE) else x for x in arguments)
 
 
 def plain(value: Any) -> Any:
@@ -279,28 +298,21 @@ def require_equal(answer: Any, expected: Any) -> None:
     raise WrongAnswer(_difference(got, right), answer)
 
 
-def _try(claim: Claim, student: Function, arguments: Arguments) -> None:
-    """Raise WrongAnswer if the claim fails for these arguments."""
-    if claim.tested:
-        claim.right(student, *copy.deepcopy(arguments))
-    else:
-        require_equal(call(student, arguments), claim.right(*copy.deepcopy(arguments)))
-
-
 def _planted(claim: Claim, student: Function, mistakes: Mistakes) -> str:
     """Return the first planted mistake with which the function agrees on several inputs."""
     some = claim.inputs[-COMPARED_WITH_MISTAKES:]
     for text, wrong in mistakes.items():
-        if all(_agree(student, wrong, arguments) for arguments in some):
+        if all(_agree(claim.through(wrong), student, arguments) for arguments in some):
             return text
     return ""
 
 
-def _agree(student: Function, wrong: Function, arguments: Arguments) -> bool:
+def _agree(test: Function, student: Function, arguments: Arguments) -> bool:
     try:
-        return bool(plain(call(student, arguments)) == plain(wrong(*copy.deepcopy(arguments))))
+        test(student, *arguments)
     except Exception:  # noqa: BLE001 - a mistake may raise anything, and is then another one
         return False
+    return True
 
 
 def _difference(got: Any, right: Any) -> str:
@@ -338,8 +350,7 @@ def _error_text(error: Exception) -> str:
 
 def _named(claim: Claim, arguments: Arguments) -> str:
     """Write arguments with the names that they have in the claim's function."""
-    names: Iterable[str] = list(inspect.signature(claim.right).parameters)[claim.tested :]
-    pairs = zip(names, arguments, strict=False)
+    pairs = zip(inspect.signature(claim.right).parameters, arguments, strict=False)
     return ", ".join(f"{name} = {_short(value)}" for name, value in pairs)
 
 

@@ -1,0 +1,212 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What can a server do with numbers it cannot read?
+#
+# | | |
+# |---|---|
+# | **You will be able to** | say who holds which key, run a neural network on encrypted digits, and say what it costs |
+# | **Read before** | nothing; a little Python and NumPy |
+# | **Time** | 45 minutes |
+# | **In the papers** | Gilad-Bachrach and others, *CryptoNets* (2016) |
+#
+# A hospital has images, a company has a neural network that reads them. The hospital may not show its images, the
+# company does not want to give its network away. *Homomorphic encryption* settles it: the hospital encrypts, the company
+# computes on what it cannot read, and the hospital decrypts an answer that nobody else has seen. CryptoNets was the
+# first neural network to work like this. Here it is in ten cells.
+
+# %%
+import time
+
+import numpy as np
+
+from nn import plots, pretrained
+from nn.data import load_digits
+from nn.encrypted import decrypt_logits, encrypt_images, infer
+from nn.plan import make_plan
+from nn.quantize import quantize_pixels
+from yashe import checks, wire
+from yashe.bfv import BFV
+
+# %% [markdown]
+# ## The client: images and keys
+#
+# 450 digits of 8 x 8 pixels. Encrypted numbers are integers, so pixels are rounded to a few grey levels.
+
+# %%
+data, network = load_digits(), pretrained.load("digits")
+images = quantize_pixels(data.test_images, data.pixel_max, network.info.levels)
+plots.digits(images[:16], data.test_labels[:16])
+
+# %% [markdown]
+# The parameters decide what can be computed and how hard it is to break. `make_plan` proves, before anything is encrypted,
+# that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how.
+
+# %%
+params = make_plan(network).params
+scheme = BFV(params)
+keys = scheme.keygen()
+print(params)
+
+# %% [markdown]
+# Three keys: `keys.secret` decrypts and never leaves the client; `keys.public` encrypts; `keys.relinearization` is for the
+# server, and reads nothing.
+#
+# ## The client encrypts
+#
+# The network does the same with every image. So one ciphertext holds *one pixel position of all images*: 64 ciphertexts
+# for 450 digits, and there would be room for 8,192.
+
+# %%
+start = time.perf_counter()
+encrypted = encrypt_images(scheme, images, keys.secret)
+print(f"{time.perf_counter() - start:.1f} s")
+encrypted
+
+# %% [markdown]
+# This is what goes to the server. The same pixel, encrypted twice, gives bytes that have nothing in common, so nobody can
+# see which images have equal pixels:
+
+# %%
+sent = wire.to_bytes(encrypted[4, 4])
+again = wire.to_bytes(encrypt_images(scheme, images, keys.secret)[4, 4])
+print(len(sent), "bytes for one pixel of all images, for instance")
+print(sent[1000:1016].hex(), "\n" + again[1000:1016].hex())
+
+# %% [markdown]
+# ## The server computes
+#
+# It has the network, the ciphertexts and the relinearisation key. `infer` never sees `keys.secret`: look at its arguments.
+
+# %%
+start = time.perf_counter()
+reply = infer(scheme, network, encrypted, keys.relinearization)
+seconds = time.perf_counter() - start
+print(f"{seconds:.1f} s for {len(images)} images; it would take as long for {params.n:,}")
+reply
+
+# %% [markdown]
+# ## The client decrypts
+#
+# The answers are the same integers that the network gives in the clear. Not nearly: exactly.
+
+# %%
+logits = decrypt_logits(scheme, reply, keys.secret, len(images))
+assert (logits == network.forward(images)).all()
+predictions = logits.argmax(axis=1)
+print(f"{(predictions == data.test_labels).mean():.2%} right, by the label that a person has given")
+plots.both_sides(images[0], encrypted[4, 4], reply[0], logits[0])
+
+# %% [markdown]
+# *From left to right: a digit; the ciphertext of one pixel and that of one logit as the server sees them, grey noise both; and
+# the ten decrypted logits, the largest of which is the answer.*
+#
+# ## What is a network made of?
+#
+# Sums with weights, and squares. No more is needed, and no more is possible: ciphertexts can be added, multiplied by
+# integers, and multiplied by each other. CryptoNets therefore has $x^2$ where other networks have $\max(x, 0)$. By
+# hand, with the pixels 3 and 5, weights 2 and $-1$ and a square behind them: $(2 \cdot 3 - 5)^2 = 1$.
+
+# %%
+x = scheme.encrypt([[3], [5]], keys.secret)
+y = np.array([2, -1]) @ x
+print(scheme.decrypt(y * y, keys.secret)[0])
+
+# %% [markdown]
+# Now you are the server. `x` is an array of ciphertexts that behaves like a NumPy array; you have no key.
+#
+# **Exercise 1.** Return an encryption of `weights[0] * x[0] + weights[1] * x[1] + ... + bias`.
+
+
+# %% tags=["exercise"]
+def weighted_sum(x, weights, bias):
+    """Return an encryption of the weighted sum of the ciphertexts x[0], x[1], ..., plus bias."""
+    raise NotImplementedError
+
+
+# %% tags=["solution"]
+def weighted_sum(x, weights, bias):
+    """Return an encryption of the weighted sum of the ciphertexts x[0], x[1], ..., plus bias."""
+    return np.array(weights) @ x + bias
+
+
+# %% tags=["check"]
+checks.weighted_sum(weighted_sum)
+
+# %% [markdown]
+# **Exercise 2.** Return an encryption of $x^2 - 3x + 2$, slot by slot.
+
+
+# %% tags=["exercise"]
+def quadratic(x):
+    """Return an encryption of x^2 - 3 x + 2."""
+    raise NotImplementedError
+
+
+# %% tags=["solution"]
+def quadratic(x):
+    """Return an encryption of x^2 - 3 x + 2."""
+    return x * x - 3 * x + 2
+
+
+# %% tags=["check"]
+checks.quadratic(quadratic)
+
+# %% [markdown]
+# ## What does it cost?
+#
+# A ciphertext is two polynomials with $n$ coefficients modulo $q$, that is $2 n \log_2 q$ bits, however many images share it.
+#
+# **Exercise 3.** How many bytes does an encrypted pixel take *for each image*?
+
+
+# %% tags=["exercise"]
+def expansion(n, log2_q, images):
+    """Return the bytes of a ciphertext, divided by the images that share it."""
+    raise NotImplementedError
+
+
+# %% tags=["solution"]
+def expansion(n, log2_q, images):
+    """Return the bytes of a ciphertext, divided by the images that share it."""
+    return 2 * n * log2_q / 8 / images
+
+
+# %% tags=["check"]
+checks.expansion(expansion)
+
+# %% [markdown]
+# The library sends fresh ciphertexts at half that size: one of the two polynomials is random anyway, and can be sent as the
+# 32 bytes from which it was made.
+
+# %%
+for count in (1, len(images), params.n):
+    print(
+        f"{count:>5} images: {expansion(params.n, params.log2_q, count):>10,.1f} bytes for each pixel"
+    )
+
+# %% [markdown]
+# ## Three sentences to remember
+#
+# 1. The secret key stays with the client; the server computes with ciphertexts and learns nothing from them.
+# 2. Sums and products of integers are all there is, and they are exact.
+# 3. One ciphertext holds one pixel of thousands of images, so the cost is high for one image and low for many.
+#
+# ## Traps
+#
+# - **Encrypted is not authenticated.** A server can return an encryption of anything; the client cannot tell.
+# - **The client must not show what it decrypts** of ciphertexts that somebody else made up: the answers give its key away
+#   ([notebook 11](11.ipynb)).
+# - **The network is not protected by encryption.** Whoever may ask enough questions can learn a lot about it.
+#
+# **Next:** [2. Why polynomials?](02.ipynb)
