@@ -32,7 +32,7 @@ from yashe.residues import IntArray
 from yashe.scheme import Scheme
 from yashe.trace import label
 
-TILE_UNITS = 64  # hidden units that exist at the same time
+TILE_UNITS = 128  # hidden units that exist at the same time
 
 
 def encrypt_images(

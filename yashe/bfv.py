@@ -175,23 +175,18 @@ class BFV(Scheme):
             [((key.b * u).intt() + e[0]).residues, ((key.a * u).intt() + e[1]).residues]
         )
 
-    def tensor(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return the three parts x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1 of a product.
+    def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+        """Write the three parts x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1 of a product.
 
         Parameters
         ----------
         x, y : float64 arrays, shape (2, k, n), extended rows in NTT form; one array for a square
-
-        Returns
-        -------
-        float64 array, shape (3, k, n), not reduced: absolute values below 2^48
+        out : float64 array, shape (3, k, n), not reduced: absolute values below 2^48
         """
-        tensor = np.empty((3, *x.shape[1:]))
-        np.multiply(x[0], y[0], out=tensor[0])
-        np.multiply(x[0], y[1], out=tensor[1])
-        tensor[1] += tensor[1] if x is y else x[1] * y[0]
-        np.multiply(x[1], y[1], out=tensor[2])
-        return tensor
+        np.multiply(x[0], y[0], out=out[0])
+        np.multiply(x[0], y[1], out=out[1])
+        out[1] += out[1] if x is y else x[1] * y[0]
+        np.multiply(x[1], y[1], out=out[2])
 
     def relinearize(self, ct: Ciphertext, key: RelinearizationKey) -> Ciphertext:
         """Return ciphertexts of two parts for the same messages; degree 1 ones are unchanged.

@@ -25,7 +25,7 @@ from yashe.errors import ParameterError
 from yashe.linear import RunningSums
 from yashe.noise import Bound
 from yashe.parallel import for_each
-from yashe.residues import FloatArray, IntArray, reduce_inplace
+from yashe.residues import FloatArray, IntArray
 from yashe.scheme import Scheme
 
 
@@ -46,6 +46,7 @@ class SumsOfSquares:
         )
         self._tensors = self._running_sums(params.product_ring.basis.moduli)
         self._scaled: RunningSums | None = None
+        self._buffer = np.empty((0,))  # of the largest tile: fresh memory costs time
         self._load = 0  # bound of the sum of absolute weights in _tensors
         self._bound = Bound.of(0.0, 0, (results,))
         self._template: Ciphertext | None = None
@@ -59,7 +60,8 @@ class SumsOfSquares:
 
         Returns
         -------
-        float64 array, shape (ct.size, parts, primes of q P, n), centred residues in NTT form
+        float64 array, shape (ct.size, parts, primes of q P, n), centred residues in NTT form; the
+        next call writes over it
 
         Raises
         ------
@@ -67,15 +69,14 @@ class SumsOfSquares:
             If they belong to other parameters than the scheme, or have degree 2 already.
         """
         self.scheme.check_factors(ct, ct)
-        moduli = self.scheme.params.product_ring.moduli
         flat = ct.index.reshape(-1)
-        tensors = np.empty((len(flat), *self._tensors.total.shape[1:]))
+        if len(self._buffer) < len(flat):
+            self._buffer = np.empty((len(flat), *self._tensors.total.shape[1:]))
+        tensors = self._buffer[: len(flat)]
 
         def square_one(j: int) -> None:
             x = self.scheme.extended(ct.rows[flat[j]])
-            tensors[j] = self.scheme.tensor(x, x)
-            for part in tensors[j]:
-                reduce_inplace(part, moduli, 1.0 / moduli, np.empty_like(part))
+            self.scheme.reduced_tensor(x, x, tensors[j])
 
         for_each(square_one, range(len(flat)))
         return tensors

@@ -17,7 +17,7 @@ from yashe.errors import FormError, KeyMismatchError
 from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.params import Params
-from yashe.residues import FloatArray, IntArray, reduce
+from yashe.residues import FloatArray, IntArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement
 from yashe.rns import rescale
 from yashe.trace import observe
@@ -51,8 +51,8 @@ class Scheme(ABC):
         """Encrypt slot vectors, integers of shape (..., at most n), or a Plaintext."""
 
     @abstractmethod
-    def tensor(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return the parts of a product of two extended rows in NTT form, before scaling."""
+    def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+        """Write the parts of a product of two extended rows in NTT form, not reduced."""
 
     @abstractmethod
     def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
@@ -181,7 +181,9 @@ class Scheme(ABC):
         def multiply_one(j: int) -> None:
             x = self.extended(a.rows[index_a.flat[j]])
             y = x if a is b else self.extended(b.rows[index_b.flat[j]])
-            rows[j] = self.scaled_down(reduce(self.tensor(x, y), self.params.product_ring.moduli))
+            product = np.empty((self.parts(2), *x.shape[1:]))
+            self.reduced_tensor(x, y, product)
+            rows[j] = self.scaled_down(product)
 
         for_each(multiply_one, range(len(rows)))
         bound = self.product_bound(a.bound[index_a.ravel()], b.bound[index_b.ravel()])
@@ -200,6 +202,13 @@ class Scheme(ABC):
             row, self.params.ring.basis, self.params.auxiliary_basis
         )
         return ring.transform.ntt(residues)
+
+    def reduced_tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+        """Write the parts of a product of two extended rows in NTT form, as centred residues."""
+        self.tensor(x, y, out)
+        p = self.params.product_ring.moduli
+        for part in out:  # one part and its scratch fit in the cache
+            reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
 
     def scaled_down(self, tensor: FloatArray) -> FloatArray:
         """Return round(t/q x) modulo q, for parts modulo q P in NTT form."""

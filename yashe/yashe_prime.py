@@ -212,18 +212,15 @@ class YASHE(Scheme):
         for_each(encrypt_one, range(len(messages)))
         return self.fresh(rows, key.key_id, True, shape)
 
-    def tensor(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return the one part x y of a product: f^2 c c' is the product of two phases.
+    def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+        """Write the one part x y of a product: f^2 c c' is the product of two phases.
 
         Parameters
         ----------
         x, y : float64 arrays, shape (1, k, n), extended rows in NTT form
-
-        Returns
-        -------
-        float64 array, shape (1, k, n), not reduced: absolute values below 2^47
+        out : float64 array, shape (1, k, n), not reduced: absolute values below 2^47
         """
-        return x * y
+        np.multiply(x, y, out=out)
 
     def relinearize(self, ct: Ciphertext, key: EvaluationKey) -> Ciphertext:
         """Return ciphertexts under f instead of f^2 (KeySwitch); degree 1 ones are unchanged.
