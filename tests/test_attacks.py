@@ -91,6 +91,13 @@ def test_by_hand_the_estimate_for_the_papers_set_a() -> None:
     assert attacks.shortest_half_bits(8192, 423, 0.029227) == pytest.approx(46.707, rel=1e-4)
 
 
+def test_by_hand_the_estimate_from_the_other_basis() -> None:
+    # (383 - 40)^2 / (16 * 65536 * log2 sqrt(4 * 65536 / 3)) = 117649 / (1048576 * 8.2075)
+    # = 0.013670 is reached by block size 95 and not by 94.
+    assert attacks.dense_sublattice_block_size(65536, 383, 40, from_inverse=True) == 95
+    assert attacks.log2_delta(95) <= 0.013670 < attacks.log2_delta(94)
+
+
 @given(st.integers(2, 5000))
 @example(39)
 def test_larger_blocks_reduce_better(beta: int) -> None:

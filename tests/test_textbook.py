@@ -454,7 +454,55 @@ def test_a_bfv_square_by_hand_for_n_1() -> None:
     assert textbook_bfv.decrypt(params, [1], [[-5], [7], [1]]) == [1]
 
 
-# Keys
+# Keys and ciphertexts, term by term
+
+
+@pytest.mark.parametrize("j", [0, 3])
+def test_bfv_encryption_is_its_formula(j: int) -> None:
+    params, m = Params(8, 17, TOY_MODULI), [1, -2, 3, 0, 5, -6, 7, 8]
+    _, (b, a) = textbook_bfv.keygen(params, SEED)
+    c_0, c_1 = textbook_bfv.encrypt(params, (b, a), m, SEED, j)
+    u = textbook.ternary(SEED, f"encrypt-u/{j}", 8)
+    for part, key, label in ((c_0, b, f"encrypt-e0/{j}"), (c_1, a, f"encrypt-e1/{j}")):
+        rest = textbook.poly_add(part, textbook.poly_scale(textbook.poly_mul(key, u), -1))
+        message = textbook.scale_up(params, m) if part is c_0 else [0] * 8
+        expected = textbook.poly_add(textbook.gaussian(SEED, label, 8), message)
+        assert textbook.poly_mod(rest, params.q) == expected
+
+
+@pytest.mark.parametrize("j", [0, 3])
+def test_yashe_encryption_is_its_formula(j: int) -> None:
+    params, m = Params(8, 17, TOY_MODULI), [1, -2, 3, 0, 5, -6, 7, 8]
+    _, h = textbook_yashe.keygen(params, SEED)
+    ct = textbook_yashe.encrypt(params, h, m, SEED, j)
+    hu = textbook.poly_mul(h, textbook.gaussian(SEED, f"encrypt-u/{j}", 8))
+    rest = textbook.poly_mod(textbook.poly_add(ct, textbook.poly_scale(hu, -1)), params.q)
+    e = textbook.gaussian(SEED, f"encrypt-e/{j}", 8)
+    assert rest == textbook.poly_add(textbook.scale_up(params, m), e)
+
+
+@pytest.mark.parametrize("w", [None, 2**10])
+def test_the_evaluation_key_is_its_formula(w: int | None) -> None:
+    params, kind = Params(8, 17, TOY_MODULI), "" if w is None else f"w{w}/"
+    f, h = textbook_yashe.keygen(params, SEED)
+    evk = textbook_yashe.evaluation_keygen(params, f, h, SEED, w)
+    for i, (gamma, g) in enumerate(zip(evk, textbook.gadget(params, w), strict=True)):
+        hs = textbook.poly_mul(h, textbook.gaussian(SEED, f"evk-s/{kind}{i}", 8))
+        known = textbook.poly_add(hs, textbook.poly_scale(f, g))
+        rest = textbook.poly_add(gamma, textbook.poly_scale(known, -1))
+        e = textbook.gaussian(SEED, f"evk-e/{kind}{i}", 8)
+        assert textbook.poly_mod(rest, params.q) == e
+
+
+@both
+def test_plain_operands_are_centred_so_that_t_minus_1_costs_as_little_as_minus_1(
+    module: ModuleType,
+) -> None:
+    params = Params(8, 17, TOY_MODULI)
+    ct = Scheme(module, params).encrypt([1, -2, 3, 0, 5, -6, 7, 8])
+    negative = module.negate(params, ct)
+    assert module.multiply_scalar(params, ct, 16) == negative
+    assert module.multiply_plain(params, ct, [16] + [0] * 7) == negative
 
 
 @both
