@@ -20,6 +20,7 @@ from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.model import Sequential
 from nn.plan import Plan, make_plan, ranges
 from yashe.bfv import BFV
+from yashe.ciphertext import Ciphertext
 from yashe.errors import EncodingError
 from yashe.paper import INSECURE_YASHE_PAPER_A, PAPER_A, PAPER_B, paper_set_a
 from yashe.parallel import watched
@@ -59,10 +60,12 @@ class Result:
     agree : images whose decrypted logits all equal those of the integer network
     accuracy : share of images whose largest logit is the label's
     seconds : time for "keys", "encrypt", "infer" and "decrypt", all batches together
-    fresh_budget_bits, final_budget_bits : least noise budget measured with the secret key
+    fresh_budget_bits, final_budget_bits : least noise budget measured with the secret key, of the
+        images and of the logits before the modulus is switched for the reply
     plan : the Plan
     scheme : name of the scheme
     encrypted_bytes : of one batch of encrypted images, n log2 q bits for each ring element
+    reply_bytes : of its encrypted logits, after the modulus was switched to fewer primes
     """
 
     logits: IntArray
@@ -74,6 +77,7 @@ class Result:
     plan: Plan
     scheme: str
     encrypted_bytes: int
+    reply_bytes: int
 
     @property
     def predictions_per_hour(self) -> float:
@@ -100,6 +104,7 @@ class Result:
                 "fresh": self.fresh_budget_bits,
                 "final": self.final_budget_bits,
             },
+            "bytes": {"images": self.encrypted_bytes, "reply": self.reply_bytes},
             "peak_memory_bytes": peak_memory_bytes(),
         }
 
@@ -198,7 +203,8 @@ def run(
         report = Report()
         with clock("infer"), bar("inferring", 100) as progress:
             report.progress = lambda share: progress.update(round(100 * share, 1))
-            reply = infer(scheme, model, ct, keys.relinearization, report)
+            logits_ct = infer(scheme, model, ct, keys.relinearization, report)
+            reply = scheme.switch_modulus(logits_ct)
         reports.append(report)
         for line in report.layers:
             if line.ciphertexts:
@@ -206,14 +212,20 @@ def run(
                     f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts".ljust(52)
                     + f"{line.seconds:>7.2f} s    at least     {line.budget_bits:5.1f} bits"
                 )
+        final = min(final, float(scheme.noise_budget(logits_ct, keys.secret).min()))
+        say(
+            f"server  replies modulo {reply.params.k} of {params.k} primes, "
+            f"{wire_bytes(reply) / 2**20:.1f} MiB".ljust(52)
+            + f"{'':>9}    noise budget {final:5.1f} bits"
+        )
         with clock("decrypt"):
             begin = time.perf_counter()
             logits.append(decrypt_logits(scheme, reply, keys.secret, len(batch)))
             seconds = time.perf_counter() - begin
-        final = min(final, float(scheme.noise_budget(reply, keys.secret).min()))
+        left = float(scheme.noise_budget(reply, keys.secret).min())
         say(
             f"client  decrypts {reply.size} ciphertexts".ljust(52)
-            + f"{seconds:>7.2f} s    noise budget {final:5.1f} bits"
+            + f"{seconds:>7.2f} s    noise budget {left:5.1f} bits"
         )
     decrypted = np.concatenate(logits)
     expected = np.concatenate([model.forward(part) for part in np.array_split(pixels, 10)])
@@ -226,8 +238,15 @@ def run(
         final,
         plan,
         scheme.name,
-        round(ct.size * ct.rows.shape[1] * params.n * params.log2_q / 8),
+        wire_bytes(ct),
+        wire_bytes(reply),
     )
+
+
+def wire_bytes(ct: Ciphertext) -> int:
+    """Return the bytes of ciphertexts, n log2 q bits for each ring element."""
+    elements = ct.size * int(ct.rows.shape[1])
+    return round(elements * ct.params.n * ct.params.log2_q / 8)
 
 
 def security_of(params: Params) -> str:
