@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from nn import pretrained
-from nn.bench_seal import compare, comparison_table
+from nn.bench_seal import compare, comparison_table, in_processes
 from nn.data import Dataset
 from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.experiment import peak_memory_bytes
+from nn.growth import growth_table, series
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
 from yashe.bfv import BFV
@@ -241,7 +242,9 @@ def as_json(speeds: list[Speed]) -> list[dict[str, Any]]:
     return [asdict(speed) for speed in speeds]
 
 
-def everything(dataset: Dataset, names: list[str], rounds: int, seal: bool) -> dict[str, Any]:
+def everything(
+    dataset: Dataset, names: list[str], rounds: int, seal: bool, quick: bool
+) -> dict[str, Any]:
     """Measure, print as it goes, and return all figures.
 
     Parameters
@@ -250,6 +253,7 @@ def everything(dataset: Dataset, names: list[str], rounds: int, seal: bool) -> d
     names : pretrained networks
     rounds : how often whole networks run; medians are printed
     seal : whether SEAL runs the same networks in between
+    quick : whether the growth is measured with two points each only
     """
     facts: dict[str, Any] = {"machine": machine()}
     for key, value in facts["machine"].items():
@@ -272,8 +276,12 @@ def everything(dataset: Dataset, names: list[str], rounds: int, seal: bool) -> d
             print(comparison_table(facts["whole"][name]))
             continue
         for threads in sorted({1, available_cores()}):
-            runs = [whole(name, pixels, threads) for _ in range(rounds)]
+            runs = [in_processes([(name, pixels, threads)], whole)[0] for _ in range(rounds)]
             rate = statistics.median(run["full_batch_per_hour"] for run in runs)
             print(f"  {threads} threads: {rate:>12,.0f} predictions per hour on full batches")
             facts["whole"].setdefault(name, []).extend(runs)
+    print("\nHow the server's time grows")
+    found = series(quick)
+    print(growth_table(found))
+    facts["growth"] = [asdict(s) for s in found]
     return facts

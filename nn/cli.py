@@ -285,7 +285,7 @@ def bench_command(arguments: argparse.Namespace) -> None:
     else:
         dataset = load_mnist(arguments.folder, download=arguments.download)
         names = [name for name, recipe in RECIPES.items() if recipe.data == "mnist"]
-    facts = bench.everything(dataset, names, arguments.rounds, arguments.seal)
+    facts = bench.everything(dataset, names, arguments.rounds, arguments.seal, arguments.quick)
     if arguments.json:
         write_json(arguments.json, facts)
 

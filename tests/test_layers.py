@@ -73,6 +73,7 @@ NN = {
     "sources": 3,
     "bench": 6,
     "bench_seal": 5,
+    "growth": 5,
     "card": 4,
     "experiment": 4,
     "eavesdrop": 5,
