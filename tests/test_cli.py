@@ -33,6 +33,7 @@ def test_demo_tells_the_story_and_writes_the_figures(tmp_path, capsys):
     assert sorted(facts) == [
         "accuracy",
         "agree",
+        "bytes",
         "images",
         "noise_budget_bits",
         "params",
