@@ -232,11 +232,16 @@ class TextbookScheme:
     """What the two textbook schemes have in common: polynomials as messages."""
 
     slots = False
+    fresh_deviation: float
 
     def __init__(self, params: textbook.Params) -> None:
         self.params = params
         self.n, self.t, self.q = params.n, params.t, params.q
         self.digits = params.n * sum(p * p / 12 for p in params.moduli) * SIGMA2
+
+    def _product_deviation(self, secret_squared: float) -> float:
+        message = self.t * math.sqrt((1 + secret_squared) / 12)
+        return 2 * math.sqrt(self.n) * message * self.fresh_deviation
 
     def _noise(self, phase: Poly) -> list[Fraction]:
         return [Fraction(x, self.q) for x in textbook.noise_of(self.params, phase)]
@@ -249,6 +254,7 @@ class TextbookBFV(TextbookScheme):
         super().__init__(params)
         errors = SIGMA2 * (1 + 4 * self.n / 3) + 1 / 12
         self.fresh_deviation = self.t / self.q * math.sqrt(errors)
+        self.product_deviation = self._product_deviation(2 * self.n / 3)
         self.switching_deviation = self.t / self.q * math.sqrt(self.digits)
 
     def keygen(self, seed: bytes) -> Any:
@@ -300,6 +306,7 @@ class TextbookYASHE(TextbookScheme):
         t_squared = 2 * self.n / 3 * self.t**2
         errors = (1 + t_squared) * (SIGMA2 + 1 / 12) + t_squared * SIGMA2
         self.fresh_deviation = self.t / self.q * math.sqrt(errors)
+        self.product_deviation = self._product_deviation(t_squared)
         self.switching_deviation = self.t / self.q * math.sqrt(self.digits * (1 + 2 * t_squared))
 
     def keygen(self, seed: bytes) -> Any:
@@ -355,7 +362,9 @@ class EngineScheme:
     def __init__(self, scheme: Scheme, with_secret: bool = False) -> None:
         self.scheme, self.with_secret = scheme, with_secret
         self.n, self.t, self.q = scheme.params.n, scheme.params.t, scheme.params.q
-        self.fresh_deviation = float(scheme.fresh_bound(not with_secret).deviation)
+        fresh = scheme.fresh_bound(not with_secret)
+        self.fresh_deviation = float(fresh.deviation)
+        self.product_deviation = float(scheme.product_bound(fresh, fresh).deviation)
         self.switching_deviation = float(scheme.relinearization_bound().deviation)
 
     def keygen(self, seed: bytes) -> Any:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from hypothesis import HealthCheck, Phase, Verbosity, find, given, settings
-
 from yashe.errors import FheError
-from yashe.strategies import SearchStrategy, st
+from yashe.strategies import SearchStrategy, hypothesis, st
 
 Comparison: TypeAlias = tuple[object, object]  # got, expected
 Draws: TypeAlias = Mapping[str, Callable[[Any], SearchStrategy[Any]]]
+
+FEW = 5  # laws with at most as many examples are statistical
 
 # What is told of an implementation beside the input that it fails for.
 SHOWN = ("n", "p", "q", "t", "psi", "moduli", "source", "target", "ratio")
@@ -46,11 +46,7 @@ class LawBroken(FheError, AssertionError):
 
 
 class _Failure(Exception):
-    """One failing input, on its way through Hypothesis."""
-
-    def __init__(self, inputs: Mapping[str, object], why: str):
-        self.inputs, self.why = inputs, why
-        super().__init__(why)
+    """An input that breaks the law, on its way through Hypothesis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,30 +91,38 @@ class Law:
             With the smallest input that breaks it.
         """
         drawn = isinstance(implementation, SearchStrategy)
-        last: list[object] = [implementation]
+        last: list[Any] = [implementation, {}, ""]
+        # A statistical law is tried with a few seeds, among which none is simpler than another.
+        shrink = (hypothesis.Phase.shrink,) if self.examples > FEW else ()
 
-        @settings(
+        @hypothesis.settings(
             max_examples=min(self.examples, examples or self.examples),
             derandomize=True,
             database=None,
             deadline=None,
-            verbosity=Verbosity.quiet,
+            verbosity=hypothesis.Verbosity.quiet,
             report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(hypothesis.HealthCheck),
+            phases=(hypothesis.Phase.generate, *shrink),
         )
-        @given(st.data())
+        @hypothesis.given(st.data())
         def search(data: st.DataObject) -> None:
             last[0] = data.draw(implementation) if drawn else implementation
             inputs = {name: data.draw(draw(last[0])) for name, draw in self.inputs().items()}
             why = self.broken_by(last[0], inputs)
             if why is not None:
-                raise _Failure(inputs, why)
+                last[1:] = inputs, why
+                raise _Failure
 
         try:
             search()
-        except _Failure as failure:  # Hypothesis ends with the smallest one
-            broken = LawBroken(self, last[0], failure.inputs, failure.why)
+        except (
+            _Failure,
+            hypothesis.errors.Flaky,
+        ) as failure:  # Hypothesis ends with the smallest one
+            if isinstance(failure, hypothesis.errors.Flaky):
+                last[2] += ", but not every time: equal inputs must give equal results"
+            broken = LawBroken(self, *last)
         else:
             return
         raise broken
@@ -141,7 +145,9 @@ class Law:
 
 def smallest(strategy: SearchStrategy[Any]) -> Any:
     """Return the simplest thing that a strategy draws."""
-    return find(strategy, lambda x: True, settings=settings(max_examples=1, database=None))
+    return hypothesis.find(
+        strategy, lambda x: True, settings=hypothesis.settings(max_examples=1, database=None)
+    )
 
 
 class Registry:

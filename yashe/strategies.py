@@ -27,6 +27,7 @@ from yashe.sampling import SEED_BYTES
 from yashe.scheme import Scheme
 
 try:
+    import hypothesis
     from hypothesis import strategies as st
     from hypothesis.strategies import DrawFn, SearchStrategy
 except ImportError as error:
@@ -42,6 +43,7 @@ __all__ = [
     "centred_integers",
     "ciphertexts",
     "degrees",
+    "hypothesis",
     "insecure_params",
     "integers_near_halves",
     "messages",
