@@ -16,14 +16,14 @@ ePrint 2014/535, for keys from decryption queries.
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import pairwise
-from math import e, log2, pi, sqrt
+from math import log2
 
 from sympy import QQ, ZZ
 from sympy.polys.matrices import DomainMatrix
 from sympy.polys.matrices.exceptions import DMNonInvertibleMatrixError
 
 from yashe.errors import ParameterError
+from yashe.lattice import log2_delta, rlwe_block_size, smallest_block
 from yashe.textbook import (
     Params,
     Poly,
@@ -116,39 +116,7 @@ def recover_yashe_key(params: Params, h: Poly) -> Poly:
     )
 
 
-# 2. Heuristic estimates. BKZ with block size beta finds vectors of length delta(beta)^d * vol^(1/d)
-# in dimension d, and takes about 2^(0.292 beta) steps: delta says how good, beta how expensive.
-
-# Below 40 the formula for delta does not hold; values seen in experiments (Chen), beta = 2 is LLL.
-SMALL_BLOCKS = (
-    (2, 1.0219),
-    (5, 1.01862),
-    (10, 1.01616),
-    (15, 1.01485),
-    (20, 1.0142),
-    (25, 1.01342),
-    (28, 1.01331),
-    (40, 1.01295),
-)
-LARGEST_BLOCK = 100_000  # 2^29200 steps: no question depends on what lies beyond
-
-
-def log2_delta(beta: int) -> float:
-    """Return log2 of the root Hermite factor of BKZ with block size beta >= 2 (Chen)."""
-    for (low, delta_low), (high, delta_high) in pairwise(SMALL_BLOCKS):
-        if low <= beta < high:
-            delta = delta_low + (delta_high - delta_low) * (beta - low) / (high - low)
-            return log2(delta)
-    return log2((pi * beta) ** (1 / beta) * beta / (2 * pi * e)) / (2 * (beta - 1))
-
-
-def smallest_block(is_enough: Callable[[int], bool]) -> int:
-    """Return the smallest block size for which a condition holds that larger blocks keep."""
-    low, high = 2, LARGEST_BLOCK
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle + 1, high)
-    return low
+# 2. Heuristic estimates of what the same attack needs at real sizes; see `yashe.lattice`.
 
 
 def shortest_half_bits(n: int, drop: float, slope: float) -> float:
@@ -205,32 +173,6 @@ def dense_sublattice_block_size(
     return smallest_block(
         lambda beta: shortest_half_bits(n, drop, log2_delta(beta)) >= sublattice_bits
     )
-
-
-def rlwe_block_size(n: int, log2_q: float, sigma: float = 3.2) -> int:
-    """Estimate the BKZ block size that finds a ternary RLWE secret (primal attack). Heuristic.
-
-    The vector (sigma' s, e), sigma' making both halves equally long, is found as soon as its
-    projection on the last block, sigma sqrt(beta), is shorter than the Gram-Schmidt vector there:
-    sigma sqrt(beta) <= delta^(2 beta - d - 1) * vol^(1/d) (Alkim et al., section 6.3), with m of
-    the equations used, d = m + n + 1 and vol = q^m sigma'^n.
-
-    Examples
-    --------
-    >>> rlwe_block_size(8192, 214)  # the 2024 table's limit for 128 bits
-    334
-    """
-    ratio_bits = log2(sigma / sqrt(2 / 3))
-
-    def is_enough(beta: int) -> bool:
-        slope = log2_delta(beta)
-        best = int(sqrt(max(n * (log2_q - ratio_bits), 0) / slope)) - n  # where vol^(1/d) peaks
-        m = min(max(best, 1), 2 * n)
-        d = m + n + 1
-        volume_bits = (m * log2_q + n * ratio_bits) / d
-        return log2(sigma * sqrt(beta)) <= (2 * beta - d - 1) * slope + volume_bits
-
-    return smallest_block(is_enough)
 
 
 def fatigue_log2_q(n: int) -> float:

@@ -5,6 +5,9 @@ with a uniform ternary secret and errors of standard deviation 3.2. The one of 2
 "Security Guidelines for Implementing Homomorphic Encryption", ePrint 2024/463, Table 5.2) is
 enforced; the one of 2018 (Albrecht et al., "Homomorphic Encryption Standard", Table 1) is shown.
 
+Beside them stands an estimate by formula, `yashe.lattice.rlwe_security_bits`, to understand where
+such tables come from (`security_table` prints all three).
+
 They speak of RLWE keys only. An NTRU-like key, as in YASHE', is much weaker at the same n and q.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from yashe.errors import SecurityError
+from yashe.lattice import rlwe_security_bits
 
 LEVELS = (128, 192, 256)  # bits, classical
 
@@ -91,3 +95,18 @@ def check_security(n: int, q: int, security: int | None, name: str) -> None:
             f"log2 q = {q.bit_length()} bits at n = {n} is more than the {limit} bits that "
             f"{SOURCE_2024} allows for {security}-bit security; take fewer primes or a larger n"
         )
+
+
+def security_table() -> str:
+    """Return both tables and the estimate, as a Markdown table.
+
+    Each cell holds the largest log2 q for 128, 192 and 256 bits; the last column estimates the
+    security, in bits, of the three entries of 2024.
+    """
+    lines = ["| n | 2018 | 2024 (enforced) | estimate for 2024 |", "|---|---|---|---|"]
+    for n, enforced in TABLE_2024.items():
+        estimates = (limit and round(rlwe_security_bits(n, limit)) for limit in enforced)
+        cells = (TABLE_2018[n], enforced, estimates)
+        texts = (" / ".join("-" if x is None else str(x) for x in cell) for cell in cells)
+        lines.append(f"| {n} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)

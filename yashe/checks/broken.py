@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from yashe import textbook_yashe
-from yashe.attacks import dense_sublattice_block_size, rlwe_block_size
+from yashe.attacks import dense_sublattice_block_size
 from yashe.checks.cases import generator, integers
 from yashe.checks.report import (
     Claim,
@@ -17,6 +17,7 @@ from yashe.checks.report import (
     exercise,
     plain,
 )
+from yashe.lattice import rlwe_block_size
 from yashe.primes import ntt_primes
 from yashe.textbook import Params, Poly, centred, poly_mod, poly_round, round_div
 
