@@ -26,7 +26,6 @@ YASHE = {
     "textbook_bfv": 1,
     "textbook_yashe": 1,
     "attacks": 2,
-    "linear": 2,
     "packing": 2,
     "primes": 2,
     "rns": 2,

@@ -23,14 +23,13 @@ from yashe.errors import (
     ParameterError,
     TransparentCiphertextError,
 )
-from yashe.linear import check_not_transparent, combine
+from yashe.linear import add_rows, check_not_transparent, combine, scale_rows
 from yashe.noise import Bound
 from yashe.params import Params
 from yashe.residues import (
     FloatArray,
     IntArray,
     reduce,
-    reduce_inplace,
 )
 from yashe.rns import rescale
 from yashe.trace import observe
@@ -301,15 +300,7 @@ class Ciphertext:
         if self.degree != other.degree and self.scheme.fixed_parts:
             raise FormError(f"degrees {self.degree} and {other.degree} differ: relinearize first")
         a, b = np.broadcast_arrays(self.index, other.index)
-        parts = max(self.rows.shape[1], other.rows.shape[1])
-        rows = np.zeros((a.size, parts, *self.rows.shape[2:]))
-        both = min(self.rows.shape[1], other.rows.shape[1])
-        moduli = self.params.ring.moduli
-        for row, i, j in zip(rows, a.flat, b.flat, strict=True):
-            row[: self.rows.shape[1]] = self.rows[i]
-            operation(row[:both], other.rows[j, :both], out=row[:both])
-            operation(row[both:], other.rows[j, both:], out=row[both : other.rows.shape[1]])
-            reduce_inplace(row, moduli, 1.0 / moduli, np.empty_like(row))
+        rows = add_rows(self.rows, a.ravel(), other.rows, b.ravel(), operation, self.params.moduli)
         return self.derive(
             rows,
             (self.bound[a] + other.bound[b]).reshape(-1),
@@ -366,12 +357,7 @@ class Ciphertext:
             raise TransparentCiphertextError(
                 "a product with 0 no longer depends on the ciphertext: leave the term out instead"
             )
-        moduli = self.params.ring.moduli
-        residues = self.params.ring.basis.decompose(w)  # (k, number of products)
-        rows = np.empty((len(flat), *self.rows.shape[1:]))
-        for j, i in enumerate(flat):
-            np.multiply(self.rows[i], residues[:, j, None], out=rows[j])
-            reduce_inplace(rows[j], moduli, 1.0 / moduli, np.empty_like(rows[j]))
+        rows = scale_rows(self.rows, flat, w, self.params.ring.basis)
         return self.derive(rows, self.bound[flat] * w, index.shape, "a product with a constant")
 
     def _multiply_plaintext(self, other: Plaintext) -> Ciphertext:

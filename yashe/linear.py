@@ -19,6 +19,7 @@ import numpy as np
 from yashe.errors import TransparentCiphertextError
 from yashe.parallel import for_each
 from yashe.residues import EXACT_LIMIT, FloatArray, IntArray, blocks, bound, column, reduce_inplace
+from yashe.rns import RnsBasis
 
 
 def _weights_modulo(weights: IntArray, p: int) -> FloatArray:
@@ -66,6 +67,51 @@ def combine(
 
     for_each(one_prime_of_one_part, product(range(k), range(parts)))
     return out.reshape(positions * results, parts, k, n)
+
+
+def add_rows(
+    a: FloatArray,
+    index_a: IntArray,
+    b: FloatArray,
+    index_b: IntArray,
+    operation: np.ufunc,
+    moduli: tuple[int, ...],
+) -> FloatArray:
+    """Return operation(a[index_a], b[index_b]) reduced, for np.add or np.subtract.
+
+    Parameters
+    ----------
+    a, b : float64 arrays, shapes (N, parts, k, n), centred residues; a missing part is zero
+    index_a, index_b : int64 arrays, shape (R,)
+
+    Returns
+    -------
+    float64 array, shape (R, most parts, k, n), centred residues
+    """
+    parts_a, parts_b = a.shape[1], b.shape[1]
+    out = np.zeros((len(index_a), max(parts_a, parts_b), *a.shape[2:]))
+    p = column(moduli)
+
+    def add_one(j: int) -> None:
+        out[j, :parts_a] = a[index_a[j]]
+        operation(out[j, :parts_b], b[index_b[j]], out=out[j, :parts_b])
+        reduce_inplace(out[j], p, 1.0 / p, np.empty_like(out[j]))
+
+    for_each(add_one, range(len(out)))
+    return out
+
+
+def scale_rows(rows: FloatArray, index: IntArray, factors: IntArray, basis: RnsBasis) -> FloatArray:
+    """Return factors[j] rows[index[j]] reduced; index and factors int64 arrays of shape (R,)."""
+    residues, p = basis.decompose(factors), column(basis.moduli)  # (k, R)
+    out = np.empty((len(index), *rows.shape[1:]))
+
+    def scale_one(j: int) -> None:
+        np.multiply(rows[index[j]], residues[:, j, None], out=out[j])
+        reduce_inplace(out[j], p, 1.0 / p, np.empty_like(out[j]))
+
+    for_each(scale_one, range(len(out)))
+    return out
 
 
 class RunningSums:
