@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from nn import bench, pretrained
+from nn import bench, pretrained, role_commands, service_commands
 from nn.data import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_the_paper, drawing, run
 from nn.model import Sequential
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
-from nn.role_commands import add_commands
 from nn.train import RECIPES, train
 from yashe import __version__
 from yashe.bfv import BFV
@@ -130,7 +129,8 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add_data_option(benchmark)
-    add_commands(commands)
+    role_commands.add_commands(commands)
+    service_commands.add_commands(commands)
     return top
 
 
@@ -223,8 +223,9 @@ def classify(
     if draw:
         print("\nWhat the server never saw, and what it said:\n")
         said = result.logits.argmax(axis=1)
-        wrong_first = np.argsort(said == labels, kind="stable")[:1]
-        shown = [*range(min(count, DIGITS_SHOWN - 1)), *wrong_first][:DIGITS_SHOWN]
+        wrong = np.flatnonzero(said != labels)[:1].tolist()  # one of the mistakes, if there are any
+        right = [i for i in range(count) if i not in wrong]
+        shown = [*right[: DIGITS_SHOWN - len(wrong)], *wrong]
         captions = [f"{said[i]} (is a {labels[i]})" for i in shown]
         print(drawing(images[shown].astype(np.int64), captions, dataset.pixel_max))
     slots = result.plan.params.n
