@@ -30,7 +30,7 @@ from nn.quantize import quantize_pixels
 from yashe import wire
 from yashe.bfv import BFV
 from yashe.ciphertext import Ciphertext
-from yashe.contents import SEEDED_CIPHERTEXTS
+from yashe.contents import SEEDED_CIPHERTEXTS, Contents
 from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
 from yashe.files import open_input, whole_file
 from yashe.keys import PublicKey, RelinearizationKey, SecretKey
@@ -159,6 +159,30 @@ def encrypt(
     return shape
 
 
+def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) -> BFV:
+    """Refuse ciphertexts that are no batches of images for a network, or under other keys.
+
+    Returns
+    -------
+    Their scheme.
+
+    Raises
+    ------
+    FormatError, KeyMismatchError
+    """
+    shape, scheme = contents.shape, contents.scheme
+    if not isinstance(scheme, BFV) or contents.degree != 1 or shape[1:] != input_shape:
+        raise FormatError(
+            f"fresh BFV ciphertexts of shape (batches, {', '.join(map(str, input_shape))}) "
+            f"were required, got degree {contents.degree} and shape {shape}"
+        )
+    if shape[0] > MOST_BATCHES:
+        raise FormatError(f"at most {MOST_BATCHES} batches are accepted, not {shape[0]}")
+    if contents.key_id != key_id:
+        raise KeyMismatchError("the images are encrypted under other keys than the evaluation key")
+    return scheme
+
+
 def classify(
     source: BinaryIO,
     target: BinaryIO,
@@ -193,16 +217,7 @@ def classify(
     """
     reader = CiphertextReader.open(source, key.params)
     contents = reader.contents
-    shape, scheme = contents.shape, contents.scheme
-    if not isinstance(scheme, BFV) or contents.degree != 1 or shape[1:] != model.input_shape:
-        raise FormatError(
-            f"fresh BFV ciphertexts of shape (batches, {', '.join(map(str, model.input_shape))}) "
-            f"were required, got degree {contents.degree} and shape {shape}"
-        )
-    if shape[0] > MOST_BATCHES:
-        raise FormatError(f"at most {MOST_BATCHES} batches are accepted, not {shape[0]}")
-    if contents.key_id != key.key_id:
-        raise KeyMismatchError("the images are encrypted under other keys than the evaluation key")
+    shape, scheme = contents.shape, check_images(contents, model.input_shape, key.key_id)
     public = contents.kind != SEEDED_CIPHERTEXTS
     make_plan(model, key.params, public=public)
     writer: CiphertextWriter | None = None

@@ -79,10 +79,15 @@ NN = {
     "experiment": 4,
     "eavesdrop": 5,
     "roles": 5,
+    "jobs": 6,
     "role_commands": 6,
+    "client": 7,
+    "worker": 7,
+    "service": 8,
+    "service_commands": 8,
     "train": 4,
-    "cli": 7,
-    "__main__": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 
 # All of yashe lies below all of nn.
@@ -90,8 +95,9 @@ LEVELS = {f"yashe.{name}": level for name, level in YASHE.items()} | {
     f"nn.{name}": 100 + level for name, level in NN.items()
 }
 
-# These exist to be used with Hypothesis, which is no run-time dependency.
-NEED_HYPOTHESIS = {
+# These need an extra: Hypothesis, or Starlette for the service.
+NEED_EXTRAS = {
+    "nn.service",
     "yashe.law",
     "yashe.laws",
     "yashe.laws_of_arithmetic",
@@ -189,7 +195,7 @@ def late():
 
 
 def test_no_import_needs_a_tool_of_the_tests() -> None:
-    names = sorted(set(MODULES) - NEED_HYPOTHESIS - {"nn.__main__"})
+    names = sorted(set(MODULES) - NEED_EXTRAS - {"nn.__main__"})
     # A module that is set to None cannot be imported: it is as if it were not installed.
     program = (
         "import sys, importlib\n"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from test_layers import MODULES, NEED_HYPOTHESIS
+from test_layers import MODULES, NEED_EXTRAS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -99,7 +99,7 @@ def test_a_page_with_a_wrong_output_or_a_broken_program_is_noticed() -> None:
     run("```bash\nnot python\n```\n", "other")
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - NEED_HYPOTHESIS - {"nn.__main__"}))
+@pytest.mark.parametrize("name", sorted(set(MODULES) - NEED_EXTRAS - {"nn.__main__"}))
 def test_the_examples_of_a_docstring_print_what_they_say(name: str) -> None:
     module = importlib.import_module(name.removesuffix(".__init__"))
     assert doctest.testmod(module).failed == 0
