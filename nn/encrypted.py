@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +33,7 @@ from yashe.scheme import Scheme
 from yashe.trace import label
 
 TILE_UNITS = 128  # hidden units that exist at the same time
+Tile = tuple[IntArray, Callable[[Ciphertext], Ciphertext]]  # numbers of units, how to compute them
 
 
 def encrypt_images(
@@ -104,6 +105,10 @@ class Report:
     layers: list[LayerReport] = field(default_factory=list)
     progress: Callable[[float], None] = lambda share: None
 
+    def begin(self, model: Sequential) -> None:
+        """Forget what there was, and make a line for every layer of a network."""
+        self.layers = [LayerReport(type(layer).__name__) for layer in model.layers]
+
     @contextmanager
     def clock(self, layer: int, share: float = 0.0) -> Iterator[None]:
         """Book the time of the body, and its share of the whole work, on that layer."""
@@ -127,6 +132,7 @@ def infer(
     ct: Ciphertext,
     relinearization: Any,
     report: Report | None = None,
+    summed: bool = False,
 ) -> Ciphertext:
     """Return the encrypted logits of encrypted images, for somebody who has no secret key.
 
@@ -137,7 +143,7 @@ def infer(
 
     so that the squared layer, the largest of all, never stands in memory whole, and is scaled down
     once for each sum (`yashe.products`). Loops over ciphertexts run on the workers of
-    `yashe.parallel.workers`.
+    `yashe.parallel.workers`; `nn.cluster.predict` computes on other processes and machines.
 
     Parameters
     ----------
@@ -146,6 +152,7 @@ def infer(
     ct : Ciphertext of the model's input shape
     relinearization : the relinearisation key of the same keys
     report : collects times and predicted noise budgets, if given
+    summed : whether ct holds the first stage's sums instead (`stage_sums`), to go on from there
 
     Returns
     -------
@@ -157,20 +164,22 @@ def infer(
         If the shape is not the model's input shape.
     NoiseBudgetExhausted, KeyMismatchError
     """
-    if ct.shape != model.input_shape:
-        raise ParameterError(f"the network takes shape {model.input_shape}, got {ct.shape}")
+    expected = model.layers[stages(model)[0][1] - 1].output_shape if summed else model.input_shape
+    if ct.shape != expected:
+        raise ParameterError(f"the network takes shape {expected}, got {ct.shape}")
     report = report or Report()
-    report.layers = [LayerReport(type(layer).__name__) for layer in model.layers]
+    report.begin(model)
     scheme = scheme.scheme_of(ct)
-    squarings = sum(math.prod(layer.output_shape) for layer in model.layers if squares(layer))
     x = ct
     for start, stop in stages(model):
         first = model.layers[start]
         if stop - start > 1:
-            x = infer_stage(scheme, model, start, stop, x, report, squarings)
+            if not (summed and start == 0):
+                x = stage_sums(scheme, model, start, stop, x, hidden_tiles(first), report)
+            x = report.step(stop - 1, partial(add_bias, model.layers[stop - 1]), x)
         else:
             x = report.step(start, first.forward, x)
-            report.progress(x.size / squarings if squares(first) else 0)
+            report.progress(x.size / squarings(model) if squares(first) else 0)
         followed_by_square = stop == len(model.layers) or squares(model.layers[stop])
         if x.degree == 2 and followed_by_square:
             with report.clock(stop - 1):
@@ -182,6 +191,11 @@ def infer(
 def squares(layer: Layer) -> bool:
     """Say whether a layer multiplies ciphertexts."""
     return isinstance(layer, Square)
+
+
+def squarings(model: Sequential) -> int:
+    """Count the ciphertexts that a network squares, by which the progress is measured."""
+    return sum(math.prod(layer.output_shape) for layer in model.layers if squares(layer))
 
 
 def stages(model: Sequential) -> list[tuple[int, int]]:
@@ -205,36 +219,50 @@ def stages(model: Sequential) -> list[tuple[int, int]]:
     return found
 
 
-def infer_stage(
+def stage_sums(
     scheme: Scheme,
     model: Sequential,
     start: int,
     stop: int,
     x: Ciphertext,
+    tiles: Iterable[Tile],
     report: Report,
-    squarings: int,
 ) -> Ciphertext:
-    """Return the outputs of a stage: the sum over tiles of squares times weights, plus bias."""
+    """Return the sums of squares times weights over some tiles of a stage; no bias is added.
+
+    Sums over different tiles of one stage may be computed anywhere, and added up.
+
+    Parameters
+    ----------
+    scheme : of the ciphertexts
+    start, stop : the layers of the stage, longer than one (`stages`)
+    x : its input, of which only what the tiles take has to be there
+    tiles : some or all `hidden_tiles` of its first layer
+    report : which has begun
+    """
     first, dense = model.layers[start], model.layers[stop - 1]
     assert isinstance(dense, Dense)
     square = start + isinstance(first, Linear)
     sums = SumsOfSquares(scheme, dense.units)
-    for units, compute in hidden_tiles(first):
+    for units, compute in tiles:
         hidden = report.step(start, compute, x) if square > start else compute(x)
-        with report.clock(square, hidden.size / squarings):
+        with report.clock(square, hidden.size / squarings(model)):
             tensors = sums.squares(hidden)
         bound = hidden.bound[hidden.index]
         report.layers[square].note(hidden.size, scheme.product_bound(bound, bound), x.params.n)
         with report.clock(stop - 1):
             sums.add(hidden, tensors, dense.weight[units])
     with report.clock(stop - 1):
-        total = sums.total()
-    return report.step(stop - 1, lambda y: y + dense.bias, total)
+        return sums.total()
 
 
-def hidden_tiles(
-    first: Layer, units: int = TILE_UNITS
-) -> Iterator[tuple[IntArray, Callable[[Ciphertext], Ciphertext]]]:
+def add_bias(dense: Layer, x: Ciphertext) -> Ciphertext:
+    """Return x plus the bias of a dense layer."""
+    assert isinstance(dense, Dense)
+    return x + dense.bias
+
+
+def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Tile]:
     """Yield about `units` hidden units at a time: their numbers, and how to compute them from x.
 
     Parameters
