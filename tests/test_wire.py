@@ -24,7 +24,7 @@ from yashe import wire
 from yashe.bfv import BFV
 from yashe.ciphertext import Ciphertext
 from yashe.contents import KEY_FORMS, read_contents
-from yashe.errors import FheError, FormatError, KeyMismatchError, ParameterError
+from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.files import whole_file
 from yashe.frames import HASH_BYTES, FrameReader, FrameWriter
 from yashe.keys import PublicKey, RelinearizationKey, SecretKey
@@ -345,6 +345,16 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="power cut"):
         interrupted()
+    # An error of ours that is an OSError too is not taken for one of the disk.
+    for name in ("file", "absent/file"):
+
+        def missing(name: str = name) -> None:
+            with whole_file(tmp_path / name) as file:
+                file.write(b"half")
+                raise DataError("MNIST is not there")
+
+        with pytest.raises(FheError, match="MNIST is not there|cannot write .*absent"):
+            missing()
     assert wire.load(path, Params) == PARAMS
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 

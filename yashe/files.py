@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from yashe.errors import FormatError
+from yashe.errors import FheError, FormatError
 
 PRIVATE = 0o600  # its owner reads and writes it, nobody else
 ORDINARY = 0o666  # what the user's umask leaves of it
@@ -46,6 +46,8 @@ def whole_file(path: str | os.PathLike[str], private: bool = False) -> Iterator[
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
+        if isinstance(error, FheError):  # an error of the body that says more
+            raise
         raise FormatError(f"cannot write {target}: {error.strerror or error}") from error
 
 
@@ -56,6 +58,8 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with open(path, "rb") as file:
             yield file
     except OSError as error:
+        if isinstance(error, FheError):
+            raise
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
 
 

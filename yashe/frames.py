@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 from typing import Any, BinaryIO
 
@@ -102,7 +103,8 @@ class FrameReader:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._hash = stream, hashlib.sha256()
-        self._name = str(getattr(stream, "name", "the input"))
+        # Without its folder: messages may go to somebody else's client.
+        self._name = os.path.basename(str(getattr(stream, "name", "the input")))
         self._offset = 0
         header = self._take(HEADER.size, "the header")
         magic, version, kind, description_bytes, body_bytes, digest = HEADER.unpack(header)
