@@ -5,7 +5,7 @@ from math import prod
 
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strategies_engine import TOYS, degrees, toys
@@ -31,6 +31,7 @@ def test_a_set_says_what_it_is(params: Params) -> None:
 
 
 @given(toys)
+@example(make_params("INSECURE_46", 16, 90, security=None, log2_q=46))  # q < P < n q for 2 primes
 def test_the_auxiliary_primes_hold_a_product_of_ciphertexts_and_not_one_too_many(
     params: Params,
 ) -> None:
