@@ -37,6 +37,7 @@ from nn.plan import make_plan
 from nn.quantize import quantize_pixels
 from yashe import checks, wire
 from yashe.bfv import BFV
+from yashe.parallel import workers
 
 # %% [markdown]
 # ## The client: images and keys
@@ -69,7 +70,8 @@ print(params)
 
 # %%
 start = time.perf_counter()
-encrypted = encrypt_images(scheme, images, keys.secret)
+with workers():
+    encrypted = encrypt_images(scheme, images, keys.secret)
 print(f"{time.perf_counter() - start:.1f} s")
 encrypted
 
@@ -79,7 +81,7 @@ encrypted
 
 # %%
 sent = wire.to_bytes(encrypted[4, 4])
-again = wire.to_bytes(encrypt_images(scheme, images, keys.secret)[4, 4])
+again = wire.to_bytes(scheme.encrypt(images[:, 4, 4, 0], keys.secret))
 print(len(sent), "bytes for one pixel of all images, for instance")
 print(sent[1000:1016].hex(), "\n" + again[1000:1016].hex())
 
@@ -90,7 +92,8 @@ print(sent[1000:1016].hex(), "\n" + again[1000:1016].hex())
 
 # %%
 start = time.perf_counter()
-reply = infer(scheme, network, encrypted, keys.relinearization)
+with workers():  # on all cores
+    reply = infer(scheme, network, encrypted, keys.relinearization)
 seconds = time.perf_counter() - start
 print(f"{seconds:.1f} s for {len(images)} images; it would take as long for {params.n:,}")
 reply

@@ -7,7 +7,13 @@ A check bears the name of the function that the exercise asks for. It says how m
 solution has, the smallest input that fails and the kind of mistake, and never the answer.
 """
 
+from yashe.checks.arithmetic import (
+    compose_residues,
+    reduce_float,
+    terms_that_fit,
+)
 from yashe.checks.broken import shortest_vector, smallest_degree, yashe_decrypt
+from yashe.checks.cryptonets import batch_to_slots, join_logits, predictions_per_hour
 from yashe.checks.first_steps import (
     decrypt,
     encrypt,
@@ -17,7 +23,17 @@ from yashe.checks.first_steps import (
     weighted_sum,
 )
 from yashe.checks.multiplication import multiply_ciphertexts, relinearise_digits, signed_digits
-from yashe.checks.products import negacyclic_product, ntt_butterflies, ntt_two_products
+from yashe.checks.networks import dense_interval, round_weights, square_gradients, square_interval
+from yashe.checks.noise import (
+    budget_bits,
+    fresh_deviation,
+    power,
+)
+from yashe.checks.products import (
+    negacyclic_product,
+    ntt_butterflies,
+    ntt_two_products,
+)
 from yashe.checks.report import (
     EXERCISES,
     CheckFailed,
@@ -27,10 +43,16 @@ from yashe.checks.report import (
     Report,
     Result,
     WrongAnswer,
+    by_value,
     call,
     examine,
     exercise,
     require_equal,
+)
+from yashe.checks.slots import (
+    decode_slots,
+    encode_slots,
+    rotate,
 )
 
 __all__ = [
@@ -42,23 +64,40 @@ __all__ = [
     "Report",
     "Result",
     "WrongAnswer",
+    "batch_to_slots",
+    "budget_bits",
+    "by_value",
     "call",
+    "compose_residues",
+    "decode_slots",
     "decrypt",
+    "dense_interval",
+    "encode_slots",
     "encrypt",
     "examine",
     "exercise",
     "expansion",
+    "fresh_deviation",
+    "join_logits",
     "multiply_ciphertexts",
     "negacyclic_product",
     "ntt_butterflies",
     "ntt_two_products",
+    "power",
+    "predictions_per_hour",
     "quadratic",
+    "reduce_float",
     "relinearise_digits",
     "require_equal",
+    "rotate",
+    "round_weights",
     "shortest_vector",
     "signed_digits",
     "smallest_degree",
     "solve_without_errors",
+    "square_gradients",
+    "square_interval",
+    "terms_that_fit",
     "weighted_sum",
     "yashe_decrypt",
 ]

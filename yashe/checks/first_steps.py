@@ -106,7 +106,7 @@ def quadratic(student: Function) -> Report:
             "the constant is missing": lambda x: x * x - 3 * x,
             "the middle term has the wrong sign": lambda x: x * x + 3 * x + 2,
             "the square is missing: * multiplies ciphertexts slot by slot": lambda x: -3 * x + 2,
-            "3 x is squared together with x": lambda x: (x - 3 * x) ** 2 + 2,
+            "3 x is squared together with x": lambda x: (x - 3 * x) * (x - 3 * x) + 2,
         },
     )
 

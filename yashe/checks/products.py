@@ -8,6 +8,8 @@ from yashe.checks.cases import generator, polynomials, primes_and_roots, unit
 from yashe.checks.report import Claim, Function, Report, examine, exercise
 from yashe.textbook import Poly, ntt, ntt_by_definition, poly_mod, poly_mul
 
+NOT_CENTRED = "right modulo p, but residues from 0 to p - 1 where centred ones are asked for"
+EVEN_POWERS = "the values at even powers of psi; the roots of x^n + 1 are the odd powers"
 BY_HAND = (17, 9)  # p and psi of the worked case n = 4
 
 
@@ -35,9 +37,7 @@ def negacyclic_product(student: Function) -> Report:
             "the coefficients are multiplied entry by entry; that is no product of polynomials": (
                 lambda a, b, p: poly_mod([x * y for x, y in zip(a, b, strict=True)], p)
             ),
-            "right modulo p, but residues from 0 to p - 1 where centred ones are asked for": (
-                lambda a, b, p: [x % p for x in right(a, b, p)]
-            ),
+            NOT_CENTRED: lambda a, b, p: [x % p for x in right(a, b, p)],
             "right over the integers, but not reduced modulo p": lambda a, b, p: poly_mul(a, b),
         },
     )
@@ -77,25 +77,6 @@ def bit_reversed(a: Poly, psi: int, p: int) -> Poly:
     return [values[int(f"{k:0{bits}b}"[::-1], 2)] for k in range(len(a))]
 
 
-TRANSFORM_MISTAKES = {
-    "the values at even powers of psi; the roots of x^n + 1 are the odd powers": (
-        lambda a, psi, p: poly_mod(other_points(a, psi, p), p)
-    ),
-    "right modulo p, but residues from 0 to p - 1 where centred ones are asked for": (
-        lambda a, psi, p: [x % p for x in ntt(a, psi, p)]
-    ),
-    "the values at all the right points in bit-reversed order; natural order is asked for": (
-        bit_reversed
-    ),
-    "the halves use psi; the roots of y^(n/2) + 1 are powers of psi^2": (
-        lambda a, psi, p: same_root(a, psi, p)
-    ),
-    "the twisted odd half is added twice; the second half of the values takes it away": (
-        lambda a, psi, p: added_twice(a, psi, p)
-    ),
-}
-
-
 def same_root(a: Poly, psi: int, p: int) -> Poly:
     """Return what butterflies give that hand psi itself to the halves."""
     if len(a) == 1:
@@ -129,7 +110,17 @@ def ntt_butterflies(student: Function) -> Report:
         Claim("one coefficient alone, n = 1", [([5], 16, 17), ([-3], 16, 17)], right),
         Claim("constants, x and x^2 for n = 4, psi = 9, p = 17", small, right),
         Claim("any polynomial up to n = 64", random, right),
-        mistakes=TRANSFORM_MISTAKES,
+        mistakes={
+            EVEN_POWERS: lambda a, psi, p: poly_mod(other_points(a, psi, p), p),
+            NOT_CENTRED: lambda a, psi, p: [x % p for x in ntt(a, psi, p)],
+            "the values at the right points in bit-reversed order; natural order is asked for": (
+                bit_reversed
+            ),
+            "the halves use psi; the roots of y^(n/2) + 1 are powers of psi^2": same_root,
+            "the twisted odd half is added twice; the second half of the values takes it away": (
+                added_twice
+            ),
+        },
     )
 
 
@@ -142,18 +133,17 @@ def ntt_two_products(student: Function) -> Report:
 
     small, random = transform_inputs("ntt_two_products")
     shapes = [(a, psi, p, n1) for a, psi, p in random for n1 in (2, len(a) // 2)]
-    mistakes: dict[str, Function] = {
-        text: (lambda a, psi, p, n1, wrong=wrong: wrong(a, psi, p))
-        for text, wrong in TRANSFORM_MISTAKES.items()
-    }
-    mistakes["right values, read out column by column; Z is read row by row"] = transposed
-    mistakes["the twist T between the two products is missing"] = untwisted
     return examine(
         "ntt_two_products",
         student,
         Claim("n = 4 as a 2 x 2 matrix", [(*case, 2) for case in small], right),
         Claim("flat and tall matrices up to n = 64", shapes, right),
-        mistakes=mistakes,
+        mistakes={
+            EVEN_POWERS: lambda a, psi, p, n1: poly_mod(other_points(a, psi, p), p),
+            NOT_CENTRED: lambda a, psi, p, n1: [x % p for x in ntt(a, psi, p)],
+            "right values, read out column by column; Z is read row by row": transposed,
+            "the twist T between the two products is missing": untwisted,
+        },
     )
 
 
