@@ -26,7 +26,7 @@
 # %%
 import time
 
-from yashe import attacks, checks, plots, textbook
+from yashe import attacks, checks, lattice, plots, textbook
 from yashe import textbook_yashe as yashe
 from yashe.bfv import BFV
 from yashe.params import make_params
@@ -291,7 +291,7 @@ print(f"the paper's q and t would need n = {n}, {n // 8192} times the paper's")
 # %%
 degrees = [2**i for i in range(12, 19)]
 block_sizes = {
-    "BFV": [attacks.rlwe_block_size(n, 383) for n in degrees],
+    "BFV": [lattice.rlwe_block_size(n, 383) for n in degrees],
     "YASHE', from h": [attacks.dense_sublattice_block_size(n, 383, 40) for n in degrees],
     "YASHE', from 1/h": [
         attacks.dense_sublattice_block_size(n, 383, 40, from_inverse=True) for n in degrees
