@@ -144,7 +144,7 @@ def multiplication_associates(r: Ring, a: Polynomial, b: Polynomial, c: Polynomi
 
 @ring.law()
 def multiplication_distributes(r: Ring, a: Polynomial, b: Polynomial, c: Polynomial) -> Comparison:
-    """A * (b + c) is a * b + a * c."""
+    """Products distribute over sums: a * (b + c) is a * b + a * c."""
     apart = r.add(list(r.multiply(a, b)), list(r.multiply(a, c)))
     return modulo(r.multiply(a, list(r.add(b, c))), r.q), modulo(apart, r.q)
 
