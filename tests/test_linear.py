@@ -95,12 +95,13 @@ def test_running_sums_are_the_sums_of_their_tiles(data: st.DataObject, limits: l
 
 @pytest.mark.parametrize("weight", [2**23 - 2**10 + 1, 2**61, 2**62 - 1])
 def test_running_sums_are_reduced_before_they_could_lose_a_bit(weight: int) -> None:
-    """64 equal weights: 64 * 2^61 = 2^67 overflows even the sum of the weights in int64."""
-    rows = np.full((64, 1, 1, 1), bound(MODULI[0]), dtype=np.float64)
-    weights = np.full((64, 1), weight, dtype=np.int64)
+    """63 equal weights of 2^61 overflow even the sum of the weights in int64."""
+    # An odd number of odd products: no bit of the sum is free to be lost.
+    rows = np.full((63, 1, 1, 1), bound(MODULI[0]), dtype=np.float64)
+    weights = np.full((63, 1), weight, dtype=np.int64)
     sums = RunningSums(1, (1, 1, 1), MODULI[:1])
     for _ in range(20):
         sums.add(rows, weights)
     out = canonical(sums.reduce(), MODULI[0])
-    total = 20 * 64 * weight * bound(MODULI[0])
+    total = 20 * 63 * weight * bound(MODULI[0])
     assert out.ravel().tolist() == [textbook.centred(total, MODULI[0])]
