@@ -317,30 +317,34 @@ def test_ciphertexts_of_degree_1_and_2_are_added_in_both_orders(data: st.DataObj
 # What is refused.
 
 
-def transparent() -> Any:
-    return pytest.raises(TransparentCiphertextError, match=r"leave|no longer depends")
+def transparent(reason: str) -> Any:
+    return pytest.raises(TransparentCiphertextError, match=reason)
+
+
+PRODUCT_WITH_ZERO = "a product with 0 .* leave the term out instead"
+ZERO_WEIGHTS = "a result whose weights are all zero .* leave it out"
 
 
 @pytest.mark.parametrize("zero", [0, TOY.t, -3 * TOY.t, np.int64(0), np.zeros(2, np.int64)])
 def test_a_product_with_zero_is_refused(zero: Any) -> None:
     ct = encrypt([[1], [2]])
     for product in (lambda: ct * zero, lambda: zero * ct):
-        with transparent():
+        with transparent(PRODUCT_WITH_ZERO):
             product()
 
 
 def test_a_single_zero_among_weights_is_refused_as_a_product_and_skipped_in_a_matrix() -> None:
     ct = encrypt([[1], [2]])
-    with transparent():
+    with transparent(PRODUCT_WITH_ZERO):
         ct * np.array([1, 0])
     assert decrypt(ct @ np.array([1, 0]))[0] == 1
     assert decrypt(ct @ np.array([1, TOY.t]))[0] == 1
     for matrix in (np.array([[1, 0], [1, 0]]), np.array([[1, TOY.t], [1, 0]])):
-        with transparent():
+        with transparent(ZERO_WEIGHTS):
             ct @ matrix
-        with transparent():
+        with transparent(ZERO_WEIGHTS):
             matrix.T @ ct
-    with transparent():
+    with transparent(ZERO_WEIGHTS):
         ct @ np.zeros(2, dtype=np.int64)
 
 
@@ -355,7 +359,7 @@ def test_differences_and_products_that_lose_the_ciphertext_are_refused() -> None
         lambda: ct[[0, 0]] @ np.array([1, -1]),
         lambda: ct[0] * ct[0] - ct[0] * ct[0],
     ):
-        with transparent():
+        with transparent("no longer depends on any ciphertext: anybody could read"):
             result()
     assert decrypt(ct - ct[::-1])[:, 0].tolist() == [-1, 1]
 
