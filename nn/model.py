@@ -313,8 +313,8 @@ def check_sizes(layers: list[Layer], input_shape: Shape, shapes: list[Shape]) ->
     expected: list[Shape] = []
     for layer in layers:
         before, shape = shape, layer.infer(shape)
-        if not all(type(side) is int and side > 0 for side in shape):
-            raise ValueError(f"a shape of {shape}")
+        if not all(type(side) is int and side > 0 for side in (*before, *shape)):
+            raise ValueError(f"shapes of {before} and {shape}")
         work = math.prod(before) + math.prod(shape)
         if isinstance(layer, Linear):
             taps, maps = layer.weight_shape(before)

@@ -338,6 +338,7 @@ CHANGES = {
     "a huge layer": lambda about: about["layers"][4][1].update(units=10**12),
     "a huge kernel": lambda about: about["layers"][0][1].update(kernel=10**6, pad_end=10**6 - 1),
     "a huge input": lambda about: about.update(input_shape=[10**9, 10**9, 1]),
+    "a truth as a size": lambda about: about.update(input_shape=[8, 8, True]),
     "an input without pixels": lambda about: about.update(input_shape=[0, 8, 1]),
     "layers as a number": lambda about: about.update(layers=3),
 }
@@ -347,6 +348,14 @@ CHANGES = {
 def test_a_changed_description_is_refused(tmp_path, change):
     with pytest.raises(FormatError, match=r"(?s)must hold a network.*again"):
         Sequential.load(rewritten(tmp_path / "m.npz", change))
+
+
+def test_a_layer_that_would_fill_the_memory_is_refused(tmp_path):
+    def pool(about):
+        about.update(layers=[["MeanPool", {"size": 1}]], input_shape=[1 << 20, 1 << 10, 1])
+
+    with pytest.raises(FormatError, match="a layer with 3221225472 products"):
+        Sequential.load(rewritten(tmp_path / "m.npz", pool, arrays=[]))
 
 
 def test_a_bottomless_description_is_refused(tmp_path):

@@ -113,6 +113,16 @@ def test_a_latent_weight_moves_until_its_rounded_value_jumps():
     assert latent[0, 0] == pytest.approx(3.5 * step)
 
 
+def test_a_frozen_network_trains_on_what_it_will_be():
+    model, images, rounding = rounded()
+    np.testing.assert_array_equal(model.training_forward(images)[0], model.forward(images))
+    for latent in rounding.latent:
+        latent += np.float32(0.01)
+    rounding.apply()
+    for fold in folded(model):
+        np.testing.assert_allclose(fold.bias, np.rint(fold.bias), rtol=1e-4, atol=1e-2)
+
+
 @given(st.integers(0, 20))
 @settings(deadline=None, max_examples=10)
 def test_the_exported_integers_are_the_trained_network_but_for_one_factor(seed):
