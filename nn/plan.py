@@ -254,6 +254,7 @@ def make_plan(
     security: int = 128,
     public: bool = False,
     scheme: Callable[[Params], Scheme] = BFV,
+    spare_bits: float = 0,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
 
@@ -264,6 +265,7 @@ def make_plan(
     security : level in bits for the parameters to look for
     public : whether the images will be encrypted with the public key
     scheme : the class of the scheme that will run it
+    spare_bits : noise budget that shall be left for the server, e.g. for flooding
 
     Raises
     ------
@@ -276,7 +278,7 @@ def make_plan(
     intervals = ranges(model, levels)
     need = intervals[-1].smallest_t
     if params is None:
-        params = cheapest_params(model, need, security, public, scheme)
+        params = cheapest_params(model, need, security, public, scheme, spare_bits)
     if params.t < need:
         raise RangeError(
             f"the logits can reach {need // 2} in absolute value for some image, which needs t of "
@@ -301,6 +303,7 @@ def cheapest_params(
     security: int,
     public: bool,
     scheme: Callable[[Params], Scheme],
+    spare_bits: float = 0,
 ) -> Params:
     """Return the parameters with the smallest n, and then the fewest primes, that carry a network.
 
@@ -318,7 +321,7 @@ def cheapest_params(
             except ParameterError:  # t alone is too large for such a q
                 continue
             best = float(forecast(model, scheme(params), public)[-1].noise_budget.min())
-            if best >= noise.least_budget(n):
+            if best >= noise.least_budget(n) + spare_bits:
                 return params
     raise NoiseBudgetExhausted(
         f"no parameters of the security table carry {model.info.name or 'this network'} with "
