@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from yashe.checks import broken, cryptonets, multiplication, networks
+from yashe.checks import broken, cryptonets, multiplication, networks, protection
 from yashe.checks.report import EXERCISES, CheckFailed, Claim, Function, Mistakes, examine
 
-MODULES: tuple[ModuleType, ...] = (multiplication, broken, networks, cryptonets)
+MODULES: tuple[ModuleType, ...] = (multiplication, broken, networks, cryptonets, protection)
 
 
 CASES = [

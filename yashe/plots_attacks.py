@@ -1,4 +1,4 @@
-"""Pictures of attacks: a lattice in the plane, in which a short vector is a secret key.
+"""Pictures of attacks: a lattice with a secret in it, and a map of which parameters resist.
 
 Like everything in `yashe.plots`, it returns a matplotlib Figure, in colours that everybody can tell
 apart; matplotlib comes with the extra `notebooks`.
@@ -6,12 +6,14 @@ apart; matplotlib comes with the extra `notebooks`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from yashe.errors import ParameterError
-from yashe.plots import BLUE, GREY, RED, canvas
+from yashe.plots import BLUE, COLOURS, GREY, LINES, MARKERS, RED, canvas
+from yashe.security import LEVELS, TABLE_2024
 
 
 def ntru_plane(q: int, h: int, secret: tuple[int, int]) -> Any:
@@ -61,4 +63,47 @@ def ntru_plane(q: int, h: int, secret: tuple[int, int]) -> Any:
     axis.set_ylabel("G")
     axis.set_title(f"An NTRU key of degree 1, q = {q}")
     axis.legend(loc="upper left", fontsize="small")
+    return figure
+
+
+def security_map(points: Mapping[str, tuple[int, float]]) -> Any:
+    """Draw which (n, log2 q) the enforced table allows, and where parameter sets lie.
+
+    Parameters
+    ----------
+    points : name -> (ring degree n, log2 q)
+
+    Returns
+    -------
+    Figure
+        A line for each security level, below which parameters are allowed; the points in numbered
+        markers with their names in the legend.
+
+    Raises
+    ------
+    ParameterError
+        If there are more points than can be told apart.
+    """
+    if len(points) > len(MARKERS):
+        raise ParameterError(
+            f"at most {len(MARKERS)} points can be told apart, received {len(points)}"
+        )
+    figure, axis = canvas(width=7.5, height=4.2)
+    for level, bits in enumerate(LEVELS):
+        line = [(n, limits) for n, row in TABLE_2024.items() if (limits := row[level]) is not None]
+        degrees, largest = zip(*line, strict=True)
+        axis.plot(degrees, largest, color="black", linestyle=LINES[level], label=f"{bits} bits")
+        if level == 0:
+            axis.fill_between(degrees, largest, 1, color=GREY, alpha=0.25)
+    for (name, (n, log2_q)), marker, colour in zip(
+        points.items(), MARKERS, COLOURS, strict=False
+    ):
+        axis.plot([n], [log2_q], marker, color=colour, markersize=9, label=name)
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log", base=2)
+    axis.set_xlabel("ring degree n")
+    axis.set_ylabel("log2 q, bits")
+    axis.set_title("RLWE is believed to resist in the grey region (ePrint 2024/463)")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

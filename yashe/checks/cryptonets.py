@@ -62,11 +62,8 @@ def predictions_per_hour(student: Function) -> Report:
         Claim("full batches", full, rate, through=nearly),
         Claim("a last batch that is not full takes as long as a full one", rest, rate, 2, nearly),
         mistakes={
-            "as if a batch that is half full took half the time": (
+            "as if every slot carried an image: a batch that is not full takes as long": (
                 lambda images, slots, seconds: slots / seconds * 3600
-            ),
-            "as if every slot of every batch carried an image": (
-                lambda images, slots, seconds: -(-images // slots) * slots / seconds * 3600
             ),
             "as if everything fitted into one batch": (
                 lambda images, slots, seconds: images / seconds * 3600
