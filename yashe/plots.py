@@ -18,6 +18,7 @@ import numpy as np
 from yashe.errors import ParameterError
 from yashe.ntt import Ntt
 from yashe.primes import next_ntt_primes
+from yashe.textbook import slot_exponents
 
 pyplot: Any
 try:
@@ -133,6 +134,97 @@ def noise_histogram(errors: Sequence[int], sigma: float, limit: float, title: st
     if limit < reach:
         for sign in (-1, 1):
             axis.axvline(sign * limit, color=BLACK, linestyle="--")
+    return figure
+
+
+def rns_clock(x: int, moduli: Sequence[int]) -> Any:
+    """Draw an integer as the hands of several clocks, one with p hours for each modulus p.
+
+    Parameters
+    ----------
+    x : integer
+    moduli : one to six moduli of at most 60
+    """
+    if not 1 <= len(moduli) <= 6 or max(moduli) > 60:
+        raise ParameterError(f"one to six moduli up to 60 can be drawn as clocks, not {moduli}")
+    figure, axes = canvas(1, len(moduli), width=2.4 * len(moduli), height=2.9)
+    for axis, p in zip(np.atleast_1d(axes), moduli, strict=True):
+        hours = np.arange(p)
+        angles = math.pi / 2 - 2 * math.pi * hours / p
+        axis.plot(np.cos(angles), np.sin(angles), "o", color=GREY, markersize=4)
+        for hour in hours if p <= 17 else ():
+            place = 1.17 * np.cos(angles[hour]), 1.17 * np.sin(angles[hour])
+            name = f"{hour - p if 2 * hour > p else hour}"
+            axis.text(*place, name, ha="center", va="center", fontsize=8)
+        end = angles[x % p]
+        axis.plot([0, np.cos(end)], [0, np.sin(end)], color=RED, linewidth=3)
+        axis.set_title(f"{x} mod {p} = {(x + p // 2) % p - p // 2}", fontsize=10)
+        axis.set_aspect("equal")
+        axis.set_xlim(-1.35, 1.35)
+        axis.set_ylim(-1.35, 1.35)
+        clean(axis)
+    figure.suptitle(f"{math.prod(moduli):,} numbers have different hands")
+    return figure
+
+
+def exactness(
+    terms: Sequence[int], wrong: Mapping[str, Sequence[float]], limits: Sequence[int]
+) -> Any:
+    """Draw where sums of products of residues stop being exact in float64.
+
+    Parameters
+    ----------
+    terms : lengths of the sums that were tried
+    wrong : name -> share of sums that came out wrong, for every length
+    limits : for each name, the largest number of terms that is proved to be exact
+    """
+    figure, axis = canvas(width=7.5)
+    for i, (name, shares) in enumerate(wrong.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        marker, line = MARKERS[i % len(MARKERS)], LINES[i % len(LINES)]
+        axis.plot(terms, shares, color=colour, marker=marker, linestyle=line, label=name)
+        axis.axvline(limits[i], color=colour, linestyle=":")
+        axis.annotate(
+            f"proved up to {limits[i]:,}",
+            (limits[i], 0.5),
+            xytext=(-3, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="center",
+            color=colour,
+            fontsize=8,
+        )
+    axis.set_xscale("log", base=2)
+    axis.set_xlabel("terms of the sum")
+    axis.set_ylabel("share of wrong sums")
+    axis.set_title("Exact up to a proved bound, wrong beyond it")
+    axis.legend(loc="upper left")
+    return figure
+
+
+def slot_grid(values: Sequence[int], psi_powers: bool = True) -> Any:
+    """Draw the slots of one plaintext as their grid of 2 rows and n/2 columns.
+
+    Parameters
+    ----------
+    values : the n slots, in slot order
+    psi_powers : whether to write the exponent of psi into every slot
+    """
+    n = len(values)
+    if n < 4 or n & (n - 1) or n > 64:
+        raise ParameterError(f"a readable grid has n = 4, 8, 16, 32 or 64 slots, not {n}")
+    grid, exponents = np.array(values).reshape(2, n // 2), slot_exponents(n)
+    figure, axis = canvas(width=max(4.0, 0.45 * n), height=2.4)
+    axis.imshow(grid, cmap="cividis", aspect="auto")
+    for (r, c), value in np.ndenumerate(grid):
+        name = f"\n$\\psi^{{{exponents[r * n // 2 + c]}}}$" if psi_powers else ""
+        axis.text(c, r, f"{value}{name}", ha="center", va="center", fontsize=9, bbox=LABEL)
+    axis.set_xticks(range(n // 2))
+    axis.set_yticks((0, 1))
+    axis.set_xlabel("column; rotating shifts all of them")
+    axis.set_ylabel("row")
+    axis.set_title(f"n = {n} slots: slot i belongs to image i")
     return figure
 
 

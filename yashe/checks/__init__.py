@@ -34,6 +34,12 @@ from yashe.checks.products import (
     ntt_butterflies,
     ntt_two_products,
 )
+from yashe.checks.protection import (
+    degree_for,
+    difference_of_messages,
+    question_for_the_key,
+    secret_by_trying,
+)
 from yashe.checks.report import (
     EXERCISES,
     CheckFailed,
@@ -71,7 +77,9 @@ __all__ = [
     "compose_residues",
     "decode_slots",
     "decrypt",
+    "degree_for",
     "dense_interval",
+    "difference_of_messages",
     "encode_slots",
     "encrypt",
     "examine",
@@ -86,11 +94,13 @@ __all__ = [
     "power",
     "predictions_per_hour",
     "quadratic",
+    "question_for_the_key",
     "reduce_float",
     "relinearise_digits",
     "require_equal",
     "rotate",
     "round_weights",
+    "secret_by_trying",
     "shortest_vector",
     "signed_digits",
     "smallest_degree",

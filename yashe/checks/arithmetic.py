@@ -68,7 +68,9 @@ def reduce_float(student: Function) -> Report:
             "everything becomes 0: rint acts on x / p, before the product with p": (
                 lambda x, p: x - np.rint(x)
             ),
-            "p is added: take p times the quotient away": lambda x, p: x + np.rint(x / p),
+            "the sign: x - p rint(x / p), not p rint(x / p) - x": lambda x, p: (
+                p * np.rint(x / p) - x
+            ),
         },
     )
 

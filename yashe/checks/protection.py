@@ -126,7 +126,7 @@ def lookup(table: Table, log2_q: int, security: int) -> int:
     """Return the smallest n of a table."""
     column = LEVELS.index(security)
     limits = {n: row[column] or 0 for n, row in table.items()}
-    return min(n for n, limit in limits.items() if log2_q <= limit)
+    return min((n for n, limit in limits.items() if log2_q <= limit), default=max(table))
 
 
 @exercise(11)
