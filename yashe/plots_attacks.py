@@ -76,8 +76,8 @@ def security_map(points: Mapping[str, tuple[int, float]]) -> Any:
     Returns
     -------
     Figure
-        A line for each security level, below which parameters are allowed; the points in numbered
-        markers with their names in the legend.
+        A line for each security level, below which parameters are allowed; the points as markers
+        with their names in the legend.
 
     Raises
     ------
@@ -101,6 +101,7 @@ def security_map(points: Mapping[str, tuple[int, float]]) -> Any:
         axis.plot([n], [log2_q], marker, color=colour, markersize=9, label=name)
     axis.set_xscale("log", base=2)
     axis.set_yscale("log", base=2)
+    axis.set_ylim(bottom=16)  # a smaller q holds no noise, whatever n is
     axis.set_xlabel("ring degree n")
     axis.set_ylabel("log2 q, bits")
     axis.set_title("RLWE is believed to resist in the grey region (ePrint 2024/463)")

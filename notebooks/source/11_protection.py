@@ -75,7 +75,7 @@ assert secret_by_trying(tiny.q, b, a) == s
 print(
     f"81 trials for n = 4; {float(3**1024):.0e} for n = 1024"
     if 3**1024 < 1e308
-    else f"81 trials for n = 4; a number of {len(str(3**1024))} digits for n = 1024"
+    else f"81 trials for n = 4; an integer of {len(str(3**1024))} digits for n = 1024"
 )
 
 # %% [markdown]
@@ -134,7 +134,6 @@ security_map(
         "CryptoNets here (BFV)": (network.n, network.log2_q),
         "the paper, set A (YASHE')": (PAPER_A.n, PAPER_A.log2_q),
         "the paper, set B (YASHE')": (PAPER_B.n, PAPER_B.log2_q),
-        "the toys of notebook 7": (16, 72),
     }
 )
 

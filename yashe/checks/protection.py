@@ -87,14 +87,14 @@ def smallest(q: int, b: Poly, a: Poly) -> Poly:
 @exercise(11)
 def degree_for(student: Function) -> Report:
     """Check a function (log2_q, security) -> the smallest n that the table of 2024 allows."""
-    entries = sorted(
+    entries = [
         (limit, security)
         for column, security in enumerate(LEVELS)
         for row in TABLE_2024.values()
         if (limit := row[column]) is not None
-    )
+    ]
     largest = max(limit for limit, security in entries if security == 256)
-    between = [(limit + 1, security) for limit, security in entries if limit < largest]
+    between = sorted((limit + 1, security) for limit, security in entries if limit < largest)
     return examine(
         "degree_for",
         student,
