@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nn.flooding import needed_budget
 from nn.model import Sequential
 from nn.plan import make_plan
 from yashe.errors import FheError, FormatError, SecurityError
@@ -17,6 +18,7 @@ from yashe.params import Params
 
 LARGEST_CARD_BYTES = 65536
 LARGEST_SIDE = 4096
+LARGEST_N = 16384  # that a plan takes
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,22 @@ class ModelCard:
     final_budget_bits: float
 
     @classmethod
-    def of(cls, model: Sequential) -> ModelCard:
+    def of(cls, model: Sequential, flood_bits: int = 0) -> ModelCard:
         """Plan a network and return its card.
+
+        Parameters
+        ----------
+        model : integer network
+        flood_bits : for parameters that leave room for this much flooding (`nn.flooding`)
 
         Raises
         ------
         RangeError, NoiseBudgetExhausted
             If it cannot run encrypted.
         """
-        plan = make_plan(model)
+        coefficients = model.output_shape[-1] * LARGEST_N
+        spare = needed_budget(flood_bits, coefficients) if flood_bits else 0.0
+        plan = make_plan(model, spare_bits=spare)
         return cls(
             model.info.name or "unnamed",
             model.input_shape,

@@ -18,13 +18,13 @@ from nn.eavesdrop import eavesdrop
 from nn.experiment import bar
 from nn.idx import read_idx
 from nn.model import Sequential
-from nn.roles import EVALUATION, PUBLIC, SECRET, Progress
+from nn.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET, Progress
 from nn.sources import load_images
 from yashe.errors import DataError
 from yashe.files import open_input, whole_file
-from yashe.keys import SecretKey
+from yashe.keys import PublicKey, SecretKey
 from yashe.parallel import available_cores, workers
-from yashe.wire import load_secret_key
+from yashe.wire import load, load_secret_key
 
 
 def add_commands(commands: Any) -> None:
@@ -41,6 +41,14 @@ def add_commands(commands: Any) -> None:
     which.add_argument("--model", help="the network: a name, or its file")
     which.add_argument(
         "--card", type=Path, metavar="FILE", help="its model card, if only the server has it"
+    )
+
+    keygen.add_argument(
+        "--flood",
+        type=int,
+        default=0,
+        metavar="BITS",
+        help="leave room for a server that hides its weights this well ('infer --flood')",
     )
 
     encrypt = commands.add_parser(
@@ -74,6 +82,13 @@ def add_commands(commands: Any) -> None:
     )
     infer.add_argument("--out", type=Path, required=True, metavar="REPLY")
     infer.add_argument("--workers", type=int, default=available_cores(), metavar="N")
+
+    infer.add_argument(
+        "--flood",
+        type=int,
+        metavar="BITS",
+        help=f"hide the weights from the client, up to 2^-BITS; needs {ENCRYPTION} (try 40)",
+    )
 
     decrypt = commands.add_parser(
         "decrypt",
@@ -136,7 +151,7 @@ def load_model(name: str) -> Sequential:
 def keygen_command(arguments: argparse.Namespace) -> None:
     """`cryptonets keygen`."""
     if arguments.model:
-        card = ModelCard.of(load_model(arguments.model))
+        card = ModelCard.of(load_model(arguments.model), arguments.flood)
     else:
         with open_input(arguments.card) as file:
             card = ModelCard.from_json(file.read())
@@ -171,13 +186,17 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
 def infer_command(arguments: argparse.Namespace) -> None:
     """`cryptonets infer`."""
     model, key = load_model(arguments.model), roles.load_evaluation_key(arguments.keys)
+    flooding = None
+    if arguments.flood is not None:
+        public = load(arguments.keys / ENCRYPTION, PublicKey, key.params)
+        flooding = roles.Flooding(public, arguments.flood)
     with (
         workers(arguments.workers),
         open_input(arguments.input) as source,
         step("classified without the secret key") as progress,
         whole_file(arguments.out) as target,
     ):
-        roles.classify(source, target, model, key, progress)
+        roles.classify(source, target, model, key, progress, flooding)
     show(arguments.input, arguments.out)
 
 

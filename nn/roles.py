@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,16 +24,17 @@ import numpy as np
 from nn.base import NumberArray
 from nn.card import LARGEST_CARD_BYTES, ModelCard
 from nn.encrypted import Report, infer
+from nn.flooding import flood, needed_budget
 from nn.model import Sequential
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
-from yashe import wire
+from yashe import noise, wire
 from yashe.bfv import BFV
 from yashe.ciphertext import Ciphertext
 from yashe.contents import SEEDED_CIPHERTEXTS, Contents
 from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
 from yashe.files import open_input, whole_file
-from yashe.keys import PublicKey, RelinearizationKey, SecretKey
+from yashe.keys import PublicKey, RelinearizationKey, SecretKey, check_key
 from yashe.residues import IntArray
 from yashe.streams import CiphertextReader, CiphertextWriter
 
@@ -159,6 +160,14 @@ def encrypt(
     return shape
 
 
+@dataclass(frozen=True)
+class Flooding:
+    """The wish to hide the weights: the client's public key, and how well (`nn.flooding.flood`)."""
+
+    key: PublicKey
+    bits: int
+
+
 def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) -> BFV:
     """Refuse ciphertexts that are no batches of images for a network, or under other keys.
 
@@ -189,6 +198,7 @@ def classify(
     model: Sequential,
     key: RelinearizationKey,
     progress: Progress = lambda share: None,
+    flooding: Flooding | None = None,
 ) -> tuple[int, ...]:
     """Read encrypted images, write the encrypted logits, ciphertexts of shape (batches, classes).
 
@@ -201,6 +211,7 @@ def classify(
     target : where to write
     model : integer network
     key : the client's
+    flooding : hides the weights from the client, at a price: `nn.flooding`
 
     Returns
     -------
@@ -219,13 +230,21 @@ def classify(
     contents = reader.contents
     shape, scheme = contents.shape, check_images(contents, model.input_shape, key.key_id)
     public = contents.kind != SEEDED_CIPHERTEXTS
-    make_plan(model, key.params, public=public)
+    plan = make_plan(model, key.params, public=public)
+    if flooding is not None:
+        check_key(key.params, key.key_id, flooding.key)
+        spare = needed_budget(flooding.bits, model.output_shape[-1] * key.params.n)
+        left = plan.final_budget_bits
+        noise.check_budget(left - spare, key.params.n, "noise flooding", left)
     writer: CiphertextWriter | None = None
     for _ in range(shape[0]):
         ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)
         ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
         report = Report(progress=lambda share: progress(share / shape[0]))
         reply = infer(scheme, model, ct, key, report).reshape(-1)
+        if flooding is not None:
+            reply = flood(reply, flooding.key, flooding.bits)
+        reply = scheme.switch_modulus(reply)  # as few primes as the noise allows: a short reply
         writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))
         writer.append(reply)
     reader.close()
