@@ -274,10 +274,11 @@ class Client:
             self.wait(job, lambda share: progress("waiting", share))
             with received.open("w+b") as file:
                 self.reply(job, file)
+                # The last request comes before the decryption: a server that sends forged replies
+                # must not see whether they decrypt, which would tell about the secret key.
+                self.forget(job)
                 file.seek(0)
-                logits = roles.decrypt(file, keys.secret, len(images))
-            self.forget(job)
-        return logits
+                return roles.decrypt(file, keys.secret, len(images))
 
 
 def check_keys(

@@ -39,7 +39,14 @@ from test_roles import ROOT, SERVER, SHAPE, expected_logits, tiny_network
 from yashe import wire
 from yashe.bfv import BFV
 from yashe.ciphertext import Ciphertext
-from yashe.errors import FheError, FormatError, KeyMismatchError, ParameterError, SecurityError
+from yashe.errors import (
+    FheError,
+    FormatError,
+    KeyMismatchError,
+    NoiseBudgetExhausted,
+    ParameterError,
+    SecurityError,
+)
 from yashe.keys import Keys
 from yashe.params import make_params
 
@@ -573,6 +580,30 @@ def test_a_server_cannot_talk_a_client_into_weak_parameters(misbehaving: str) ->
     Script.answers = [(200, {}, b'{"card": null}')]
     with pytest.raises(FormatError, match="a model card was required"):
         Client(misbehaving).card()
+
+
+def test_the_server_does_not_see_whether_its_reply_decrypts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[str] = []
+    once = Client._once
+
+    def noting(self: Client, method: str, path: str, body: Any, into: Any) -> Any:
+        requests.append(method)
+        return once(self, method, path, body, into)
+
+    def forged(*arguments: Any) -> Any:
+        assert requests[-1] == "DELETE"
+        raise NoiseBudgetExhausted("forged")
+
+    monkeypatch.setattr(Client, "_once", noting)
+    with running(tmp_path) as (_, url):
+        Client(url).ask(IMAGES, 3, KEYS)
+        honest, requests[:] = requests[-3:], []
+        monkeypatch.setattr(roles, "decrypt", forged)
+        with pytest.raises(NoiseBudgetExhausted, match="forged"):
+            Client(url).ask(IMAGES, 3, KEYS)
+    assert honest == requests[-3:] == ["GET", "GET", "DELETE"]
 
 
 def test_nobody_there_is_said_with_the_address() -> None:
