@@ -142,7 +142,7 @@ def executed(made: dict[str, Any]) -> dict[str, Any]:
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":
                 raise ValueError(f"a cell warns, which readers would see:\n{output['text']}")
-    return dict(json.loads(json.dumps(node)))
+    return dict(json.loads(nbformat.writes(node)))  # type: ignore[no-untyped-call]
 
 
 def written(made: dict[str, Any]) -> str:
