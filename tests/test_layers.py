@@ -41,6 +41,7 @@ YASHE = {
     "ciphertext": 7,
     "scheme": 8,
     "bfv": 9,
+    "choose": 10,
     "products": 9,
     "yashe_prime": 9,
     "plots": 10,

@@ -40,12 +40,13 @@ EVENT_BITS = FAILURE_BITS + 1  # ... which is shared by two events of at most 2^
 ROUNDING_VARIANCE = 1 / 12  # of a number uniform in [-1/2, 1/2]
 TERNARY_VARIANCE = 2 / 3
 ERROR_VARIANCE = float(SIGMA) ** 2
-MOMENTS = 64  # Markov's inequality is tried with this many moments
+MOMENTS = 64  # Markov's inequality is tried with this many moments at most
+HOPELESS = 2.0**400  # deviations beyond this are all the same, and squares of them still finite
 
 
 @lru_cache(maxsize=256)
 def variance_moments(n: int, order: int) -> tuple[float, ...]:
-    """Return log E[V^p] for p = 1, ..., 64, V the variance of nu given its factors, E[V] ~ 1.
+    """Return log E[V^p] for p = 1, 2, ..., V being the variance of nu given its factors.
 
     Half of the factors, a of them, are powers of one secret, the other b are different phases. In
     each of the N = n/2 pairs of complex embeddings their squares are exponential variables, E and
@@ -64,12 +65,14 @@ def variance_moments(n: int, order: int) -> tuple[float, ...]:
     if order == 0:
         return (0.0,) * MOMENTS
     pairs, secrets, phases = n // 2, (order + 1) // 2, order // 2
+    # The best moment is one of the first if there are many factors, whose moments are huge.
+    highest = MOMENTS if order <= 2 else max(4, 2 * MOMENTS // order)
     fac = math.factorial
-    a = [fac(secrets * j) * fac(j) ** phases // fac(j) for j in range(MOMENTS + 1)]
+    a = [fac(secrets * j) * fac(j) ** phases // fac(j) for j in range(highest + 1)]
     power = [1]
-    for p in range(1, MOMENTS + 1):  # the power of a series, coefficient by coefficient (Miller)
+    for p in range(1, highest + 1):  # the power of a series, coefficient by coefficient (Miller)
         power.append(sum((j * pairs - (p - j)) * a[j] * power[p - j] for j in range(1, p + 1)) // p)
-    return tuple(math.log(fac(p) * power[p]) - p * math.log(pairs) for p in range(1, MOMENTS + 1))
+    return tuple(math.log(fac(p) * power[p]) - p * math.log(pairs) for p in range(1, highest + 1))
 
 
 @lru_cache(maxsize=256)
@@ -197,6 +200,7 @@ def product(params: Params, secret: float, x: Bound, y: Bound) -> Bound:
         reuse(x.order - y.order) * x.deviation + reuse(y.order - x.order) * y.deviation
     )
     deviation = deviation + math.sqrt(params.n) * x.deviation * y.deviation
+    deviation = np.minimum(deviation, HOPELESS)
     return Bound(deviation, np.maximum(x.order, y.order) + 2) + rounding(params, secret, 2)
 
 
