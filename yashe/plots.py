@@ -20,7 +20,6 @@ from yashe.ntt import Ntt
 from yashe.primes import next_ntt_primes
 from yashe.textbook import slot_exponents
 
-pyplot: Any
 try:
     from matplotlib import pyplot
 except ImportError:
