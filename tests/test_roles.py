@@ -209,6 +209,41 @@ def test_somebody_without_the_secret_key_can_encrypt_for_its_owner(
         assert roles.decrypt(file, key, 5).tolist() == expected_logits(place)
 
 
+def test_a_client_that_has_the_card_alone_counts_its_mistakes(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = place / "client" / "keys" / PUBLIC / CARD
+    keys, sent, reply = (str(tmp_path / name) for name in ("keys", "sent.fhe", "reply.fhe"))
+    assert main(["keygen", keys, "--card", str(card)]) == 0
+    images = str(place / "images.npy")
+    assert main(["encrypt", images, "--keys", keys, "--out", sent, "--count", "4"]) == 0
+    public = f"{keys}/{PUBLIC}/{EVALUATION}"
+    assert main(["infer", str(place / "model.npz"), sent, "--keys", public, "--out", reply]) == 0
+    found = np.argmax(expected_logits(place), axis=1)[:4]
+    labels = found.copy()
+    labels[2] = 9
+    (tmp_path / "labels").write_bytes(idx(labels))
+    decrypt = ["decrypt", reply, "--keys", keys, "--images", "4"]
+    capsys.readouterr()
+    assert main([*decrypt, "--labels", str(tmp_path / "labels")]) == 0
+    assert "accuracy 75.00% of 4 images" in capsys.readouterr().out
+    assert main(decrypt) == 0
+    assert f"4 images: {' '.join(map(str, found))}\n" in capsys.readouterr().out
+    (tmp_path / "labels").write_bytes(idx(labels[:3]))
+    assert "3 labels for 4 images" in said(capsys, *decrypt, "--labels", tmp_path / "labels")
+    assert "there is no file" in said(capsys, *decrypt, "--labels", tmp_path / "absent")
+
+
+def test_a_reply_has_as_few_primes_as_its_noise_allows(place: Path, tmp_path: Path) -> None:
+    evaluation = roles.load_evaluation_key(place / "client" / "keys" / PUBLIC)
+    images, reply = place / "client" / "images.fhe", tmp_path / "reply"
+    with images.open("rb") as source, reply.open("wb") as target:
+        roles.classify(source, target, tiny_network(), evaluation)
+    params = wire.load(reply, Ciphertext).params
+    assert params.shortens(evaluation.params)
+    assert params.k < evaluation.params.k
+
+
 # Refusals
 
 

@@ -639,6 +639,16 @@ def test_a_token_file_is_private_and_long_enough(
     assert "at least 16 printable characters" in capsys.readouterr().err
 
 
+def test_without_the_extra_the_command_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    monkeypatch.delitem(sys.modules, "nn.service", raising=False)
+    assert main(["serve", "--model", "digits", "--state", str(tmp_path / "state")]) == 1
+    assert 'pip install "cryptonets-yashe[serve]"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ids_are_hashes_of_contents(sent: Path) -> None:
     content = hashlib.sha256(sent.read_bytes()).hexdigest()
     assert file_digest(sent) == content
