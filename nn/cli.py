@@ -6,13 +6,16 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nn import bench, pretrained, role_commands, service_commands
+from nn.cluster import Crew
+from nn.crews import dask_cluster, processes
 from nn.data import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_the_paper, drawing, run
 from nn.model import Sequential
@@ -151,7 +154,23 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         type=positive,
         metavar="N",
         default=available_cores(),
-        help="threads (default: one for each core, here %(default)s)",
+        help="threads, or workers (default: one for each core, here %(default)s)",
+    )
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--processes",
+        action="store_true",
+        help="let the server's workers be processes instead of threads",
+    )
+    where.add_argument(
+        "--dask",
+        action="store_true",
+        help="let them be Dask workers, started here (extra: cluster)",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="let them be the workers of this Dask scheduler, wherever they are",
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
 
@@ -218,8 +237,8 @@ def classify(
         print(YASHE_WARNING)
     print(model.summary(), end="\n\n")
     pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
-    with workers(arguments.workers):
-        result = run(model, pixels, labels, scheme_type=SCHEMES[arguments.scheme])
+    with workers(arguments.workers), server_crew(arguments) as crew:
+        result = run(model, pixels, labels, scheme_type=SCHEMES[arguments.scheme], crew=crew)
     if draw:
         print("\nWhat the server never saw, and what it said:\n")
         said = result.logits.argmax(axis=1)
@@ -245,6 +264,19 @@ def classify(
     if arguments.json:
         write_json(arguments.json, result.as_json())
     return result
+
+
+@contextmanager
+def server_crew(arguments: argparse.Namespace) -> Iterator[Crew | None]:
+    """Start or find the server's workers; None if this process and its threads are the server."""
+    if arguments.processes:
+        with processes(arguments.workers) as crew:
+            yield crew
+    elif arguments.dask or arguments.scheduler:
+        with dask_cluster(arguments.workers, arguments.scheduler) as crew:
+            yield crew
+    else:
+        yield None
 
 
 def train_command(arguments: argparse.Namespace) -> None:

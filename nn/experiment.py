@@ -2,6 +2,7 @@
 
 `run` plays both sides, client and server, in one process, and tells what it does as it goes. What
 comes back is compared, logit by logit and image by image, with the integer network in the clear.
+Other processes or machines can be the server, as a crew of `nn.crews`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from nn.cluster import Crew, predict
 from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.model import Sequential
 from nn.plan import Plan, make_plan, ranges
@@ -144,12 +148,121 @@ def plan_for(model: Sequential, scheme: type[Scheme]) -> Plan:
     return make_plan(model, params, public=True, scheme=YASHE)
 
 
+class Sides:
+    """Client and server of one run, and what has been measured of them.
+
+    Attributes
+    ----------
+    model, scheme, keys : of the run; the server uses `keys.relinearization` only
+    say : receives the story, line by line
+    clock : seconds for "keys", "encrypt", "infer" and "decrypt"
+    fresh, final : least noise budget measured, of the images and of the logits
+    encrypted_bytes, reply_bytes : of the last batch
+    """
+
+    def __init__(self, model: Sequential, scheme: Scheme, say: Callable[[str], None]) -> None:
+        self.model, self.scheme, self.say = model, scheme, say
+        self.clock = Clock()
+        self.fresh = self.final = float("inf")
+        self.encrypted_bytes = self.reply_bytes = 0
+        with self.clock("keys"):
+            self.keys = scheme.keygen()
+        self.tell("client  makes keys", self.clock.seconds["keys"])
+
+    def tell(self, what: str, seconds: float | None = None, budget: str = "") -> None:
+        """Say a line of the story: what, how long it took, and the noise budget after it."""
+        time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
+        self.say(f"{what:<52}{time_taken}" + (f"    {budget} bits" if budget else ""))
+
+    def encrypted(self, batches: list[IntArray]) -> Iterator[Ciphertext]:
+        """Client: yield the batches encrypted, each when it is asked for."""
+        for batch in batches:
+            with self.clock("encrypt"), bar("encrypting", batch[0].size) as progress:
+                begin = time.perf_counter()
+                with watched(partial(progress.update, 1)):
+                    ct = encrypt_images(self.scheme, batch, self.keys.encryption)
+                seconds = time.perf_counter() - begin
+            self.encrypted_bytes = wire_bytes(ct)
+            sample = self.scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], self.keys.secret)
+            self.fresh = min(self.fresh, float(sample.min()))
+            what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts, "
+            what += f"{ct.nbytes / 2**20:.0f} MiB"
+            self.tell(what, seconds, f"noise budget {self.fresh:5.1f}")
+            yield ct
+
+    def classified(self, batches: Iterator[Ciphertext]) -> Iterator[Ciphertext]:
+        """Server: yield the replies to encrypted batches, computed in this process."""
+        for ct in batches:
+            report = Report()
+            with self.clock("infer"), bar("inferring", 100) as progress:
+                report.progress = percent(progress)
+                logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
+                reply = self.scheme.switch_modulus(logits)
+            for line in report.layers:
+                if line.ciphertexts:
+                    what = f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts"
+                    self.tell(what, line.seconds, f"at least     {line.budget_bits:5.1f}")
+            self.note_reply(logits, reply)
+            yield reply
+
+    def classified_by(
+        self, crew: Crew, batches: Iterator[Ciphertext], count: int
+    ) -> Iterator[Ciphertext]:
+        """Server: yield the replies to `count` encrypted batches, computed by a crew.
+
+        Where there are more workers than batches, every batch is computed in parts. The time runs
+        from the first batch on; that later ones are still encrypted meanwhile is part of it.
+        """
+        parts = max(1, crew.size // count)
+        first = next(batches)
+        begin = time.perf_counter()
+        with bar("inferring", 100 * count) as progress:
+            for logits in predict(
+                self.scheme,
+                self.model,
+                chain([first], batches),
+                self.keys.relinearization,
+                crew.executor,
+                parts=parts,
+                in_flight=crew.size + 1,
+                progress=percent(progress),
+            ):
+                reply = self.scheme.switch_modulus(logits)
+                self.clock.seconds["infer"] = time.perf_counter() - begin
+                self.note_reply(logits, reply)
+                yield reply
+        what = f"server  {count} batches in up to {parts} parts, {crew.name}"
+        self.tell(what, self.clock.seconds["infer"])
+
+    def note_reply(self, logits: Ciphertext, reply: Ciphertext) -> None:
+        """Measure the noise of logits, which only their owner can, and tell how small they are."""
+        self.final = min(
+            self.final, float(self.scheme.noise_budget(logits, self.keys.secret).min())
+        )
+        self.reply_bytes = wire_bytes(reply)
+        what = f"server  replies modulo {reply.params.k} of {self.scheme.params.k} primes, "
+        what += f"{self.reply_bytes / 2**20:.1f} MiB"
+        self.tell(what, budget=f"noise budget {self.final:5.1f}")
+
+    def decrypted(self, reply: Ciphertext, images: int) -> IntArray:
+        """Client: return the logits of that many images."""
+        with self.clock("decrypt"):
+            begin = time.perf_counter()
+            logits = decrypt_logits(self.scheme, reply, self.keys.secret, images)
+            seconds = time.perf_counter() - begin
+        left = float(self.scheme.noise_budget(reply, self.keys.secret).min())
+        what = f"client  decrypts {reply.size} ciphertexts"
+        self.tell(what, seconds, f"noise budget {left:5.1f}")
+        return logits
+
+
 def run(
     model: Sequential,
     pixels: IntArray,
     labels: IntArray,
     say: Callable[[str], None] = print,
     scheme_type: type[Scheme] = BFV,
+    crew: Crew | None = None,
 ) -> Result:
     """Classify images encrypted, in batches of as many as there are slots.
 
@@ -160,6 +273,7 @@ def run(
     labels : int64 array, shape (images,)
     say : receives the story, line by line
     scheme_type : BFV or YASHE
+    crew : workers that are the server (`nn.crews`); by default this process is
 
     Raises
     ------
@@ -167,10 +281,11 @@ def run(
         If there are no images.
     RangeError, NoiseBudgetExhausted
         If the network cannot run encrypted (`nn.plan.make_plan`).
+    WorkersLostError
+        If the crew dies again and again.
     """
     if len(pixels) == 0:
         raise EncodingError("there are no images to classify: give at least one")
-    clock = Clock()
     plan = plan_for(model, scheme_type)
     params = plan.params
     scheme = scheme_type(params)
@@ -181,65 +296,28 @@ def run(
         f"({params.k} primes), log2 t = {params.log2_t:.1f}:\n{security_of(params)}. "
         f"Logits need {plan.range_bits:.1f} bits.\n"
     )
-    with clock("keys"):
-        keys = scheme.keygen()
-    say(f"client  makes keys {'':<34}{clock.seconds['keys']:>7.2f} s")
-
-    reports, logits, fresh, final = [], [], float("inf"), float("inf")
-    for start in range(0, len(pixels), params.n):
-        batch = pixels[start : start + params.n]
-        with clock("encrypt"), bar("encrypting", batch[0].size) as progress:
-            begin = time.perf_counter()
-            with watched(lambda: progress.update(1)):
-                ct = encrypt_images(scheme, batch, keys.encryption)
-            seconds = time.perf_counter() - begin
-        sample = scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], keys.secret)
-        fresh = min(fresh, float(sample.min()))
-        say(
-            f"client  encrypts {len(batch)} images in {ct.size} ciphertexts, "
-            f"{ct.nbytes / 2**20:.0f} MiB".ljust(52)
-            + f"{seconds:>7.2f} s    noise budget {fresh:5.1f} bits"
-        )
-        report = Report()
-        with clock("infer"), bar("inferring", 100) as progress:
-            report.progress = lambda share: progress.update(round(100 * share, 1))
-            logits_ct = infer(scheme, model, ct, keys.relinearization, report)
-            reply = scheme.switch_modulus(logits_ct)
-        reports.append(report)
-        for line in report.layers:
-            if line.ciphertexts:
-                say(
-                    f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts".ljust(52)
-                    + f"{line.seconds:>7.2f} s    at least     {line.budget_bits:5.1f} bits"
-                )
-        final = min(final, float(scheme.noise_budget(logits_ct, keys.secret).min()))
-        say(
-            f"server  replies modulo {reply.params.k} of {params.k} primes, "
-            f"{wire_bytes(reply) / 2**20:.1f} MiB".ljust(52)
-            + f"{'':>9}    noise budget {final:5.1f} bits"
-        )
-        with clock("decrypt"):
-            begin = time.perf_counter()
-            logits.append(decrypt_logits(scheme, reply, keys.secret, len(batch)))
-            seconds = time.perf_counter() - begin
-        left = float(scheme.noise_budget(reply, keys.secret).min())
-        say(
-            f"client  decrypts {reply.size} ciphertexts".ljust(52)
-            + f"{seconds:>7.2f} s    noise budget {left:5.1f} bits"
-        )
-    decrypted = np.concatenate(logits)
+    sides = Sides(model, scheme, say)
+    batches = [pixels[start : start + params.n] for start in range(0, len(pixels), params.n)]
+    images = sides.encrypted(batches)
+    if crew is None:
+        replies = sides.classified(images)
+    else:
+        replies = sides.classified_by(crew, images, len(batches))
+    logits = np.concatenate(
+        [sides.decrypted(reply, len(batch)) for reply, batch in zip(replies, batches, strict=True)]
+    )
     expected = np.concatenate([model.forward(part) for part in np.array_split(pixels, 10)])
     return Result(
-        decrypted,
-        int((decrypted == expected).all(axis=1).sum()),
-        float((decrypted.argmax(axis=1) == labels).mean()),
-        clock.seconds,
-        fresh,
-        final,
+        logits,
+        int((logits == expected).all(axis=1).sum()),
+        float((logits.argmax(axis=1) == labels).mean()),
+        sides.clock.seconds,
+        sides.fresh,
+        sides.final,
         plan,
         scheme.name,
-        wire_bytes(ct),
-        wire_bytes(reply),
+        sides.encrypted_bytes,
+        sides.reply_bytes,
     )
 
 
@@ -274,6 +352,11 @@ def beside_the_paper(result: Result) -> str:
 def bar(what: str, total: int) -> Any:
     """Return a progress bar, drawn only where stderr is a terminal."""
     return tqdm(total=total, desc=what, disable=None, leave=False)
+
+
+def percent(drawn: Any) -> Callable[[float], None]:
+    """Return what moves a progress bar of 100 units by a share (0..1)."""
+    return lambda share: drawn.update(round(100 * share, 1))
 
 
 def drawing(images: IntArray, captions: list[str], pixel_max: int) -> str:
