@@ -7,7 +7,7 @@ which. `python tests/mutants.py` writes that table.
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -17,8 +17,11 @@ import numpy as np
 
 import subjects
 from yashe import laws, textbook, textbook_bfv, textbook_yashe
+from yashe.bfv import BFV
+from yashe.params import Params
 from yashe.primes import ntt_primes
 from yashe.textbook import centred, poly_add, poly_mod, poly_mul, poly_scale
+from yashe.yashe_prime import YASHE
 
 N, P = 8, 97
 PSI = textbook.root_of_unity(N, P)
@@ -457,6 +460,41 @@ def bfv_schemes() -> dict[str, Any]:
     }
 
 
+def engine_schemes() -> dict[str, Any]:
+    t = ntt_primes(N, 1, below=200)
+    params = Params("INSECURE_MUTANT", N, ntt_primes(N, 4), t, security=None)
+
+    def mutant(scheme: Any, **methods: Callable[..., Any]) -> Any:
+        return changed(subjects.EngineScheme(scheme), **methods)
+
+    def without_errors(scheme: Any) -> Any:
+        right = scheme._small
+
+        def small(coefficients: Any) -> Any:  # Gaussian errors, and here also most secrets, vanish
+            return right(coefficients * (np.abs(coefficients).max() <= 1))
+
+        scheme._small = small
+        return scheme
+
+    bfv, yashe = BFV(params), YASHE(params)
+
+    def half_switched(keys: Any, x: Any) -> Any:
+        return replace(x, rows=x.rows[:, :2], degree=1)
+
+    def halved(x: Any, y: Any) -> Any:
+        return replace(x * y, degree=1)
+
+    return {
+        "the predicted noise budget forgets what products cost": mutant(
+            bfv, predicted_budget=lambda ct: float(bfv.fresh_bound(True).budget(N))
+        ),
+        "the engine's BFV without errors": mutant(without_errors(BFV(params))),
+        "the engine's YASHE' without errors": mutant(without_errors(YASHE(params))),
+        "the third part is cut off instead of relinearised": mutant(bfv, relinearize=half_switched),
+        "a product of YASHE' is taken for degree 1": mutant(yashe, multiply=halved),
+    }
+
+
 def yashe_schemes() -> dict[str, Any]:
     right = subjects.TextbookYASHE(BOOK)
     zero = [0] * N
@@ -544,6 +582,7 @@ def mutants() -> list[Mutant]:
         "slots": slots,
         "sampler": samplers,
         "BFV": bfv_schemes,
+        "engine": engine_schemes,
         "YASHE'": yashe_schemes,
     }
     return [
