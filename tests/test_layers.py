@@ -59,6 +59,8 @@ YASHE = {
     "checks.products": 11,
     "checks.slots": 11,
     "checks": 12,
+    "checks.grade": 13,
+    "checks.__main__": 14,
     "streams": 11,
     "wire": 12,
     "strategies": 13,

@@ -115,7 +115,8 @@ plots.noise_histogram(found, sigma, limit=toy.q / (2 * toy.t))
 
 # %% [markdown]
 # *Errors of 6,400 coefficients, as they stand in the phase (that is, q/t times the noise): bars for what was found, the line for
-# your formula.*
+# your formula. All of them have one key, whose length is not exactly what is expected of a random one; hence a few percent between
+# the two deviations.*
 #
 # The library makes the same prediction for every ciphertext, **without any key**, and measures with the key. The prediction has to hold with
 # near certainty, so it is a little lower:
