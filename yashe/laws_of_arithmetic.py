@@ -70,7 +70,7 @@ def ntt_multiplies(ntt: Transform, a: Polynomial, b: Polynomial) -> Comparison:
 
 @transform.law()
 def ntt_leaves_its_argument(ntt: Transform, a: Polynomial) -> Comparison:
-    """Ntt and intt leave their argument as it was."""
+    """The argument of ntt and of intt stays as it was."""
     given = [list(a), list(a)]
     ntt.ntt(given[0])
     ntt.intt(given[1])
@@ -104,14 +104,14 @@ ring = Registry(Ring, **dict.fromkeys("abc", lambda r: polynomials(r.n, r.q)))
 
 @ring.law()
 def addition_commutes(r: Ring, a: Polynomial, b: Polynomial) -> Comparison:
-    """A + b is b + a, coefficient by coefficient modulo q."""
+    """The sum commutes: a + b is b + a, coefficient by coefficient modulo q."""
     expected = poly_mod(poly_add(a, b), r.q)
     return [modulo(r.add(a, b), r.q), modulo(r.add(b, a), r.q)], [expected, expected]
 
 
 @ring.law()
 def negation_inverts(r: Ring, a: Polynomial) -> Comparison:
-    """A + (-a) is 0."""
+    """The negative inverts: a + (-a) is 0."""
     return modulo(r.add(a, list(r.negate(a))), r.q), [0] * r.n
 
 
@@ -130,7 +130,7 @@ def one_is_neutral(r: Ring, a: Polynomial) -> Comparison:
 
 @ring.law()
 def multiplication_commutes(r: Ring, a: Polynomial, b: Polynomial) -> Comparison:
-    """A * b is b * a, the negacyclic product modulo q."""
+    """The product commutes: a * b is b * a, the negacyclic product modulo q."""
     expected = poly_mod(poly_mul(a, b), r.q)
     return [modulo(r.multiply(a, b), r.q), modulo(r.multiply(b, a), r.q)], [expected, expected]
 
@@ -213,7 +213,7 @@ rescaling = Registry(
 
 @rescaling.law(examples=300)
 def rescale_rounds_exactly(r: Rescaling, x: int) -> Comparison:
-    """Rescale gives round(ratio * x) exactly, for the centred x."""
+    """The result of rescale is round(ratio * x) exactly, for the centred x."""
     got = r.rescale([centred(x, p) for p in r.source])
     exact = round(Fraction(r.ratio) * x)
     pairs = zip(got, r.target, strict=True)
