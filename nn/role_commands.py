@@ -129,10 +129,10 @@ def add_image_options(command: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def step(what: str) -> Iterator[Progress]:
-    """Draw a progress bar, and print afterwards how long it took."""
+def step(what: str, threads: int | None = None) -> Iterator[Progress]:
+    """Work on all cores, draw a progress bar, and print afterwards how long it took."""
     start = time.perf_counter()
-    with bar(what, 100) as drawn:
+    with workers(threads), bar(what, 100) as drawn:
         yield lambda share: drawn.update(round(100 * share, 2))
     print(f"{what}: {time.perf_counter() - start:.1f} s")
 
@@ -191,9 +191,8 @@ def infer_command(arguments: argparse.Namespace) -> None:
         public = load(arguments.keys / ENCRYPTION, PublicKey, key.params)
         flooding = roles.Flooding(public, arguments.flood)
     with (
-        workers(arguments.workers),
         open_input(arguments.input) as source,
-        step("classified without the secret key") as progress,
+        step("classified without the secret key", arguments.workers) as progress,
         whole_file(arguments.out) as target,
     ):
         roles.classify(source, target, model, key, progress, flooding)

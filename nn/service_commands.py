@@ -22,7 +22,7 @@ from yashe import wire
 from yashe.errors import DataError
 from yashe.files import check_private, open_input, whole_file
 from yashe.keys import Keys, PublicKey, SecretKey
-from yashe.parallel import available_cores
+from yashe.parallel import available_cores, workers
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
 
@@ -169,7 +169,7 @@ def ask_command(arguments: argparse.Namespace) -> None:
         if not (arguments.keys / roles.SECRET).exists():
             roles.keygen(arguments.keys, card)
         keys = load_keys(arguments.keys)
-    with steps() as progress:
+    with workers(), steps() as progress:
         logits = client.ask(pixels, images.white, keys, progress)
     found = logits.argmax(axis=1)
     shown = " ".join(map(str, found[:40]))
