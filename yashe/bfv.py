@@ -18,14 +18,13 @@ field: secure against eavesdroppers (IND-CPA), not against somebody who can ask 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from yashe import noise
 from yashe.ciphertext import Ciphertext
-from yashe.encoding import Plaintext
-from yashe.errors import KeyMismatchError
 from yashe.keys import (
     Keys,
     PublicKey,
@@ -40,7 +39,6 @@ from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.residues import FloatArray, reduce
 from yashe.ring import CoefficientElement, NttElement
-from yashe.rns import rescale
 from yashe.sampling import check_seed, derive_seed, gaussian, stream, ternary, uniform
 from yashe.scheme import Scheme
 
@@ -133,60 +131,48 @@ class BFV(Scheme):
         seed = check_seed(seed)
         check_kind(key, PublicKey, SecretKey)
         key = check_key(self.params, key.key_id, key)
-        plaintext = values if isinstance(values, Plaintext) else self.encode(values)
-        if plaintext.params.digest != self.params.digest:
-            raise KeyMismatchError(f"the plaintext is for {plaintext.params.name}")
-        params, shape = self.params, plaintext.shape
-        messages = plaintext.element.residues.reshape(-1, *plaintext.element.residues.shape[-2:])
-        rows = np.empty((len(messages), 2, params.k, params.n))
-        public_seed = derive_seed(seed, "encrypt-rho")
-
-        def encrypt_one(j: int) -> None:
-            scaled = rescale(
-                messages[j], params.plaintext_ring.basis, params.ring.basis, params.delta
-            )
-            if isinstance(key, SecretKey):
-                rows[j] = self._hide_with_secret(key, public_seed, seed, j)
-            else:
-                rows[j] = self._hide_with_public(key, seed, j)
-            rows[j, 0] = reduce(rows[j, 0] + scaled, params.ring.moduli)
-
-        for_each(encrypt_one, range(len(messages)))
         if isinstance(key, PublicKey):
+            rows, shape = self.hidden(values, partial(self._hide_with_public, key, seed))
             return self.fresh(rows, key.key_id, True, shape)
-        return self.fresh(rows, key.key_id, False, shape, public_seed)
+        rho = derive_seed(seed, "encrypt-rho")
+        rows, shape = self.hidden(values, partial(self._hide_with_secret, key, rho, seed))
+        return self.fresh(rows, key.key_id, False, shape, rho)
 
     def _hide_with_secret(
-        self, key: SecretKey, public_seed: bytes, seed: bytes, j: int
+        self, key: SecretKey, rho: bytes, seed: bytes, numbers: range
     ) -> FloatArray:
-        """Return (-(a s + e), a). a can be told as 32 bytes, which must not give away e."""
+        """Return (-(a s + e), a). a can be told as 32 bytes, rho, which must not give away e."""
         ring, n = self.params.ring, self.params.n
-        a = uniform(public_seed, f"encrypt-a/{j}", n, ring.basis.moduli)
-        e = self._small(gaussian(seed, f"encrypt-e/{j}", n))
+        a = np.stack([uniform(rho, f"encrypt-a/{j}", n, ring.basis.moduli) for j in numbers])
+        e = self._small(np.stack([gaussian(seed, f"encrypt-e/{j}", n) for j in numbers]))
         a_s = (CoefficientElement(ring, a).ntt() * key.s).intt()
-        return np.stack([(-(a_s + e)).residues, a])
+        return np.stack([(-(a_s + e)).residues, a], axis=1)
 
-    def _hide_with_public(self, key: PublicKey, seed: bytes, j: int) -> FloatArray:
+    def _hide_with_public(self, key: PublicKey, seed: bytes, numbers: range) -> FloatArray:
         """Return (b u + e_0, a u + e_1)."""
         n = self.params.n
-        u = self._small(ternary(seed, f"encrypt-u/{j}", n)).ntt()
-        e = [self._small(gaussian(seed, f"encrypt-e{i}/{j}", n)) for i in (0, 1)]
-        return np.stack(
-            [((key.b * u).intt() + e[0]).residues, ((key.a * u).intt() + e[1]).residues]
+        u = self._small(np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
+        e_0, e_1 = (
+            self._small(np.stack([gaussian(seed, f"encrypt-e{i}/{j}", n) for j in numbers]))
+            for i in (0, 1)
         )
+        parts = (key.b * u).intt() + e_0, (key.a * u).intt() + e_1
+        return np.stack([part.residues for part in parts], axis=1)
 
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
         """Write the three parts x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1 of a product.
 
         Parameters
         ----------
-        x, y : float64 arrays, shape (2, k, n), extended rows in NTT form; one array for a square
-        out : float64 array, shape (3, k, n), not reduced: absolute values below 2^48
+        x, y : float64 arrays, shape (..., 2, k, n), extended rows in NTT form; one for a square
+        out : float64 array, shape (..., 3, k, n), not reduced: absolute values below 2^48
         """
-        np.multiply(x[0], y[0], out=out[0])
-        np.multiply(x[0], y[1], out=out[1])
-        out[1] += out[1] if x is y else x[1] * y[0]
-        np.multiply(x[1], y[1], out=out[2])
+        (x_0, x_1), (y_0, y_1) = (np.moveaxis(z, -3, 0) for z in (x, y))
+        out_0, out_1, out_2 = np.moveaxis(out, -3, 0)
+        np.multiply(x_0, y_0, out=out_0)
+        np.multiply(x_0, y_1, out=out_1)
+        out_1 += out_1 if x is y else x_1 * y_0
+        np.multiply(x_1, y_1, out=out_2)
 
     def relinearize(self, ct: Ciphertext, key: RelinearizationKey) -> Ciphertext:
         """Return ciphertexts of two parts for the same messages; degree 1 ones are unchanged.

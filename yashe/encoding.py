@@ -19,7 +19,7 @@ import numpy as np
 
 from yashe.errors import EncodingError
 from yashe.params import Params
-from yashe.residues import IntArray
+from yashe.residues import FloatArray, IntArray
 from yashe.ring import CoefficientElement
 
 
@@ -99,6 +99,12 @@ def encode(params: Params, values: Any) -> Plaintext:
     EncodingError
         If there are more values than slots, or they are not integers within (-t/2, t/2).
     """
+    array = check_slots(params, values)
+    return Plaintext(params, CoefficientElement(params.plaintext_ring, interpolate(params, array)))
+
+
+def check_slots(params: Params, values: Any) -> IntArray:
+    """Return slot values as int64, shape (..., m), or refuse them as `encode` does."""
     array = check_integers(values, "slot values")
     if array.ndim == 0:
         raise EncodingError("slot values are a vector, got a single number: write [value]")
@@ -113,11 +119,15 @@ def encode(params: Params, values: Any) -> Plaintext:
             f"slot values must lie in [-{half}, {half}] (log2 t = {params.log2_t:.1f}), "
             f"got [{array.min()}, {array.max()}]"
         )
+    return array
+
+
+def interpolate(params: Params, values: IntArray) -> FloatArray:
+    """Return the polynomials modulo t, shape (..., primes of t, n), with these slot values."""
     ring = params.plaintext_ring
-    slots = np.zeros((*array.shape[:-1], len(ring.basis), params.n))
-    used = slot_positions(params.n)[: array.shape[-1]]
-    slots[..., used] = ring.basis.decompose(array)
-    return Plaintext(params, CoefficientElement(ring, ring.transform.intt(slots)))
+    slots = np.zeros((*values.shape[:-1], len(ring.basis), params.n))
+    slots[..., slot_positions(params.n)[: values.shape[-1]]] = ring.basis.decompose(values)
+    return ring.transform.intt(slots)
 
 
 def encode_constant(params: Params, values: Any) -> IntArray:

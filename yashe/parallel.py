@@ -29,6 +29,7 @@ T = TypeVar("T")
 _pool: ContextVar[ThreadPoolExecutor | None] = ContextVar("pool", default=None)
 _tick: ContextVar[Callable[[], object]] = ContextVar("tick", default=lambda: None)
 _inside = threading.local()
+GROUP = 4  # ciphertexts that a worker takes at once
 
 
 def available_cores() -> int:
@@ -76,18 +77,35 @@ def for_each(body: Callable[[T], None], items: Iterable[T]) -> None:
 
     An exception of a body is raised here. Loops inside of a body are plain loops.
     """
+    _run(body, items, lambda item: 1)
+
+
+def for_each_group(body: Callable[[slice], None], count: int) -> None:
+    """Call body(slice) for a few of `count` items at a time.
+
+    Threads wait for each other whenever one of them is between two calls of NumPy: the more each
+    call has to do, the less they wait.
+    """
+    groups = [slice(i, min(i + GROUP, count)) for i in range(0, count, GROUP)]
+    _run(body, groups, lambda group: group.stop - group.start)
+
+
+def _run(body: Callable[[T], None], tasks: Iterable[T], size: Callable[[T], int]) -> None:
+    """Call body(task) for all tasks, and tick for each of the items that a task consists of."""
     if getattr(_inside, "busy", False):
-        for item in items:
-            body(item)
+        for task in tasks:
+            body(task)
         return
 
-    def guarded(item: T) -> None:
+    def guarded(task: T) -> T:
         _inside.busy = True
         try:
-            body(item)
+            body(task)
         finally:
             _inside.busy = False
+        return task
 
     pool, tick = _pool.get(), _tick.get()
-    for _ in map(guarded, items) if pool is None else pool.map(guarded, items):
-        tick()
+    for task in map(guarded, tasks) if pool is None else pool.map(guarded, tasks):
+        for _ in range(size(task)):
+            tick()

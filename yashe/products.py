@@ -24,7 +24,7 @@ from yashe.ciphertext import Ciphertext
 from yashe.errors import ParameterError
 from yashe.linear import RunningSums
 from yashe.noise import Bound
-from yashe.parallel import for_each
+from yashe.parallel import for_each_group
 from yashe.residues import FloatArray, IntArray
 from yashe.scheme import Scheme
 
@@ -74,11 +74,11 @@ class SumsOfSquares:
             self._buffer = np.empty((len(flat), *self._tensors.total.shape[1:]))
         tensors = self._buffer[: len(flat)]
 
-        def square_one(j: int) -> None:
-            x = self.scheme.extended(ct.rows[flat[j]])
-            self.scheme.reduced_tensor(x, x, tensors[j])
+        def square_some(some: slice) -> None:
+            x = self.scheme.extended(ct.rows[flat[some]])
+            self.scheme.reduced_tensor(x, x, tensors[some])
 
-        for_each(square_one, range(len(flat)))
+        for_each_group(square_some, len(flat))
         return tensors
 
     def add(self, ct: Ciphertext, tensors: FloatArray, weights: IntArray) -> None:
@@ -124,10 +124,10 @@ class SumsOfSquares:
         params = self.scheme.params
         rows = np.empty((len(tensors), self.scheme.parts(2), params.k, params.n))
 
-        def scale_one(j: int) -> None:
-            rows[j] = self.scheme.scaled_down(tensors[j])
+        def scale_some(some: slice) -> None:
+            rows[some] = self.scheme.scaled_down(tensors[some])
 
-        for_each(scale_one, range(len(tensors)))
+        for_each_group(scale_some, len(tensors))
         return rows
 
     def total(self, what: str = "a sum of squares") -> Ciphertext:

@@ -109,6 +109,11 @@ class RnsBasis:
             array = array.astype(np.int64 if array.dtype.kind == "i" else np.uint64)
         elif array.dtype != object or not all(isinstance(x, int | np.integer) for x in array.flat):
             raise ParameterError(f"residues are taken of integers, not of {array.dtype} values")
+        largest = max(int(array.max()), -int(array.min())) if array.size else 0
+        if largest < 2**52:  # float64 holds them, and reduces them faster than integers are divided
+            shape = (*array.shape[:-1], len(self), array.shape[-1])
+            same = np.broadcast_to(array.astype(np.float64)[..., None, :], shape)
+            return canonical(same, column(self.moduli))
         rows = [(array % p).astype(np.float64) for p in self.moduli]
         return canonical(np.stack(rows, axis=-2), column(self.moduli))
 

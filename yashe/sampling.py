@@ -58,8 +58,8 @@ def stream(seed: bytes, label: str, length: int) -> bytes:
     return hashlib.shake_256(seed + label.encode("ascii")).digest(length)
 
 
-def _integers_below(seed: bytes, label: str, n: int, p: int) -> NDArray[np.int64]:
-    """Return n integers uniform in [0, p), p < 2^24, by rejection from 3-byte draws."""
+def _uniform_row(seed: bytes, label: str, n: int, p: int) -> FloatArray:
+    """Return n centred residues uniform modulo p < 2^24, by rejection from 3-byte draws."""
     limit = 2**24 // p * p  # draws from here on would make the small residues likelier
     draws = n * 2**24 // limit
     draws += 6 * int(draws**0.5) + 16  # enough but once in 10^9 times
@@ -69,8 +69,11 @@ def _integers_below(seed: bytes, label: str, n: int, p: int) -> NDArray[np.int64
         words = np.ndarray((draws,), dtype="<u4", buffer=raw, strides=(3,)) & 0xFFFFFF
         kept = words[words < limit]
         if len(kept) >= n:
-            return np.asarray(kept[:n] % p, dtype=np.int64)
+            break
         draws *= 2
+    row: FloatArray = (kept[:n] if limit == p else kept[:n] % p).astype(np.float64)
+    np.subtract(row, p, out=row, where=row > p // 2)
+    return row
 
 
 def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatArray:
@@ -87,9 +90,7 @@ def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatAr
     -------
     float64 array, shape (k, n), centred residues in [-(q_i - 1)/2, (q_i - 1)/2]
     """
-    rows = [_integers_below(seed, f"{label}/{p}", n, p) for p in moduli]
-    centred = [np.where(row > p // 2, row - p, row) for row, p in zip(rows, moduli, strict=True)]
-    return np.stack(centred).astype(np.float64)
+    return np.stack([_uniform_row(seed, f"{label}/{p}", n, p) for p in moduli])
 
 
 def ternary(seed: bytes, label: str, n: int) -> FloatArray:

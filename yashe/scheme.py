@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -12,10 +13,10 @@ import numpy as np
 
 from yashe import noise
 from yashe.ciphertext import Ciphertext
-from yashe.encoding import Plaintext, decode, encode
+from yashe.encoding import Plaintext, check_slots, decode, encode, interpolate
 from yashe.errors import FormError, KeyMismatchError
 from yashe.noise import Bound
-from yashe.parallel import for_each
+from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement
@@ -104,6 +105,38 @@ class Scheme(ABC):
         observe("an encryption", ct)
         return ct
 
+    def hidden(
+        self, values: Any, hide: Callable[[range], FloatArray]
+    ) -> tuple[FloatArray, tuple[int, ...]]:
+        """Return rows that hide messages, and the messages' shape, for the schemes' `encrypt`.
+
+        Parameters
+        ----------
+        values : Plaintext, or integers of shape (..., m)
+        hide : returns encryptions of zero with these numbers, shape (numbers, parts, k, n); the
+            messages are added to their first parts
+        """
+        t_ring, q = self.params.plaintext_ring, self.params.ring
+        if isinstance(values, Plaintext):
+            if values.params.digest != self.params.digest:
+                raise KeyMismatchError(f"the plaintext is for {values.params.name}")
+            shape, encoded = values.shape, values.element.residues
+            flat = encoded.reshape(-1, *encoded.shape[-2:])
+        else:
+            slots = check_slots(self.params, values)
+            shape, encoded = slots.shape[:-1], None
+            numbers = slots.reshape(math.prod(shape), slots.shape[-1])
+        rows = np.empty((math.prod(shape), self.parts(1), self.params.k, self.params.n))
+
+        def hide_some(some: slice) -> None:
+            m = interpolate(self.params, numbers[some]) if encoded is None else flat[some]
+            scaled = rescale(m, t_ring.basis, q.basis, self.params.delta)
+            rows[some] = hide(range(some.start, some.stop))
+            rows[some, 0] = reduce(rows[some, 0] + scaled, q.moduli)
+
+        for_each_group(hide_some, len(rows))
+        return rows, shape
+
     def encode(self, values: Any) -> Plaintext:
         """Put integers into slots; see `yashe.encoding.encode`."""
         return encode(self.params, values)
@@ -176,39 +209,41 @@ class Scheme(ABC):
             return scheme.multiply(a, b)
         self.check_factors(a, b)
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
-        rows = np.empty((index_a.size, self.parts(2), self.params.k, self.params.n))
+        flat_a, flat_b = index_a.ravel(), index_b.ravel()
+        rows = np.empty((len(flat_a), self.parts(2), self.params.k, self.params.n))
 
-        def multiply_one(j: int) -> None:
-            x = self.extended(a.rows[index_a.flat[j]])
-            y = x if a is b else self.extended(b.rows[index_b.flat[j]])
-            product = np.empty((self.parts(2), *x.shape[1:]))
-            self.reduced_tensor(x, y, product)
-            rows[j] = self.scaled_down(product)
+        def multiply_some(some: slice) -> None:
+            x = self.extended(a.rows[flat_a[some]])
+            y = x if a is b else self.extended(b.rows[flat_b[some]])
+            rows[some] = self.scaled_down(self.reduced_tensor(x, y))
 
-        for_each(multiply_one, range(len(rows)))
-        bound = self.product_bound(a.bound[index_a.ravel()], b.bound[index_b.ravel()])
+        for_each_group(multiply_some, len(rows))
+        bound = self.product_bound(a.bound[flat_a], b.bound[flat_b])
         return a.derive(rows, bound, index_a.shape, "a product", 2)
 
     def parts(self, degree: int) -> int:
         """Return how many parts a ciphertext of that degree has."""
         return 1 if self.fixed_parts else degree + 1
 
-    def extended(self, row: FloatArray) -> FloatArray:
-        """Return residues (parts, k, n) modulo q P instead of q, in NTT form."""
-        ring = self.params.product_ring
-        residues = np.empty((len(row), len(ring.basis), ring.n))
-        residues[:, : self.params.k] = row
-        residues[:, self.params.k :] = rescale(
-            row, self.params.ring.basis, self.params.auxiliary_basis
-        )
+    def extended(self, rows: FloatArray) -> FloatArray:
+        """Return residues (..., parts, k, n) modulo q P instead of q, in NTT form."""
+        ring, k = self.params.product_ring, self.params.k
+        residues = np.empty((*rows.shape[:-2], len(ring.basis), ring.n))
+        residues[..., :k, :] = rows
+        residues[..., k:, :] = rescale(rows, self.params.ring.basis, self.params.auxiliary_basis)
         return ring.transform.ntt(residues)
 
-    def reduced_tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
-        """Write the parts of a product of two extended rows in NTT form, as centred residues."""
+    def reduced_tensor(
+        self, x: FloatArray, y: FloatArray, out: FloatArray | None = None
+    ) -> FloatArray:
+        """Return the parts of products of extended rows in NTT form, as centred residues."""
+        if out is None:
+            out = np.empty((*x.shape[:-3], self.parts(2), *x.shape[-2:]))
         self.tensor(x, y, out)
         p = self.params.product_ring.moduli
-        for part in out:  # one part and its scratch fit in the cache
+        for part in out.reshape(-1, *out.shape[-2:]):  # one part and its scratch fit in the cache
             reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
+        return out
 
     def scaled_down(self, tensor: FloatArray) -> FloatArray:
         """Return round(t/q x) modulo q, for parts modulo q P in NTT form."""
@@ -239,7 +274,8 @@ class Scheme(ABC):
             If the noise does not allow it.
         """
         source = self.scheme_of(ct).params
-        primes = self._fewest_primes(ct) if primes is None else primes
+        if primes is None:
+            primes = self.at(source).fewest_primes(ct.bound[ct.index], ct.degree)
         scheme = self.at(source.shortened(primes))
         if primes == source.k:
             return ct
@@ -256,15 +292,15 @@ class Scheme(ABC):
         switched = replace(ct, scheme=scheme)
         return switched.derive(rows, bound, ct.shape, "a switch of the modulus")
 
-    def _fewest_primes(self, ct: Ciphertext) -> int:
-        """Return to how many primes the ciphertexts can be switched."""
-        for k in range(1, ct.params.k):
-            if 2 * ct.params.t < math.prod(ct.params.moduli[:k]):
-                target = ct.params.shortened(k)
-                bound = ct.bound[ct.index] + noise.rounding(target, self.secret_norm, ct.degree)
-                if bound.budget(target.n).min(initial=math.inf) >= noise.least_budget(target.n):
+    def fewest_primes(self, bound: Bound, degree: int) -> int:
+        """Return to how many primes ciphertexts with this noise can be switched."""
+        for k in range(1, self.params.k):
+            if 2 * self.params.t < math.prod(self.params.moduli[:k]):
+                target = self.params.shortened(k)
+                after = bound + noise.rounding(target, self.secret_norm, degree)
+                if after.budget(target.n).min(initial=math.inf) >= noise.least_budget(target.n):
                     return k
-        return ct.params.k
+        return self.params.k
 
     def decrypt(self, ct: Ciphertext, key: Any) -> IntArray:
         """Return the encrypted integers.

@@ -32,7 +32,6 @@ import numpy as np
 
 from yashe import noise
 from yashe.ciphertext import Ciphertext
-from yashe.encoding import Plaintext
 from yashe.errors import KeyMismatchError, SecurityError
 from yashe.keys import Key, check_key, check_kind, gadget, switch
 from yashe.noise import Bound
@@ -40,7 +39,6 @@ from yashe.parallel import for_each
 from yashe.params import Params
 from yashe.residues import FloatArray, canonical, reduce
 from yashe.ring import CoefficientElement, NttElement
-from yashe.rns import rescale
 from yashe.sampling import check_seed, gaussian, stream, ternary
 from yashe.scheme import Scheme
 
@@ -193,23 +191,17 @@ class YASHE(Scheme):
             )
         seed = check_seed(seed)
         key = check_key(self.params, key.key_id, key)
-        plaintext = values if isinstance(values, Plaintext) else self.encode(values)
-        if plaintext.params.digest != self.params.digest:
-            raise KeyMismatchError(f"the plaintext is for {plaintext.params.name}")
-        params, shape = self.params, plaintext.shape
-        messages = plaintext.element.residues.reshape(-1, *plaintext.element.residues.shape[-2:])
-        rows = np.empty((len(messages), 1, params.k, params.n))
 
-        def encrypt_one(j: int) -> None:
-            scaled = rescale(
-                messages[j], params.plaintext_ring.basis, params.ring.basis, params.delta
+        def hide(numbers: range) -> FloatArray:
+            """Return h u + e."""
+            n, labels = self.params.n, ("encrypt-e", "encrypt-u")
+            e, u = (
+                self._small(np.stack([gaussian(seed, f"{label}/{j}", n) for j in numbers]))
+                for label in labels
             )
-            e = self._small(gaussian(seed, f"encrypt-e/{j}", params.n))
-            u = self._small(gaussian(seed, f"encrypt-u/{j}", params.n))
-            hidden = (key.h * u.ntt()).intt() + e
-            rows[j, 0] = reduce(hidden.residues + scaled, params.ring.moduli)
+            return ((key.h * u.ntt()).intt() + e).residues[:, None]
 
-        for_each(encrypt_one, range(len(messages)))
+        rows, shape = self.hidden(values, hide)
         return self.fresh(rows, key.key_id, True, shape)
 
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
@@ -217,8 +209,8 @@ class YASHE(Scheme):
 
         Parameters
         ----------
-        x, y : float64 arrays, shape (1, k, n), extended rows in NTT form
-        out : float64 array, shape (1, k, n), not reduced: absolute values below 2^47
+        x, y : float64 arrays, shape (..., 1, k, n), extended rows in NTT form
+        out : float64 array, shape (..., 1, k, n), not reduced: absolute values below 2^47
         """
         np.multiply(x, y, out=out)
 
