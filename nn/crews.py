@@ -10,7 +10,7 @@ Every worker computes on one thread: batches are what runs at the same time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
@@ -82,6 +82,7 @@ def processes(count: int) -> Iterator[Crew]:
         If the count is not positive.
     """
     with RestartingPool(count) as pool:
+        wait([pool.submit(use_one_thread) for _ in range(count)])  # until Python has started
         yield Crew(pool, count, f"{count} processes" if count > 1 else "1 process")
 
 

@@ -231,7 +231,7 @@ class Sides:
                 self.clock.seconds["infer"] = time.perf_counter() - begin
                 self.note_reply(logits, reply)
                 yield reply
-        what = f"server  {count} batches in up to {parts} parts, {crew.name}"
+        what = f"server  {crew.name}, parts of a batch: {parts}"
         self.tell(what, self.clock.seconds["infer"])
 
     def note_reply(self, logits: Ciphertext, reply: Ciphertext) -> None:

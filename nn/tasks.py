@@ -145,9 +145,9 @@ def first_stage_parts(model: Sequential, parts: int) -> list[Part]:
 
     Returns
     -------
-    A list of parts; a single one where the stage cannot be cut: the network does not begin with
-    squares that a dense layer adds up, or there are too few of them. In every part each sum has
-    a weight that is not zero, because a sum of nothing would not be a ciphertext.
+    A list of parts; a single, empty one where the network does not begin with a stage, that is
+    with squares, or a linear layer and squares, that a dense layer adds up. In every part each sum
+    has a weight that is not zero, because a sum of nothing would not be a ciphertext.
     """
     first, dense = model.layers[0], model.layers[stages(model)[0][1] - 1]
     if stages(model)[0][1] == 1 or not isinstance(dense, Dense):
