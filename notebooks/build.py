@@ -3,6 +3,7 @@
     python notebooks/build.py             both kinds of every notebook; solutions are executed
     python notebooks/build.py 03          only number 3
     python notebooks/build.py --check     fail if a committed notebook is not what its source says
+    python notebooks/build.py --measure   print what each solution takes on this computer
 
 A source is a Python file in jupytext's percent format, so that editors show it as a notebook and
 diffs stay readable. Cells may have tags:
@@ -19,11 +20,14 @@ cells are hashes of their text, so that a notebook changes only where its source
 from __future__ import annotations
 
 import argparse
+import configparser
 import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +38,12 @@ SOURCES = FOLDER / "source"
 MARKER = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?: tags=(?P<tags>\[[^\]]*\]))?\s*$")
 TAGS = {"exercise", "solution", "check"}
 CELL_SECONDS = 300  # a cell of a solution that runs longer than this is a mistake
+IN_COLAB = """\
+import importlib.util
+
+if importlib.util.find_spec("yashe") is None:  # in Colab, for instance
+    %pip install -q "cryptonets-yashe[notebooks] @ git+{url}"
+"""
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -87,6 +97,18 @@ def cells_of(source: str) -> list[Cell]:
 def student_cells(cells: list[Cell]) -> list[Cell]:
     """Return what students get: everything but the solutions."""
     return [cell for cell in cells if "solution" not in cell.tags]
+
+
+def with_installation(cells: list[Cell], url: str) -> list[Cell]:
+    """Return the cells with one that installs the project, behind the title, if it has a place."""
+    return [cells[0], Cell("code", IN_COLAB.format(url=url).rstrip()), *cells[1:]] if url else cells
+
+
+def repository() -> str:
+    """Return where the project is public: `url` in setup.cfg, or an empty string."""
+    config = configparser.ConfigParser()
+    config.read(FOLDER.parent / "setup.cfg", encoding="utf-8")
+    return config["metadata"].get("url", "")
 
 
 def solution_cells(cells: list[Cell]) -> list[Cell]:
@@ -163,7 +185,8 @@ def targets(source: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the student and the solution notebook of a source, with what belongs in them."""
     cells = cells_of(source.read_text(encoding="utf-8"))
     name = f"{source.name[:2]}.ipynb"
-    yield FOLDER / "student" / name, notebook(student_cells(cells))
+    student = with_installation(student_cells(cells), repository())
+    yield FOLDER / "student" / name, notebook(student)
     yield FOLDER / "solutions" / name, notebook(solution_cells(cells))
 
 
@@ -180,6 +203,38 @@ def is_stale(target: Path, made: dict[str, Any]) -> bool:
         ]
         return bool(missing) or without_outputs(committed) != made
     return bool(committed != made)
+
+
+def script(cells: list[Cell]) -> str:
+    """Return the code of a solution as a program, which runs without Jupyter."""
+    return "\n\n".join(cell.text for cell in solution_cells(cells) if cell.kind == "code")
+
+
+def measure(source: Path) -> str:
+    """Run a solution as a program; return its number, seconds and peak memory as a line.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails.
+    """
+    program = script(cells_of(source.read_text(encoding="utf-8")))
+    program += "\nimport resource as _r; print(_r.getrusage(_r.RUSAGE_SELF).ru_maxrss)"
+    environment = os.environ | {"PYTHONPATH": str(FOLDER.parent), "MPLBACKEND": "agg"}
+    start = time.perf_counter()
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=FOLDER,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - start
+    if run.returncode:
+        raise RuntimeError(f"{source.name}\n{run.stderr}")
+    kilobytes = int(run.stdout.splitlines()[-1])  # as Linux counts
+    return f"{source.name[:2]}  {seconds:6.1f} s  {kilobytes / 1024:6.0f} MiB"
 
 
 def sources(numbers: list[str]) -> list[Path]:
@@ -202,9 +257,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make the notebooks from notebooks/source.")
     parser.add_argument("numbers", nargs="*", help="such as 03; default all")
     parser.add_argument("--check", action="store_true", help="only say what is stale")
+    parser.add_argument("--measure", action="store_true", help="only print times and memory")
     chosen = parser.parse_args(arguments)
     stale = []
     for source in sources(chosen.numbers):
+        if chosen.measure:
+            print(measure(source), flush=True)
+            continue
         for target, made in targets(source):
             where = target.relative_to(FOLDER.parent).as_posix()
             if chosen.check:

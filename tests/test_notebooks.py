@@ -1,5 +1,6 @@
 """The notebooks: what is committed is what the sources say, solutions pass, stubs do not."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -42,6 +43,12 @@ def exercises(source: Path) -> list[tuple[Any, Any, Any]]:
     return [(found[i], found[i + 1], found[i + 2]) for i in starts]
 
 
+def only_defines(program: str) -> bool:
+    """Whether a cell imports and defines, and computes nothing."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    return all(isinstance(node, kinds) for node in ast.parse(program).body)
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_the_committed_notebooks_are_what_their_source_says(source: Path) -> None:
     for target, made in build.targets(source):
@@ -60,16 +67,20 @@ def test_an_exercise_is_a_stub_a_solution_and_a_check(source: Path) -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_every_check_refuses_the_stub_and_accepts_the_solution(source: Path) -> None:
-    first = next(cell for cell in cells(source) if cell.kind == "code")
-    solved: dict[str, Any] = {}
-    exec(first.text, solved)
-    for stub, solution, check in exercises(source):
-        unsolved = dict(solved)
-        exec(stub.text, unsolved)
-        with pytest.raises(checks.CheckFailed, match=": 0 of"):
-            exec(check.text, unsolved)
-        exec(solution.text, solved)
-        exec(check.text, solved)
+    solved: dict[str, Any] = {"__name__": source.stem}
+    for cell in cells(source):
+        if cell.kind != "code":
+            continue
+        if "exercise" in cell.tags:
+            stub = cell.text
+        elif "check" in cell.tags:
+            unsolved = dict(solved)
+            exec(stub, unsolved)
+            with pytest.raises(checks.CheckFailed, match=": 0 of"):
+                exec(cell.text, unsolved)
+            exec(cell.text, solved)
+        elif "solution" in cell.tags or only_defines(cell.text):
+            exec(cell.text, solved)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -207,15 +218,21 @@ def test_an_unknown_number_is_refused() -> None:
         build.sources(["99"])
 
 
+def test_a_public_project_installs_itself_where_it_is_missing() -> None:
+    found = build.student_cells(build.cells_of(SOURCE))
+    url = "https://example.org/project"
+    made = build.with_installation(found, url)
+    assert [made[0], *made[2:]] == found
+    assert f'%pip install -q "cryptonets-yashe[notebooks] @ git+{url}"' in made[1].text
+    assert build.with_installation(found, "") == found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_solution_runs_from_the_first_cell_to_the_last(source: Path, tmp_path: Path) -> None:
     # As a script, in a process of its own: it needs no Jupyter, and shows the first error.
-    text = "\n\n".join(
-        cell.text for cell in build.solution_cells(cells(source)) if cell.kind == "code"
-    )
     script = tmp_path / "solution.py"
-    script.write_text(text, encoding="utf-8")
+    script.write_text(build.script(cells(source)), encoding="utf-8")
     run = subprocess.run(
         [sys.executable, str(script)],
         cwd=ROOT / "notebooks",
