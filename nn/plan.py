@@ -1,178 +1,51 @@
 """What a network needs, proved before anything is encrypted.
 
 Two questions decide whether an encrypted run can be right, and both are answered by running the
-very same `forward` of the layers on other kinds of arrays:
+network on arrays that prove (`nn.proofs`):
 
-- *Range.* `Interval` arrays carry the lowest and highest value that any allowed image can cause.
-  Only the logits must fit into (-t/2, t/2): values in between may wrap, because sums and products
-  are exact modulo t.
-- *Noise.* `Forecast` arrays carry the predicted deviation of the noise, by the formulas of
-  `yashe.noise`, for parameters that somebody gives or that `make_plan` finds.
+- *Range.* Only the logits must fit into (-t/2, t/2): values in between may wrap, because sums and
+  products are exact modulo t. The proof is interval arithmetic over every image with pixels in
+  0..levels. It is exact for the first linear layer, whose inputs are independent of each other;
+  behind it, it is a bound.
+- *Noise.* The predicted budget must last to the end, for parameters that somebody gives or that
+  `yashe.choose` finds.
+
+What it costs is counted layer by layer; with a calibration of this machine (`nn.calibrate`) the
+counts become seconds.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nn.base import Values
-from nn.layers import Square
+from nn.base import Layer, Linear, Values
+from nn.calibrate import Calibration
+from nn.layers import Dense, Flatten, Square
 from nn.model import Sequential
+from nn.proofs import Forecast as Forecast
+from nn.proofs import Interval as Interval
+from nn.proofs import forecast, ranges, run
 from yashe import noise
 from yashe.bfv import BFV
-from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
+from yashe.choose import candidates, choose, lacking
+from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.noise import Bound
-from yashe.params import Params, make_params
-from yashe.residues import FloatArray, IntArray
+from yashe.packing import packed_bytes
+from yashe.params import Params
+from yashe.residues import IntArray
 from yashe.scheme import Scheme
-from yashe.security import max_log2_q
+from yashe.security import TABLE_2024
 
+__all__ = ["Forecast", "Interval", "Plan", "PlannedLayer", "forecast", "make_plan", "ranges", "run"]
 
-@dataclass(frozen=True, eq=False)
-class Interval:
-    """An array of integer intervals [low, high]; arithmetic gives the tightest interval around it.
-
-    Attributes
-    ----------
-    low, high : object arrays of Python integers, so that nothing can overflow
-    """
-
-    low: NDArray[np.object_]
-    high: NDArray[np.object_]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.low.shape
-
-    @property
-    def bits(self) -> float:
-        """log2(2 max|x|): a modulus t of more than this holds every value."""
-        largest = max(int(np.abs(self.low).max()), int(np.abs(self.high).max()), 1)
-        return 1 + math.log2(largest)
-
-    @property
-    def smallest_t(self) -> int:
-        """The smallest plaintext modulus that holds every value: 2 max|x| + 1."""
-        return 2 * max(int(np.abs(self.low).max()), int(np.abs(self.high).max())) + 1
-
-    def __getitem__(self, key: Any) -> Interval:
-        return Interval(self.low[key], self.high[key])
-
-    def reshape(self, *shape: Any) -> Interval:
-        """Return the same intervals in another shape."""
-        return Interval(self.low.reshape(*shape), self.high.reshape(*shape))
-
-    @staticmethod
-    def concatenate(parts: Sequence[Interval], axis: int = 0) -> Interval:
-        """Join arrays along an axis."""
-        low = np.concatenate([part.low for part in parts], axis=axis)
-        return Interval(low, np.concatenate([part.high for part in parts], axis=axis))
-
-    def __matmul__(self, matrix: IntArray) -> Interval:
-        up = np.maximum(matrix, 0).astype(object)
-        down = np.minimum(matrix, 0).astype(object)
-        return Interval(
-            self.low @ up + self.high @ down,
-            self.high @ up + self.low @ down,
-        )
-
-    def __add__(self, other: IntArray) -> Interval:
-        shift = np.asarray(other).astype(object)
-        return Interval(self.low + shift, self.high + shift)
-
-    def __mul__(self, other: Interval) -> Interval:
-        if other is self:  # a square is not negative, which a product of two intervals can't know
-            ends = self.low * self.low, self.high * self.high
-            least = np.where(self.low * self.high <= 0, 0, np.minimum(*ends))
-            return Interval(least.astype(object), np.maximum(*ends))
-        ends4 = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]
-        return Interval(np.minimum.reduce(ends4), np.maximum.reduce(ends4))
-
-
-@dataclass(frozen=True, eq=False)
-class Forecast:
-    """An array of ciphertexts of which only the predicted noise exists.
-
-    Attributes
-    ----------
-    scheme : the scheme whose noise it is
-    bound : Bound of the array's shape
-    degree : as in `yashe.ciphertext.Ciphertext`
-    """
-
-    scheme: Scheme
-    bound: Bound
-    degree: int = 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.bound.shape
-
-    @property
-    def noise_budget(self) -> FloatArray:
-        """Predicted noise budget in bits."""
-        return self.bound.budget(self.scheme.params.n)
-
-    def __getitem__(self, key: Any) -> Forecast:
-        return replace(self, bound=self.bound[key])
-
-    def reshape(self, *shape: Any) -> Forecast:
-        """Return the same forecasts in another shape."""
-        return replace(self, bound=self.bound.reshape(*shape))
-
-    @staticmethod
-    def concatenate(parts: Sequence[Forecast], axis: int = 0) -> Forecast:
-        """Join arrays along an axis."""
-        return replace(parts[0], bound=Bound.concatenate([p.bound for p in parts], axis))
-
-    def __matmul__(self, matrix: IntArray) -> Forecast:
-        return replace(self, bound=self.bound @ matrix)
-
-    def __add__(self, other: IntArray) -> Forecast:
-        shape = np.broadcast_shapes(self.shape, np.shape(other))
-        added = self.scheme.plain_addition_bound(self.degree)
-        return replace(self, bound=self.bound.broadcast(shape) + added)
-
-    def __mul__(self, other: Forecast) -> Forecast:
-        return replace(self, bound=self.scheme.product_bound(self.bound, other.bound), degree=2)
-
-    def relinearize(self) -> Forecast:
-        """Return the forecast after relinearisation."""
-        if self.degree == 1:
-            return self
-        return replace(self, bound=self.bound + self.scheme.relinearization_bound(), degree=1)
-
-
-def run(
-    model: Sequential,
-    x: Values,
-    relinearize: Callable[[Values], Values] = lambda x: x,
-    observe: Callable[[int, Values], None] = lambda i, x: None,
-) -> Values:
-    """Apply a network layer by layer, relinearising as late as possible.
-
-    This is the definition of an encrypted evaluation; `nn.encrypted.infer` computes the same in
-    tiles. A square needs ciphertexts of degree 1, everything else takes any degree, so
-    relinearisation comes right before the next square, and once at the end.
-
-    Parameters
-    ----------
-    model : integer network
-    x : array of any backend, ending in the model's input shape
-    relinearize : what to do with an array before a square, and at the end
-    observe : called with the number of a layer and its output
-    """
-    for i, layer in enumerate(model.layers):
-        x = layer.forward(relinearize(x) if isinstance(layer, Square) else x)
-        observe(i, x)
-    return relinearize(x)
+FLOAT_BYTES = 8  # of a residue in memory
+HEAD_BYTES = 44  # of a ciphertext on the wire: noise bound and seed
 
 
 @dataclass(frozen=True)
@@ -183,24 +56,57 @@ class PlannedLayer:
     ----------
     name : of the layer
     shape : of its output
+    depth : products in a row up to it
     range_bits : log2(2 max|value|), proved for every input
     budget_bits : predicted noise budget that is left after it, at the worst output
+    spent_bits : what it has taken of the budget
+    work : operations by kind (`nn.calibrate.KINDS`), relinearisation behind it included
+    memory_bytes : of its outputs if all of them were kept
+    seen_bits : log2(2 max|value|) among the images that were shown to the plan, if any were
+    seconds : estimated, if the plan was calibrated
     """
 
     name: str
     shape: tuple[int, ...]
+    depth: int
     range_bits: float
     budget_bits: float
+    spent_bits: float
+    work: dict[str, int]
+    memory_bytes: int
+    seen_bits: float | None = None
+    seconds: float | None = None
+
+    @property
+    def ciphertexts(self) -> int:
+        """Number of its outputs."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A network, parameters that carry it, and the proof: see `make_plan`."""
+    """A network, parameters that carry it, and the proof: see `make_plan`.
+
+    Attributes
+    ----------
+    params : Params
+    levels : pixels are 0..levels
+    fresh_budget_bits : predicted noise budget of the encrypted images
+    layers : one PlannedLayer for each layer
+    bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
+    client_work : operations of the client, by kind
+    reasons : why these parameters, sentences; empty if they were given
+    client_seconds : estimated, by kind, if the plan was calibrated
+    """
 
     params: Params
     levels: int
     fresh_budget_bits: float
     layers: tuple[PlannedLayer, ...]
+    bytes: dict[str, int]
+    client_work: dict[str, int]
+    reasons: tuple[str, ...] = ()
+    client_seconds: dict[str, float] | None = None
 
     @property
     def range_bits(self) -> float:
@@ -212,8 +118,20 @@ class Plan:
         """Predicted noise budget of the encrypted logits."""
         return self.layers[-1].budget_bits
 
+    @property
+    def server_seconds(self) -> float | None:
+        """Estimated seconds of the server, if the plan was calibrated."""
+        seconds = [layer.seconds for layer in self.layers if layer.seconds is not None]
+        return sum(seconds) if seconds else None
+
+    def calibrated(self, calibration: Calibration) -> Plan:
+        """Return the plan with seconds."""
+        layers = (replace(layer, seconds=calibration.estimate(layer.work)) for layer in self.layers)
+        client = {k: calibration.estimate({k: n}) for k, n in self.client_work.items()}
+        return replace(self, layers=tuple(layers), client_seconds=client)
+
     def table(self) -> str:
-        """Return the plan as a table."""
+        """Return what is proved, as a table."""
         lines = [
             f"{'layer':<12}{'shape':>14}{'range, bits':>14}{'budget left, bits':>20}",
             f"{'(fresh)':<12}{'':>14}{'':>14}{self.fresh_budget_bits:>20.1f}",
@@ -225,27 +143,56 @@ class Plan:
             )
         return "\n".join(lines)
 
+    def full_table(self) -> str:
+        """Return everything that is known about each layer, and the totals."""
+        lines = [
+            f"{'':<10}{'':>12}{'':>6}{'cipher-':>9}{'':>9}{'multiply-':>11}{'relinea-':>9}{'':>8}"
+            f"{'':>9}{'range, bits':>14}{'noise, bits':>14}",
+            f"{'layer':<10}{'shape':>12}{'depth':>6}{'texts':>9}{'squares':>9}{'adds':>11}"
+            f"{'rised':>9}{'MiB':>8}{'seconds':>9}{'proved':>8}{'seen':>6}{'spent':>7}{'left':>7}",
+        ]
+        for layer in self.layers:
+            work, shape = layer.work, " x ".join(map(str, layer.shape))
+            products = work.get("multiply_add", 0) + work.get("weigh", 0)
+            lines.append(
+                f"{layer.name:<10}{shape:>12}{layer.depth:>6}{layer.ciphertexts:>9,}"
+                f"{work.get('square', 0):>9,}{products:>11,}{work.get('relinearize', 0):>9,}"
+                f"{layer.memory_bytes / 2**20:>8.0f}{or_dash(layer.seconds, 2):>9}"
+                f"{layer.range_bits:>8.1f}{or_dash(layer.seen_bits, 1):>6}"
+                f"{layer.spent_bits:>7.1f}{layer.budget_bits:>7.1f}"
+            )
+        mib = {name: size / 2**20 for name, size in self.bytes.items()}
+        client = self.client_seconds or {}
+        encrypt, decrypt = (client.get(kind) for kind in ("encrypt", "decrypt"))
+        lines += [
+            "",
+            f"client  encrypts {self.client_work['encrypt']:,} ciphertexts "
+            f"({or_dash(encrypt, 2)} s, {self.fresh_budget_bits:.1f} bits of noise budget), "
+            f"decrypts {self.client_work['decrypt']:,} ({or_dash(decrypt, 2)} s)",
+            f"wire    images {mib['images']:.1f} MiB, keys {mib['keys']:.1f} MiB, "
+            f"reply {mib['reply']:.2f} MiB",
+            f"server  {or_dash(self.server_seconds, 2)} s for up to {self.params.n:,} images",
+        ]
+        return "\n".join(lines)
 
-def ranges(model: Sequential, levels: int) -> list[Interval]:
-    """Return what every layer can put out for images with pixels in [0, levels], by intervals."""
-    zeros = np.zeros(model.input_shape, dtype=np.int64).astype(object)
-    found: list[Interval] = []
-    run(model, Interval(zeros, zeros + levels), observe=lambda i, x: found.append(x))
-    return found
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as what a JSON file can hold."""
+        facts = {name: value for name, value in asdict(self).items() if name != "params"}
+        facts["params"] = {
+            "name": self.params.name,
+            "n": self.params.n,
+            "log2_q": self.params.log2_q,
+            "log2_t": self.params.log2_t,
+            "primes": self.params.k,
+            "security_bits": self.params.security,
+        }
+        facts["server_seconds"] = self.server_seconds
+        return facts
 
 
-def forecast(model: Sequential, scheme: Scheme, public: bool = False) -> list[Forecast]:
-    """Return the predicted noise of the fresh ciphertexts and of every layer's output.
-
-    Parameters
-    ----------
-    model : integer network
-    scheme : Scheme, with its parameters
-    public : whether the images are encrypted with the public key, which is noisier
-    """
-    found = [Forecast(scheme, scheme.fresh_bound(public).broadcast(model.input_shape))]
-    final = run(model, found[0], Forecast.relinearize, lambda i, x: found.append(x))
-    return [*found[:-1], final]
+def or_dash(value: float | None, digits: int) -> str:
+    """Return a number as text, or a dash for what is not known."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def make_plan(
@@ -255,6 +202,7 @@ def make_plan(
     public: bool = False,
     scheme: Callable[[Params], Scheme] = BFV,
     spare_bits: float = 0,
+    pixels: IntArray | None = None,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
 
@@ -266,35 +214,52 @@ def make_plan(
     public : whether the images will be encrypted with the public key
     scheme : the class of the scheme that will run it
     spare_bits : noise budget that shall be left for the server, e.g. for flooding
+    pixels : images of the network, to show beside the proof what they really reach
 
     Raises
     ------
     RangeError
-        If the logits may leave (-t/2, t/2), with the numbers.
+        If the logits may leave (-t/2, t/2), naming the layer, with the numbers.
     NoiseBudgetExhausted
         If the noise may overwhelm the logits, naming the layer; or no parameters would do.
     """
-    levels = model.info.levels
-    intervals = ranges(model, levels)
+    intervals = ranges(model, model.info.levels)
     need = intervals[-1].smallest_t
+    reasons: tuple[str, ...] = ()
+    names = [type(layer).__name__ for layer in model.layers]
     if params is None:
-        params = cheapest_params(model, need, security, public, scheme, spare_bits)
+        params, reasons = cheapest_params(model, need, security, public, scheme, spare_bits)
     if params.t < need:
         raise RangeError(
-            f"the logits can reach {need // 2} in absolute value for some image, which needs t of "
-            f"{math.log2(need):.1f} bits, but {params.name} has log2 t = {params.log2_t:.1f}; "
-            "take a larger t, smaller weights or fewer pixel levels"
+            f"the layer {names[-1]}: the logits can reach {need // 2} in absolute value for some "
+            f"image, which needs t of {math.log2(need):.1f} bits, but {params.name} has log2 t = "
+            f"{params.log2_t:.1f}; take a larger t, smaller weights or fewer pixel levels"
         )
     forecasts = forecast(model, scheme(params), public)
     budgets = [float(f.noise_budget.min()) for f in forecasts]
-    names = [type(layer).__name__ for layer in model.layers]
-    for name, budget in zip(names, budgets[1:], strict=True):
-        noise.check_budget(budget, params.n, f"the layer {name}")
-    layers = tuple(
-        PlannedLayer(name, tuple(interval.shape), interval.bits, budget)
-        for name, interval, budget in zip(names, intervals, budgets[1:], strict=True)
-    )
-    return Plan(params, levels, budgets[0], layers)
+    for name, before, budget in zip(names, budgets, budgets[1:], strict=False):
+        noise.check_budget(budget, params.n, f"the layer {name}", before)
+    found = []
+    for i, layer in enumerate(model.layers):
+        residues = math.prod(layer.output_shape) * params.n * params.k
+        found.append(
+            PlannedLayer(
+                names[i],
+                tuple(layer.output_shape),
+                sum(isinstance(before, Square) for before in model.layers[: i + 1]),
+                intervals[i].bits,
+                budgets[i + 1],
+                budgets[i] - budgets[i + 1],
+                work_of(model.layers, i),
+                residues * scheme(params).parts(forecasts[i + 1].degree) * FLOAT_BYTES,
+            )
+        )
+    if pixels is not None:
+        seen = seen_bits(model, pixels)
+        found = [replace(line, seen_bits=bits) for line, bits in zip(found, seen, strict=True)]
+    client = {"encrypt": math.prod(model.input_shape), "decrypt": math.prod(model.output_shape)}
+    sizes = wire_bytes(scheme(params), client, forecasts[-1].bound, public)
+    return Plan(params, model.info.levels, budgets[0], tuple(found), sizes, client, reasons)
 
 
 def cheapest_params(
@@ -304,27 +269,90 @@ def cheapest_params(
     public: bool,
     scheme: Callable[[Params], Scheme],
     spare_bits: float = 0,
-) -> Params:
-    """Return the parameters with the smallest n, and then the fewest primes, that carry a network.
+) -> tuple[Params, tuple[str, ...]]:
+    """Return the parameters with the smallest n, then the fewest primes, and the reasons.
 
     Raises
     ------
     NoiseBudgetExhausted
-        If not even the largest ones do.
+        If not even the largest ones do, naming the layer at which they end.
     """
-    best = -math.inf
-    for n in (4096, 8192, 16384):
-        limit = max_log2_q(n, security)
-        for log2_q in sorted({*range(47, limit, 24), limit}):  # two primes, three primes, ...
-            try:
-                params = make_params(f"{model.info.name}-{n}", n, t_at_least, security, log2_q)
-            except ParameterError:  # t alone is too large for such a q
-                continue
-            best = float(forecast(model, scheme(params), public)[-1].noise_budget.min())
-            if best >= noise.least_budget(n) + spare_bits:
-                return params
-    raise NoiseBudgetExhausted(
-        f"no parameters of the security table carry {model.info.name or 'this network'} with "
-        f"log2 t >= {math.log2(t_at_least):.1f}: at n = 16384 it ends with {best:.1f} bits of "
-        "noise budget; take fewer squares in a row, smaller weights or fewer pixel levels"
-    )
+    names = ["encryption", *(type(layer).__name__ for layer in model.layers)]
+
+    def computation(of: Scheme) -> list[tuple[str, Bound]]:
+        bounds = (found.bound for found in forecast(model, of, public))
+        return list(zip(names, bounds, strict=True))
+
+    try:
+        choice = choose(
+            computation, t_at_least, security, 1, scheme, model.info.name or "network", spare_bits
+        )
+    except NoiseBudgetExhausted as error:
+        sets = [s for n in TABLE_2024 for s in candidates(n, t_at_least, security, "largest")]
+        if not sets:
+            raise
+        best = min(sets, key=lambda s: lacking(s, computation, scheme, spare_bits))
+        bounds = computation(scheme(best))
+        failed = [name for name, b in bounds if float(b.budget(best.n).min()) < spare_bits]
+        where = failed[0] if failed else names[-1]
+        raise NoiseBudgetExhausted(
+            f"the layer {where} of {model.info.name or 'the network'}: {error}"
+        ) from None
+    return choice.params, choice.reasons
+
+
+def work_of(layers: Sequence[Layer], i: int) -> dict[str, int]:
+    """Count the operations of layer i, by the kinds of `nn.calibrate`.
+
+    A dense layer behind a square layer sums squares that are not scaled down yet
+    (`yashe.products`). Relinearisation comes before the next square, and at the end.
+    """
+    layer, work = layers[i], Counter[str]()
+    rest = [other for other in layers[i + 1 :] if not isinstance(other, Flatten)]
+    past = [other for other in layers[:i] if not isinstance(other, Flatten)]
+    outputs = math.prod(layer.output_shape)
+    if isinstance(layer, Square):
+        work["square"] = outputs
+        if not (rest and isinstance(rest[0], Dense)):
+            work["sum"] = outputs
+    elif isinstance(layer, Dense) and past and isinstance(past[-1], Square):
+        work["weigh"], work["sum"] = layer.multiply_adds(), outputs
+    elif isinstance(layer, Linear):
+        work["multiply_add"], work["output"] = layer.multiply_adds(), outputs
+    squared = any(isinstance(other, Square) for other in layers[: i + 1])
+    last = i + 1 == len(layers)
+    if squared and (last or isinstance(layers[i + 1], Square)):
+        work["relinearize"] = outputs
+    return dict(work)
+
+
+def seen_bits(model: Sequential, pixels: IntArray) -> list[float]:
+    """Return log2(2 max|value|) of every layer's output for some images."""
+    largest = [1] * len(model.layers)
+
+    def note(i: int, x: Values) -> None:
+        largest[i] = max(largest[i], int(np.abs(x).max()))
+
+    for part in np.array_split(pixels, max(1, len(pixels) // 500)):
+        run(model, part, observe=note)
+    return [1 + math.log2(value) for value in largest]
+
+
+def wire_bytes(
+    scheme: Scheme, client: dict[str, int], logits: Bound, public: bool
+) -> dict[str, int]:
+    """Return the bytes of images, keys and reply, packed as in `yashe.wire`.
+
+    Images encrypted with the secret key carry a seed instead of their uniform half.
+    """
+    params = scheme.params
+    polynomial = packed_bytes(params.n, params.moduli)
+    parts = scheme.parts(1)
+    reply = params.shortened(scheme.fewest_primes(logits, 1))
+    per_image = HEAD_BYTES + polynomial * (parts if public else 1)
+    per_logit = HEAD_BYTES + parts * packed_bytes(params.n, reply.moduli)
+    return {
+        "images": client["encrypt"] * per_image,
+        "keys": params.k * parts * polynomial,
+        "reply": client["decrypt"] * per_logit,
+    }

@@ -15,6 +15,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from yashe import noise
@@ -110,10 +111,15 @@ def budgets(params: Params, computation: Computation, scheme: SchemeType = BFV) 
     return [float(bound.budget(params.n).min()) for _, bound in steps]
 
 
-def lacking(params: Params, computation: Computation, scheme: SchemeType = BFV) -> float:
-    """Return how many bits a computation needs beyond what the parameters have, or 0."""
-    worst = min(budgets(params, computation, scheme))
-    return max(0.0, noise.least_budget(params.n) - worst)
+def lacking(
+    params: Params, computation: Computation, scheme: SchemeType = BFV, spare_bits: float = 0
+) -> float:
+    """Return how many bits a computation needs beyond what the parameters have, or 0.
+
+    `spare_bits` of noise budget shall be left at its end.
+    """
+    left = budgets(params, computation, scheme)
+    return max(0.0, noise.least_budget(params.n) - min(*left, left[-1] - spare_bits))
 
 
 def check_params(params: Params, computation: Computation, scheme: SchemeType = BFV) -> None:
@@ -138,7 +144,7 @@ def candidates(n: int, t_at_least: int, security: int, name: str) -> list[Params
     auxiliary modulus of products: p = 1 modulo 2n leaves few of them for n = 32768.
     """
     limit, prime_bits = max_log2_q(n, security), math.log2(prime_limit(n))
-    sizes = {min(limit, int(k * prime_bits)) for k in range(1, 2 + int(limit / prime_bits))}
+    sizes = {min(limit, int(k * prime_bits - 0.5)) for k in range(1, 2 + int(limit / prime_bits))}
     found: list[Params] = []
     for log2_q in sorted(sizes):
         try:
@@ -157,6 +163,7 @@ def choose(
     slots: int = 1,
     scheme: SchemeType = BFV,
     name: str = "chosen",
+    spare_bits: float = 0,
 ) -> Choice:
     """Return the cheapest parameters for a computation, with the reasons.
 
@@ -168,6 +175,7 @@ def choose(
     slots : values in a ciphertext
     scheme : the class of the scheme
     name : what to call the parameters; the ring degree is appended
+    spare_bits : noise budget that shall be left at the end
 
     Raises
     ------
@@ -190,8 +198,8 @@ def choose(
         reasons.append(f"n >= {large_enough[0]}: {slots} slots were asked for.")
     for n in large_enough:
         sets = candidates(n, t_at_least, security, name)
-        if sets and (lack := lacking(sets[-1], computation, scheme)) == 0:
-            return explain(sets, computation, scheme, security, reasons)
+        if sets and (lack := lacking(sets[-1], computation, scheme, spare_bits)) == 0:
+            return explain(sets, computation, scheme, security, reasons, spare_bits)
         missing = f"lacks {lack:.1f} bits" if sets else "cannot hold t"
         most = sets[-1].log2_q if sets else max_log2_q(n, security)
         reasons.append(f"Not n = {n}: at {security} bits log2 q <= {most:.0f} {missing}.")
@@ -214,9 +222,11 @@ def explain(
     scheme: SchemeType,
     security: int,
     reasons: list[str],
+    spare_bits: float,
 ) -> Choice:
     """Return the first of the sets that does, the one with the fewest primes, and say why."""
-    chosen = bisect_left(sets, True, key=lambda params: lacking(params, computation, scheme) == 0)
+    lack = partial(lacking, computation=computation, scheme=scheme, spare_bits=spare_bits)
+    chosen = bisect_left(sets, True, key=lambda params: lack(params) == 0)
     params = sets[chosen]
     limit = max_log2_q(params.n, security)
     reasons = [
@@ -231,7 +241,7 @@ def explain(
         fewer = sets[chosen - 1]
         reasons.append(
             f"Not fewer: {fewer.k} primes, log2 q = {fewer.log2_q:.1f}, lack "
-            f"{lacking(fewer, computation, scheme):.1f} bits."
+            f"{lack(fewer):.1f} bits."
         )
     elif params.k > 1:
         reasons.append(f"Not fewer: with {params.k - 1} primes q would be too small for t.")

@@ -1,0 +1,155 @@
+"""How long the operations of a network take on this machine: measured once, then remembered.
+
+`calibrate` times each kind of operation for given parameters, in a few seconds, and keeps the
+result in a file in the user's cache. With the counts of a network that gives its run time before
+the run (`nn.plan`). Times depend on what else the machine does, so they are estimates.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from yashe.bfv import BFV
+from yashe.parallel import available_cores, workers
+from yashe.params import Params
+from yashe.products import SumsOfSquares
+from yashe.scheme import Scheme
+
+REPEATS = 3  # the fastest of so many counts: whatever disturbs makes things slower, never faster
+
+# The kinds of work that a network consists of.
+KINDS = (
+    "encrypt",  # an image position, by its owner
+    "multiply_add",  # an integer times a fresh ciphertext, added to another
+    "output",  # a ciphertext that a linear layer writes
+    "square",  # a tensor square
+    "weigh",  # an integer times a tensor square, added to a sum
+    "sum",  # such a sum, scaled down
+    "relinearize",
+    "decrypt",
+)
+Work = Mapping[str, int]  # how many of each kind
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Seconds for one operation of every kind, under the parameters and workers measured."""
+
+    seconds: Mapping[str, float]
+
+    def estimate(self, work: Work) -> float:
+        """Return the seconds that this work takes."""
+        return sum(count * self.seconds[kind] for kind, count in work.items())
+
+
+def best_time(step: Callable[[], object]) -> float:
+    """Return the seconds of the fastest of a few calls."""
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BFV) -> Calibration:
+    """Time all kinds of operations, in the shapes in which networks use them."""
+    scheme, rng = scheme_type(params), np.random.default_rng(0)
+    keys = scheme.keygen(bytes(32))
+    positions, taps, maps, units = 8, 25, 5, 64
+    values = np.zeros((taps, 1), dtype=np.int64)
+    ct = scheme.encrypt(values, keys.encryption, bytes(32))
+    patches = ct[rng.integers(0, taps, (positions, taps))]
+    weights = rng.integers(1, 4, (taps, maps), dtype=np.int64)
+    hidden = (patches @ weights).reshape(-1)
+    sums = SumsOfSquares(scheme, units)
+    dense = rng.integers(1, 4, (hidden.size, units), dtype=np.int64)
+    tensors = sums.squares(hidden)
+    seconds = {
+        "encrypt": best_time(lambda: scheme.encrypt(values, keys.encryption, bytes(32))) / taps,
+        "square": best_time(lambda: sums.squares(hidden)) / hidden.size,
+        "weigh": best_time(lambda: sums.add(hidden, tensors, dense)) / dense.size,
+        "decrypt": best_time(lambda: scheme.decrypt(ct, keys.secret)) / taps,
+    }
+    # A product with one column costs the same outputs, and a fifth of the products.
+    wide = best_time(lambda: patches.affine(weights, weights[0]))
+    narrow = best_time(lambda: patches[:, :1].affine(weights[:1], weights[0]))
+    products = positions * maps * (taps - 1)
+    seconds["multiply_add"] = max(wide - narrow, 0.0) / products
+    seconds["output"] = narrow / (positions * maps)
+    few = SumsOfSquares(scheme, 8)
+    few.add(hidden, few.squares(hidden), dense[:, :8])
+    start = time.perf_counter()
+    total = few.total()
+    seconds["sum"] = (time.perf_counter() - start) / total.size
+    relinearize = best_time(lambda: scheme.relinearize(total, keys.relinearization))
+    seconds["relinearize"] = relinearize / total.size
+    return Calibration(seconds)
+
+
+def cache_file() -> Path:
+    """Return where calibrations are kept: `$XDG_CACHE_HOME/cryptonets/calibration.json`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "cryptonets" / "calibration.json"
+
+
+def calibrate(
+    params: Params,
+    scheme_type: Callable[[Params], Scheme] = BFV,
+    threads: int | None = None,
+    again: bool = False,
+) -> Calibration:
+    """Return the times for these parameters on this machine, measured now or remembered.
+
+    A cache that cannot be read or written is no error: then it is measured again.
+
+    Parameters
+    ----------
+    params, scheme_type : what will be run
+    threads : workers that will run it, by default one for each core
+    again : whether to measure even if the cache knows
+    """
+    threads = threads or available_cores()
+    name = scheme_type(params).name
+    key = f"{platform.node()} {np.__version__} {name} {params.digest[:16]} x{threads}"
+    known = read_cache()
+    found = known.get(key, {})
+    if again or set(found) != set(KINDS):
+        with workers(threads):
+            found = dict(measure(params, scheme_type).seconds)
+        write_cache({**known, key: found})
+    return Calibration(found)
+
+
+def read_cache() -> dict[str, dict[str, float]]:
+    """Return what the cache holds that looks like calibrations."""
+    try:
+        content = json.loads(cache_file().read_text("utf-8"))
+        return {
+            str(key): {str(kind): float(seconds) for kind, seconds in entry.items()}
+            for key, entry in content.items()
+        }
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def write_cache(content: dict[str, dict[str, float]]) -> None:
+    """Write the cache, whole or not at all."""
+    path = cache_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+        os.replace(temporary, path)
+    except OSError:
+        return
