@@ -29,7 +29,6 @@
 
 # %%
 import time
-from fractions import Fraction
 
 import numpy as np
 
@@ -40,6 +39,7 @@ from nn.layers import Flatten, Linear, Square
 from nn.plan import ranges
 from nn.quantize import quantize_pixels
 from yashe import checks, plots, textbook
+from yashe.checks.project import Measured
 from yashe.primes import ntt_primes
 from yashe.textbook import Params, centred, poly_add, poly_mod, poly_mul, poly_round, poly_scale
 
@@ -48,7 +48,7 @@ from yashe.textbook import Params, centred, poly_add, poly_mod, poly_mul, poly_r
 #
 # An object that knows a degree $n$ (a power of two) and a prime $p \equiv 1 \pmod{2n}$, finds $\psi$ with $\psi^n = -1$ (`self.psi`), and has two methods on lists
 # of integers: `ntt(a)` returns $a(\psi), a(\psi^3), a(\psi^5), \dots$ and `intt(values)` undoes it. Residues may be any representatives.
-# Butterflies, so that $n = 256$ is no trouble.
+# With butterflies, please.
 #
 # By hand, $n = 4$, $p = 17$, $\psi = 2$: $1 + 2x + 3x^2 + 4x^3$ has the values $49 = -2$ at $2$, and $-4, -6, -1$ at $8, -2, -8$.
 
@@ -62,7 +62,7 @@ class MyNtt:
 
     def __init__(self, n, p):
         self.n, self.p = n, p
-        self.psi = None  # find it
+        raise NotImplementedError  # find self.psi
 
     def ntt(self, a):
         """Return a(psi^(2k+1)) for k = 0 .. n-1."""
@@ -137,7 +137,7 @@ class MyRing:
 
     def __init__(self, n, moduli):
         self.n, self.moduli = n, moduli
-        self.q = None  # the product
+        raise NotImplementedError  # self.q is the product
 
     def add(self, a, b):
         """Return a + b."""
@@ -194,24 +194,8 @@ checks.MyRing(MyRing)
 # `textbook.ternary(seed, label, n)`, `textbook.gaussian(seed, label, n)` and `textbook.uniform(seed, label, params)`. **A label must never occur
 # twice with the same seed for two things that have to be independent.**
 #
-# The laws want to see the noise. That is written already; it stands on your `phase`. It expects ternary $s$ and $u$ and Gaussian errors,
-# as in notebook 6:
-
-
-# %%
-class Measured:
-    """What the laws ask about noise and secrecy; `phase(keys, ct)` is yours."""
-
-    slots = False  # messages are polynomials
-
-    def __init__(self, params):
-        self.params, self.n, self.t, self.q = params, params.n, params.t, params.q
-        errors = 3.2**2 * (1 + 4 * self.n / 3) + 1 / 12
-        self.fresh_deviation = self.t / self.q * errors**0.5
-
-    def noise(self, keys, ct):
-        noise = textbook.noise_of(self.params, self.phase(keys, ct))
-        return [Fraction(x, self.q) for x in noise]
+# The laws want to see the noise. That is written already, in the class `Measured`: it stands on your `phase`, and expects ternary $s$ and $u$ and
+# Gaussian errors, as in notebook 6.
 
 
 # %% tags=["exercise"]

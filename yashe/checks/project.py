@@ -6,7 +6,9 @@ object with. The laws need Hypothesis, which comes with the extras `notebooks` a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from yashe.checks.cases import generator
@@ -22,14 +24,39 @@ from yashe.checks.report import (
 )
 from yashe.errors import ParameterError
 from yashe.primes import ntt_primes
-from yashe.textbook import Params
+from yashe.textbook import SIGMA, Params, Poly, noise_of
 
 if TYPE_CHECKING:
     from yashe.law import Law
 
-EXAMPLES = 25  # inputs per law: a quarter of what the tests of this package try
+EXAMPLES = 15  # inputs per law, where the tests of this package try a hundred
 # What a scheme may have beside its verbs, and the notebook's stub has.
 EXTRAS = {"noise", "fresh_deviation", "parts", "q"}
+
+
+class Measured:
+    """What the laws ask of a scheme about noise and secrecy; `phase(keys, ct)` is the student's.
+
+    Parameters
+    ----------
+    params : textbook.Params
+    """
+
+    slots = False  # messages are polynomials, products of messages negacyclic
+
+    def __init__(self, params: Params) -> None:
+        self.params, self.n, self.t, self.q = params, params.n, params.t, params.q
+        # e_0 + e_1 s - e u for ternary s and u, and the rounding of q/t m (notebook 6).
+        variance = float(SIGMA) ** 2 * (1 + 4 * self.n / 3) + 1 / 12
+        self.fresh_deviation = self.t / self.q * math.sqrt(variance)
+
+    def phase(self, keys: Any, ct: Any) -> Poly:
+        """Return c_0 + c_1 s (+ c_2 s^2) modulo q."""
+        raise NotImplementedError
+
+    def noise(self, keys: Any, ct: Any) -> list[Fraction]:
+        """Return the coefficients of t/q phase - nearest integers."""
+        return [Fraction(x, self.q) for x in noise_of(self.params, self.phase(keys, ct))]
 
 
 def known_laws(kind: str) -> list[Law]:
@@ -66,6 +93,10 @@ def keeping(law: Law) -> Function:
                 law.check(law_keeper, EXAMPLES)
             except AssertionError as error:
                 raise WrongAnswer(told(error)) from error
+            except Exception as error:  # before any law: an attribute is missing or wrong
+                raise WrongAnswer(
+                    f"its attributes are not those that are asked for: {error}"
+                ) from error
 
         return test
 
@@ -88,7 +119,7 @@ def MyNtt(student: Function) -> Report:
     def build(n: int, p: int) -> None:
         """Name the arguments."""
 
-    inputs = [(4, 17), (8, 97), (64, 257), (256, 7681)]
+    inputs = [(4, 17), (8, 97), (64, 257)]
     return examine("MyNtt", student, *by_laws("Transform", build, inputs))
 
 
