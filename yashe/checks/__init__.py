@@ -34,6 +34,7 @@ from yashe.checks.products import (
     ntt_butterflies,
     ntt_two_products,
 )
+from yashe.checks.project import MyBFV, MyNtt, MyRing, linear_layer
 from yashe.checks.protection import (
     degree_for,
     difference_of_messages,
@@ -67,6 +68,9 @@ __all__ = [
     "Claim",
     "Exercise",
     "Failure",
+    "MyBFV",
+    "MyNtt",
+    "MyRing",
     "Report",
     "Result",
     "WrongAnswer",
@@ -87,6 +91,7 @@ __all__ = [
     "expansion",
     "fresh_deviation",
     "join_logits",
+    "linear_layer",
     "multiply_ciphertexts",
     "negacyclic_product",
     "ntt_butterflies",
