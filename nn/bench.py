@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nn import pretrained
+from nn import bench_operations, pretrained
 from nn.bench_seal import compare, comparison_table, in_processes
 from nn.data import Dataset
 from nn.encrypted import decrypt_logits, encrypt_images, infer
@@ -252,7 +252,7 @@ def everything(
     dataset : Dataset that the networks are for
     names : pretrained networks
     rounds : how often whole networks run; medians are printed
-    seal : whether SEAL runs the same networks in between
+    seal : whether SEAL runs the same operations and networks in between
     quick : whether the growth is measured with two points each only
     """
     facts: dict[str, Any] = {"machine": machine()}
@@ -266,6 +266,12 @@ def everything(
             speeds = micro(params, facts["machine"])
             print(table(speeds))
             facts["micro"][name] = as_json(speeds)
+            if seal and params.n == bench_operations.N:
+                seconds = {speed.name: speed.seconds for speed in speeds}
+                others = bench_operations.per_operation(timed)
+                compared = seconds, params.log2_q / params.k, params.log2_q, others
+                print(f"\n{bench_operations.operations_table(*compared)}")
+                facts.setdefault("operations", {})[name] = bench_operations.as_facts(*compared)
     facts["whole"] = {}
     for name in names:
         images, levels = dataset.test_images, pretrained.load(name).info.levels
