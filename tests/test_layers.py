@@ -97,6 +97,7 @@ NN = {
     "sources": 3,
     "bench": 7,
     "bench_seal": 5,
+    "bench_operations": 6,
     "growth": 5,
     "card": 5,
     "tasks": 4,
