@@ -17,7 +17,7 @@ from yashe.strategies import SearchStrategy, centred_integers, st
 
 @st.composite
 def networks(draw: st.DrawFn, most_squares: int = 2, largest_weight: int = 3) -> Sequential:
-    """Integer networks of up to 5 x 5 pixels: perhaps a convolution or a pool, squares, dense layers.
+    """Integer networks of up to 5 x 5 pixels, with a convolution or pool, squares, dense layers.
 
     Weights are at most `largest_weight` in absolute value, 0 is one of them, and no output has
     weights that are all zero.

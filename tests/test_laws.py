@@ -138,7 +138,7 @@ def test_an_unreliable_implementation_breaks_the_law() -> None:
 def test_a_report_counts_the_laws() -> None:
     right = subjects.TextbookTransform(4, 17, 9)
     assert repr(laws.check(right, examples=5)) == "ok: 5 laws hold"
-    assert repr(laws.check(right, laws.LAWS[0], examples=5)) == "ok: 1 law hold"
+    assert repr(laws.check(right, laws.LAWS[0], examples=5)) == "ok: 1 law holds"
 
 
 def test_the_size_of_the_counter_example_shrinks_as_well() -> None:

@@ -59,7 +59,7 @@ class Report:
         self.laws = laws
 
     def __repr__(self) -> str:
-        return f"ok: {len(self.laws)} law{'s' if len(self.laws) != 1 else ''} hold"
+        return f"ok: {len(self.laws)} laws hold" if len(self.laws) > 1 else "ok: 1 law holds"
 
 
 def laws_for(implementation: Any) -> list[Law]:
