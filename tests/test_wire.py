@@ -452,6 +452,26 @@ def test_reading_in_blocks_needs_the_memory_of_a_block(tmp_path: Path) -> None:
     assert peak < size / 4
 
 
+def test_a_body_is_read_neither_further_nor_less_far_than_it_goes() -> None:
+    stream = io.BytesIO()
+    frame = FrameWriter(stream, 1, bytes(32), b"", 4)
+    frame.write(b"body")
+    frame.close()
+    stream.seek(0)
+    reader = FrameReader(stream)
+    with pytest.raises(FormatError, match="two numbers takes 5 bytes, the body has 4 left"):
+        reader.read(5, "two numbers")
+    assert reader.read(3, "a number") == b"bod"
+    with pytest.raises(FormatError, match="the body has 1 bytes too many"):
+        reader.close()
+    assert reader.read(1, "a number") == b"y"
+    reader.close()
+    reader = CiphertextReader.open(io.BytesIO(FRESH))
+    for count in (0, 3):
+        with pytest.raises(ParameterError, match=f"1 to 2 ciphertexts can be taken, not {count}"):
+            reader.take(count)
+
+
 # Refusals
 
 
