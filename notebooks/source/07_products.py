@@ -233,7 +233,7 @@ plots.curves(
 
 # %% [markdown]
 # *Relinearisation of one product, n = 16, q of 72 bits, both axes logarithmic: with 37 digits (w = 4) the noise added is a few
-# hundred, with 4 digits (w = 2^24) it is about 2^28. Residues are as good as the best base with so few digits.*
+# hundred, with 4 digits (w = 2^24) it is about 2^28. Three residues add hardly more than four digits.*
 #
 # ## What the library does
 #
