@@ -26,6 +26,8 @@
 # %%
 import time
 
+from IPython.display import Markdown
+
 from yashe import attacks, checks, lattice, plots, textbook
 from yashe import textbook_yashe as yashe
 from yashe.bfv import BFV
@@ -237,9 +239,9 @@ print("message:", opened)
 #
 # A random lattice of $2n$ dimensions and volume $q^n$ has shortest vectors of length about $\sqrt{q}$ (times $\sqrt{n/\pi e}$). The
 # secret $(f, tg)$ has length about $t\sqrt{4n/3}$, whatever $q$ is. A larger $q$ makes the secret *relatively* shorter, until
-# it sticks out so far that weak reduction finds it. The same holds for BFV, but there the gap grows much more slowly: the
-# NTRU lattice contains not one short vector but all $n$ rotations $x^i (f, tg)$, a whole **dense sublattice**, and that is what
-# reduction runs into. Such a key is called *overstretched*; Ducas and van Woerden put the beginning at about
+# it sticks out so far that weak reduction finds it. BFV's secret sticks out of a lattice, too, the more the larger $q$ is. But the
+# NTRU lattice contains not one short vector but all $n$ rotations $x^i (f, tg)$, a whole **dense sublattice**, and reduction
+# runs into that much earlier. Such a key is called *overstretched*; Ducas and van Woerden put the beginning at about
 # $q = 0.004\,n^{2.484}$. For $n = 8192$:
 
 # %%
@@ -250,7 +252,7 @@ print(f"overstretched from {attacks.fatigue_log2_q(8192):.0f} bits on; the paper
 # finds the key, for the paper's parameter sets and for larger degrees?
 
 # %%
-print(attacks.estimate_table())
+Markdown(attacks.estimate_table())
 
 # %% [markdown]
 # The two columns for YASHE' are two ways to write down the same lattice, with $h$ or with $1/h$. The second is a remark of this project
