@@ -50,6 +50,8 @@ targets = smooth_labels(data.train_labels, 10)
 nn_plots.digits(test_pixels[:8], data.test_labels[:8])
 
 # %% [markdown]
+# *Eight of the digits that are kept for the test, in five shades of grey, with their labels.*
+#
 # ## The gradient of a square
 #
 # A layer of squares behind a linear one is $y = (x W)^2$, entry by entry. With $h = xW$ and the gradient $\partial y$ of the loss at $y$, the
@@ -110,6 +112,7 @@ class ReLU(Layer):
         return dy * (x > 0)
 
 
+# %%
 def network(activation, normalised):
     norm = [BatchNorm] if normalised else []
     kinds = [*norm, activation]
@@ -147,12 +150,14 @@ def train(model, optimizer, rate, epochs, after=lambda: None):
     return losses
 
 
+# %%
 def accuracy(model):
     """Return the share of test images that are recognised."""
     logits = model.forward(test_pixels.astype(np.float32))
     return float(np.mean(logits.argmax(axis=1) == data.test_labels))
 
 
+# %%
 def smooth(losses):
     """Return steps, and the mean loss between each and the next: longer and longer averages."""
     steps = [i for i in (1, 2, 3, 5, 8, 12, 20, 32, 50, 80, 125, 200, 320, 500) if i <= len(losses)]
@@ -226,6 +231,7 @@ train(floats, SGD(floats.parameters()), 0.03, epochs=15)
 print(f"floats {accuracy(floats):.1%}")
 
 
+# %%
 def rounded(limit, epochs):
     """Return the integer network, and the accuracy right after rounding."""
     model = copy.deepcopy(floats)
@@ -248,7 +254,8 @@ for limit in (1, 2, 3, 7, 15):
     print(f"{limit:>5}{at_once:>10.1%}{accuracy(networks[limit]):>18.1%}{bits:>12.1f}")
 
 # %% [markdown]
-# Weights of -1, 0 and 1 are enough, if the network was trained with them. What does it look like?
+# Weights of -1, 0 and 1 cost little if the network was trained with them, and a third of the digits if it was rounded
+# afterwards. What does the smallest network look like?
 
 # %%
 nn_plots.weights(networks[1])
@@ -340,7 +347,7 @@ plan.params
 # ## Three sentences to remember
 #
 # 1. A network whose only nonlinearity is $x^2$ learns nearly as well as one with ReLU, if what is squared is normalised.
-# 2. Integers in $\{-1, 0, 1\}$ are enough if the network is trained with them, and hardly enough if it is rounded afterwards.
+# 2. Integers in $\{-1, 0, 1\}$ do if the network is trained with them, and do not if it is rounded afterwards.
 # 3. Only the logits have to fit into $t$, and interval arithmetic proves that they do, for every image.
 #
 # ## Traps
