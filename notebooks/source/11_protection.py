@@ -153,8 +153,8 @@ print(choice.params, choice.explanation, sep="\n\n")
 # %% [markdown]
 # ## What is protected: reading
 #
-# Under these numbers nobody who sees public keys and ciphertexts learns anything about a message, not even whether two of them are
-# equal. This is called IND-CPA, and it is **all** there is. Now to the other opponents. All that follows works against parameters of
+# Under these numbers, it is believed, nobody who sees public keys and ciphertexts learns anything about a message, not even whether
+# two of them are equal. This is called IND-CPA, and it is **all** there is. Now to the other opponents. All that follows works against parameters of
 # any size; the toy only keeps the output short.
 
 # %%
@@ -245,7 +245,7 @@ difference_of_messages(params, february, january)[:2]
 # ### 4. Forgetting the noise
 #
 # A ciphertext $(bu + \mathrm{round}(\frac{q}{t} m), au)$ without errors decrypts perfectly, passes every test of correctness, and can be opened by
-# everybody: $u = c_1 / a$. There are published implementations with this mistake, found by none of their tests.
+# everybody: $u = c_1 / a$. It has been published so: a library whose errors were overwritten by zeros, and all of whose tests pass.
 
 # %%
 b, a = public
