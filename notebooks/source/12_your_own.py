@@ -407,7 +407,10 @@ params = Params(n=16, t=t, moduli=ntt_primes(16, 9))
 data = load_digits()
 pixels = quantize_pixels(data.test_images[:1], data.pixel_max, model.info.levels)
 print(f"log2 t = {t.bit_length()}, log2 q = {params.q.bit_length()}")
-nn_plots.digits(pixels)
+nn_plots.digits(pixels, data.test_labels[:1])
+
+# %% [markdown]
+# *The digit that will be encrypted, pixel by pixel.*
 
 # %%
 mine = MyBFV(params)
