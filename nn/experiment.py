@@ -46,7 +46,7 @@ FIGURES = {
     "plaintext moduli t": ".0f",
     "log2 of their product": ".0f",
     "encrypted batch, bytes": ",.0f",
-    "images in it": ".0f",
+    "images": ".0f",
     "seconds on the server": ".1f",
     "predictions per hour": ",.0f",
 }
