@@ -48,6 +48,8 @@ print(data.name, pixels.shape, "pixels 0 ..", model.info.levels)
 plots.digits(pixels[:8], data.test_labels[:8])
 
 # %% [markdown]
+# *The first eight test images, as coarse as the network sees them, with their labels.*
+#
 # ## The network
 #
 # A convolution, squares, a dense layer, squares, a dense layer. With MNIST it is the paper's network: $845 + 100$ squares.
