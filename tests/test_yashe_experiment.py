@@ -1,6 +1,7 @@
 """The experiment of the paper on its scheme: right in every logit, with the warning on top."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -8,12 +9,15 @@ import pytest
 from nn import pretrained
 from nn.cli import YASHE_WARNING, main
 from nn.data import load_digits, load_mnist
+from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.experiment import beside_the_paper, plan_for, run
 from nn.layers import Dense, Flatten, Square
 from nn.model import ModelInfo, Sequential
+from nn.plan import ranges
 from nn.quantize import quantize_pixels
 from yashe.bfv import BFV
-from yashe.paper import INSECURE_YASHE_PAPER_A
+from yashe.paper import INSECURE_YASHE_PAPER_A, INSECURE_YASHE_PAPER_B
+from yashe.rns import RnsBasis
 from yashe.yashe_prime import YASHE
 
 
@@ -76,6 +80,24 @@ def test_the_demo_runs_on_the_scheme_of_the_paper(tmp_path, capsys) -> None:
     printed = capsys.readouterr().out
     assert printed.index(YASHE_WARNING) < printed.index("Plan:")
     assert "Beside the CryptoNets paper, which classified MNIST" in printed
+
+
+@pytest.mark.slow
+def test_set_b_computes_modulo_each_t_and_joins_the_results() -> None:
+    # As the paper did. The digits need 42 bits, which three of the five t have.
+    model, dataset = pretrained.load("digits"), load_digits()
+    pixels = quantize_pixels(dataset.test_images[:20], dataset.pixel_max, model.info.levels)
+    residues = []
+    for params in INSECURE_YASHE_PAPER_B[2:]:
+        scheme = YASHE(params)
+        keys = scheme.keygen()
+        ct = encrypt_images(scheme, pixels, keys.public)
+        reply = infer(scheme, model, ct, keys.relinearization)
+        residues.append(decrypt_logits(scheme, reply, keys.secret, len(pixels)))
+    basis = RnsBasis(tuple(params.t for params in INSECURE_YASHE_PAPER_B[2:]))
+    joined = basis.compose(np.stack(residues, axis=-2).astype(np.float64))
+    assert math.log2(basis.product) > ranges(model, model.info.levels)[-1].bits
+    assert np.array_equal(joined.astype(np.int64), model.forward(pixels))
 
 
 @pytest.mark.slow
