@@ -208,17 +208,18 @@ def plaintext_primes(n: int, minimum: int) -> tuple[int, ...]:
 def make_params(
     name: str,
     n: int,
-    t_at_least: int,
+    t_at_least: int | tuple[int, ...],
     security: int | None = 128,
     log2_q: int | None = None,
 ) -> Params:
-    """Return the parameter set with the largest q that `log2_q` or the security table allows.
+    """Return a parameter set with nearly the largest q that `log2_q` or the security table allows.
 
     Parameters
     ----------
     name : what to call the set
     n : ring degree
-    t_at_least : smallest plaintext modulus that will do: 2 * (largest |value|) + 1
+    t_at_least : smallest plaintext modulus that will do: 2 * (largest |value|) + 1; or the primes
+        of the plaintext modulus themselves
     security : level in bits that limits q; None for toys, which then need `log2_q`
     log2_q : upper limit of log2 q in bits; default the table's
 
@@ -231,7 +232,7 @@ def make_params(
         if security is None:
             raise ParameterError("without a security level, say how large q may be: log2_q=...")
         log2_q = max_log2_q(n, security)
-    t_primes = plaintext_primes(n, t_at_least)
+    t_primes = t_at_least if isinstance(t_at_least, tuple) else plaintext_primes(n, t_at_least)
     count = math.ceil(log2_q / math.log2(prime_limit(n)))
     below = min(PRIME_LIMIT, int(2 ** (log2_q / count)))
     return Params(name, n, ntt_primes(n, count, below, avoid=t_primes), t_primes, security)
