@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from yashe.bfv import BFV
+from yashe.files import whole_file
 from yashe.parallel import available_cores, workers
 from yashe.params import Params
 from yashe.products import SumsOfSquares
@@ -147,9 +147,7 @@ def write_cache(content: dict[str, dict[str, float]]) -> None:
     path = cache_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-        os.replace(temporary, path)
+        with whole_file(path) as file:
+            file.write(json.dumps(content, indent=1).encode())
     except OSError:
         return

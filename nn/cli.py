@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from nn import bench, pretrained, role_commands, service_commands
+from nn.calibrate import calibrate
 from nn.cluster import Crew
 from nn.crews import dask_cluster, processes
 from nn.data import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_the_paper, drawing, run
 from nn.model import Sequential
-from nn.plan import make_plan
 from nn.quantize import quantize_pixels
+from nn.split import describe, make_plans
 from nn.train import RECIPES, train
 from yashe import __version__
 from yashe.bfv import BFV
@@ -28,7 +29,9 @@ from yashe.errors import DataError, FheError
 from yashe.files import whole_file
 from yashe.paper import PAPER_B
 from yashe.parallel import available_cores, workers
+from yashe.residues import IntArray
 from yashe.scheme import Scheme
+from yashe.security import LEVELS
 from yashe.yashe_prime import YASHE
 
 DIGITS_SHOWN = 5
@@ -109,12 +112,22 @@ def parser() -> argparse.ArgumentParser:
         "plan",
         help="show what a network needs before anything is encrypted",
         description="Prove the range of every layer for all possible images, choose the cheapest "
-        "parameters of the security table, and predict the noise.",
+        "parameters of the security table, predict the noise, and count what it costs. The first "
+        "time, some seconds are spent on measuring how fast this machine is.",
     )
     planning.set_defaults(command=plan_command)
     planning.add_argument(
-        "model", help=f"one of {', '.join(pretrained.names())}, or the file of a network"
+        "model",
+        help=f"one of {', '.join(pretrained.names())}, mnist for cryptonets, or a network's file",
     )
+    planning.add_argument(
+        "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
+    )
+    planning.add_argument(
+        "--untimed", action="store_true", help="do not measure how fast this machine is"
+    )
+    planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
+    add_data_option(planning)
 
     benchmark = commands.add_parser(
         "bench",
@@ -302,11 +315,34 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 def plan_command(arguments: argparse.Namespace) -> None:
     """`cryptonets plan`."""
-    known = arguments.model in pretrained.names()
-    model = pretrained.load(arguments.model) if known else Sequential.load(arguments.model)
+    if arguments.json:
+        check_writable(arguments.json)
+    name = "cryptonets" if arguments.model == "mnist" else arguments.model
+    known = name in pretrained.names()
+    model = pretrained.load(name) if known else Sequential.load(name)
     print(model.summary(), end="\n\n")
-    plan = make_plan(model)
-    print(plan.table(), end=f"\n\n{plan.params}\n")
+    plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
+    if not arguments.untimed:
+        plans = tuple(plan.calibrated(calibrate(plan.params)) for plan in plans)
+    print(describe(plans), end="\n\n")
+    for plan in plans:
+        print("\n".join([repr(plan.params), *plan.reasons]))
+    if arguments.json:
+        write_json(arguments.json, {"plans": [plan.as_json() for plan in plans]})
+
+
+def shown_pixels(name: str, model: Sequential, arguments: argparse.Namespace) -> IntArray | None:
+    """Return the test images of a known network as its pixels, if they are there."""
+    if name not in RECIPES:
+        return None
+    try:
+        if RECIPES[name].data == "digits":
+            dataset = load_digits()
+        else:
+            dataset = load_mnist(arguments.folder, download=arguments.download)
+    except DataError:
+        return None
+    return quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
 
 
 def bench_command(arguments: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ from nn.proofs import Interval as Interval
 from nn.proofs import forecast, ranges, run
 from yashe import noise
 from yashe.bfv import BFV
-from yashe.choose import candidates, choose, lacking
+from yashe.choose import candidates, choose, has_entry, lacking
 from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.noise import Bound
 from yashe.packing import packed_bytes
@@ -203,6 +203,7 @@ def make_plan(
     scheme: Callable[[Params], Scheme] = BFV,
     spare_bits: float = 0,
     pixels: IntArray | None = None,
+    joined_with: int = 1,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
 
@@ -215,6 +216,7 @@ def make_plan(
     scheme : the class of the scheme that will run it
     spare_bits : noise budget that shall be left for the server, e.g. for flooding
     pixels : images of the network, to show beside the proof what they really reach
+    joined_with : product of other plaintext moduli that hold a part of the result (`nn.split`)
 
     Raises
     ------
@@ -229,7 +231,7 @@ def make_plan(
     names = [type(layer).__name__ for layer in model.layers]
     if params is None:
         params, reasons = cheapest_params(model, need, security, public, scheme, spare_bits)
-    if params.t < need:
+    if params.t * joined_with < need:
         raise RangeError(
             f"the layer {names[-1]}: the logits can reach {need // 2} in absolute value for some "
             f"image, which needs t of {math.log2(need):.1f} bits, but {params.name} has log2 t = "
@@ -288,12 +290,13 @@ def cheapest_params(
             computation, t_at_least, security, 1, scheme, model.info.name or "network", spare_bits
         )
     except NoiseBudgetExhausted as error:
-        sets = [s for n in TABLE_2024 for s in candidates(n, t_at_least, security, "largest")]
-        if not sets:
-            raise
-        best = min(sets, key=lambda s: lacking(s, computation, scheme, spare_bits))
-        bounds = computation(scheme(best))
-        failed = [name for name, b in bounds if float(b.budget(best.n).min()) < spare_bits]
+        rings = [n for n in TABLE_2024 if has_entry(n, security)]
+        sets = [s for n in rings for s in candidates(n, t_at_least, security, "largest")]
+        failed = []
+        if sets:
+            best = min(sets, key=lambda s: lacking(s, computation, scheme, spare_bits))
+            bounds = computation(scheme(best))
+            failed = [name for name, b in bounds if float(b.budget(best.n).min()) < spare_bits]
         where = failed[0] if failed else names[-1]
         raise NoiseBudgetExhausted(
             f"the layer {where} of {model.info.name or 'the network'}: {error}"

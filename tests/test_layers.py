@@ -89,6 +89,7 @@ NN = {
     "encrypted": 3,
     "flooding": 0,
     "calibrate": 1,
+    "split": 5,
     "proofs": 3,
     "plan": 4,
     "strategies": 5,

@@ -137,8 +137,10 @@ def check_params(params: Params, computation: Computation, scheme: SchemeType = 
         before = left
 
 
-def candidates(n: int, t_at_least: int, security: int, name: str) -> list[Params]:
+def candidates(n: int, t_at_least: int | tuple[int, ...], security: int, name: str) -> list[Params]:
     """Return the parameter sets of a ring degree, from the fewest primes to the most.
+
+    t is given by its least value, or by its primes.
 
     Up to the table's limit, or as far as there are NTT-friendly primes below 2^24 for q and for the
     auxiliary modulus of products: p = 1 modulo 2n leaves few of them for n = 32768.
