@@ -1,9 +1,12 @@
 """Other processes and machines compute what one process computes, also when some of them die."""
 
 import io
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
     BrokenExecutor,
@@ -19,6 +22,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from conftest import ROOT
 from nn import tasks
 from nn.cli import main
 from nn.cluster import MOST_ATTEMPTS, WorkersLostError, predict
@@ -370,6 +374,32 @@ def test_the_command_line_takes_workers_that_are_not_threads(option, capsys):
     out = capsys.readouterr().out
     assert "encrypted = plain integers for 4 of 4 images" in out
     assert "parts of a batch: 2" in out
+
+
+def test_the_page_on_scaling_is_written_from_measured_figures(tmp_path):
+    run_of_digits = {"threads": 2, "seconds": {"infer": 3.6, "encrypt": 1.0}}
+    slower = {"threads": 1, "seconds": {"infer": 9.0, "encrypt": 9.0}, "peak_memory_bytes": 0}
+    facts = {
+        "machine": {"processor": "abacus", "cores": 2, "numpy": "2", "load_average": 0.1},
+        "whole": {"digits": [{**run_of_digits, "peak_memory_bytes": 10**9}, slower]},
+    }
+    (tmp_path / "bench.json").write_text(json.dumps(facts))
+    command = [sys.executable, str(ROOT / "docs" / "make_scaling.py"), "bench.json"]
+    subprocess.run(
+        [*command, "--core-hour", "0.5", "--out", "scaling.md"],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    page = (tmp_path / "scaling.md").read_text("utf-8")
+    assert "$" not in page
+    assert "The machine was busy" not in page
+    # 7.2 core-seconds for 8192 images: 10^9 / 8192 / 3600 * 7.2 = 244.14 cores.
+    assert "| cores of the server, all busy | 1 | 245 |" in page
+    assert "| memory, one process for each core | 1 GB | 245 GB |" in page
+    assert "| price by the hour | 0.50 | 122.50 |" in page
+    # 64 pixels of 8 primes of 24 bits: 1,536 B for each image and 36 B for each ciphertext.
+    assert "An image takes 1.54 kB on the wire" in page
 
 
 def test_a_crew_is_what_the_experiment_takes():
