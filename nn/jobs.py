@@ -50,6 +50,10 @@ class UnknownIdError(FheError, KeyError):
     __str__ = Exception.__str__  # a KeyError would put quotation marks around its message
 
 
+class NotFinishedError(FheError):
+    """A job that waits, or is being computed, was asked for its end."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one server takes on.
@@ -320,13 +324,11 @@ class Store:
 
         Raises
         ------
-        UnknownIdError, ServiceFullError
+        UnknownIdError, NotFinishedError
         """
         job = self.job(name)
         if job.status in (QUEUED, RUNNING):
-            raise ServiceFullError(
-                f"the job {name[:16]} is {job.status}: remove it when it is done"
-            )
+            raise NotFinishedError(f"the job is {job.status}, and only finished ones are removed")
         with self._lock:
             self._forget(name)
 

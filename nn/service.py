@@ -27,7 +27,15 @@ from pathlib import Path
 from typing import Any
 
 from nn.card import ModelCard
-from nn.jobs import DONE, FAILED, Limits, ServiceFullError, Store, UnknownIdError
+from nn.jobs import (
+    DONE,
+    FAILED,
+    Limits,
+    NotFinishedError,
+    ServiceFullError,
+    Store,
+    UnknownIdError,
+)
 from nn.model import Sequential
 from nn.worker import Worker
 from yashe.errors import FheError, FormatError, KeyMismatchError, ParameterError
@@ -67,6 +75,7 @@ def status_of(error: FheError) -> int:
     table: tuple[tuple[type[FheError], int], ...] = (
         (UnknownIdError, 404),
         (KeyMismatchError, 409),
+        (NotFinishedError, 409),
         (ServiceFullError, 503),
         (FormatError, 400),
     )
@@ -266,15 +275,12 @@ class Service:
         if job.status == FAILED:
             raise RefusalError(410, f"the job has failed: {job.error}")
         if job.status != DONE:
-            raise RefusalError(409, f"the job is {job.status}: ask for its status first")
+            raise NotFinishedError(f"the job is {job.status}: there is no reply yet")
         return FileResponse(self.store.path(job.id, ".out"), media_type=FRAME)
 
     async def remove(self, request: Request) -> Response:
         """Forget a finished job."""
-        job = await run_in_threadpool(self.store.job, identifier(request, "job"))
-        if job.status not in (DONE, FAILED):
-            raise RefusalError(409, f"the job is {job.status}, and only finished ones are removed")
-        await run_in_threadpool(self.store.remove, job.id)
+        await run_in_threadpool(self.store.remove, identifier(request, "job"))
         return Response(status_code=204)
 
 

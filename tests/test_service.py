@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,13 +49,16 @@ from yashe.errors import (
     SecurityError,
 )
 from yashe.keys import Keys
-from yashe.params import make_params
+from yashe.params import plaintext_primes
 
 uvicorn = pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
 
 CARD = ModelCard.of(tiny_network())
 KEYS: Keys = BFV(CARD.params).keygen()
+# Keys for parameters that differ from them in t alone.
+OTHER_T = plaintext_primes(CARD.params.n, CARD.params.t + 2)
+OTHER = BFV(replace(CARD.params, name="other", plaintext_moduli=OTHER_T)).keygen()
 IMAGES = np.random.default_rng(4).integers(0, 4, (5, *SHAPE), dtype=np.int64)
 LOGITS = tiny_network().forward(IMAGES).tolist()
 TOKEN = "correct-horse-battery"
@@ -232,7 +236,6 @@ def test_a_server_in_a_process_without_secrets_serves_the_command_line(tmp_path:
 
 
 def test_every_refusal_has_its_status_and_a_reason(tmp_path: Path, sent: Path, key: Path) -> None:
-    other = BFV(make_params("other", 4096, 5000, log2_q=72)).keygen()
     stranger = BFV(CARD.params).keygen()
     with running(tmp_path, batches=1) as (service, url):
         keys = Client(url).register(KEYS.relinearization)
@@ -256,7 +259,7 @@ def test_every_refusal_has_its_status_and_a_reason(tmp_path: Path, sent: Path, k
             (413, "at most .* bytes are accepted", "POST", "/keys", bytes(10**7)),
             (400, "a frame begins with", "POST", "/keys", bytes(1000)),
             (400, "RelinearizationKey was required", "POST", "/keys", content),
-            (409, "other parameters", "POST", "/keys", wire.to_bytes(other.relinearization)),
+            (409, "other parameters", "POST", "/keys", wire.to_bytes(OTHER.relinearization)),
             (400, "a frame begins with", "POST", job, bytes(1000)),
             (400, "were required, got degree 0", "POST", job, key.read_bytes()),
             (400, "the hash is wrong", "POST", job, damaged),
@@ -617,10 +620,9 @@ def test_nobody_there_is_said_with_the_address() -> None:
 
 
 def test_keys_for_another_network_are_refused_before_anything_is_sent(misbehaving: str) -> None:
-    other = BFV(make_params("other", 4096, 5000, log2_q=72)).keygen()
     Script.answers = [(200, {}, json.dumps({"card": json.loads(CARD.to_json())}).encode())]
     with pytest.raises(KeyMismatchError, match="the keys are for .* network needs .*make new"):
-        Client(misbehaving).ask(IMAGES, 3, other)
+        Client(misbehaving).ask(IMAGES, 3, OTHER)
     assert Script.answers == []
 
 
