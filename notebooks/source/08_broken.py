@@ -81,7 +81,7 @@ e, u = (textbook.gaussian(bytes(32), label, params.n) for label in ("e", "u"))
 c = poly_mod(poly_add(textbook.scale_up(params, m), e, poly_mul(h, u)), params.q)
 
 # %% [markdown]
-# **Exercise 1.** Write the decryption, $\bigl[\mathrm{round}(\frac{t}{q}\,[f c]_q)\bigr]_t$.
+# **Exercise 1.** Write the decryption, $[\mathrm{round}(\frac{t}{q}\,[f c]_q)]_t$.
 
 
 # %% tags=["exercise"]
@@ -135,16 +135,15 @@ assert yashe.encrypt(small, public, message, bytes(32)) == integers(fast.rows[0,
 # The same $n$, $q$ and $t$ with both schemes:
 
 # %%
-print(f"{'':8}{'parts':>6}{'MB':>6}{'fresh':>9}{'square':>9}   bits of noise budget")
+print("          parts    MB   fresh  square   (bits of noise budget)")
 for kind in (BFV, YASHE):
     scheme = kind(make_params("INSECURE_COMPARED", 4096, 2**20, security=None, log2_q=190))
     keys = scheme.keygen(bytes(32))
     x = scheme.encrypt([1, 2, 3], keys.public, bytes(32))
     y = scheme.relinearize(x * x, keys.relinearization)
-    bits = [float(scheme.noise_budget(ct, keys.secret)) for ct in (x, y)]
-    print(
-        f"{scheme.name:8}{x.rows.shape[1]:>6}{x.nbytes / 1e6:>6.1f}{bits[0]:>9.1f}{bits[1]:>9.1f}"
-    )
+    fresh, square = (float(scheme.noise_budget(ct, keys.secret)) for ct in (x, y))
+    parts, megabytes = x.rows.shape[1], x.nbytes / 1e6
+    print(f"{scheme.name:<8}{parts:>7}{megabytes:>6.1f}{fresh:>8.1f}{square:>8.1f}")
 
 # %% [markdown]
 # Half the memory, and less work. But $f = t f' + 1$ is $t$ times as large as BFV's secret, so that a square costs a factor $t$
