@@ -419,7 +419,7 @@ keys = mine.keygen(b"mine".ljust(32))
 
 def encrypted_pixel(i, value):
     """Return a ciphertext of one pixel, with randomness of its own."""
-    return mine.encrypt(keys, [int(value)] + [0] * 15, b"pixel %d" % i + bytes(16))
+    return mine.encrypt(keys, [int(value)] + [0] * 15, (b"pixel %d" % i).ljust(32))
 
 
 def budget(ct):
