@@ -43,12 +43,13 @@ class ModelCard:
     final_budget_bits: float
 
     @classmethod
-    def of(cls, model: Sequential, flood_bits: int = 0) -> ModelCard:
+    def of(cls, model: Sequential, public: bool = False, flood_bits: int = 0) -> ModelCard:
         """Plan a network and return its card.
 
         Parameters
         ----------
         model : integer network
+        public : for parameters that leave room for encryption with the public key
         flood_bits : for parameters that leave room for this much flooding (`nn.flooding`)
 
         Raises
@@ -58,7 +59,7 @@ class ModelCard:
         """
         coefficients = model.output_shape[-1] * LARGEST_N
         spare = needed_budget(flood_bits, coefficients) if flood_bits else 0.0
-        plan = make_plan(model, spare_bits=spare)
+        plan = make_plan(model, public=public, spare_bits=spare)
         return cls(
             model.info.name or "unnamed",
             model.input_shape,

@@ -31,7 +31,7 @@ from nn.roles import Progress
 from yashe import wire
 from yashe.bfv import BFV
 from yashe.errors import FheError, KeyMismatchError, ParameterError
-from yashe.keys import Keys, RelinearizationKey, SecretKey
+from yashe.keys import RelinearizationKey, SecretKey
 from yashe.residues import IntArray
 
 TEMPORARY = (408, 429, 502, 503, 504)  # statuses after which the same request may succeed
@@ -238,7 +238,7 @@ class Client:
         self,
         images: NumberArray,
         white: int,
-        keys: Keys | None = None,
+        keys: tuple[SecretKey, RelinearizationKey] | None = None,
         progress: Callable[[str, float], None] = lambda what, share: None,
     ) -> IntArray:
         """Encrypt images, have them classified, and return the logits.
@@ -247,7 +247,7 @@ class Client:
         ----------
         images : array of shape (count, *input_shape), values 0..white
         white : the value of a white pixel
-        keys : of BFV for the parameters of the card; fresh ones by default
+        keys : secret and evaluation key, for the parameters of the card; fresh ones by default
         progress : is told the step ("encrypting", "waiting") and the share just done of it
 
         Returns
@@ -262,13 +262,17 @@ class Client:
             If the keys are for other parameters than the card's.
         """
         card = self.card()
-        keys = keys or BFV(card.params).keygen()
-        registered = self.register(check_keys(card, keys.secret, keys.relinearization))
+        if keys is None:
+            fresh = BFV(card.params).keygen()
+            keys = fresh.secret, fresh.relinearization
+        check_keys(card, *keys)
+        secret, evaluation = keys
+        registered = self.register(evaluation)
         with tempfile.TemporaryDirectory() as folder:
             sent, received = Path(folder) / "images.fhe", Path(folder) / "reply.fhe"
             with sent.open("wb") as file:
                 roles.encrypt(
-                    file, card, keys.secret, images, white, lambda s: progress("encrypting", s)
+                    file, card, secret, images, white, lambda share: progress("encrypting", share)
                 )
             job = self.submit(registered, sent)
             self.wait(job, lambda share: progress("waiting", share))
@@ -278,20 +282,17 @@ class Client:
                 # must not see whether they decrypt, which would tell about the secret key.
                 self.forget(job)
                 file.seek(0)
-                return roles.decrypt(file, keys.secret, len(images))
+                return roles.decrypt(file, secret, len(images))
 
 
-def check_keys(
-    card: ModelCard, secret: SecretKey, evaluation: RelinearizationKey
-) -> RelinearizationKey:
-    """Return the evaluation key, or refuse keys that are not for the card."""
-    for key in (secret, evaluation):
+def check_keys(card: ModelCard, *keys: SecretKey | RelinearizationKey) -> None:
+    """Refuse keys that are not for the parameters of a card."""
+    for key in keys:
         if key.params.digest != card.params.digest:
             raise KeyMismatchError(
                 f"the keys are for {key.params!r}, the server's network needs {card.params!r}: "
                 "make new ones"
             )
-    return evaluation
 
 
 def refusal(method: str, path: str, answer: Answer) -> str:

@@ -305,8 +305,8 @@ class Store:
         with self._lock:
             job = replace(self._jobs[name], changed=time.time(), **changes)  # type: ignore[arg-type]
             self._write(job)
-        if job.status in (DONE, FAILED):
-            self.path(name, ".in").unlink(missing_ok=True)
+            if job.status in (DONE, FAILED):
+                self.path(name, ".in").unlink(missing_ok=True)
         return job
 
     def note_progress(self, name: str, progress: float) -> None:

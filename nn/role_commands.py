@@ -44,6 +44,11 @@ def add_commands(commands: Any) -> None:
     )
 
     keygen.add_argument(
+        "--public",
+        action="store_true",
+        help=f"make a {ENCRYPTION} too, with which others can encrypt for you (costs noise budget)",
+    )
+    keygen.add_argument(
         "--flood",
         type=int,
         default=0,
@@ -151,12 +156,12 @@ def load_model(name: str) -> Sequential:
 def keygen_command(arguments: argparse.Namespace) -> None:
     """`cryptonets keygen`."""
     if arguments.model:
-        card = ModelCard.of(load_model(arguments.model), arguments.flood)
+        card = ModelCard.of(load_model(arguments.model), arguments.public, arguments.flood)
     else:
         with open_input(arguments.card) as file:
             card = ModelCard.from_json(file.read())
     with step(f"keys for {card.name}, {card.params}"):
-        roles.keygen(arguments.folder, card)
+        roles.keygen(arguments.folder, card, arguments.public or arguments.flood > 0)
     secret, public = arguments.folder / SECRET, arguments.folder / PUBLIC
     show(secret, *sorted(public.iterdir()))
     print(f"{secret} stays with you. {public} is for the server.")

@@ -45,8 +45,14 @@ MOST_BATCHES = 4096
 Progress = Callable[[float], None]  # is told the share (0..1) of the work just done
 
 
-def keygen(folder: Path, card: ModelCard) -> None:
+def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
     """Make keys for a network: the secret one in `folder`, all others in `folder/public`.
+
+    Parameters
+    ----------
+    folder : made if it does not exist
+    card : of the network
+    public_key : whether there shall be one, with which others encrypt, and servers flood
 
     Raises
     ------
@@ -65,7 +71,8 @@ def keygen(folder: Path, card: ModelCard) -> None:
         raise DataError(f"cannot make the folder {public}: {error.strerror}") from error
     keys = BFV(card.params).keygen()
     wire.save_secret_key(secret, keys.secret)
-    wire.save(public / ENCRYPTION, keys.public)
+    if public_key:
+        wire.save(public / ENCRYPTION, keys.public)
     wire.save(public / EVALUATION, keys.relinearization)
     with whole_file(public / CARD) as file:
         file.write(card.to_json().encode())

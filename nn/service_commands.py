@@ -21,7 +21,7 @@ from nn.sources import load_images
 from yashe import wire
 from yashe.errors import DataError
 from yashe.files import check_private, open_input, whole_file
-from yashe.keys import Keys, PublicKey, SecretKey
+from yashe.keys import RelinearizationKey, SecretKey
 from yashe.parallel import available_cores, workers
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
@@ -164,11 +164,13 @@ def ask_command(arguments: argparse.Namespace) -> None:
     )
     pixels = images.pixels[: arguments.count]
     print(f"{len(pixels)} images for {card.name}, under {card.params}")
-    keys = None
+    keys: tuple[SecretKey, RelinearizationKey] | None = None
     if arguments.keys is not None:
         if not (arguments.keys / roles.SECRET).exists():
             roles.keygen(arguments.keys, card)
-        keys = load_keys(arguments.keys)
+        secret = wire.load_secret_key(arguments.keys / roles.SECRET, SecretKey)
+        evaluation = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
+        keys = secret, evaluation
     with workers(), steps() as progress:
         logits = client.ask(pixels, images.white, keys, progress)
     found = logits.argmax(axis=1)
@@ -181,10 +183,3 @@ def ask_command(arguments: argparse.Namespace) -> None:
     if arguments.json:
         with whole_file(arguments.json) as file:
             file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")
-
-
-def load_keys(folder: Path) -> Keys:
-    """Return all three keys of a folder that `keygen` has made."""
-    secret = wire.load_secret_key(folder / roles.SECRET, SecretKey)
-    public = wire.load(folder / roles.PUBLIC / roles.ENCRYPTION, PublicKey)
-    return Keys(secret, public, roles.load_evaluation_key(folder / roles.PUBLIC))

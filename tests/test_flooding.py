@@ -117,7 +117,7 @@ def test_the_command_line_floods_if_the_keys_leave_room(
     plain, flooded = ModelCard.of(tiny_network()), ModelCard.of(tiny_network(), flood_bits=40)
     assert flooded.final_budget_bits > 56 > plain.final_budget_bits
     for card, folder in ((plain, tmp_path / "plain"), (flooded, tmp_path / "flooded")):
-        roles.keygen(folder, card)
+        roles.keygen(folder, card, public_key=True)
         sent, reply = tmp_path / "sent", tmp_path / "reply"
         keys = ["--keys", str(folder)]
         assert main(["encrypt", str(images), *keys, "--out", str(sent)]) == 0

@@ -56,6 +56,7 @@ pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
 
 CARD = ModelCard.of(tiny_network())
 KEYS: Keys = BFV(CARD.params).keygen()
+MINE = (KEYS.secret, KEYS.relinearization)
 # Keys for parameters that differ from them in t alone.
 OTHER_T = plaintext_primes(CARD.params.n, CARD.params.t + 2)
 OTHER = BFV(replace(CARD.params, name="other", plaintext_moduli=OTHER_T)).keygen()
@@ -147,7 +148,7 @@ def test_a_client_gets_the_logits_of_its_images_and_the_server_keeps_no_trace(
         def progress(what: str, share: float) -> None:
             steps[what] = steps.get(what, 0) + share
 
-        logits = Client(url).ask(IMAGES, 3, KEYS, progress)
+        logits = Client(url).ask(IMAGES, 3, MINE, progress)
         assert logits.tolist() == LOGITS
         assert steps["encrypting"] == pytest.approx(1)
         assert steps["waiting"] == pytest.approx(1)
@@ -316,7 +317,7 @@ def test_without_the_token_nothing_but_health_is_answered(tmp_path: Path, sent: 
                 assert headers["WWW-Authenticate"] == "Bearer"
                 assert TOKEN not in facts["message"]
         assert http_request(url, "GET", "/health")[0] == 200
-        assert Client(url, TOKEN).ask(IMAGES, 3, KEYS).tolist() == LOGITS
+        assert Client(url, TOKEN).ask(IMAGES, 3, MINE).tolist() == LOGITS
         with pytest.raises(ServiceError, match="status 401.*requires 'Authorization") as refused:
             Client(url, "wrong").card()
         assert refused.value.status == 401
@@ -601,11 +602,11 @@ def test_the_server_does_not_see_whether_its_reply_decrypts(
 
     monkeypatch.setattr(Client, "_once", noting)
     with running(tmp_path) as (_, url):
-        Client(url).ask(IMAGES, 3, KEYS)
+        Client(url).ask(IMAGES, 3, MINE)
         honest, requests[:] = requests[-3:], []
         monkeypatch.setattr(roles, "decrypt", forged)
         with pytest.raises(NoiseBudgetExhausted, match="forged"):
-            Client(url).ask(IMAGES, 3, KEYS)
+            Client(url).ask(IMAGES, 3, MINE)
     assert honest == requests[-3:] == ["GET", "GET", "DELETE"]
 
 
@@ -622,7 +623,7 @@ def test_nobody_there_is_said_with_the_address() -> None:
 def test_keys_for_another_network_are_refused_before_anything_is_sent(misbehaving: str) -> None:
     Script.answers = [(200, {}, json.dumps({"card": json.loads(CARD.to_json())}).encode())]
     with pytest.raises(KeyMismatchError, match="the keys are for .* network needs .*make new"):
-        Client(misbehaving).ask(IMAGES, 3, OTHER)
+        Client(misbehaving).ask(IMAGES, 3, (OTHER.secret, OTHER.relinearization))
     assert Script.answers == []
 
 
