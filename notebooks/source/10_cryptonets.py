@@ -113,11 +113,13 @@ batch = pixels[: params.n]
 ciphertexts = int(np.prod(batch.shape[1:]))
 megabytes = ciphertexts * 2 * params.n * params.log2_q / 8 / 1e6
 print(f"{len(batch)} images in {ciphertexts} ciphertexts, {megabytes:.0f} MB to send")
-print(
-    f"{megabytes * 1000 / len(batch):.0f} kB for each image; one pixel alone would take {megabytes / ciphertexts:.2f} MB"
-)
+print(f"{megabytes * 1000 / len(batch):.0f} kB for each image")
+print(f"{megabytes / ciphertexts:.2f} MB for one pixel, be it of one image or of {params.n}")
 
 # %% [markdown]
+# (When the client encrypts with the secret key, one of the two polynomials is random and can be sent as a seed of 32 bytes: half of
+# that. The file format of `yashe.wire` does so.)
+#
 # ## Client: keys and encryption
 
 # %%
