@@ -230,6 +230,7 @@ def test_a_public_project_installs_itself_where_it_is_missing() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_solution_runs_from_the_first_cell_to_the_last(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     # As a script, in a process of its own: it needs no Jupyter, and shows the first error.
     script = tmp_path / "solution.py"
     script.write_text(build.script(cells(source)), encoding="utf-8")
