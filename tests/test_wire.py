@@ -153,6 +153,10 @@ def test_what_was_computed_forgets_the_seed() -> None:
     ct = scheme.encrypt([[1], [2]], keys.secret)
     results = (ct + 1, -ct, ct * ct, ct @ [1, 2], Ciphertext.concatenate([ct, ct]), ct + ct)
     assert [result.public_seed for result in results] == [None] * len(results)
+    switched = scheme.switch_modulus(ct, INSECURE_TOY.k - 1)
+    assert switched.public_seed is None
+    back = parse(wire.to_bytes(switched), Ciphertext, switched.params)
+    assert np.array_equal(scheme.decrypt(back, keys.secret), scheme.decrypt(ct, keys.secret))
     assert scheme.encrypt([1], keys.public).public_seed is None
 
 
