@@ -95,9 +95,7 @@ def security_map(points: Mapping[str, tuple[int, float]]) -> Any:
         axis.plot(degrees, largest, color="black", linestyle=LINES[level], label=f"{bits} bits")
         if level == 0:
             axis.fill_between(degrees, largest, 1, color=GREY, alpha=0.25)
-    for (name, (n, log2_q)), marker, colour in zip(
-        points.items(), MARKERS, COLOURS, strict=False
-    ):
+    for (name, (n, log2_q)), marker, colour in zip(points.items(), MARKERS, COLOURS, strict=False):
         axis.plot([n], [log2_q], marker, color=colour, markersize=9, label=name)
     axis.set_xscale("log", base=2)
     axis.set_yscale("log", base=2)
