@@ -235,6 +235,23 @@ def test_batches_are_taken_when_there_is_room_for_them():
             assert len(taken) <= i + 3  # this reply, and two in flight
 
 
+@pytest.mark.parametrize("parts", [1, 4])
+def test_no_more_tasks_are_with_the_executor_than_there_is_room_for(parts):
+    unfinished: list[int] = []
+
+    class Watched(ThreadPoolExecutor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            futures.append(super().submit(fn, *args, **kwargs))
+            unfinished.append(sum(not future.done() for future in futures))
+            return futures[-1]
+
+    futures: list[Future[Any]] = []
+    with Watched(1) as pool:
+        model, batches = network("cryptonets"), encrypted(4)
+        list(predict(SCHEME, model, batches, KEYS.relinearization, pool, parts, in_flight=2))
+    assert max(unfinished) <= 2
+
+
 @given(
     name=st.sampled_from(["cryptonets", "one position", "square first"]),
     seed=st.integers(0, 2**16),
@@ -251,6 +268,7 @@ def test_parts_have_every_unit_once_the_pixels_it_needs_and_a_weight_for_every_s
     pixels = np.arange(25, dtype=np.int64)
     for part in found:
         assert dense.weight[part.units].any(axis=0).all()
+        assert (np.diff(part.inputs) > 0).all()
         only_these = np.where(np.isin(pixels, part.inputs), pixels, 0).reshape(1, 5, 5, 1)
         first = model.layers[0].forward(only_these).reshape(-1)
         complete = model.layers[0].forward(pixels.reshape(1, 5, 5, 1)).reshape(-1)
