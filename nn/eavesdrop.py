@@ -22,7 +22,7 @@ from nn.base import NumberArray
 from nn.experiment import drawing
 from nn.png import write_png
 from nn.sources import Images
-from yashe.errors import FormatError
+from yashe.errors import DataError, FormatError
 from yashe.packing import ByteArray
 from yashe.streams import CiphertextReader
 
@@ -80,12 +80,18 @@ def eavesdrop(
     ------
     FormatError
         If it is no such file.
+    DataError
+        If there is nothing on the images.
     """
     reader = CiphertextReader.open(file)
     shape, params = reader.contents.shape, reader.contents.params
     if len(shape) != 4:
         raise FormatError(f"encrypted images were required, this is an array of shape {shape}")
     images = load(shape[1:])
+    if images.pixels.min() == images.pixels.max():
+        raise DataError(
+            "the images have one grey value only: give some on which there is something"
+        )
     ct = reader.take(math.prod(shape[1:]))
     plain_bytes = shades(images.pixels, images.white + 1).ravel()[:SAMPLE]
     # A number modulo p, written in 24 bits, shows how large p is, which is no secret. What has to

@@ -581,5 +581,8 @@ def test_an_eavesdropper_sees_uniform_numbers(
     assert float(entropy[5]) > 7.99
     assert any("what you see" in line and "what the server sees" in line for line in lines)
     assert read_png(picture, 3 * 8, 4 * 8).shape == (24, 32)
+    np.save(tmp_path / "black.npy", np.zeros((1, 3, 2), dtype=np.uint8))
+    assert main(["eavesdrop", sent, "--images", str(tmp_path / "black.npy")]) == 1
+    assert "one grey value only" in capsys.readouterr().err
     assert main(["eavesdrop", str(place / "client" / "keys" / PUBLIC / EVALUATION)]) == 1
     assert "ciphertexts were required" in capsys.readouterr().err
