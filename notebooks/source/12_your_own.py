@@ -25,7 +25,7 @@
 #
 # You are not graded by examples, which one could learn by heart, but by **laws**: sentences that every right implementation
 # keeps, such as "decryption carries products". A search tries to break them, and shows the smallest input with which it succeeds.
-# Two laws are about secrecy: a scheme that adds fine and hides nothing does not pass.
+# Some laws are about secrecy: a scheme that adds fine and hides nothing does not pass.
 
 # %%
 import time
