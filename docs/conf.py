@@ -38,15 +38,19 @@ html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 
 
+# Between bars, as in |x|, browsers would leave the space of an operator.
+BAR, TIGHT_BAR = "<mo>&#x0007C;</mo>", '<mo lspace="0" rspace="0">&#x0007C;</mo>'
+
+
 def inline_math(translator: Any, node: Any) -> None:
     """Write $...$ as MathML."""
-    translator.body.append(convert(node.astext()))
+    translator.body.append(convert(node.astext()).replace(BAR, TIGHT_BAR))
     raise SkipNode
 
 
 def display_math(translator: Any, node: Any) -> None:
     """Write $$...$$ as MathML on lines of its own."""
-    formula = convert(node.astext(), display="block")
+    formula = convert(node.astext(), display="block").replace(BAR, TIGHT_BAR)
     translator.body.append(f'<div class="formula">{formula}</div>')
     raise SkipNode
 
