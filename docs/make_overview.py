@@ -1,6 +1,6 @@
 """Draw docs/images/overview.png, the picture at the top of the README, from a real run.
 
-    pip install ".[notebooks]" && python docs/make_overview.py
+pip install ".[notebooks]" && python docs/make_overview.py
 """
 
 from pathlib import Path
