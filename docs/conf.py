@@ -39,7 +39,8 @@ html_theme_options = {"navigation_with_keys": True}
 
 
 # Between bars, as in |x|, browsers would leave the space of an operator.
-BAR, TIGHT_BAR = "<mo>&#x0007C;</mo>", '<mo lspace="0" rspace="0">&#x0007C;</mo>'
+BAR = '<mo stretchy="false">&#x0007C;</mo>'
+TIGHT_BAR = '<mo stretchy="false" lspace="0" rspace="0">&#x0007C;</mo>'
 
 
 def inline_math(translator: Any, node: Any) -> None:
