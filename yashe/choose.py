@@ -281,6 +281,7 @@ def choose_params(
     --------
     >>> choice = choose_params(depth=1, weights=(100,), range_bits=20)
     >>> choice.params
+    Params('chosen-4096': n=4096, log2 q=71.0 (3 primes), log2 t=20.0, security=128)
     """
     computation, minimum = circuit(depth, weights, public), 2**range_bits + 1
     try:
