@@ -145,6 +145,7 @@ def predict(
         while True:
             while run.has_room and (ct := next(source, None)) is not None:
                 run.add(ct)
+            ct = None  # a batch is large, and its frame is in the task
             if run.idle:
                 return
             progress(run.advance())

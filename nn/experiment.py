@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -157,6 +156,7 @@ class Sides:
     say : receives the story, line by line
     clock : seconds for "keys", "encrypt", "infer" and "decrypt"
     fresh, final : least noise budget measured, of the images and of the logits
+    first_seconds : that the encryption of the first batch has taken
     encrypted_bytes, reply_bytes : of the last batch
     """
 
@@ -164,6 +164,7 @@ class Sides:
         self.model, self.scheme, self.say = model, scheme, say
         self.clock = Clock()
         self.fresh = self.final = float("inf")
+        self.first_seconds = 0.0
         self.encrypted_bytes = self.reply_bytes = 0
         with self.clock("keys"):
             self.keys = scheme.keygen()
@@ -174,53 +175,52 @@ class Sides:
         time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
         self.say(f"{what:<52}{time_taken}" + (f"    {budget} bits" if budget else ""))
 
-    def encrypted(self, batches: list[IntArray]) -> Iterator[Ciphertext]:
-        """Client: yield the batches encrypted, each when it is asked for."""
-        for batch in batches:
-            with self.clock("encrypt"), bar("encrypting", batch[0].size) as progress:
-                begin = time.perf_counter()
-                with watched(partial(progress.update, 1)):
-                    ct = encrypt_images(self.scheme, batch, self.keys.encryption)
-                seconds = time.perf_counter() - begin
-            self.encrypted_bytes = wire_bytes(ct)
-            sample = self.scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], self.keys.secret)
-            self.fresh = min(self.fresh, float(sample.min()))
-            what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts, "
-            what += f"{ct.nbytes / 2**20:.0f} MiB"
-            self.tell(what, seconds, f"noise budget {self.fresh:5.1f}")
-            yield ct
+    def encrypt(self, batch: IntArray) -> Ciphertext:
+        """Client: return a batch of images encrypted."""
+        with self.clock("encrypt"), bar("encrypting", batch[0].size) as progress:
+            begin = time.perf_counter()
+            with watched(partial(progress.update, 1)):
+                ct = encrypt_images(self.scheme, batch, self.keys.encryption)
+            seconds = time.perf_counter() - begin
+        self.first_seconds = self.first_seconds or seconds
+        self.encrypted_bytes = wire_bytes(ct)
+        sample = self.scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], self.keys.secret)
+        self.fresh = min(self.fresh, float(sample.min()))
+        what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts, "
+        what += f"{ct.nbytes / 2**20:.0f} MiB"
+        self.tell(what, seconds, f"noise budget {self.fresh:5.1f}")
+        return ct
 
-    def classified(self, batches: Iterator[Ciphertext]) -> Iterator[Ciphertext]:
-        """Server: yield the replies to encrypted batches, computed in this process."""
-        for ct in batches:
-            report = Report()
-            with self.clock("infer"), bar("inferring", 100) as progress:
-                report.progress = percent(progress)
-                logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
-                reply = self.scheme.switch_modulus(logits)
-            for line in report.layers:
-                if line.ciphertexts:
-                    what = f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts"
-                    self.tell(what, line.seconds, f"at least     {line.budget_bits:5.1f}")
-            self.note_reply(logits, reply)
-            yield reply
+    def classify(self, ct: Ciphertext) -> Ciphertext:
+        """Server: return the reply to an encrypted batch, computed in this process."""
+        report = Report()
+        with self.clock("infer"), bar("inferring", 100) as progress:
+            report.progress = percent(progress)
+            logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
+            reply = self.scheme.switch_modulus(logits)
+        for line in report.layers:
+            if line.ciphertexts:
+                what = f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts"
+                self.tell(what, line.seconds, f"at least     {line.budget_bits:5.1f}")
+        self.note_reply(logits, reply)
+        return reply
 
-    def classified_by(
+    def classify_with(
         self, crew: Crew, batches: Iterator[Ciphertext], count: int
     ) -> Iterator[Ciphertext]:
         """Server: yield the replies to `count` encrypted batches, computed by a crew.
 
-        Where there are more workers than batches, every batch is computed in parts. The time runs
-        from the first batch on; that later ones are still encrypted meanwhile is part of it.
+        Where there are more workers than batches, every batch is computed in parts. The crew
+        computes while the client encrypts, so that its time is that of both, from the first batch
+        on, without the encryption of that one.
         """
         parts = max(1, crew.size // count)
-        first = next(batches)
         begin = time.perf_counter()
         with bar("inferring", 100 * count) as progress:
             for logits in predict(
                 self.scheme,
                 self.model,
-                chain([first], batches),
+                batches,
                 self.keys.relinearization,
                 crew.executor,
                 parts=parts,
@@ -228,7 +228,7 @@ class Sides:
                 progress=percent(progress),
             ):
                 reply = self.scheme.switch_modulus(logits)
-                self.clock.seconds["infer"] = time.perf_counter() - begin
+                self.clock.seconds["infer"] = time.perf_counter() - begin - self.first_seconds
                 self.note_reply(logits, reply)
                 yield reply
         what = f"server  {crew.name}, parts of a batch: {parts}"
@@ -244,7 +244,7 @@ class Sides:
         what += f"{self.reply_bytes / 2**20:.1f} MiB"
         self.tell(what, budget=f"noise budget {self.final:5.1f}")
 
-    def decrypted(self, reply: Ciphertext, images: int) -> IntArray:
+    def decrypt(self, reply: Ciphertext, images: int) -> IntArray:
         """Client: return the logits of that many images."""
         with self.clock("decrypt"):
             begin = time.perf_counter()
@@ -298,13 +298,14 @@ def run(
     )
     sides = Sides(model, scheme, say)
     batches = [pixels[start : start + params.n] for start in range(0, len(pixels), params.n)]
-    images = sides.encrypted(batches)
+    # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
+    images = map(sides.encrypt, batches)
     if crew is None:
-        replies = sides.classified(images)
+        replies: Iterator[Ciphertext] = map(sides.classify, images)
     else:
-        replies = sides.classified_by(crew, images, len(batches))
+        replies = sides.classify_with(crew, images, len(batches))
     logits = np.concatenate(
-        [sides.decrypted(reply, len(batch)) for reply, batch in zip(replies, batches, strict=True)]
+        [sides.decrypt(reply, len(part)) for reply, part in zip(replies, batches, strict=True)]
     )
     expected = np.concatenate([model.forward(part) for part in np.array_split(pixels, 10)])
     return Result(
