@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
 from yashe.law import Comparison, Registry
-from yashe.sampling import SIGMA, TAIL
+from yashe.sampling import SIGMA, TAIL, derive_seed
 from yashe.strategies import centred_integers, polynomials, seeds
 from yashe.textbook import centred, poly_add, poly_mod, poly_mul
 
@@ -161,7 +161,7 @@ def pair(s: Scheme, seed: bytes, x: list[int], y: list[int]) -> tuple[Any, Any, 
 
 
 def _other(seed: bytes, i: int) -> bytes:
-    return bytes(b ^ i for b in seed)
+    return derive_seed(seed, str(i))
 
 
 @scheme.law(examples=40)
