@@ -264,6 +264,22 @@ def measured_budget(x: FloatArray, basis: RnsBasis) -> float:
     return -math.log2(2 * max(float(np.abs(nu).max()), 1 / basis.product))
 
 
+def measure(ct: Any, secret_key: Any) -> FloatArray:
+    """Return the noise budget in bits that ciphertexts really have; the same as `noise_budget`.
+
+    Parameters
+    ----------
+    ct : Ciphertext of any shape
+    secret_key : of the same keys
+
+    Returns
+    -------
+    float64 array of ct.shape: log2(1 / (2 max |nu|))
+    """
+    budgets: FloatArray = ct.scheme.noise_budget(ct, secret_key)
+    return budgets
+
+
 _unchecked: ContextVar[bool] = ContextVar("unchecked", default=False)
 
 
