@@ -60,6 +60,8 @@ def test_the_bound_of_reduce_is_reached_next_to_2_to_the_53_and_never_exceeded()
 @given(primes_and_integers())
 @example((16777151, 9007165708692369))
 @example((16777151, -9007165708692369))
+@example((16760833, 16760833 * 2**28 + 8380417))  # where reduce leaves (p + 1) / 2
+@example((16760833, -16760833 * 2**28 - 8380417))
 def test_canonical_gives_the_one_representative_below_a_half(drawn: tuple[int, int]) -> None:
     p, x = drawn
     expected = (x + p // 2) % p - p // 2

@@ -245,7 +245,7 @@ def test_a_security_claim_is_refused_with_the_reason() -> None:
     params = make_params("claims-128", 8192, 2**20)
     with pytest.raises(
         SecurityError,
-        match="security=None only.*overstretched.*2016/127.*2016/717.*2021/999: from q",
+        match="only.*overstretched.*2016/127.*2016/717.*2021/999: from q",
     ):
         YASHE(params)
 
