@@ -212,3 +212,19 @@ def test_drawn_parameters_carry_a_product_in_both_schemes(params: Params) -> Non
         fresh = scheme.fresh_bound(True)
         product = scheme.product_bound(fresh, fresh) + scheme.relinearization_bound()
         assert float(product.budget(params.n)) > 0
+
+
+def test_more_examples_are_tried_when_asked_for() -> None:
+    class Counts(subjects.TextbookTransform):
+        calls = 0
+
+        def intt(self, values: list[int]) -> list[int]:
+            self.calls += 1
+            return super().intt(values)
+
+    law = next(law for law in laws.LAWS if law.name == "intt_undoes_ntt")
+    few, many = Counts(4, 17, 9), Counts(4, 17, 9)
+    law.check(few, examples=7)
+    law.check(many, examples=300)
+    assert few.calls == 7
+    assert many.calls == 300

@@ -34,10 +34,9 @@ class LawBroken(FheError, AssertionError):
     def __init__(self, law: Law, implementation: object, inputs: Mapping[str, object], why: str):
         self.law = law
         self.inputs = dict(inputs)
-        facts = {
-            name: getattr(implementation, name) for name in SHOWN if hasattr(implementation, name)
-        }
-        case = ", ".join(f"{k}={v!r}" for k, v in {**facts, **inputs}.items())
+        known = [name for name in SHOWN if hasattr(implementation, name)]
+        facts = {name: getattr(implementation, name) for name in known} | dict(inputs)
+        case = ", ".join(f"{name}={value!r}" for name, value in facts.items())
         super().__init__(f"{law.sentence}; smallest counter-example: {case}: {why}")
 
     def _render_traceback_(self) -> list[str]:
@@ -83,7 +82,7 @@ class Law:
         Parameters
         ----------
         implementation : an object, or a Hypothesis strategy that draws them
-        examples : how many inputs to try, default the law's own number
+        examples : how many inputs to try, default the law's own number; statistical laws keep it
 
         Raises
         ------
@@ -93,10 +92,11 @@ class Law:
         drawn = isinstance(implementation, SearchStrategy)
         last: list[Any] = [implementation, {}, ""]
         # A statistical law is tried with a few seeds, among which none is simpler than another.
-        shrink = (hypothesis.Phase.shrink,) if self.examples > FEW else ()
+        statistical = self.examples <= FEW
+        shrink = () if statistical else (hypothesis.Phase.shrink,)
 
         @hypothesis.settings(
-            max_examples=min(self.examples, examples or self.examples),
+            max_examples=self.examples if statistical or examples is None else examples,
             derandomize=True,
             database=None,
             deadline=None,
@@ -116,12 +116,10 @@ class Law:
 
         try:
             search()
-        except (
-            _Failure,
-            hypothesis.errors.Flaky,
-        ) as failure:  # Hypothesis ends with the smallest one
-            if isinstance(failure, hypothesis.errors.Flaky):
-                last[2] += ", but not every time: equal inputs must give equal results"
+        except _Failure:  # Hypothesis tries the smallest one last
+            broken = LawBroken(self, *last)
+        except hypothesis.errors.Flaky:
+            last[2] += ", but not every time: equal inputs must give equal results"
             broken = LawBroken(self, *last)
         else:
             return
