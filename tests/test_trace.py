@@ -70,6 +70,17 @@ def test_all_is_measured_if_the_sample_is_large_enough() -> None:
     )
 
 
+def test_the_worst_prediction_is_always_measured() -> None:
+    scheme = SCHEMES[0]
+    keys = scheme.keygen(SEED)
+    ct = scheme.encrypt(np.ones((9, 1), dtype=np.int64), keys.secret, SEED)
+    weights = np.ones(9, dtype=np.int64)
+    weights[5] = 2**20
+    with noise.trace(keys.secret, sample=1) as trace:
+        scaled = ct * weights
+    assert trace.steps[0].measured_bits == noise.measure(scaled[5], keys.secret)
+
+
 def test_equal_operations_in_a_row_become_one_step() -> None:
     a = Step("Dense", "a product", 3, 20.0, 25.0, 0.5)
     assert a.merged(Step("Dense", "a product", 4, 21.0, 24.0, 0.25)) == Step(
