@@ -32,7 +32,7 @@ from nn import pretrained
 from nn.base import Linear
 from nn.layers import Square
 from nn.model import Sequential
-from nn.plan import ranges
+from nn.plan import make_plan, ranges
 from yashe.errors import FheError, ParameterError
 from yashe.primes import is_prime
 from yashe.residues import IntArray
@@ -229,8 +229,9 @@ def compare(
     pixels = np.concatenate([pixels] * -(-2 * 16384 // len(pixels)))
     rates: dict[str, list[float]] = {"here": []}
     details: list[Any] = []
+    slots = make_plan(pretrained.load(name)).params.n
     for _ in range(rounds):
-        (mine,) = in_processes([(name, pixels, cores)], own)
+        (mine,) = in_processes([(name, pixels[:slots], cores)], own)
         rates["here"].append(mine["full_batch_per_hour"])
         details.append(mine)
         for setting, pair in settings_for(name).items():

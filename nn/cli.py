@@ -142,6 +142,12 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also run the same networks on Microsoft SEAL, in turns (extra: bench)",
     )
+    benchmark.add_argument(
+        "--model",
+        action="append",
+        choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
+        help="one network for MNIST only (default: both)",
+    )
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add_data_option(benchmark)
@@ -353,7 +359,7 @@ def bench_command(arguments: argparse.Namespace) -> None:
         dataset, names = load_digits(), ["digits"]
     else:
         dataset = load_mnist(arguments.folder, download=arguments.download)
-        names = [name for name, recipe in RECIPES.items() if recipe.data == "mnist"]
+        names = arguments.model or [n for n, recipe in RECIPES.items() if recipe.data == "mnist"]
     facts = bench.everything(dataset, names, arguments.rounds, arguments.seal, arguments.quick)
     if arguments.json:
         write_json(arguments.json, facts)
