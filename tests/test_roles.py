@@ -301,6 +301,19 @@ def test_a_server_refuses_what_does_not_fit_its_network_or_the_key(
         classify(images, other.relinearization)
 
 
+def test_damaged_images_get_no_reply(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = (place / "client" / "images.fhe").read_bytes()
+    damaged, reply = tmp_path / "damaged.fhe", tmp_path / "reply.fhe"
+    damaged.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    keys = place / "client" / "keys" / PUBLIC
+    infer = ["infer", place / "model.npz", damaged, "--keys", keys, "--out", reply]
+    assert "damaged.fhe, byte" in (text := said(capsys, *infer))
+    assert "the hash is wrong" in text
+    assert not reply.exists()
+
+
 def test_a_claim_of_little_noise_is_not_believed(place: Path, tmp_path: Path) -> None:
     """A sender who lies about the noise changes nothing in what the server predicts."""
     evaluation = roles.load_evaluation_key(place / "client" / "keys" / PUBLIC)
