@@ -36,6 +36,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 SOURCES = FOLDER / "source"
 MARKER = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?: tags=(?P<tags>\[[^\]]*\]))?\s*$")
+CAPTION = re.compile(r"\*(?!\*)([^*]+)\*(?!\*)")  # what stands in italics below a picture
 TAGS = {"exercise", "solution", "check"}
 CELL_SECONDS = 300  # a cell of a solution that runs longer than this is a mistake
 IN_COLAB = """\
@@ -119,18 +120,28 @@ def solution_cells(cells: list[Cell]) -> list[Cell]:
     ]
 
 
+def metadata(cell: Cell, after: Cell) -> dict[str, Any]:
+    """Return a cell's tags, and for a picture its text alternative: the caption that follows."""
+    found: dict[str, Any] = {"tags": list(cell.tags)} if cell.tags else {}
+    caption = CAPTION.match(after.text) if after.kind == "markdown" else None
+    if cell.kind == "code" and caption:
+        text = " ".join(caption[1].split()).replace("`", "").replace("$", "")
+        found["mystnb"] = {"image": {"alt": text}}
+    return found
+
+
 def notebook(cells: list[Cell]) -> dict[str, Any]:
     """Return a notebook (nbformat 4.5) without outputs."""
     found: dict[str, int] = {}
     out = []
-    for cell in cells:
+    for cell, after in zip(cells, [*cells[1:], Cell("markdown", "")], strict=True):
         digest = hashlib.sha256(f"{cell.kind} {cell.text}".encode()).hexdigest()[:12]
         found[digest] = found.get(digest, 0) + 1
         repeated = f"-{found[digest]}" if found[digest] > 1 else ""
         entry: dict[str, Any] = {
             "cell_type": cell.kind,
             "id": digest + repeated,
-            "metadata": {"tags": list(cell.tags)} if cell.tags else {},
+            "metadata": metadata(cell, after),
             "source": cell.text.splitlines(keepends=True),
         }
         if cell.kind == "code":

@@ -185,6 +185,27 @@ def test_a_malformed_source_is_refused(text: str, message: str) -> None:
         build.cells_of(text)
 
 
+def test_the_caption_below_a_picture_is_its_text_alternative() -> None:
+    picture = build.Cell("code", "plots.draw()")
+    for text, alternative in (
+        ("*Two\nbars, `x`.*\n\nMore.", "Two bars, x."),
+        ("**No** caption", None),
+    ):
+        made = build.notebook([picture, build.Cell("markdown", text)])
+        expected = {"mystnb": {"image": {"alt": alternative}}} if alternative else {}
+        assert made["cells"][0]["metadata"] == expected
+
+
+def test_every_picture_has_a_text_alternative() -> None:
+    for path in sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
+            if any("image/png" in data for data in outputs):
+                assert "mystnb" in cell["metadata"], (
+                    f"{path.name}: a caption below {cell['source']}"
+                )
+
+
 def test_equal_cells_have_different_ids() -> None:
     made = build.notebook([build.Cell("code", "x"), build.Cell("code", "x")])
     assert len({cell["id"] for cell in made["cells"]}) == 2

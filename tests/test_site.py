@@ -111,6 +111,13 @@ def test_nothing_is_loaded_from_the_network(site: Path) -> None:
 
 
 @pytest.mark.slow
+def test_every_image_has_a_text_alternative(site: Path) -> None:
+    for path in pages(site):
+        for image in Page(path).images:
+            assert image.get("alt"), f"{path.name}: {image.get('src')}"
+
+
+@pytest.mark.slow
 def test_every_formula_has_become_mathml(site: Path) -> None:
     for source in sorted((ROOT / "notebooks" / "source").glob("*.py")):
         page = site / "notebooks" / f"{source.name[:2]}.html"

@@ -50,6 +50,8 @@ images = quantize_pixels(data.test_images, data.pixel_max, network.info.levels)
 plots.digits(images[:16], data.test_labels[:16])
 
 # %% [markdown]
+# *Sixteen of the digits, 8 x 8 pixels in a few shades of grey, with their labels.*
+#
 # The parameters decide what can be computed and how hard it is to break. `make_plan` proves, before anything is encrypted,
 # that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how.
 
