@@ -70,7 +70,7 @@ def test_chosen_parameters_run_a_circuit_of_that_shape_and_one_prime_fewer_is_re
     check_params(params, computation)
     if params.n <= 8192:
         run_circuit(params, weights, request["public"], seed)
-    if params.k > 1 and params.shortened(1).t * 2 < params.moduli[0]:
+    if params.k > 1 and 2 * params.t < math.prod(params.moduli[:-1]):
         with pytest.raises(NoiseBudgetExhausted, match="the step '.*' under .* leaves"):
             check_params(params.shortened(params.k - 1), computation)
 
