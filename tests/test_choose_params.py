@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from yashe import lattice
@@ -56,6 +56,7 @@ requests = st.fixed_dictionaries(
 
 
 @settings(max_examples=15)
+@example({"range_bits": 1, "security": 128, "public": True, "weights": [7, 20_000, 20_000]}, 0)
 @given(requests, st.integers(0, 2**32))
 def test_chosen_parameters_run_a_circuit_of_that_shape_and_one_prime_fewer_is_refused(
     request: dict[str, Any], seed: int

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -230,6 +230,10 @@ def explain(
     lack = partial(lacking, computation=computation, scheme=scheme, spare_bits=spare_bits)
     chosen = bisect_left(sets, True, key=lambda params: lack(params) == 0)
     params = sets[chosen]
+    fewer = one_prime_fewer(params)
+    # Without one of its primes this can still be a little larger than the set before it.
+    if fewer and lack(fewer) == 0:
+        params, fewer = fewer, one_prime_fewer(fewer)
     limit = max_log2_q(params.n, security)
     reasons = [
         *reasons,
@@ -239,8 +243,7 @@ def explain(
         "enough.",
         f"log2 q = {params.log2_q:.1f}, primes: {params.k}.",
     ]
-    if chosen > 0:
-        fewer = sets[chosen - 1]
+    if fewer:
         reasons.append(
             f"Not fewer: {fewer.k} primes, log2 q = {fewer.log2_q:.1f}, lack "
             f"{lack(fewer):.1f} bits."
@@ -251,6 +254,12 @@ def explain(
     left = budgets(params, computation, scheme)
     reasons.append(f"{left[-1]:.1f} bits of noise budget are left at the end.")
     return Choice(params, tuple(zip(names, left, strict=True)), tuple(reasons))
+
+
+def one_prime_fewer(params: Params) -> Params | None:
+    """Return the same parameters without the last prime of q, if t allows it."""
+    moduli = params.moduli[:-1]
+    return replace(params, moduli=moduli) if 2 * params.t < math.prod(moduli) else None
 
 
 def choose_params(
