@@ -26,8 +26,6 @@
 # %%
 import time
 
-from IPython.display import Markdown
-
 from yashe import attacks, checks, lattice, plots, textbook
 from yashe import textbook_yashe as yashe
 from yashe.bfv import BFV
@@ -251,6 +249,8 @@ print(f"overstretched from {attacks.fatigue_log2_q(8192):.0f} bits on; the paper
 # finds the key, for the paper's parameter sets and for larger degrees?
 
 # %%
+from IPython.display import Markdown
+
 Markdown(attacks.estimate_table())
 
 # %% [markdown]
