@@ -67,8 +67,10 @@ def test_the_programs_of_a_page_run(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_links_of_a_page_lead_to_files(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    dead = [link for link in LINK.findall(text) if not (page.parent / link).exists()]
-    assert dead == []
+    # The site's notebooks are copies of the committed solutions (docs/conf.py).
+    for link in LINK.findall(text):
+        copied = ROOT / "notebooks" / "solutions" / link.removeprefix("notebooks/")
+        assert (page.parent / link).exists() or copied.exists(), link
 
 
 def test_the_readme_has_a_program() -> None:
