@@ -20,6 +20,7 @@ import numpy as np
 
 from nn import bench_operations, pretrained
 from nn.bench_seal import compare, comparison_table, in_processes
+from nn.calibrate import calibrate
 from nn.data import Dataset
 from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.experiment import peak_memory_bytes
@@ -242,6 +243,18 @@ def as_json(speeds: list[Speed]) -> list[dict[str, Any]]:
     return [asdict(speed) for speed in speeds]
 
 
+def beside_the_plan(name: str, measured: float) -> dict[str, float]:
+    """Return and print what the plan estimates for one core beside what was measured there."""
+    plan = make_plan(pretrained.load(name))
+    calibration = calibrate(plan.params, threads=1, again=True)  # in the same run
+    estimated = plan.calibrated(calibration).server_seconds or 0.0
+    print(
+        f"  the plan estimates {estimated:.2f} s on one core, {measured:.2f} s were measured: "
+        f"a factor of {measured / estimated:.2f}"
+    )
+    return {"estimated_seconds": estimated, "measured_seconds": measured}
+
+
 def everything(
     dataset: Dataset, names: list[str], rounds: int, seal: bool, quick: bool
 ) -> dict[str, Any]:
@@ -287,6 +300,9 @@ def everything(
             rate = statistics.median(run["full_batch_per_hour"] for run in runs)
             print(f"  {threads} threads: {rate:>12,.0f} predictions per hour on full batches")
             facts["whole"].setdefault(name, []).extend(runs)
+            if threads == 1:
+                seconds = statistics.median(run["seconds"]["infer"] for run in runs)
+                facts.setdefault("plans", {})[name] = beside_the_plan(name, seconds)
     print("\nHow the server's time grows")
     found = series(quick)
     print(growth_table(found))
