@@ -27,7 +27,7 @@ from nn.experiment import peak_memory_bytes
 from nn.growth import growth_table, series
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.linear import RunningSums, combine
 from yashe.parallel import available_cores, workers
 from yashe.params import Params
@@ -98,7 +98,7 @@ def ntt_flops(ring: Ring, polynomials: int) -> float:
 
 def micro(params: Params, limits: dict[str, Any], repeats: int = 5, batch: int = 8) -> list[Speed]:
     """Time the operations of the scheme, each per ciphertext or per transform of one prime."""
-    scheme = BFV(params)
+    scheme = BGV(params)
     keys = scheme.keygen()
     q, big, aux = params.ring, params.product_ring, params.auxiliary_basis
     values = np.arange(params.n, dtype=np.int64) % 4
@@ -194,7 +194,7 @@ def whole(name: str, pixels: IntArray, threads: int) -> dict[str, Any]:
     """Run a pretrained network on one batch of images, once."""
     model = pretrained.load(name)
     plan = make_plan(model)
-    scheme = BFV(plan.params)
+    scheme = BGV(plan.params)
     pixels = pixels[: plan.params.n]
     seconds = {}
     with workers(threads):

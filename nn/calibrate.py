@@ -17,11 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from yashe.bfv import BFV
+from yashe.bgv import BGV
+from yashe.ciphertext import Ciphertext
+from yashe.columns import Hidden, SquareLayer
 from yashe.files import whole_file
 from yashe.parallel import available_cores, workers
 from yashe.params import Params
 from yashe.products import SumsOfSquares
+from yashe.residues import IntArray
 from yashe.scheme import Scheme
 
 REPEATS = 3  # the fastest of so many counts: whatever disturbs makes things slower, never faster
@@ -61,39 +64,81 @@ def best_time(step: Callable[[], object]) -> float:
     return min(times)
 
 
-def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BFV) -> Calibration:
+def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Calibration:
     """Time all kinds of operations, in the shapes in which networks use them."""
     scheme, rng = scheme_type(params), np.random.default_rng(0)
     keys = scheme.keygen(bytes(32))
     positions, taps, maps, units = 8, 25, 5, 64
     values = np.zeros((taps, 1), dtype=np.int64)
     ct = scheme.encrypt(values, keys.encryption, bytes(32))
-    patches = ct[rng.integers(0, taps, (positions, taps))]
-    weights = rng.integers(1, 4, (taps, maps), dtype=np.int64)
-    hidden = (patches @ weights).reshape(-1)
-    sums = SumsOfSquares(scheme, units)
+    hidden = Hidden(
+        rng.integers(0, taps, (positions, taps)),
+        rng.integers(1, 4, (taps, maps), dtype=np.int64),
+        rng.integers(1, 4, maps, dtype=np.int64),
+    )
     dense = rng.integers(1, 4, (hidden.size, units), dtype=np.int64)
-    tensors = sums.squares(hidden)
+    kinds, total = (by_columns if scheme.ntt_form else by_units)(scheme, ct, hidden, dense)
+
+    def relinearize() -> Ciphertext:
+        return scheme.ready_for_product(scheme.relinearize(total, keys.relinearization))
+
+    again = best_time(lambda: scheme.encrypt(values, keys.encryption, bytes(32)))
     seconds = {
-        "encrypt": best_time(lambda: scheme.encrypt(values, keys.encryption, bytes(32))) / taps,
-        "square": best_time(lambda: sums.squares(hidden)) / hidden.size,
-        "weigh": best_time(lambda: sums.add(hidden, tensors, dense)) / dense.size,
+        "encrypt": again / taps,
         "decrypt": best_time(lambda: scheme.decrypt(ct, keys.secret)) / taps,
+        "relinearize": best_time(relinearize) / total.size,
+        **kinds,
     }
-    # A product with one column costs the same outputs, and a fifth of the products.
-    wide = best_time(lambda: patches.affine(weights, weights[0]))
-    narrow = best_time(lambda: patches[:, :1].affine(weights[:1], weights[0]))
-    products = positions * maps * (taps - 1)
-    seconds["multiply_add"] = max(wide - narrow, 0.0) / products
-    seconds["output"] = narrow / (positions * maps)
-    few = SumsOfSquares(scheme, 8)
-    few.add(hidden, few.squares(hidden), dense[:, :8])
+    return Calibration(seconds)
+
+
+def by_columns(
+    scheme: Scheme, ct: Ciphertext, hidden: Hidden, dense: IntArray
+) -> tuple[dict[str, float], Ciphertext]:
+    """Time the square layer of schemes in NTT form, and return some sums of squares.
+
+    All of it is one computation. With a single tap, or a single result, it takes the same squares
+    and less of one kind of product.
+    """
+    one_tap = Hidden(hidden.inputs[:, :1], hidden.weight[:1], hidden.bias)
+
+    def time_of(hidden: Hidden, dense: IntArray) -> float:
+        return best_time(SquareLayer(scheme, ct, [hidden], dense).sums)
+
+    full, narrow = time_of(hidden, dense), time_of(hidden, dense[:, :1])
+    squares = time_of(one_tap, dense[:, :1])
+    taps = len(hidden.weight) - 1
+    return {
+        "multiply_add": max(narrow - squares, 0.0) / (hidden.size * taps),
+        "output": 0.0,
+        "square": squares / hidden.size,
+        "weigh": max(full - narrow, 0.0) / dense[:, 1:].size,
+        "sum": 0.0,
+    }, SquareLayer(scheme, ct, [hidden], dense[:, :8]).sums()
+
+
+def by_units(
+    scheme: Scheme, ct: Ciphertext, hidden: Hidden, dense: IntArray
+) -> tuple[dict[str, float], Ciphertext]:
+    """Time the square layer of schemes in coefficient form, and return some sums of squares."""
+    patches = ct[hidden.inputs]
+    units = (patches @ hidden.weight).reshape(-1)
+    sums, few = SumsOfSquares(scheme, dense.shape[1]), SumsOfSquares(scheme, 8)
+    tensors = sums.squares(units)
+    seconds = {
+        "square": best_time(lambda: sums.squares(units)) / units.size,
+        "weigh": best_time(lambda: sums.add(units, tensors, dense)) / dense.size,
+    }
+    # A product with one tap costs the same outputs, and a fraction of the products.
+    wide = best_time(lambda: patches.affine(hidden.weight, hidden.bias))
+    narrow = best_time(lambda: patches[:, :1].affine(hidden.weight[:1], hidden.bias))
+    seconds["multiply_add"] = max(wide - narrow, 0.0) / (units.size * (len(hidden.weight) - 1))
+    seconds["output"] = narrow / units.size
+    few.add(units, few.squares(units), dense[:, :8])
     start = time.perf_counter()
     total = few.total()
     seconds["sum"] = (time.perf_counter() - start) / total.size
-    relinearize = best_time(lambda: scheme.relinearize(total, keys.relinearization))
-    seconds["relinearize"] = relinearize / total.size
-    return Calibration(seconds)
+    return seconds, total
 
 
 def cache_file() -> Path:
@@ -104,7 +149,7 @@ def cache_file() -> Path:
 
 def calibrate(
     params: Params,
-    scheme_type: Callable[[Params], Scheme] = BFV,
+    scheme_type: Callable[[Params], Scheme] = BGV,
     threads: int | None = None,
     again: bool = False,
 ) -> Calibration:

@@ -25,6 +25,7 @@ from nn.split import describe, make_plans
 from nn.train import RECIPES, train
 from yashe import __version__
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.errors import DataError, FheError
 from yashe.files import whole_file
 from yashe.paper import PAPER_B
@@ -35,11 +36,11 @@ from yashe.security import LEVELS
 from yashe.yashe_prime import YASHE
 
 DIGITS_SHOWN = 5
-SCHEMES: dict[str, type[Scheme]] = {"bfv": BFV, "yashe": YASHE}
+SCHEMES: dict[str, type[Scheme]] = {"bgv": BGV, "bfv": BFV, "yashe": YASHE}
 YASHE_WARNING = """\
 WARNING: YASHE' is broken. Anybody can compute the secret key from the public key, at these
 parameters with plain lattice reduction. This run shows how the CryptoNets paper of 2016 computed;
-never encrypt anything with it that matters. The default scheme, bfv, is not affected.
+never encrypt anything with it that matters. The default scheme, bgv, is not affected.
 """
 
 
@@ -164,8 +165,8 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
     command.add_argument(
         "--scheme",
         choices=list(SCHEMES),
-        default="bfv",
-        help="bfv: 128-bit security; yashe: the scheme and parameters of the CryptoNets paper, "
+        default="bgv",
+        help="bgv, bfv: 128-bit security, bgv is faster; yashe: the scheme and parameters of the CryptoNets paper, "
         "which are broken, as a lesson (default: %(default)s)",
     )
     command.add_argument(

@@ -29,9 +29,9 @@ from nn.card import ModelCard
 from nn.jobs import DONE, FAILED, job_id
 from nn.roles import Progress
 from yashe import wire
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.errors import FheError, KeyMismatchError, ParameterError
-from yashe.keys import RelinearizationKey, SecretKey
+from yashe.keys import BgvRelinearizationKey, SecretKey
 from yashe.residues import IntArray
 
 TEMPORARY = (408, 429, 502, 503, 504)  # statuses after which the same request may succeed
@@ -183,7 +183,7 @@ class Client:
         """
         return ModelCard.from_json(json.dumps(self._request("GET", "/model").facts().get("card")))
 
-    def register(self, key: RelinearizationKey) -> str:
+    def register(self, key: BgvRelinearizationKey) -> str:
         """Register an evaluation key, unless it is there; return its id."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "evaluation.key"
@@ -238,7 +238,7 @@ class Client:
         self,
         images: NumberArray,
         white: int,
-        keys: tuple[SecretKey, RelinearizationKey] | None = None,
+        keys: tuple[SecretKey, BgvRelinearizationKey] | None = None,
         progress: Callable[[str, float], None] = lambda what, share: None,
     ) -> IntArray:
         """Encrypt images, have them classified, and return the logits.
@@ -263,7 +263,7 @@ class Client:
         """
         card = self.card()
         if keys is None:
-            fresh = BFV(card.params).keygen()
+            fresh = BGV(card.params).keygen()
             keys = fresh.secret, fresh.relinearization
         check_keys(card, *keys)
         secret, evaluation = keys
@@ -285,7 +285,7 @@ class Client:
                 return roles.decrypt(file, secret, len(images))
 
 
-def check_keys(card: ModelCard, *keys: SecretKey | RelinearizationKey) -> None:
+def check_keys(card: ModelCard, *keys: SecretKey | BgvRelinearizationKey) -> None:
     """Refuse keys that are not for the parameters of a card."""
     for key in keys:
         if key.params.digest != card.params.digest:

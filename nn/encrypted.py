@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,15 +25,16 @@ from nn.base import Block, Layer, Linear
 from nn.layers import Dense, Flatten, Square
 from nn.model import Sequential
 from yashe.ciphertext import Ciphertext
+from yashe.columns import Hidden, SquareLayer
 from yashe.errors import EncodingError, ParameterError
 from yashe.noise import Bound
+from yashe.parallel import watched
 from yashe.products import SumsOfSquares
 from yashe.residues import IntArray
 from yashe.scheme import Scheme
 from yashe.trace import label
 
 TILE_UNITS = 128  # hidden units that exist at the same time
-Tile = tuple[IntArray, Callable[[Ciphertext], Ciphertext]]  # numbers of units, how to compute them
 
 
 def encrypt_images(
@@ -136,14 +137,15 @@ def infer(
 ) -> Ciphertext:
     """Return the encrypted logits of encrypted images, for somebody who has no secret key.
 
-    The same messages as from `nn.plan.run`, but where a square and a dense layer follow a linear
-    one, the hidden units are computed in tiles and added up at once,
+    The same messages as from `nn.proofs.run`, but where a square and a dense layer follow a linear
+    one, the hidden units, the largest layer of all, never stand in memory as a whole,
 
-        sum over tiles of square(x @ W1[:, tile] + b1[tile]) @ W2[tile]
+        sum over hidden units of square(x @ W1 + b1) * W2
 
-    so that the squared layer, the largest of all, never stands in memory whole, and is scaled down
-    once for each sum (`yashe.products`). Loops over ciphertexts run on the workers of
-    `yashe.parallel.workers`; `nn.cluster.predict` computes on other processes and machines.
+    but are computed a few columns at a time (`yashe.columns`), or, by schemes with ciphertexts in
+    coefficient form, a few units at a time (`yashe.products`). Loops over ciphertexts run on the
+    workers of `yashe.parallel.workers`; `nn.cluster.predict` computes on other processes and
+    machines.
 
     Parameters
     ----------
@@ -169,22 +171,34 @@ def infer(
         raise ParameterError(f"the network takes shape {expected}, got {ct.shape}")
     report = report or Report()
     report.begin(model)
-    scheme = scheme.scheme_of(ct)
     x = ct
+
+    def relinearized(i: int, x: Ciphertext, before_square: bool) -> Ciphertext:
+        """Return x with degree 1, booked on layer i, ready for a product if one follows."""
+        if x.degree == 1:
+            return x
+        with report.clock(i):
+            x = scheme.relinearize(x, relinearization)
+            x = scheme.ready_for_product(x) if before_square else x
+        report.layers[i].note(0, x.bound[x.index], x.params.n)
+        return x
+
     for start, stop in stages(model):
         first = model.layers[start]
+        if isinstance(first, Linear) and stop - start > 1 and x.degree == 2:
+            x = relinearized(start, report.step(start, first.forward, x), True)
+            start += 1  # noqa: PLW2901
         if stop - start > 1:
             if not (summed and start == 0):
-                x = stage_sums(scheme, model, start, stop, x, hidden_tiles(first), report)
+                tiles = list(hidden_tiles(model.layers[start]))
+                x = stage_sums(scheme.scheme_of(x), model, start, stop, x, tiles, report)
             x = report.step(stop - 1, partial(add_bias, model.layers[stop - 1]), x)
         else:
             x = report.step(start, first.forward, x)
             report.progress(x.size / squarings(model) if squares(first) else 0)
-        followed_by_square = stop == len(model.layers) or squares(model.layers[stop])
-        if x.degree == 2 and followed_by_square:
-            with report.clock(stop - 1):
-                x = scheme.relinearize(x, relinearization)
-            report.layers[stop - 1].note(0, x.bound[x.index], x.params.n)
+        at_end = stop == len(model.layers)
+        if at_end or squares(model.layers[stop]):
+            x = relinearized(stop - 1, x, not at_end)
     return x
 
 
@@ -225,35 +239,79 @@ def stage_sums(
     start: int,
     stop: int,
     x: Ciphertext,
-    tiles: Iterable[Tile],
+    tiles: Sequence[Block],
     report: Report,
 ) -> Ciphertext:
-    """Return the sums of squares times weights over some tiles of a stage; no bias is added.
+    """Return the sums of squares times weights over some hidden units of a stage, without a bias.
 
-    Sums over different tiles of one stage may be computed anywhere, and added up.
+    Sums over different units of one stage may be computed anywhere, and added up.
 
     Parameters
     ----------
     scheme : of the ciphertexts
     start, stop : the layers of the stage, longer than one (`stages`)
-    x : its input, of which only what the tiles take has to be there
+    x : its input, of degree 1, of which only what the tiles take has to be there
     tiles : some or all `hidden_tiles` of its first layer
     report : which has begun
     """
-    first, dense = model.layers[start], model.layers[stop - 1]
-    assert isinstance(dense, Dense)
-    square = start + isinstance(first, Linear)
-    sums = SumsOfSquares(scheme, dense.units)
-    for units, compute in tiles:
+    compute = sums_by_columns if scheme.ntt_form else sums_by_units
+    return compute(scheme, model, start, stop, x, tiles, report)
+
+
+def sums_by_columns(
+    scheme: Scheme,
+    model: Sequential,
+    start: int,
+    stop: int,
+    x: Ciphertext,
+    tiles: Sequence[Block],
+    report: Report,
+) -> Ciphertext:
+    """Return `stage_sums` in NTT form: all units at once, a few columns at a time."""
+    weight, n = dense_weight(model, stop), x.params.n
+    hidden = [Hidden(tile.inputs, tile.weight, tile.bias) for tile in tiles]
+    units = np.concatenate([tile.outputs.ravel() for tile in tiles])
+    layer = SquareLayer(scheme, x, hidden, weight[units])
+    square = start + isinstance(model.layers[start], Linear)
+    if square > start:
+        report.layers[start].note(len(units), layer.hidden_bound, n)
+    report.layers[square].note(len(units), layer.squared_bound, n)
+    share = len(units) / squarings(model) / layer.steps
+    with report.clock(stop - 1), watched(lambda: report.progress(share)):
+        return layer.sums()
+
+
+def sums_by_units(
+    scheme: Scheme,
+    model: Sequential,
+    start: int,
+    stop: int,
+    x: Ciphertext,
+    tiles: Sequence[Block],
+    report: Report,
+) -> Ciphertext:
+    """Return `stage_sums` in coefficient form: a few units at a time."""
+    weight = dense_weight(model, stop)
+    square = start + isinstance(model.layers[start], Linear)
+    sums = SumsOfSquares(scheme, weight.shape[1])
+    for tile in tiles:
+        compute = partial(apply, tile)
         hidden = report.step(start, compute, x) if square > start else compute(x)
         with report.clock(square, hidden.size / squarings(model)):
             tensors = sums.squares(hidden)
         bound = hidden.bound[hidden.index]
         report.layers[square].note(hidden.size, scheme.product_bound(bound, bound), x.params.n)
         with report.clock(stop - 1):
-            sums.add(hidden, tensors, dense.weight[units])
+            sums.add(hidden, tensors, weight[tile.outputs.ravel()])
     with report.clock(stop - 1):
         return sums.total()
+
+
+def dense_weight(model: Sequential, stop: int) -> IntArray:
+    """Return the weight of the dense layer with which a stage ends."""
+    dense = model.layers[stop - 1]
+    assert isinstance(dense, Dense)
+    return dense.weight
 
 
 def add_bias(dense: Layer, x: Ciphertext) -> Ciphertext:
@@ -262,8 +320,8 @@ def add_bias(dense: Layer, x: Ciphertext) -> Ciphertext:
     return x + dense.bias
 
 
-def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Tile]:
-    """Yield about `units` hidden units at a time: their numbers, and how to compute them from x.
+def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Block]:
+    """Yield a layer in blocks of about `units` hidden units.
 
     Parameters
     ----------
@@ -271,23 +329,21 @@ def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Tile]:
     """
     if isinstance(first, Linear):
         for block in first.blocks():
-            for tile in cut(block, units):
-                yield tile.outputs.ravel(), partial(apply, tile)
+            yield from cut(block, units)
     else:
         count = math.prod(first.input_shape)
+        one, zero = np.ones((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)
         for begin in range(0, count, units):
-            numbers = np.arange(begin, min(begin + units, count), dtype=np.int64)
-            yield numbers, partial(take, numbers)
+            numbers = np.arange(begin, min(begin + units, count), dtype=np.int64)[:, None]
+            yield Block(numbers, one, numbers, zero)
 
 
 def apply(block: Block, x: Ciphertext) -> Ciphertext:
     """Return the outputs of a block, flat."""
-    return x.reshape(-1)[block.inputs].affine(block.weight, block.bias).reshape(-1)
-
-
-def take(numbers: IntArray, x: Ciphertext) -> Ciphertext:
-    """Return some of the ciphertexts, flat."""
-    return x.reshape(-1)[numbers]
+    chosen = x.reshape(-1)[block.inputs]
+    if block.weight.shape == (1, 1) and block.weight[0, 0] == 1 and not block.bias.any():
+        return chosen.reshape(-1)
+    return chosen.affine(block.weight, block.bias).reshape(-1)
 
 
 def cut(block: Block, units: int) -> Iterator[Block]:

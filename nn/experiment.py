@@ -22,7 +22,7 @@ from nn.cluster import Crew, predict
 from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.model import Sequential
 from nn.plan import Plan, make_plan, ranges
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import EncodingError
 from yashe.paper import INSECURE_YASHE_PAPER_A, PAPER_A, PAPER_B, paper_set_a
@@ -135,12 +135,12 @@ class Clock:
 
 
 def plan_for(model: Sequential, scheme: type[Scheme]) -> Plan:
-    """Return the plan of a network: BFV at 128 bits, YASHE' with set A of the CryptoNets paper.
+    """Return the plan of a network: BGV or BFV at 128 bits, YASHE' with set A of the CryptoNets paper.
 
     Set A has room for a larger t than we gave it, for networks that need one.
     """
     if scheme is not YASHE:
-        return make_plan(model)
+        return make_plan(model, scheme=scheme)
     params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.info.levels)[-1].smallest_t
     if params.t < need:
         params = paper_set_a(f"{params.name}_t{need.bit_length()}", need)
@@ -261,7 +261,7 @@ def run(
     pixels: IntArray,
     labels: IntArray,
     say: Callable[[str], None] = print,
-    scheme_type: type[Scheme] = BFV,
+    scheme_type: type[Scheme] = BGV,
     crew: Crew | None = None,
 ) -> Result:
     """Classify images encrypted, in batches of as many as there are slots.
@@ -272,7 +272,7 @@ def run(
     pixels : int64 array, shape (images, *model.input_shape), values in [0, model.info.levels]
     labels : int64 array, shape (images,)
     say : receives the story, line by line
-    scheme_type : BFV or YASHE
+    scheme_type : BGV, BFV or YASHE
     crew : workers that are the server (`nn.crews`); by default this process is
 
     Raises

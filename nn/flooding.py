@@ -5,9 +5,9 @@ weights. The client knows its noises and its secret key, so it can solve for the
 layer (`yashe.attacks.weights_from_noise`). A server that minds adds to every ciphertext of a reply
 
 - an encryption of zero with the client's public key, after which c_1 is as good as fresh, and
-- a polynomial with coefficients uniform in [-B, B), so wide that the noise drowns in it.
+- t times a polynomial with coefficients uniform in [-B, B), so wide that the noise drowns in it.
 
-If |x| <= E is the noise, in the units of c_0, the statistical distance between uniform and uniform
+If t x is the noise, |x| <= E, the statistical distance between uniform and uniform
 plus x is at most E / (2 B) for each coefficient. For N coefficients and a distance of 2^-bits in
 all, B = N E 2^(bits - 1): this costs about bits + log2 N bits of noise budget, 56 for 40 bits and
 ten logits at n = 8192, two or three primes of q. Gentry (STOC 2009) has the idea.
@@ -24,10 +24,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import FormError, ParameterError
-from yashe.keys import PublicKey
+from yashe.keys import BgvPublicKey
 from yashe.noise import Bound
 from yashe.residues import reduce
 from yashe.sampling import check_seed, derive_seed, stream
@@ -45,17 +45,17 @@ def needed_budget(bits: int, coefficients: int) -> float:
 def flooding_exponent(ct: Ciphertext, bits: int) -> int:
     """Return log2 B: 2^bits is the inverse of the statistical distance for the whole array."""
     params = ct.params
-    # |nu| <= 2^-(budget + 1), and nu is t/q times the noise in the units of c_0.
+    # |nu| <= 2^-(budget + 1), and nu is t/q times x, up to the message.
     worst = params.log2_q - params.log2_t - float(ct.noise_budget.min()) - 1
     return math.ceil(worst + math.log2(ct.size * params.n) + bits - 1)
 
 
-def flood(ct: Ciphertext, key: PublicKey, bits: int, seed: bytes | None = None) -> Ciphertext:
+def flood(ct: Ciphertext, key: BgvPublicKey, bits: int, seed: bytes | None = None) -> Ciphertext:
     """Return ciphertexts of the same messages whose noise tells nothing.
 
     Parameters
     ----------
-    ct : of BFV, degree 1
+    ct : of BGV, degree 1
     key : the public key of its owner
     bits : 2^-bits bounds the statistical distance from noise that does not depend on the weights
     seed : 32 bytes that determine the randomness, for tests only
@@ -71,18 +71,19 @@ def flood(ct: Ciphertext, key: PublicKey, bits: int, seed: bytes | None = None) 
     FormError, ParameterError, KeyMismatchError
     """
     scheme = ct.scheme
-    if not isinstance(scheme, BFV) or ct.degree != 1:
-        raise FormError("relinearised ciphertexts of BFV are flooded, nothing else")
+    if not isinstance(scheme, BGV) or ct.degree != 1:
+        raise FormError("relinearised ciphertexts of BGV are flooded, nothing else")
     if not 1 <= bits <= 256:
         raise ParameterError(f"flooding hides up to 2^-bits with 1 to 256 bits, not {bits}")
     seed = check_seed(seed)
     exponent, params = flooding_exponent(ct, bits), ct.params
     zeros = np.zeros((*ct.shape, 1), dtype=np.int64)
-    total = ct + scheme.encrypt(zeros, key, derive_seed(seed, "flood-zero"))
+    hiding = scheme.encrypt(zeros, key, derive_seed(seed, "flood-zero"))
+    total = ct + replace(hiding, factor=ct.factor)  # zero times any factor is zero
     rows = total.rows[total.index.reshape(-1)]
     for j, row in enumerate(rows):
-        wide = params.ring.basis.decompose(_uniform(seed, f"flood/{j}", params.n, exponent))
-        row[0] = reduce(row[0] + wide, params.ring.moduli)
+        wide = scheme.params.t * _uniform(seed, f"flood/{j}", params.n, exponent)
+        row[0] = reduce(row[0] + scheme.rows(params.ring.element(wide)), params.ring.moduli)
     width = math.ldexp(params.t / math.sqrt(3), exponent) / params.q
     bound = total.bound[total.index].reshape(-1) + Bound.of(width, 0)
     flooded = total.derive(rows, bound, total.shape, "noise flooding")

@@ -18,7 +18,7 @@ from nn.encrypted import encrypt_images, infer
 from nn.layers import Conv2D, Dense, Flatten, Square
 from nn.model import ModelInfo, Sequential
 from nn.plan import make_plan
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.parallel import available_cores, workers
 from yashe.params import Params, make_params
 
@@ -54,7 +54,7 @@ def network(maps: int = 4, hidden: int = 32) -> Sequential:
 def seconds_of(model: Sequential, images: int = 1, params: Params | None = None) -> float:
     """Return the server's seconds for `images` images, batch after batch."""
     params = params or make_plan(model).params
-    scheme = BFV(params)
+    scheme = BGV(params)
     keys = scheme.keygen()
     total = 0.0
     for start in range(0, images, params.n):
@@ -68,7 +68,7 @@ def seconds_of(model: Sequential, images: int = 1, params: Params | None = None)
 
 def square_seconds(params: Params, repeats: int = 8) -> float:
     """Return the median time of one square."""
-    scheme = BFV(params)
+    scheme = BGV(params)
     ct = scheme.encrypt([1, 2, 3], scheme.keygen().secret)
     times = []
     for _ in range(repeats):

@@ -32,7 +32,7 @@ from yashe.contents import read_contents
 from yashe.errors import FheError, FormatError
 from yashe.files import open_input, whole_file
 from yashe.frames import FrameReader
-from yashe.keys import RelinearizationKey
+from yashe.keys import BgvRelinearizationKey
 
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 MOST_ATTEMPTS = 2
@@ -209,7 +209,7 @@ class Store:
                     f"{self.limits.keys} keys are registered, and no more are accepted until one "
                     "of them expires"
                 )
-        wire.load(upload, RelinearizationKey, self.card.params)
+        wire.load(upload, BgvRelinearizationKey, self.card.params)
         os.replace(upload, target)
         return digest
 

@@ -32,7 +32,7 @@ from nn.proofs import Forecast as Forecast
 from nn.proofs import Interval as Interval
 from nn.proofs import forecast, ranges, run
 from yashe import noise
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.choose import candidates, choose, has_entry, lacking
 from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.noise import Bound
@@ -200,7 +200,7 @@ def make_plan(
     params: Params | None = None,
     security: int = 128,
     public: bool = False,
-    scheme: Callable[[Params], Scheme] = BFV,
+    scheme: Callable[[Params], Scheme] = BGV,
     spare_bits: float = 0,
     pixels: IntArray | None = None,
     joined_with: int = 1,

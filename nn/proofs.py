@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nn.base import Values
 from nn.layers import Square
 from nn.model import Sequential
+from yashe import noise
 from yashe.noise import Bound
 from yashe.residues import FloatArray, IntArray
 from yashe.scheme import Scheme
@@ -140,11 +141,24 @@ class Forecast:
             return self
         return replace(self, bound=self.bound + self.scheme.relinearization_bound(), degree=1)
 
+    def before_square(self) -> Forecast:
+        """Return the forecast after relinearisation and a switch of the modulus, if they happen."""
+        if self.degree == 1:
+            return self
+        bound = self.relinearize().bound
+        primes = self.scheme.best_for_products(bound)
+        if primes == self.scheme.params.k:
+            return replace(self, bound=bound, degree=1)
+        scheme = self.scheme.at(self.scheme.params.shortened(primes))
+        bound = bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
+        return replace(self, scheme=scheme, bound=bound, degree=1)
+
 
 def run(
     model: Sequential,
     x: Values,
-    relinearize: Callable[[Values], Values] = lambda x: x,
+    before_square: Callable[[Values], Values] = lambda x: x,
+    at_end: Callable[[Values], Values] = lambda x: x,
     observe: Callable[[int, Values], None] = lambda i, x: None,
 ) -> Values:
     """Apply a network layer by layer, relinearising as late as possible.
@@ -157,13 +171,13 @@ def run(
     ----------
     model : integer network
     x : array of any backend, ending in the model's input shape
-    relinearize : what to do with an array before a square, and at the end
+    before_square, at_end : what to do with an array before a square, and with the result
     observe : called with the number of a layer and its output
     """
     for i, layer in enumerate(model.layers):
-        x = layer.forward(relinearize(x) if isinstance(layer, Square) else x)
+        x = layer.forward(before_square(x) if isinstance(layer, Square) else x)
         observe(i, x)
-    return relinearize(x)
+    return at_end(x)
 
 
 def ranges(model: Sequential, levels: int) -> list[Interval]:
@@ -184,5 +198,11 @@ def forecast(model: Sequential, scheme: Scheme, public: bool = False) -> list[Fo
     public : whether the images are encrypted with the public key, which is noisier
     """
     found = [Forecast(scheme, scheme.fresh_bound(public).broadcast(model.input_shape))]
-    final = run(model, found[0], Forecast.relinearize, lambda i, x: found.append(x))
+    final = run(
+        model,
+        found[0],
+        Forecast.before_square,
+        Forecast.relinearize,
+        lambda i, x: found.append(x),
+    )
     return [*found[:-1], final]

@@ -22,7 +22,7 @@ from nn.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET, Progress
 from nn.sources import load_images
 from yashe.errors import DataError
 from yashe.files import open_input, whole_file
-from yashe.keys import PublicKey, SecretKey
+from yashe.keys import BgvPublicKey, SecretKey
 from yashe.parallel import available_cores, workers
 from yashe.wire import load, load_secret_key
 
@@ -193,7 +193,7 @@ def infer_command(arguments: argparse.Namespace) -> None:
     model, key = load_model(arguments.model), roles.load_evaluation_key(arguments.keys)
     flooding = None
     if arguments.flood is not None:
-        public = load(arguments.keys / ENCRYPTION, PublicKey, key.params)
+        public = load(arguments.keys / ENCRYPTION, BgvPublicKey, key.params)
         flooding = roles.Flooding(public, arguments.flood)
     with (
         open_input(arguments.input) as source,

@@ -29,12 +29,12 @@ from nn.model import Sequential
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
 from yashe import noise, wire
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.contents import SEEDED_CIPHERTEXTS, Contents
 from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
 from yashe.files import open_input, whole_file
-from yashe.keys import PublicKey, RelinearizationKey, SecretKey, check_key
+from yashe.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
 from yashe.residues import IntArray
 from yashe.streams import CiphertextReader, CiphertextWriter
 
@@ -69,7 +69,7 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
         public.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the folder {public}: {error.strerror}") from error
-    keys = BFV(card.params).keygen()
+    keys = BGV(card.params).keygen()
     wire.save_secret_key(secret, keys.secret)
     if public_key:
         wire.save(public / ENCRYPTION, keys.public)
@@ -85,18 +85,18 @@ def load_card(folder: Path, insecure: bool = False) -> ModelCard:
         return ModelCard.from_json(file.read(LARGEST_CARD_BYTES + 1), insecure)
 
 
-def load_encryption_key(folder: Path, card: ModelCard) -> SecretKey | PublicKey:
+def load_encryption_key(folder: Path, card: ModelCard) -> SecretKey | BgvPublicKey:
     """Return the secret key of a folder, with which its owner encrypts, or else the public one."""
     if (folder / SECRET).exists():
-        key: SecretKey | PublicKey = wire.load_secret_key(folder / SECRET, SecretKey)
+        key: SecretKey | BgvPublicKey = wire.load_secret_key(folder / SECRET, SecretKey)
         if key.params.digest != card.params.digest:
             raise KeyMismatchError(f"{folder / SECRET} is not for the parameters of {CARD}")
         return key
     inner = folder / PUBLIC / ENCRYPTION
-    return wire.load(inner if inner.exists() else folder / ENCRYPTION, PublicKey, card.params)
+    return wire.load(inner if inner.exists() else folder / ENCRYPTION, BgvPublicKey, card.params)
 
 
-def load_evaluation_key(place: Path) -> RelinearizationKey:
+def load_evaluation_key(place: Path) -> BgvRelinearizationKey:
     """Return the key with which a server computes, from its file or from the public folder.
 
     Raises
@@ -109,7 +109,7 @@ def load_evaluation_key(place: Path) -> RelinearizationKey:
             f"{place} holds a secret key, and whoever classifies must not have it: copy "
             f"{place / PUBLIC} to the server and give that folder"
         )
-    return wire.load(place / EVALUATION if place.is_dir() else place, RelinearizationKey)
+    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
 
 
 def batches(count: int, slots: int) -> Iterator[slice]:
@@ -120,7 +120,7 @@ def batches(count: int, slots: int) -> Iterator[slice]:
 def encrypt(
     file: BinaryIO,
     card: ModelCard,
-    key: SecretKey | PublicKey,
+    key: SecretKey | BgvPublicKey,
     images: NumberArray,
     white: int,
     progress: Progress = lambda share: None,
@@ -146,7 +146,7 @@ def encrypt(
     ParameterError, DataError
         If the images are not such, none, or too many.
     """
-    scheme, parts = BFV(card.params), list(batches(len(images), card.params.n))
+    scheme, parts = BGV(card.params), list(batches(len(images), card.params.n))
     if images.shape[1:] != card.input_shape:
         raise DataError(f"images of shape {card.input_shape} were required, got {images.shape[1:]}")
     if not 0 < len(parts) <= MOST_BATCHES:
@@ -171,11 +171,11 @@ def encrypt(
 class Flooding:
     """The wish to hide the weights: the client's public key, and how well (`nn.flooding.flood`)."""
 
-    key: PublicKey
+    key: BgvPublicKey
     bits: int
 
 
-def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) -> BFV:
+def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) -> BGV:
     """Refuse ciphertexts that are no batches of images for a network, or under other keys.
 
     Returns
@@ -187,9 +187,9 @@ def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) 
     FormatError, KeyMismatchError
     """
     shape, scheme = contents.shape, contents.scheme
-    if not isinstance(scheme, BFV) or contents.degree != 1 or shape[1:] != input_shape:
+    if not isinstance(scheme, BGV) or contents.degree != 1 or shape[1:] != input_shape:
         raise FormatError(
-            f"fresh BFV ciphertexts of shape (batches, {', '.join(map(str, input_shape))}) "
+            f"fresh BGV ciphertexts of shape (batches, {', '.join(map(str, input_shape))}) "
             f"were required, got degree {contents.degree} and shape {shape}"
         )
     if shape[0] > MOST_BATCHES:
@@ -203,7 +203,7 @@ def classify(
     source: BinaryIO,
     target: BinaryIO,
     model: Sequential,
-    key: RelinearizationKey,
+    key: BgvRelinearizationKey,
     progress: Progress = lambda share: None,
     flooding: Flooding | None = None,
 ) -> tuple[int, ...]:
@@ -286,7 +286,7 @@ def decrypt(source: BinaryIO, key: SecretKey, images: int | None = None) -> IntA
     """
     reader = CiphertextReader.open(source)
     contents = reader.contents
-    if not isinstance(contents.scheme, BFV) or len(contents.shape) != 2:
+    if not isinstance(contents.scheme, BGV) or len(contents.shape) != 2:
         raise FormatError(f"a reply has the shape (batches, classes), not {contents.shape}")
     slots = contents.shape[0] * contents.params.n
     count = slots if images is None else images

@@ -18,7 +18,7 @@ from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.model import Sequential
 from nn.plan import Plan, make_plan
 from nn.proofs import ranges
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.choose import candidates
 from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
 from yashe.params import Params
@@ -128,7 +128,7 @@ def classify(model: Sequential, plans: Sequence[Plan], pixels: IntArray) -> IntA
 
 def classify_modulo(model: Sequential, pixels: IntArray, params: Params) -> IntArray:
     """Return the logits modulo one t, with keys of their own."""
-    scheme = BFV(params)
+    scheme = BGV(params)
     keys = scheme.keygen()
     ct = encrypt_images(scheme, pixels, keys.secret)
     logits = scheme.switch_modulus(infer(scheme, model, ct, keys.relinearization))

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nn.base import Layer, Linear
-from nn.encrypted import TILE_UNITS, Report, Tile, hidden_tiles, infer, stage_sums, stages
+from nn.base import Block, Layer, Linear
+from nn.encrypted import TILE_UNITS, Report, hidden_tiles, infer, stage_sums, stages
 from nn.layers import Dense
 from nn.model import Sequential
 from yashe import wire
@@ -131,13 +131,13 @@ class Part:
     inputs : int64 array, numbers of pixels, ascending
     """
 
-    tiles: list[Tile] = field(default_factory=list)
+    tiles: list[Block] = field(default_factory=list)
     inputs: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
     def units(self) -> IntArray:
         """Numbers of the hidden units."""
-        return np.concatenate([numbers for numbers, _ in self.tiles])
+        return np.concatenate([tile.outputs.ravel() for tile in self.tiles])
 
 
 def first_stage_parts(model: Sequential, parts: int) -> list[Part]:

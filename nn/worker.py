@@ -11,7 +11,7 @@ from nn.model import Sequential
 from yashe import wire
 from yashe.errors import FheError
 from yashe.files import open_input, whole_file
-from yashe.keys import RelinearizationKey
+from yashe.keys import BgvRelinearizationKey
 from yashe.parallel import workers
 
 
@@ -58,7 +58,7 @@ class Worker(threading.Thread):
                 raise OutOfTimeError(f"computing took more than {store.limits.job_seconds:g} s")
 
         try:
-            key = wire.load(store.key_path(job.keys), RelinearizationKey, store.card.params)
+            key = wire.load(store.key_path(job.keys), BgvRelinearizationKey, store.card.params)
             with (
                 open_input(store.path(name, ".in")) as source,
                 whole_file(store.path(name, ".out")) as target,

@@ -19,7 +19,7 @@ from strategies_engine import (
     toy_params,
     toys,
 )
-from yashe import bfv, noise, textbook, textbook_bfv
+from yashe import noise, rlwe, sampling, textbook, textbook_bfv
 from yashe.bfv import BFV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import (
@@ -209,12 +209,12 @@ def test_the_uniform_half_comes_from_a_seed_that_does_not_give_the_error() -> No
     scheme, keys = BFV(TOY), keys_of(TOY)
     a = scheme.encrypt([0], keys.secret, SEED).rows[0, 1]
     moduli = TOY.moduli
-    rho = bfv.derive_seed(SEED, "encrypt-rho")
-    assert np.array_equal(a, bfv.uniform(rho, "encrypt-a/0", 64, moduli))
-    assert not np.array_equal(a, bfv.uniform(SEED, "encrypt-a/0", 64, moduli))
+    rho = sampling.derive_seed(SEED, "encrypt-rho")
+    assert np.array_equal(a, sampling.uniform(rho, "encrypt-a/0", 64, moduli))
+    assert not np.array_equal(a, sampling.uniform(SEED, "encrypt-a/0", 64, moduli))
     e = -np.asarray(scheme.phase(scheme.encrypt([0], keys.secret, SEED), 0, keys.secret).integers())
-    assert e.tolist() == bfv.gaussian(SEED, "encrypt-e/0", 64).tolist()
-    assert e.tolist() != bfv.gaussian(rho, "encrypt-e/0", 64).tolist()
+    assert e.tolist() == sampling.gaussian(SEED, "encrypt-e/0", 64).tolist()
+    assert e.tolist() != sampling.gaussian(rho, "encrypt-e/0", 64).tolist()
 
 
 # Attacks on public data: they work exactly when there are no errors.
@@ -236,7 +236,7 @@ def test_the_public_key_gives_the_secret_only_if_it_has_no_error(
     found = solve(honest.public.b, honest.public.a)
     assert found != polynomial(honest.secret.s)
     assert max(abs(x) for x in found) > TOY.q // 8
-    monkeypatch.setattr(bfv, "gaussian", lambda seed, label, n: np.zeros(n))
+    monkeypatch.setattr(rlwe, "gaussian", lambda seed, label, n: np.zeros(n))
     broken = BFV(TOY).keygen(SEED)
     assert solve(broken.public.b, broken.public.a) == polynomial(broken.secret.s)
 
@@ -259,7 +259,7 @@ def test_public_data_does_not_decrypt_unless_encryption_forgets_its_errors(
     values = np.arange(64, dtype=np.int64) - 32
     slots = scheme.encode(values).element.ntt().canonical()[0].tolist()
     assert read_without_a_key(scheme.encrypt(values, keys.public), keys) != slots
-    monkeypatch.setattr(bfv, "gaussian", lambda seed, label, n: np.zeros(n))
+    monkeypatch.setattr(rlwe, "gaussian", lambda seed, label, n: np.zeros(n))
     assert read_without_a_key(scheme.encrypt(values, keys.public), keys) == slots
 
 

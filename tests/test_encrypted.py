@@ -110,7 +110,11 @@ def test_tiles_encrypt_what_layer_after_layer_encrypts_with_no_more_noise_predic
     model = network(name, 7)
     pixels = np.random.default_rng(7).integers(0, 4, size=(64, 5, 5, 1))
     ct = encrypt_images(SCHEME, pixels, KEYS.public, bytes(32))
-    expected = run(model, ct, lambda x: SCHEME.relinearize(x, KEYS.relinearization))
+
+    def relinearize(x: Ciphertext) -> Ciphertext:
+        return SCHEME.relinearize(x, KEYS.relinearization)
+
+    expected = run(model, ct, relinearize, relinearize)
     tiled = infer(SCHEME, model, ct, KEYS.relinearization)
     decrypted = [SCHEME.decrypt(reply, KEYS.secret) for reply in (expected, tiled)]
     assert np.array_equal(*decrypted)
@@ -149,7 +153,7 @@ def test_stages_join_a_square_with_the_dense_layer_behind_it():
 @pytest.mark.parametrize("units", [1, 4, 100])
 def test_tiles_cover_every_unit_once(units):
     layer = network("cryptonets", 0).layers[0]
-    numbers = np.concatenate([n for n, _ in hidden_tiles(layer, units)])
+    numbers = np.concatenate([tile.outputs.ravel() for tile in hidden_tiles(layer, units)])
     assert sorted(numbers) == list(range(math.prod(layer.output_shape)))
     for block in layer.blocks():
         assert all(tile.outputs.size <= max(units, 2) for tile in cut(block, units))

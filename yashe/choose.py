@@ -234,6 +234,11 @@ def explain(
     # Without one of its primes this can still be a little larger than the set before it.
     if fewer and lack(fewer) == 0:
         params, fewer = fewer, one_prime_fewer(fewer)
+    # Ciphertexts in NTT form gain from primes that are no larger than they have to be: they are
+    # smaller, and more products of residues can be summed before they are reduced.
+    if scheme(params).ntt_form:
+        params = narrowed(params, lambda smaller: lack(smaller) == 0)
+        fewer = one_prime_fewer(params)
     limit = max_log2_q(params.n, security)
     reasons = [
         *reasons,
@@ -254,6 +259,21 @@ def explain(
     left = budgets(params, computation, scheme)
     reasons.append(f"{left[-1]:.1f} bits of noise budget are left at the end.")
     return Choice(params, tuple(zip(names, left, strict=True)), tuple(reasons))
+
+
+def narrowed(params: Params, suffices: Callable[[Params], bool]) -> Params:
+    """Return the parameters with as many, but smaller primes of q: bit by bit, while they do."""
+    for log2_q in range(int(params.log2_q), params.k, -1):
+        try:
+            smaller = make_params(
+                params.name, params.n, params.plaintext_moduli, params.security, log2_q
+            )
+        except ParameterError:  # there are not so many primes of that size
+            break
+        if smaller.k < params.k or not suffices(smaller):
+            break
+        params = smaller
+    return params
 
 
 def one_prime_fewer(params: Params) -> Params | None:

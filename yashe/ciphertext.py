@@ -26,11 +26,8 @@ from yashe.errors import (
 from yashe.linear import add_rows, check_not_transparent, combine, scale_rows
 from yashe.noise import Bound
 from yashe.params import Params
-from yashe.residues import (
-    FloatArray,
-    IntArray,
-    reduce,
-)
+from yashe.residues import FloatArray, IntArray, reduce
+from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
 from yashe.trace import observe
 
@@ -44,18 +41,35 @@ class Arithmetic(Protocol):
     params : its parameters
     first_secret_part : the parts of a ciphertext from here on hide the message
     fixed_parts : whether ciphertexts of degree 2 have as many parts as those of degree 1
+    ntt_form : whether rows are values instead of coefficients
     """
 
     name: str
     params: Params
     first_secret_part: int
     fixed_parts: bool
+    ntt_form: bool
 
     def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Return the products of ciphertexts, slot by slot."""
 
+    def rows(self, x: CoefficientElement | NttElement) -> FloatArray:
+        """Return polynomials in the form of rows."""
+
+    def values(self, rows: FloatArray) -> NttElement:
+        """Return rows in NTT form."""
+
+    def embedded(self, messages: FloatArray, factor: int) -> FloatArray:
+        """Return what the first part of a ciphertext needs for messages modulo t."""
+
+    def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
+        """Return the same messages with one factor."""
+
     def plain_addition_bound(self, degree: int) -> Bound:
-        """Return what adding an encoded message adds to the noise."""
+        """Return what adding a constant adds to the noise."""
+
+    def plaintext_addition_bound(self, message: FloatArray, degree: int) -> Bound:
+        """Return what adding encoded messages adds to the noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +84,13 @@ class Ciphertext:
     ----------
     scheme : the scheme that made it, with its parameters
     key_id : names the keys it belongs to
-    rows : float64 array, shape (number of rows, parts, k, n), centred residues, coefficient form
+    rows : float64 array, shape (number of rows, parts, k, n), centred residues in the scheme's form
     bound : Bound of shape (number of rows,), what is known about the noise (`yashe.noise`)
     index : int64 array of the ciphertext array's shape, row numbers
     degree : power of the secret in the phase: 1 when fresh, 2 after a product, 1 when relinearised
-    public_seed : for fresh BFV ciphertexts made with the secret key, 32 bytes that are not secret:
-        rows[j, 1] is uniform(public_seed, f"encrypt-a/{j}", n, moduli), which can be sent so
+    public_seed : for fresh ciphertexts of BFV and BGV made with the secret key, 32 bytes that are
+        not secret: rows[j, 1] is uniform(public_seed, f"encrypt-a/{j}", n, moduli)
+    factor : what the messages are multiplied with in the phase, modulo t; 1 but in `yashe.bgv`
     """
 
     scheme: Arithmetic
@@ -85,6 +100,7 @@ class Ciphertext:
     index: IntArray
     degree: int = 1
     public_seed: bytes | None = None
+    factor: int = 1
 
     # NumPy leaves `array + ct` and `array @ ct` to the methods below.
     __array_ufunc__ = None
@@ -161,6 +177,8 @@ class Ciphertext:
             first.check_same_keys(other)
             if other.degree != first.degree:
                 raise FormError(f"degrees {first.degree} and {other.degree}: relinearize first")
+            if other.factor != first.factor:
+                raise FormError("the ciphertexts have been switched at different depths")
         starts = np.cumsum([0, *(len(part.rows) for part in parts)])[:-1]
         indices = [part.index + start for part, start in zip(parts, starts, strict=True)]
         return replace(
@@ -299,6 +317,8 @@ class Ciphertext:
         self.check_same_keys(other)
         if self.degree != other.degree and self.scheme.fixed_parts:
             raise FormError(f"degrees {self.degree} and {other.degree} differ: relinearize first")
+        if self.factor != other.factor:
+            self, other = self.scheme.aligned(self, other)  # noqa: PLW0642
         a, b = np.broadcast_arrays(self.index, other.index)
         rows = add_rows(self.rows, a.ravel(), other.rows, b.ravel(), operation, self.params.moduli)
         return self.derive(
@@ -319,12 +339,12 @@ class Ciphertext:
         return self.derive(rows, bound, index.shape, "adding a constant")
 
     def _add_constants_to(self, rows: FloatArray, constants: IntArray) -> None:
-        """Add one constant to each row in place: to one coefficient of its first part."""
-        t_basis, q = self.params.plaintext_ring.basis, self.params.ring
-        scaled = rescale(
-            t_basis.decompose(constants.reshape(-1)), t_basis, q.basis, self.params.delta
-        )
-        rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0].T + scaled, q.moduli).T
+        """Add one constant to each row in place: to its first coefficient, which is all values."""
+        columns = slice(None) if self.scheme.ntt_form else slice(0, 1)
+        messages = self.params.plaintext_ring.basis.decompose(constants.reshape(-1))
+        for row, embedded in zip(rows, self.scheme.embedded(messages, self.factor).T, strict=True):
+            part = row[0, :, columns]
+            part[...] = reduce(part + embedded[:, None], self.params.ring.moduli)
 
     def affine(self, matrix: Any, constants: Any) -> Ciphertext:
         """Return self @ matrix + constants without a copy in between.
@@ -343,9 +363,9 @@ class Ciphertext:
         rows = self.rows[index.reshape(-1)]
         q = self.params.ring
         for row, m in zip(rows, message, strict=True):
-            scaled = rescale(m, other.element.ring.basis, q.basis, self.params.delta)
-            row[0] = reduce(row[0] + scaled, q.moduli)
-        added = self.scheme.plain_addition_bound(self.degree)
+            embedded = CoefficientElement(q, self.scheme.embedded(m, self.factor))
+            row[0] = reduce(row[0] + self.scheme.rows(embedded), q.moduli)
+        added = self.scheme.plaintext_addition_bound(message, self.degree)
         bound = self.bound[index.reshape(-1)] + added
         return self.derive(rows, bound, index.shape, "adding a plaintext")
 
@@ -367,9 +387,9 @@ class Ciphertext:
         rows = np.empty((index.size, *self.rows.shape[1:]))
         norms = np.empty(index.size)
         for j, (i, m) in enumerate(zip(index.flat, message, strict=True)):
-            lifted = q.transform.ntt(rescale(m, t_basis, q.basis))
-            product = reduce(q.transform.ntt(self.rows[i]) * lifted, q.moduli)
-            rows[j] = q.transform.intt(product)
+            lifted = CoefficientElement(q, rescale(m, t_basis, q.basis)).ntt()
+            product = reduce(self.scheme.values(self.rows[i]).residues * lifted.residues, q.moduli)
+            rows[j] = self.scheme.rows(NttElement(q, product))
             norms[j] = noise.canonical_norm(t_basis.compose_int64(m))
         bound = self.bound[index.reshape(-1)] * norms
         return self.derive(rows, bound, index.shape, "a product with a plaintext")

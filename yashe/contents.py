@@ -6,7 +6,8 @@ A description begins with the parameters, so that every file explains itself:
     length of the name (1 byte each), the name in ASCII, all moduli (4 bytes each)
 
 Keys and ciphertexts go on with the 16 bytes of the key id; ciphertexts with scheme, degree and
-number of axes (1 byte each) and the length of every axis (4 bytes each). docs/wire-format.md.
+number of axes (1 byte each) and the length of every axis (4 bytes each), in BGV after the factor of
+the messages (8 bytes). docs/wire-format.md.
 """
 
 from __future__ import annotations
@@ -18,13 +19,22 @@ from typing import Any
 import numpy as np
 
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import FheError, KeyMismatchError, ParameterError
 from yashe.frames import FIRST_SECRET_KIND, Fields, FrameReader
-from yashe.keys import Key, PublicKey, RelinearizationKey, SecretKey
+from yashe.keys import (
+    BgvPublicKey,
+    BgvRelinearizationKey,
+    Key,
+    PublicKey,
+    RelinearizationKey,
+    SecretKey,
+)
 from yashe.packing import packed_bytes
 from yashe.params import Params
 from yashe.residues import PRIME_LIMIT
+from yashe.rlwe import RLWE
 from yashe.sampling import SEED_BYTES
 from yashe.scheme import Scheme
 from yashe.yashe_prime import YASHE, EvaluationKey, YashePublicKey, YasheSecretKey
@@ -50,6 +60,8 @@ KEY_FORMS = (
     KeyForm(3, RelinearizationKey, ("b", "a"), per_digit=True),
     KeyForm(6, YashePublicKey, ("h",)),
     KeyForm(7, EvaluationKey, ("gamma",), per_digit=True),
+    KeyForm(8, BgvPublicKey, ("b", "a")),
+    KeyForm(9, BgvRelinearizationKey, ("b", "a"), per_digit=True),
     KeyForm(FIRST_SECRET_KIND, SecretKey, ("s",)),
     KeyForm(FIRST_SECRET_KIND + 1, YasheSecretKey, ("f",)),
 )
@@ -59,7 +71,7 @@ KIND_TYPES: dict[int, type[Params | Key | Ciphertext]] = {
     SEEDED_CIPHERTEXTS: Ciphertext,
     **{form.kind: form.type for form in KEY_FORMS},
 }
-SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: YASHE}
+SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: YASHE, 3: BGV}
 
 # What stands before the polynomials of one ciphertext. The uniform half of a seeded one is
 # uniform(seed, f"encrypt-a/{row}", n, moduli); its noise is that of a fresh ciphertext.
@@ -79,6 +91,7 @@ class Contents:
     kind, type, params, body_bytes : of the content
     key_id : of keys and ciphertexts; else empty
     scheme, degree, shape : of ciphertexts; else None, 0, ()
+    factor : of ciphertexts of BGV; else 1
     """
 
     kind: int
@@ -89,6 +102,7 @@ class Contents:
     scheme: Scheme | None = None
     degree: int = 0
     shape: tuple[int, ...] = ()
+    factor: int = 1
 
     @property
     def secret(self) -> bool:
@@ -123,13 +137,13 @@ def params_description(params: Params) -> bytes:
     return fields + params.name.encode("ascii") + moduli.tobytes()
 
 
-def ciphertext_description(
-    scheme: Scheme, key_id: str, degree: int, shape: tuple[int, ...]
-) -> bytes:
+def ciphertext_description(like: Ciphertext, scheme: Scheme, shape: tuple[int, ...]) -> bytes:
     """Return the description of an array of ciphertexts."""
     number = next(number for number, kind in SCHEMES.items() if isinstance(scheme, kind))
-    head = params_description(scheme.params) + bytes.fromhex(key_id)
-    return head + bytes([number, degree, len(shape)]) + np.array(shape, dtype="<u4").tobytes()
+    head = params_description(scheme.params) + bytes.fromhex(like.key_id)
+    head += bytes([number, like.degree, len(shape)])
+    head += np.array([like.factor], dtype="<u8").tobytes() if isinstance(scheme, BGV) else b""
+    return head + np.array(shape, dtype="<u4").tobytes()
 
 
 def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
@@ -157,7 +171,7 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
     described = _read_params(frame, fields)
     params = params or described
     kind, body = KIND_TYPES[frame.kind], frame.body_bytes
-    key_id, scheme, degree, shape = "", None, 0, ()
+    key_id, scheme, degree, shape, factor = "", None, 0, (), 1
     if frame.kind != PARAMETERS:
         key_id = fields.take("16s")[0].hex()
     if kind is Ciphertext:
@@ -169,15 +183,20 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
                 f"ciphertexts of degree 1 or 2 in at most {MOST_AXES} axes were required, got "
                 f"degree {degree} and {axes} axes"
             )
-        if frame.kind == SEEDED_CIPHERTEXTS and (SCHEMES[number], degree) != (BFV, 1):
-            raise frame.error("a seeded ciphertext is a fresh one of BFV, of degree 1")
+        if SCHEMES[number] is BGV:
+            factor = fields.take("Q")[0]
+            if not 0 < factor < params.t or math.gcd(factor, params.t) > 1:
+                raise frame.error(f"a factor that is invertible modulo t was required, got {factor}")
+        fresh = degree == 1 and factor == 1 and issubclass(SCHEMES[number], RLWE)
+        if frame.kind == SEEDED_CIPHERTEXTS and not fresh:
+            raise frame.error("a seeded ciphertext is a fresh one of BFV or BGV, of degree 1")
         shape = fields.take(f"{axes}I")
         try:
             scheme = SCHEMES[number](params)
         except FheError as error:
             raise frame.error(f"the scheme refuses the parameters: {error}") from error
     fields.end()
-    contents = Contents(frame.kind, kind, params, body, key_id, scheme, degree, shape)
+    contents = Contents(frame.kind, kind, params, body, key_id, scheme, degree, shape, factor)
     _check_body(frame, contents)
     return contents
 

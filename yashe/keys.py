@@ -58,19 +58,27 @@ class SecretKey(Key):
 
 
 @dataclass(frozen=True, eq=False)
-class PublicKey(Key):
+class Pair(Key):
+    """(b, a): encryptions of something under s."""
+
+    b: NttElement = field(repr=False)
+    a: NttElement = field(repr=False)
+
+
+class PublicKey(Pair):
     """(b, a) with b + a s = -e small: an encryption of zero, with which anybody can encrypt."""
 
-    b: NttElement = field(repr=False)
-    a: NttElement = field(repr=False)
 
-
-@dataclass(frozen=True, eq=False)
-class RelinearizationKey(Key):
+class RelinearizationKey(Pair):
     """(b_i, a_i) with b_i + a_i s = g_i s^2 - e_i for every digit i; batch axis of length k."""
 
-    b: NttElement = field(repr=False)
-    a: NttElement = field(repr=False)
+
+class BgvPublicKey(Pair):
+    """The same for BGV: b + a s = -t e. BFV's would silently change the messages, so it is refused."""
+
+
+class BgvRelinearizationKey(Pair):
+    """The same for BGV: b_i + a_i s = g_i s^2 - t e_i."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,8 @@ class Keys:
     """What key generation returns; only `secret` is secret."""
 
     secret: SecretKey
-    public: PublicKey
-    relinearization: RelinearizationKey
+    public: Pair
+    relinearization: Pair
 
     @property
     def encryption(self) -> SecretKey:
@@ -109,7 +117,7 @@ def digits(c: CoefficientElement) -> CoefficientElement:
     )
 
 
-def switch(c: CoefficientElement, *columns: NttElement) -> CoefficientElement:
+def switch(c: CoefficientElement, *columns: NttElement) -> NttElement:
     """Return the sums over i of d_i(c) key_i, one for each column of a key, in a new axis.
 
     With (b_i, a_i) encrypting g_i z, (sum_i d_i(c) b_i, sum_i d_i(c) a_i) encrypts c z, with the
@@ -120,7 +128,7 @@ def switch(c: CoefficientElement, *columns: NttElement) -> CoefficientElement:
     ring = c.ring
     # Sums of k products of residues: within the bound that RnsBasis has checked.
     sums = [np.einsum("...ijn,ijn->...jn", d, key.residues) for key in columns]
-    return NttElement(ring, reduce(np.stack(sums, axis=-3), ring.moduli)).intt()
+    return NttElement(ring, reduce(np.stack(sums, axis=-3), ring.moduli))
 
 
 def check_kind(key: Any, *kinds: type[Key]) -> None:

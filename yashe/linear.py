@@ -22,11 +22,39 @@ from yashe.residues import EXACT_LIMIT, FloatArray, IntArray, blocks, bound, col
 from yashe.rns import RnsBasis
 
 
-def _weights_modulo(weights: IntArray, p: int) -> FloatArray:
-    """Return the transposed weights as they are if they are small, else their residues modulo p."""
-    if np.abs(weights).max(initial=0) > p // 2:
-        weights = (weights + p // 2) % p - p // 2
-    return np.ascontiguousarray(weights.T, dtype=np.float64)
+class WeightedSum:
+    """Sums weights^T x modulo one prime, prepared for many x: exact, reduced as rarely as possible.
+
+    Parameters
+    ----------
+    weights : int64 array, shape (K, M), absolute values below 2^62
+    p : odd prime below 2^24
+    largest : bound of |x|
+
+    Attributes
+    ----------
+    exact : whether a single matrix product does, because no sum can exceed 2^53
+    """
+
+    def __init__(self, weights: IntArray, p: int, largest: int) -> None:
+        if np.abs(weights).max(initial=0) > p // 2:
+            weights = (weights + p // 2) % p - p // 2
+        self.p, self._weights = p, np.ascontiguousarray(weights.T, dtype=np.float64)
+        limit = EXACT_LIMIT - 2 * p  # what has been summed and reduced before is below p
+        self.exact = np.abs(self._weights).sum(axis=1).max(initial=0.0) * largest <= limit
+        terms = int(limit // (largest * max(1.0, np.abs(self._weights).max(initial=0))))
+        self._step = len(weights) if self.exact else max(1, terms)
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Return the sums of x, shape (..., K, width), as centred residues (..., M, width)."""
+        w, step, inverse = self._weights, self._step, 1.0 / self.p
+        y = np.matmul(w[:, :step], x[..., :step, :])
+        scratch = np.empty_like(y)
+        reduce_inplace(y, self.p, inverse, scratch)
+        for start in range(step, w.shape[1], step):
+            y += np.matmul(w[:, start : start + step], x[..., start : start + step, :], out=scratch)
+            reduce_inplace(y, self.p, inverse, scratch)
+        return y
 
 
 def combine(
@@ -51,19 +79,10 @@ def combine(
 
     def one_prime_of_one_part(task: tuple[int, int]) -> None:
         i, part = task
-        p, w = moduli[i], _weights_modulo(weights, moduli[i])
-        step = int((EXACT_LIMIT - 2 * p) // (bound(p) * max(1.0, np.abs(w).max(initial=0))))
+        sums = WeightedSum(weights, moduli[i], bound(moduli[i]))
         for columns in blocks(n, 8 * (2 * results + terms)):
-            y = np.empty((results, columns.stop - columns.start))
-            scratch = np.empty_like(y)
             for position, taps in enumerate(index):
-                x = rows[taps, part, i, columns]
-                np.matmul(w[:, :step], x[:step], out=y)
-                reduce_inplace(y, p, 1.0 / p, scratch)
-                for start in range(step, terms, step):
-                    y += w[:, start : start + step] @ x[start : start + step]
-                    reduce_inplace(y, p, 1.0 / p, scratch)
-                out[position, :, part, i, columns] = y
+                out[position, :, part, i, columns] = sums(rows[taps, part, i, columns])
 
     for_each(one_prime_of_one_part, product(range(k), range(parts)))
     return out.reshape(positions * results, parts, k, n)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from yashe.ciphertext import Ciphertext
-from yashe.errors import ParameterError
+from yashe.errors import FormError, ParameterError
 from yashe.linear import RunningSums
 from yashe.noise import Bound
 from yashe.parallel import for_each_group
@@ -34,11 +34,18 @@ class SumsOfSquares:
 
     Parameters
     ----------
-    scheme : Scheme
+    scheme : BFV or YASHE'
     results : number of sums
+
+    Raises
+    ------
+    FormError
+        If products of the scheme are not scaled down.
     """
 
     def __init__(self, scheme: Scheme, results: int) -> None:
+        if scheme.ntt_form:
+            raise FormError(f"{scheme.name} does not scale its products: see yashe.columns")
         params = scheme.params
         self.scheme, self.results = scheme, results
         self._capacity = (params.product_ring.basis.product // params.q - 1) // (

@@ -1,4 +1,4 @@
-"""What BFV and YASHE' have in common: the verbs, decryption, and measuring noise."""
+"""What BFV, BGV and YASHE' have in common: the verbs, decryption, and measuring noise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from yashe.noise import Bound
 from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, reduce, reduce_inplace
-from yashe.ring import CoefficientElement
+from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
 from yashe.trace import observe
 
@@ -27,7 +27,7 @@ AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
 class Scheme(ABC):
-    """What BFV and YASHE' have in common: parameters, encoding, decryption of a phase.
+    """What BFV, BGV and YASHE' have in common: parameters, encoding, decryption of a phase.
 
     A scheme object holds no key. Its verbs are the same in every scheme, so that networks, laws and
     notebooks run on either.
@@ -36,6 +36,7 @@ class Scheme(ABC):
     name: str
     first_secret_part: int  # parts from here on hide the message
     fixed_parts: bool  # whether ciphertexts of every degree have the same number of parts
+    ntt_form = False  # whether the rows of a ciphertext are values instead of coefficients
 
     def __init__(self, params: Params) -> None:
         self.params = params
@@ -82,9 +83,55 @@ class Scheme(ABC):
     def relinearization_bound(self) -> Bound:
         """Return what relinearisation adds."""
 
+    def plaintext_addition_bound(self, message: FloatArray, degree: int) -> Bound:
+        """Return what adding these messages adds, residues of shape (..., primes of t, n)."""
+        return self.plain_addition_bound(degree).broadcast(message.shape[:-2])
+
     def product_bound(self, x: Bound, y: Bound) -> Bound:
         """Return the bound of products, before relinearisation, from those of the factors."""
         return noise.product(self.params, self.secret_norm, x, y)
+
+    # The form of a row, and where the message is in it. BGV changes this; see `yashe.bgv`.
+
+    def rows(self, x: CoefficientElement | NttElement) -> FloatArray:
+        """Return residues in the form that the rows of a ciphertext have in this scheme."""
+        if self.ntt_form:
+            return (x.ntt() if isinstance(x, CoefficientElement) else x).residues
+        return (x.intt() if isinstance(x, NttElement) else x).residues
+
+    def values(self, rows: FloatArray) -> NttElement:
+        """Return rows in NTT form."""
+        ring = self.params.ring
+        return NttElement(ring, rows) if self.ntt_form else CoefficientElement(ring, rows).ntt()
+
+    def coefficients(self, rows: FloatArray) -> CoefficientElement:
+        """Return rows in coefficient form."""
+        ring = self.params.ring
+        return NttElement(ring, rows).intt() if self.ntt_form else CoefficientElement(ring, rows)
+
+    def embedded(self, messages: FloatArray, factor: int = 1) -> FloatArray:
+        """Return round(q/t m): what a phase has to contain for a message, coefficient by coefficient.
+
+        Parameters
+        ----------
+        messages : float64 array, shape (..., primes of t, n), polynomials modulo t
+        factor : of the ciphertext; see `yashe.bgv`, elsewhere 1
+
+        Returns
+        -------
+        float64 array, shape (..., k, n), centred residues
+        """
+        t_basis, q_basis = self.params.plaintext_ring.basis, self.params.ring.basis
+        return rescale(messages, t_basis, q_basis, self.params.delta)
+
+    def message(self, phase: CoefficientElement, factor: int) -> CoefficientElement:
+        """Return the message modulo t that a phase contains: round(t/q phase)."""
+        return phase.rescale(self.params.plaintext_ring, 1 / self.params.delta)
+
+    def scaled_noise(self, phase: CoefficientElement) -> FloatArray:
+        """Return q nu = [t phase]_q as residues: the noise times q."""
+        t_mod_q = self.params.ring.basis.decompose(np.array([self.params.t], dtype=np.int64))
+        return reduce(phase.residues * t_mod_q, self.params.ring.moduli)
 
     def fresh(
         self,
@@ -106,17 +153,16 @@ class Scheme(ABC):
         return ct
 
     def hidden(
-        self, values: Any, hide: Callable[[range], FloatArray]
+        self, values: Any, hide: Callable[[range, FloatArray], FloatArray]
     ) -> tuple[FloatArray, tuple[int, ...]]:
         """Return rows that hide messages, and the messages' shape, for the schemes' `encrypt`.
 
         Parameters
         ----------
         values : Plaintext, or integers of shape (..., m)
-        hide : returns encryptions of zero with these numbers, shape (numbers, parts, k, n); the
-            messages are added to their first parts
+        hide : returns the encryptions with these numbers, shape (numbers, parts, k, n), of
+            messages, shape (numbers, primes of t, n)
         """
-        t_ring, q = self.params.plaintext_ring, self.params.ring
         if isinstance(values, Plaintext):
             if values.params.digest != self.params.digest:
                 raise KeyMismatchError(f"the plaintext is for {values.params.name}")
@@ -130,9 +176,7 @@ class Scheme(ABC):
 
         def hide_some(some: slice) -> None:
             m = interpolate(self.params, numbers[some]) if encoded is None else flat[some]
-            scaled = rescale(m, t_ring.basis, q.basis, self.params.delta)
-            rows[some] = hide(range(some.start, some.stop))
-            rows[some, 0] = reduce(rows[some, 0] + scaled, q.moduli)
+            rows[some] = hide(range(some.start, some.stop), m)
 
         for_each_group(hide_some, len(rows))
         return rows, shape
@@ -283,14 +327,35 @@ class Scheme(ABC):
         rows = np.empty((len(flat), ct.rows.shape[1], target.k, target.n))
 
         def switch_one(j: int) -> None:
-            rows[j] = rescale(
-                ct.rows[flat[j]], source.ring.basis, target.ring.basis, Fraction(target.q, source.q)
-            )
+            rows[j] = scheme.switched(ct.rows[flat[j]], source)
 
         for_each(switch_one, range(len(flat)))
         bound = ct.bound[flat] + noise.rounding(target, self.secret_norm, ct.degree)
-        switched = replace(ct, scheme=scheme)
+        factor = scheme.switched_factor(ct.factor, source)
+        switched = replace(ct, scheme=scheme, factor=factor)
         return switched.derive(rows, bound, ct.shape, "a switch of the modulus")
+
+    def switched(self, rows: FloatArray, source: Params) -> FloatArray:
+        """Return rows for these parameters from rows for others with more primes."""
+        basis, q = self.params.ring.basis, self.params.q
+        return rescale(rows, source.ring.basis, basis, Fraction(q, source.q))
+
+    def switched_factor(self, factor: int, source: Params) -> int:
+        """Return the factor of a ciphertext that has been `switched`; see `yashe.bgv`."""
+        return factor
+
+    def best_for_products(self, bound: Bound) -> int:
+        """Return with how many primes a product of ciphertexts of degree 1 is least noisy: all."""
+        return self.params.k
+
+    def ready_for_product(self, ct: Ciphertext) -> Ciphertext:
+        """Return ciphertexts of degree 1 at the modulus where products of them are least noisy."""
+        primes = self.scheme_of(ct).best_for_products(ct.bound[ct.index])
+        return self.switch_modulus(ct, primes)
+
+    def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
+        """Return the same messages with one `factor`, so that the ciphertexts can be added."""
+        return a, b
 
     def fewest_primes(self, bound: Bound, degree: int) -> int:
         """Return to how many primes ciphertexts with this noise can be switched."""
@@ -323,18 +388,17 @@ class Scheme(ABC):
             it passes this check with probability at most 2^-40.
         """
         scheme = self.scheme_of(ct)
-        params, t_ring = scheme.params, scheme.params.plaintext_ring
+        params = scheme.params
         out = np.empty((ct.size, params.n), dtype=np.int64)
         limit = 2.0 ** -(1 + noise.least_budget(params.n))
         overflows: list[float] = []
 
         def decrypt_one(j: int) -> None:
             phase = scheme.phase(ct, int(ct.index.flat[j]), key)
-            largest = float(np.abs(params.ring.basis.fraction(_times_t(phase, params))).max())
+            largest = float(np.abs(params.ring.basis.fraction(scheme.scaled_noise(phase))).max())
             if largest > limit:
                 overflows.append(-float(np.log2(2 * largest)))
-            message = phase.rescale(t_ring, 1 / params.delta)
-            out[j] = decode(Plaintext(params, message))
+            out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor)))
 
         for_each(decrypt_one, range(ct.size))
         if overflows:
@@ -351,14 +415,8 @@ class Scheme(ABC):
         scheme, out = self.scheme_of(ct), np.empty(ct.size)
 
         def measure_one(j: int) -> None:
-            x = _times_t(scheme.phase(ct, int(ct.index.flat[j]), key), scheme.params)
+            x = scheme.scaled_noise(scheme.phase(ct, int(ct.index.flat[j]), key))
             out[j] = noise.measured_budget(x, scheme.params.ring.basis)
 
         for_each(measure_one, range(ct.size))
         return out.reshape(ct.shape)
-
-
-def _times_t(phase: CoefficientElement, params: Params) -> FloatArray:
-    """Return t * phase mod q, whose quotient by q is the noise."""
-    t_mod_q = params.ring.basis.decompose(np.array([params.t], dtype=np.int64))
-    return reduce(phase.residues * t_mod_q, params.ring.moduli)

@@ -1,6 +1,6 @@
 """Arrays of ciphertexts, written and read block by block, so that they may be larger than memory.
 
-A fresh BFV ciphertext made with the secret key is (c_0, a) with a uniform: instead of a, the seed
+A fresh BFV or BGV ciphertext made with the secret key is (c_0, a) with a uniform: instead of a, the seed
 and the row number from which it was expanded are sent, which halves the message.
 """
 
@@ -55,14 +55,14 @@ class CiphertextWriter:
         params, scheme = like.params, like.scheme
         assert isinstance(scheme, Scheme)
         self.contents = Contents(
-            kind, Ciphertext, params, 0, like.key_id, scheme, like.degree, shape
+            kind, Ciphertext, params, 0, like.key_id, scheme, like.degree, shape, like.factor
         )
         self._like, self._missing = like, math.prod(shape)
         self._frame = FrameWriter(
             stream,
             kind,
             bytes.fromhex(params.digest),
-            ciphertext_description(scheme, like.key_id, like.degree, shape),
+            ciphertext_description(like, scheme, shape),
             self._missing * self.contents.record.itemsize,
         )
 
@@ -81,6 +81,8 @@ class CiphertextWriter:
             raise KeyMismatchError("the ciphertexts of one array belong to the same keys")
         if ct.degree != like.degree or (ct.public_seed is None) != (like.public_seed is None):
             raise ParameterError("the ciphertexts of one array have one degree, seeded or not")
+        if ct.factor != like.factor:
+            raise ParameterError("the ciphertexts of one array were switched at the same depths")
         if ct.size > self._missing:
             raise ParameterError(f"the array has room for {self._missing} more, got {ct.size}")
         self._missing -= ct.size
@@ -176,6 +178,7 @@ class CiphertextReader:
             np.arange(count, dtype=np.int64),
             self.contents.degree,
             seeds.pop() if in_place and len(seeds) == 1 else None,
+            self.contents.factor,
         )
 
     def blocks(self) -> Iterator[Ciphertext]:

@@ -192,14 +192,15 @@ class YASHE(Scheme):
         seed = check_seed(seed)
         key = check_key(self.params, key.key_id, key)
 
-        def hide(numbers: range) -> FloatArray:
-            """Return h u + e."""
+        def hide(numbers: range, messages: FloatArray) -> FloatArray:
+            """Return h u + e + round(q/t m)."""
             n, labels = self.params.n, ("encrypt-e", "encrypt-u")
             e, u = (
                 self._small(np.stack([gaussian(seed, f"{label}/{j}", n) for j in numbers]))
                 for label in labels
             )
-            return ((key.h * u.ntt()).intt() + e).residues[:, None]
+            message = CoefficientElement(self.params.ring, self.embedded(messages))
+            return ((key.h * u.ntt()).intt() + e + message).residues[:, None]
 
         rows, shape = self.hidden(values, hide)
         return self.fresh(rows, key.key_id, True, shape)
@@ -236,7 +237,7 @@ class YASHE(Scheme):
 
         def relinearize_one(j: int) -> None:
             c = CoefficientElement(ring, ct.rows[flat[j], 0])
-            rows[j] = switch(c, key.gamma).residues
+            rows[j] = switch(c, key.gamma).intt().residues
 
         for_each(relinearize_one, range(len(rows)))
         bound = ct.bound[flat] + self.relinearization_bound()
