@@ -144,28 +144,30 @@ class _ModuloPrime:
 
     def fill(self, rows: FloatArray, columns: slice, out: FloatArray) -> None:
         """Compute out[:, :, i, columns]."""
+        p = self.p
         h_0, h_1 = (self._hidden(rows[:, part, self.i, columns], part) for part in (0, 1))
-        scratch = np.empty_like(h_0)
+        squares = np.empty_like(h_0)
         for part, x, y in ((0, h_0, h_0), (1, h_0, h_1), (2, h_1, h_1)):
-            squares = x * y
+            np.multiply(x, y, out=squares)
             if self.reduced_first:
-                reduce_inplace(squares, self.p, 1.0 / self.p, scratch)
+                reduce_inplace(squares, p, 1.0 / p, np.empty_like(squares))
             total = self.dense(squares)
             if part == 1:  # doubled here, where it is a residue again
                 total *= 2
-                reduce_inplace(total, self.p, 1.0 / self.p, np.empty_like(total))
+                reduce_inplace(total, p, 1.0 / p, np.empty_like(total))
             out[:, part, self.i, columns] = total
 
     def _hidden(self, x: FloatArray, part: int) -> FloatArray:
         """Return one part of all hidden units, residues (units, width)."""
-        h = np.empty((self.units, x.shape[-1]))
-        start = 0
+        x = np.ascontiguousarray(x)
+        h, start = np.empty((self.units, x.shape[-1])), 0
         for taps, linear, bias in zip(self.taps, self.linear, self.bias, strict=True):
-            positions, width = len(taps), x.shape[-1]
-            y = linear(np.take(x, taps, axis=0))  # (P, M, width)
+            stop = start + len(taps) * len(bias)
+            y = h[start:stop].reshape(len(taps), len(bias), -1)
+            linear(np.take(x, taps, axis=0), out=y)
             if part == 0:
                 y += bias
-                reduce_inplace(y, self.p, 1.0 / self.p, np.empty_like(y))
-            h[start : start + positions * len(bias)] = y.reshape(-1, width)
-            start += positions * len(bias)
+            start = stop
+        if part == 0:
+            reduce_inplace(h, self.p, 1.0 / self.p, np.empty_like(h))
         return h

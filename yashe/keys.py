@@ -20,7 +20,7 @@ import numpy as np
 
 from yashe.errors import KeyMismatchError
 from yashe.params import Params
-from yashe.residues import FloatArray, reduce
+from yashe.residues import FloatArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement, NttElement, Ring
 
 AnyKey = TypeVar("AnyKey", bound="Key")
@@ -124,11 +124,16 @@ def switch(c: CoefficientElement, *columns: NttElement) -> NttElement:
     additional noise sum_i d_i(c) e_i. The keys of YASHE' have one column. The new axis comes before
     the last two.
     """
-    d = digits(c).ntt().residues
-    ring = c.ring
-    # Sums of k products of residues: within the bound that RnsBasis has checked.
-    sums = [np.einsum("...ijn,ijn->...jn", d, key.residues) for key in columns]
-    return NttElement(ring, reduce(np.stack(sums, axis=-3), ring.moduli))
+    ring, rows = c.ring, c.canonical()  # row i is digit i, as an integer
+    out = np.empty((*rows.shape[:-2], len(columns), *rows.shape[-2:]))
+    for j, p in enumerate(ring.moduli):
+        d = ring.transform.ntt_modulo(j, rows)
+        for column, key in enumerate(columns):
+            # A sum of k products of residues: within the bound that RnsBasis has checked.
+            total = np.einsum("...in,in->...n", d, key.residues[:, j])
+            reduce_inplace(total, p, 1.0 / p, np.empty_like(total))
+            out[..., column, j, :] = total
+    return NttElement(ring, out)
 
 
 def check_kind(key: Any, *kinds: type[Key]) -> None:

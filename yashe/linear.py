@@ -45,10 +45,10 @@ class WeightedSum:
         terms = int(limit // (largest * max(1.0, np.abs(self._weights).max(initial=0))))
         self._step = len(weights) if self.exact else max(1, terms)
 
-    def __call__(self, x: FloatArray) -> FloatArray:
+    def __call__(self, x: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return the sums of x, shape (..., K, width), as centred residues (..., M, width)."""
         w, step, inverse = self._weights, self._step, 1.0 / self.p
-        y = np.matmul(w[:, :step], x[..., :step, :])
+        y = np.matmul(w[:, :step], x[..., :step, :], out=out)
         scratch = np.empty_like(y)
         reduce_inplace(y, self.p, inverse, scratch)
         for start in range(step, w.shape[1], step):

@@ -132,26 +132,50 @@ class Ntt:
         """
         return self._transform(values, self._inverse, self.n2)
 
-    def _transform(self, a: FloatArray, steps: list[Steps], height: int) -> FloatArray:
-        """Return right (left X * twist)^T for every row, seen as a matrix X of `height` rows.
+    def ntt_modulo(self, i: int, a: FloatArray) -> FloatArray:
+        """Evaluate polynomials modulo the i-th prime only.
 
-        A block of rows of one prime, and that prime's matrices, stay in the cache together.
+        Parameters
+        ----------
+        i : number of the prime
+        a : float64 array, shape (..., n), absolute values of residues modulo any prime that fits n
+
+        Returns
+        -------
+        float64 array, shape (..., n), centred residues modulo the i-th prime. New memory.
         """
+        rows = np.ascontiguousarray(a).reshape(-1, self.n)
+        out = np.empty_like(rows)
+        self._transform_rows(rows, self.moduli[i], self._forward[i], self.n1, out)
+        return out.reshape(a.shape)
+
+    def _transform(self, a: FloatArray, steps: list[Steps], height: int) -> FloatArray:
+        """Transform all rows modulo all primes."""
         k, n = len(self.moduli), self.n
         if a.ndim < 2 or a.shape[-2:] != (k, n):
             raise ParameterError(f"expected residues of shape (..., {k}, {n}), got {a.shape}")
         x = a.astype(np.float64, copy=False).reshape(-1, k, n)
         out = np.empty_like(x)
-        for i, (p, (left, twist, right)) in enumerate(zip(self.moduli, steps, strict=True)):
-            for rows in blocks(len(x), 8 * n):
-                source = x[rows, i].reshape(-1, height, n // height)
-                y, scratch = np.empty_like(source), np.empty_like(source)
-                np.matmul(left, source, out=y)
-                reduce_inplace(y, p, 1.0 / p, scratch)
-                np.multiply(y, twist, out=y)
-                reduce_inplace(y, p, 1.0 / p, scratch)
-                z = scratch.reshape(-1, n // height, height)
-                np.matmul(right, y.transpose(0, 2, 1), out=z)
-                reduce_inplace(z, p, 1.0 / p, y.reshape(z.shape))
-                out[rows, i] = z.reshape(-1, n)
+        for i, p in enumerate(self.moduli):
+            self._transform_rows(x[:, i], p, steps[i], height, out[:, i])
         return out.reshape(a.shape)
+
+    def _transform_rows(
+        self, x: FloatArray, p: int, steps: Steps, height: int, out: FloatArray
+    ) -> None:
+        """Write right (left X * twist)^T for every row of x, seen as a matrix X of `height` rows.
+
+        A block of rows of one prime, and that prime's matrices, stay in the cache together.
+        """
+        n, (left, twist, right) = self.n, steps
+        for rows in blocks(len(x), 8 * n):
+            source = x[rows].reshape(-1, height, n // height)
+            y, scratch = np.empty_like(source), np.empty_like(source)
+            np.matmul(left, source, out=y)
+            reduce_inplace(y, p, 1.0 / p, scratch)
+            np.multiply(y, twist, out=y)
+            reduce_inplace(y, p, 1.0 / p, scratch)
+            z = scratch.reshape(-1, n // height, height)
+            np.matmul(right, y.transpose(0, 2, 1), out=z)
+            reduce_inplace(z, p, 1.0 / p, y.reshape(z.shape))
+            out[rows] = z.reshape(-1, n)

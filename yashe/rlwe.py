@@ -35,7 +35,7 @@ from yashe.keys import (
     switch,
 )
 from yashe.noise import Bound
-from yashe.parallel import for_each
+from yashe.parallel import for_each_group
 from yashe.residues import FloatArray, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.sampling import check_seed, derive_seed, gaussian, stream, ternary, uniform
@@ -133,30 +133,36 @@ class RLWE(Scheme):
         return self.fresh(rows, key.key_id, False, shape, rho)
 
     def _hide_with_secret(
-        self, key: SecretKey, rho: bytes, seed: bytes, numbers: range, messages: FloatArray
-    ) -> FloatArray:
-        """Return (embedded(m) - u e - a s, a).
+        self,
+        key: SecretKey,
+        rho: bytes,
+        seed: bytes,
+        numbers: range,
+        messages: FloatArray,
+        out: FloatArray,
+    ) -> None:
+        """Write (embedded(m) - u e - a s, a).
 
         a can be told as 32 bytes, rho, which must not give away e.
         """
         q, n = self.params.ring, self.params.n
-        a = np.stack([uniform(rho, f"encrypt-a/{j}", n, q.basis.moduli) for j in numbers])
-        message = self._noisy(messages, -self._errors(seed, "encrypt-e", numbers), seed, numbers)
-        a_s = NttElement(q, reduce(self.values(a).residues * key.s.residues, q.moduli))
-        return np.stack([reduce(self.rows(message) - self.rows(a_s), q.moduli), a], axis=1)
+        for j, row in zip(numbers, out, strict=True):
+            row[1] = uniform(rho, f"encrypt-a/{j}", n, q.basis.moduli)
+        e = self._errors(seed, "encrypt-e", numbers)
+        c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
+        c_0 -= self.values(out[:, 1]).residues * key.s.residues
+        out[:, 0] = self.rows(NttElement(q, reduce(c_0, q.moduli)))
 
     def _hide_with_public(
-        self, key: Pair, seed: bytes, numbers: range, messages: FloatArray
-    ) -> FloatArray:
-        """Return (b r + u e_0 + embedded(m), a r + u e_1)."""
+        self, key: Pair, seed: bytes, numbers: range, messages: FloatArray, out: FloatArray
+    ) -> None:
+        """Write (b r + u e_0 + embedded(m), a r + u e_1)."""
         q, n = self.params.ring, self.params.n
         r = self._times(1, np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
         e_0, e_1 = (self._errors(seed, f"encrypt-e{i}", numbers) for i in (0, 1))
-        parts = (
-            self.rows(key.b * r) + self.rows(self._noisy(messages, e_0, seed, numbers)),
-            self.rows(key.a * r) + self.rows(self._times(self.error_unit, e_1)),
-        )
-        return reduce(np.stack(parts, axis=1), q.moduli)
+        c_0 = key.b * r + self._noisy(messages, e_0, seed, numbers).ntt()
+        c_1 = key.a * r + self._times(self.error_unit, e_1).ntt()
+        out[:, 0], out[:, 1] = self.rows(c_0), self.rows(c_1)
 
     def _errors(self, seed: bytes, label: str, numbers: range) -> FloatArray:
         """Return Gaussian errors, shape (numbers, n)."""
@@ -166,8 +172,10 @@ class RLWE(Scheme):
         self, messages: FloatArray, e: FloatArray, seed: bytes, numbers: range
     ) -> CoefficientElement:
         """Return embedded(m) + u e."""
-        embedded = CoefficientElement(self.params.ring, self.embedded(messages))
-        return embedded + self._times(self.error_unit, e)
+        q = self.params.ring
+        noisy = self.embedded(messages)
+        noisy += e[:, None] * q.basis.decompose(np.array([self.error_unit], dtype=np.int64))
+        return CoefficientElement(q, reduce(noisy, q.moduli))
 
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
         """Write the three parts x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1 of a product.
@@ -201,12 +209,13 @@ class RLWE(Scheme):
         q, flat = self.params.ring, ct.index.reshape(-1)
         rows = np.empty((len(flat), 2, self.params.k, self.params.n))
 
-        def relinearize_one(j: int) -> None:
-            c_0, c_1, c_2 = ct.rows[flat[j]]
-            switched = switch(self.coefficients(c_2), key.b, key.a)
-            rows[j] = reduce(np.stack([c_0, c_1]) + self.rows(switched), q.moduli)
+        def relinearize_some(some: slice) -> None:
+            parts = ct.rows[flat[some]]
+            switched = self.rows(switch(self.coefficients(parts[:, 2]), key.b, key.a))
+            switched += parts[:, :2]
+            rows[some] = reduce(switched, q.moduli)
 
-        for_each(relinearize_one, range(len(rows)))
+        for_each_group(relinearize_some, len(rows))
         bound = ct.bound[flat] + self.relinearization_bound()
         return ct.derive(rows, bound, ct.shape, "a relinearisation", 1)
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.errors import ParameterError
-from yashe.residues import FloatArray
+from yashe.residues import FloatArray, reduce_inplace
 
 SEED_BYTES = 32
 SIGMA = Fraction(16, 5)  # standard deviation of the errors: 3.2
@@ -71,8 +71,8 @@ def _uniform_row(seed: bytes, label: str, n: int, p: int) -> FloatArray:
         if len(kept) >= n:
             break
         draws *= 2
-    row: FloatArray = (kept[:n] if limit == p else kept[:n] % p).astype(np.float64)
-    np.subtract(row, p, out=row, where=row > p // 2)
+    row = kept[:n].astype(np.float64)
+    reduce_inplace(row, p, 1.0 / p, np.empty_like(row))  # canonical: below 2^24 1/p is exact enough
     return row
 
 

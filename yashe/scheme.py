@@ -153,15 +153,15 @@ class Scheme(ABC):
         return ct
 
     def hidden(
-        self, values: Any, hide: Callable[[range, FloatArray], FloatArray]
+        self, values: Any, hide: Callable[[range, FloatArray, FloatArray], None]
     ) -> tuple[FloatArray, tuple[int, ...]]:
         """Return rows that hide messages, and the messages' shape, for the schemes' `encrypt`.
 
         Parameters
         ----------
         values : Plaintext, or integers of shape (..., m)
-        hide : returns the encryptions with these numbers, shape (numbers, parts, k, n), of
-            messages, shape (numbers, primes of t, n)
+        hide : takes numbers, messages of shape (numbers, primes of t, n), and where to write the
+            encryptions, shape (numbers, parts, k, n)
         """
         if isinstance(values, Plaintext):
             if values.params.digest != self.params.digest:
@@ -176,7 +176,7 @@ class Scheme(ABC):
 
         def hide_some(some: slice) -> None:
             m = interpolate(self.params, numbers[some]) if encoded is None else flat[some]
-            rows[some] = hide(range(some.start, some.stop), m)
+            hide(range(some.start, some.stop), m, rows[some])
 
         for_each_group(hide_some, len(rows))
         return rows, shape

@@ -192,15 +192,15 @@ class YASHE(Scheme):
         seed = check_seed(seed)
         key = check_key(self.params, key.key_id, key)
 
-        def hide(numbers: range, messages: FloatArray) -> FloatArray:
-            """Return h u + e + round(q/t m)."""
+        def hide(numbers: range, messages: FloatArray, out: FloatArray) -> None:
+            """Write h u + e + round(q/t m)."""
             n, labels = self.params.n, ("encrypt-e", "encrypt-u")
             e, u = (
                 self._small(np.stack([gaussian(seed, f"{label}/{j}", n) for j in numbers]))
                 for label in labels
             )
             message = CoefficientElement(self.params.ring, self.embedded(messages))
-            return ((key.h * u.ntt()).intt() + e + message).residues[:, None]
+            out[:, 0] = ((key.h * u.ntt()).intt() + e + message).residues
 
         rows, shape = self.hidden(values, hide)
         return self.fresh(rows, key.key_id, True, shape)
