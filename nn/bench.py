@@ -22,18 +22,21 @@ from nn import bench_operations, pretrained
 from nn.bench_seal import compare, comparison_table, in_processes
 from nn.calibrate import calibrate
 from nn.data import Dataset
-from nn.encrypted import decrypt_logits, encrypt_images, infer
+from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.experiment import peak_memory_bytes
+from nn.flops import network_flops, ntt_flops, relinearization_transforms
 from nn.growth import growth_table, series
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
+from yashe.bfv import BFV
 from yashe.bgv import BGV
+from yashe.ciphertext import Ciphertext
+from yashe.columns import Hidden, SquareLayer
 from yashe.linear import RunningSums, combine
-from yashe.parallel import available_cores, workers
-from yashe.params import Params
-from yashe.residues import IntArray
-from yashe.ring import Ring
+from yashe.parallel import available_cores, for_each, workers
+from yashe.residues import FloatArray, IntArray
 from yashe.rns import rescale
+from yashe.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,23 @@ def timed(step: Callable[[], object], repeats: int) -> tuple[float, float]:
     return median, (max(times) - min(times)) / median
 
 
+def matrix_product_gflops(threads: int, repeats: int = 5, size: int = 1024) -> float:
+    """Return what that many threads reach, each of them with large matrix products of its own."""
+    a, outs = np.ones((size, size)), np.empty((threads, size, size))
+
+    def one(out: FloatArray) -> None:
+        np.matmul(a, a, out=out)
+
+    def products() -> None:
+        for_each(one, outs)
+
+    with workers(threads):
+        seconds, _ = timed(products, repeats)
+    return threads * 2 * size**3 / seconds / 1e9
+
+
 def machine(repeats: int = 5) -> dict[str, Any]:
     """Describe this machine, and what one thread of it reaches at most."""
-    size = 1024
-    a, b = np.ones((size, size)), np.ones((size, size))
-    out = np.empty_like(a)
-    product, _ = timed(lambda: np.matmul(a, b, out=out), repeats)
     source, target = np.ones(2**23), np.empty(2**23)
     copy, _ = timed(lambda: np.copyto(target, source), repeats)
     return {
@@ -84,64 +98,41 @@ def machine(repeats: int = 5) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "system": platform.platform(terse=True),
-        "matrix_product_gflops": 2 * size**3 / product / 1e9,
+        "matrix_product_gflops": matrix_product_gflops(1, repeats),
         "copy_gb_per_second": 2 * source.nbytes / copy / 1e9,
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
 
 
-def ntt_flops(ring: Ring, polynomials: int) -> float:
-    """Return the multiplications and additions of the two matrix products of `polynomials` NTTs."""
-    n1, n2 = ring.transform.n1, ring.transform.n2
-    return 2.0 * ring.n * (n1 + n2) * len(ring.basis) * polynomials
+Step = tuple[str, Callable[[], object], int, float, float]  # name, step, how many, flops, bytes
 
 
-def micro(params: Params, limits: dict[str, Any], repeats: int = 5, batch: int = 8) -> list[Speed]:
-    """Time the operations of the scheme, each per ciphertext or per transform of one prime."""
-    scheme = BGV(params)
-    keys = scheme.keygen()
-    q, big, aux = params.ring, params.product_ring, params.auxiliary_basis
-    values = np.arange(params.n, dtype=np.int64) % 4
-    many = np.tile(values, (batch, 1))
+def micro(scheme: Scheme, limits: dict[str, Any], repeats: int = 5, batch: int = 8) -> list[Speed]:
+    """Time the operations of a scheme, each per ciphertext or per transform of one prime."""
+    params, keys = scheme.params, scheme.keygen()
+    n, k, q = params.n, params.k, params.ring
+    many = np.tile(np.arange(n, dtype=np.int64) % 4, (batch, 1))
     ct = scheme.encrypt(many, keys.secret)
     squared = ct * ct
     x = np.repeat(ct.rows[:1, 0], batch, axis=0)
-    wide = np.concatenate([x, rescale(x, q.basis, aux)], axis=-2)
     weights = np.ones((batch, 100), dtype=np.int64)
-    dense = RunningSums(100, squared.rows.shape[1:], params.moduli)
     taps = np.arange(batch, dtype=np.int64)[None]
-
-    k, n, wide_k = params.k, params.n, len(big.basis)
-    row = 8.0 * n  # bytes of one residue row
-    steps: list[tuple[str, Callable[[], object], int, float, float]] = [
-        # name, step, operations in it, flops of it, bytes of it
-        ("NTT, one prime", lambda: q.transform.ntt(x), batch * k, ntt_flops(q, batch), 0),
-        ("inverse NTT, one prime", lambda: q.transform.intt(x), batch * k, ntt_flops(q, batch), 0),
-        (
-            "extend q to q P, one polynomial",
-            lambda: rescale(x, q.basis, aux),
-            batch,
-            2.0 * n * k * len(aux) * batch,
-            row * (k + len(aux)) * batch,
-        ),
-        (
-            "scale q P to q, one polynomial",
-            lambda: rescale(wide, big.basis, q.basis, 1 / params.delta),
-            batch,
-            2.0 * n * k * wide_k * batch,
-            row * (k + wide_k) * batch,
-        ),
+    transforms, row = ntt_flops(n, batch * k), 8.0 * n  # row: bytes of one residue row
+    relinearization = ntt_flops(n, batch * relinearization_transforms(k, scheme.ntt_form))
+    steps: list[Step] = [
+        ("NTT, one prime", lambda: q.transform.ntt(x), batch * k, transforms, 0),
+        ("inverse NTT, one prime", lambda: q.transform.intt(x), batch * k, transforms, 0),
         ("encode", lambda: scheme.encode(many), batch, 0, 0),
         ("encrypt with the secret key", lambda: scheme.encrypt(many, keys.secret), batch, 0, 0),
         ("encrypt with the public key", lambda: scheme.encrypt(many, keys.public), batch, 0, 0),
         ("decrypt", lambda: scheme.decrypt(ct, keys.secret), batch, 0, 0),
-        ("square", lambda: ct * ct, batch, ntt_flops(big, 5 * batch), 0),
-        ("product", lambda: ct * ct[::-1], batch, ntt_flops(big, 7 * batch), 0),
+        ("square", lambda: ct * ct, batch, 0, row * 5 * k * batch),
+        ("product", lambda: ct * ct[::-1], batch, 0, row * 7 * k * batch),
         (
             "relinearise",
             lambda: scheme.relinearize(squared, keys.relinearization),
             batch,
-            ntt_flops(q, (k + 2) * batch),
+            relinearization,
             0,
         ),
         (
@@ -151,14 +142,9 @@ def micro(params: Params, limits: dict[str, Any], repeats: int = 5, batch: int =
             2.0 * 100 * ct.rows.size,
             row * 2 * k * (100 + batch),
         ),
-        (
-            "square times 100 weights, summed",
-            lambda: dense.add(squared.rows, weights),
-            batch,
-            2.0 * 100 * squared.rows.size,
-            0,
-        ),
     ]
+    others = by_columns_steps if scheme.ntt_form else by_units_steps
+    steps += others(scheme, ct, squared, batch)
     found = []
     for name, step, count, flops, size in steps:
         seconds, spread = timed(step, repeats)
@@ -176,53 +162,117 @@ def micro(params: Params, limits: dict[str, Any], repeats: int = 5, batch: int =
     return found
 
 
-def network_flops(params: Params, squares: int, dense: int, convolution: int) -> float:
-    """Return the flops that the products of a network's run cannot do without.
+def by_columns_steps(scheme: Scheme, ct: Ciphertext, squared: Ciphertext, batch: int) -> list[Step]:
+    """Return what only schemes in NTT form do."""
+    k, n, units, taps = scheme.params.k, scheme.params.n, 200, 25
+    rng = np.random.default_rng(0)
+    hidden = Hidden(
+        rng.integers(0, batch, (units // 5, taps)),
+        rng.integers(1, 4, (taps, 5), dtype=np.int64),
+        np.zeros(5, dtype=np.int64),
+    )
+    layer = SquareLayer(scheme, ct, [hidden], rng.integers(-3, 4, (units, 100), dtype=np.int64))
+    return [
+        (
+            "switch the modulus by one prime",
+            lambda: scheme.switch_modulus(ct, k - 1),
+            batch,
+            ntt_flops(n, 2 * batch * (2 * k - 1)),
+            0,
+        ),
+        (
+            f"unit of a square layer: {taps} taps, 100 sums",
+            layer.sums,
+            units,
+            2.0 * n * k * units * (2 * taps + 3 * 100),
+            0,
+        ),
+    ]
 
-    Parameters
-    ----------
-    params : Params
-    squares : ciphertexts squared
-    dense : multiply-adds on ciphertexts of three parts
-    convolution : multiply-adds on ciphertexts of two parts
-    """
-    transforms = squares * ntt_flops(params.product_ring, 5)
-    return transforms + 2.0 * params.k * params.n * (3 * dense + 2 * convolution)
+
+def by_units_steps(scheme: Scheme, ct: Ciphertext, squared: Ciphertext, batch: int) -> list[Step]:
+    """Return what only schemes in coefficient form do."""
+    params = scheme.params
+    q, big, aux, k, n = params.ring, params.product_ring, params.auxiliary_basis, params.k, params.n
+    x, row, wide_k = np.repeat(ct.rows[:1, 0], batch, axis=0), 8.0 * n, len(big.basis)
+    wide = np.concatenate([x, rescale(x, q.basis, aux)], axis=-2)
+    dense = RunningSums(100, squared.rows.shape[1:], params.moduli)
+    weights = np.ones((batch, 100), dtype=np.int64)
+    return [
+        (
+            "extend q to q P, one polynomial",
+            lambda: rescale(x, q.basis, aux),
+            batch,
+            2.0 * n * k * len(aux) * batch,
+            row * (k + len(aux)) * batch,
+        ),
+        (
+            "scale q P to q, one polynomial",
+            lambda: rescale(wide, big.basis, q.basis, 1 / params.delta),
+            batch,
+            2.0 * n * k * wide_k * batch,
+            row * (k + wide_k) * batch,
+        ),
+        (
+            "square times 100 weights, summed",
+            lambda: dense.add(squared.rows, weights),
+            batch,
+            2.0 * 100 * squared.rows.size,
+            0,
+        ),
+    ]
 
 
-def whole(name: str, pixels: IntArray, threads: int) -> dict[str, Any]:
-    """Run a pretrained network on one batch of images, once."""
+def whole(
+    name: str, pixels: IntArray, threads: int, scheme_type: type[Scheme] = BGV, slots: int = 1
+) -> dict[str, Any]:
+    """Run a pretrained network on one batch of images, once, in rings of at least so many slots."""
     model = pretrained.load(name)
-    plan = make_plan(model)
-    scheme = BGV(plan.params)
-    pixels = pixels[: plan.params.n]
-    seconds = {}
+    params = make_plan(model, scheme=scheme_type, slots=slots).params
+    scheme = scheme_type(params)
+    pixels = np.resize(pixels, (params.n, *pixels.shape[1:]))
+    seconds, report = {}, Report()
+
+    def clocked(what: str, step: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = step()
+        seconds[what] = time.perf_counter() - start
+        return result
+
     with workers(threads):
-        start = time.perf_counter()
-        keys = scheme.keygen()
-        seconds["keys"] = time.perf_counter() - start
-        start = time.perf_counter()
-        ct = encrypt_images(scheme, pixels, keys.secret)
-        seconds["encrypt"] = time.perf_counter() - start
-        start = time.perf_counter()
-        reply = infer(scheme, model, ct, keys.relinearization)
-        seconds["infer"] = time.perf_counter() - start
-        start = time.perf_counter()
-        logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
-        seconds["decrypt"] = time.perf_counter() - start
+        speed = matrix_product_gflops(threads)
+        keys = clocked("keys", scheme.keygen)
+        ct = clocked("encrypt", lambda: encrypt_images(scheme, pixels, keys.secret))
+        reply = clocked("infer", lambda: infer(scheme, model, ct, keys.relinearization, report))
+        logits = clocked("decrypt", lambda: decrypt_logits(scheme, reply, keys.secret, params.n))
+    flops = network_flops(model, scheme)
     return {
         "model": name,
+        "scheme": scheme.name,
         "threads": threads,
-        "n": plan.params.n,
-        "log2_q": plan.params.log2_q,
-        "log2_t": plan.params.log2_t,
-        "images": len(pixels),
+        "n": params.n,
+        "log2_q": params.log2_q,
+        "primes": params.k,
+        "log2_t": params.log2_t,
+        "images": params.n,
         "agree": int((logits == model.forward(pixels)).all(axis=1).sum()),
         "seconds": seconds,
-        "predictions_per_hour": len(pixels) / seconds["infer"] * 3600,
-        "full_batch_per_hour": plan.params.n / seconds["infer"] * 3600,
+        "layers": {f"{i}: {line.name}": line.seconds for i, line in enumerate(report.layers)},
+        "predictions_per_hour": params.n / seconds["infer"] * 3600,
+        "gflop": flops / 1e9,
+        "times_matrix_products": seconds["infer"] / (flops / 1e9 / speed),
         "peak_memory_bytes": peak_memory_bytes(),
     }
+
+
+def programs(cores: int) -> dict[str, tuple[Any, ...]]:
+    """Return the arguments of `whole` for the runs of ours that are compared, by what they are."""
+    found: dict[str, tuple[Any, ...]] = {"1 thread": (1,)}
+    if cores > 1:
+        found[f"{cores} threads"] = (cores,)
+    found["n = 16384"] = (cores, BGV, 16384)
+    found["BFV"] = (cores, BFV)
+    return found
 
 
 def table(speeds: list[Speed]) -> str:
@@ -241,6 +291,33 @@ def table(speeds: list[Speed]) -> str:
 def as_json(speeds: list[Speed]) -> list[dict[str, Any]]:
     """Return speeds as what a JSON file can hold."""
     return [asdict(speed) for speed in speeds]
+
+
+def beside_seal(scheme: Scheme, speeds: list[Speed]) -> dict[str, Any]:
+    """Time SEAL's operations for the same scheme, print both, and return the facts."""
+    params, seconds = scheme.params, {speed.name: speed.seconds for speed in speeds}
+    others = bench_operations.per_operation(timed, scheme.name)
+    compared = seconds, params.log2_q / params.k, params.log2_q, others
+    print(f"\n{bench_operations.operations_table(*compared)}")
+    return bench_operations.as_facts(*compared)
+
+
+def networks(name: str, pixels: IntArray, rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """Run a network in all ways of ours in turns, each time in a fresh process, and print rates."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(rounds):
+        for what, arguments in programs(available_cores()).items():
+            found.setdefault(what, []).extend(in_processes([(name, pixels, *arguments)], whole))
+    print(f"\n{name}: full batches, server side, medians of {rounds}")
+    for what, runs in found.items():
+        rates = [run["predictions_per_hour"] for run in runs]
+        flops = statistics.median(run["times_matrix_products"] for run in runs)
+        print(
+            f"  {what:<12}{statistics.median(rates):>12,.0f} predictions per hour "
+            f"({min(rates):,.0f} to {max(rates):,.0f}), {flops:.2f} times its matrix products, "
+            f"{max(run['peak_memory_bytes'] or 0 for run in runs) / 1e9:.2f} GB"
+        )
+    return found
 
 
 def beside_the_plan(name: str, measured: float) -> dict[str, float]:
@@ -272,37 +349,27 @@ def everything(
         facts: dict[str, Any] = {"machine": machine()}
     for key, value in facts["machine"].items():
         print(f"{key:<26}{value:.1f}" if isinstance(value, float) else f"{key:<26}{value}")
-    facts["micro"] = {}
+    facts["micro"], facts["operations"] = {}, {}
     with workers(1):
-        for name in names:
-            params = make_plan(pretrained.load(name)).params
-            print(f"\n{params}, one thread, medians")
-            speeds = micro(params, facts["machine"])
+        for scheme_type in (BGV, BFV):
+            scheme = scheme_type(make_plan(pretrained.load(names[0]), scheme=scheme_type).params)
+            print(f"\n{scheme}, one thread, medians")
+            speeds = micro(scheme, facts["machine"])
             print(table(speeds))
-            facts["micro"][name] = as_json(speeds)
-            if seal and params.n == bench_operations.N:
-                seconds = {speed.name: speed.seconds for speed in speeds}
-                others = bench_operations.per_operation(timed)
-                compared = seconds, params.log2_q / params.k, params.log2_q, others
-                print(f"\n{bench_operations.operations_table(*compared)}")
-                facts.setdefault("operations", {})[name] = bench_operations.as_facts(*compared)
-    facts["whole"] = {}
+            facts["micro"][scheme.name] = as_json(speeds)
+            if seal and scheme.params.n == bench_operations.N:
+                facts["operations"][scheme.name] = beside_seal(scheme, speeds)
+    facts["whole"], facts["seal"], facts["plans"] = {}, {}, {}
     for name in names:
         images, levels = dataset.test_images, pretrained.load(name).info.levels
         pixels = quantize_pixels(images, dataset.pixel_max, levels)
-        print(f"\n{name}: whole batches, server side")
+        facts["whole"][name] = networks(name, pixels, 1 if quick else rounds)
+        alone = [run for run in facts["whole"][name]["1 thread"] if run["threads"] == 1]
+        seconds = statistics.median(run["seconds"]["infer"] for run in alone)
+        facts["plans"][name] = beside_the_plan(name, seconds)
         if seal:
-            facts["whole"][name] = compare(name, pixels, rounds, whole, available_cores())
-            print(comparison_table(facts["whole"][name]))
-            continue
-        for threads in sorted({1, available_cores()}):
-            runs = [in_processes([(name, pixels, threads)], whole)[0] for _ in range(rounds)]
-            rate = statistics.median(run["full_batch_per_hour"] for run in runs)
-            print(f"  {threads} threads: {rate:>12,.0f} predictions per hour on full batches")
-            facts["whole"].setdefault(name, []).extend(runs)
-            if threads == 1:
-                seconds = statistics.median(run["seconds"]["infer"] for run in runs)
-                facts.setdefault("plans", {})[name] = beside_the_plan(name, seconds)
+            facts["seal"][name] = compare(name, pixels, rounds, whole, available_cores())
+            print(comparison_table(facts["seal"][name]))
     print("\nHow the server's time grows")
     found = series(quick)
     print(growth_table(found))

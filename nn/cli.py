@@ -166,8 +166,8 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         "--scheme",
         choices=list(SCHEMES),
         default="bgv",
-        help="bgv, bfv: 128-bit security, bgv is faster; yashe: the scheme and parameters of the CryptoNets paper, "
-        "which are broken, as a lesson (default: %(default)s)",
+        help="bgv, bfv: 128-bit security, bgv is faster; yashe: the scheme and parameters of the "
+        "CryptoNets paper, which are broken, as a lesson (default: %(default)s)",
     )
     command.add_argument(
         "--workers",

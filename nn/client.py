@@ -31,7 +31,7 @@ from nn.roles import Progress
 from yashe import wire
 from yashe.bgv import BGV
 from yashe.errors import FheError, KeyMismatchError, ParameterError
-from yashe.keys import BgvRelinearizationKey, SecretKey
+from yashe.keys import Pair, SecretKey
 from yashe.residues import IntArray
 
 TEMPORARY = (408, 429, 502, 503, 504)  # statuses after which the same request may succeed
@@ -183,7 +183,7 @@ class Client:
         """
         return ModelCard.from_json(json.dumps(self._request("GET", "/model").facts().get("card")))
 
-    def register(self, key: BgvRelinearizationKey) -> str:
+    def register(self, key: Pair) -> str:
         """Register an evaluation key, unless it is there; return its id."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "evaluation.key"
@@ -238,7 +238,7 @@ class Client:
         self,
         images: NumberArray,
         white: int,
-        keys: tuple[SecretKey, BgvRelinearizationKey] | None = None,
+        keys: tuple[SecretKey, Pair] | None = None,
         progress: Callable[[str, float], None] = lambda what, share: None,
     ) -> IntArray:
         """Encrypt images, have them classified, and return the logits.
@@ -285,7 +285,7 @@ class Client:
                 return roles.decrypt(file, secret, len(images))
 
 
-def check_keys(card: ModelCard, *keys: SecretKey | BgvRelinearizationKey) -> None:
+def check_keys(card: ModelCard, *keys: SecretKey | Pair) -> None:
     """Refuse keys that are not for the parameters of a card."""
     for key in keys:
         if key.params.digest != card.params.digest:

@@ -187,12 +187,15 @@ def infer(
         first = model.layers[start]
         if isinstance(first, Linear) and stop - start > 1 and x.degree == 2:
             x = relinearized(start, report.step(start, first.forward, x), True)
-            start += 1  # noqa: PLW2901
+            start += 1
         if stop - start > 1:
-            if not (summed and start == 0):
+            bias = dense_layer(model, stop).bias
+            if summed and start == 0:
+                x = x + bias
+            else:
                 tiles = list(hidden_tiles(model.layers[start]))
                 x = stage_sums(scheme.scheme_of(x), model, start, stop, x, tiles, report)
-            x = report.step(stop - 1, partial(add_bias, model.layers[stop - 1]), x)
+                x = report.step(stop - 1, partial(Ciphertext.absorbing, constants=bias), x)
         else:
             x = report.step(start, first.forward, x)
             report.progress(x.size / squarings(model) if squares(first) else 0)
@@ -268,7 +271,7 @@ def sums_by_columns(
     report: Report,
 ) -> Ciphertext:
     """Return `stage_sums` in NTT form: all units at once, a few columns at a time."""
-    weight, n = dense_weight(model, stop), x.params.n
+    weight, n = dense_layer(model, stop).weight, x.params.n
     hidden = [Hidden(tile.inputs, tile.weight, tile.bias) for tile in tiles]
     units = np.concatenate([tile.outputs.ravel() for tile in tiles])
     layer = SquareLayer(scheme, x, hidden, weight[units])
@@ -291,7 +294,7 @@ def sums_by_units(
     report: Report,
 ) -> Ciphertext:
     """Return `stage_sums` in coefficient form: a few units at a time."""
-    weight = dense_weight(model, stop)
+    weight = dense_layer(model, stop).weight
     square = start + isinstance(model.layers[start], Linear)
     sums = SumsOfSquares(scheme, weight.shape[1])
     for tile in tiles:
@@ -307,17 +310,11 @@ def sums_by_units(
         return sums.total()
 
 
-def dense_weight(model: Sequential, stop: int) -> IntArray:
-    """Return the weight of the dense layer with which a stage ends."""
+def dense_layer(model: Sequential, stop: int) -> Dense:
+    """Return the dense layer with which a stage ends."""
     dense = model.layers[stop - 1]
     assert isinstance(dense, Dense)
-    return dense.weight
-
-
-def add_bias(dense: Layer, x: Ciphertext) -> Ciphertext:
-    """Return x plus the bias of a dense layer."""
-    assert isinstance(dense, Dense)
-    return x + dense.bias
+    return dense
 
 
 def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Block]:

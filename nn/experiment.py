@@ -135,7 +135,7 @@ class Clock:
 
 
 def plan_for(model: Sequential, scheme: type[Scheme]) -> Plan:
-    """Return the plan of a network: BGV or BFV at 128 bits, YASHE' with set A of the CryptoNets paper.
+    """Return the plan of a network: BGV or BFV at 128 bits, YASHE' with the paper's set A.
 
     Set A has room for a larger t than we gave it, for networks that need one.
     """

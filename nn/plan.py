@@ -204,6 +204,7 @@ def make_plan(
     spare_bits: float = 0,
     pixels: IntArray | None = None,
     joined_with: int = 1,
+    slots: int = 1,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
 
@@ -217,6 +218,7 @@ def make_plan(
     spare_bits : noise budget that shall be left for the server, e.g. for flooding
     pixels : images of the network, to show beside the proof what they really reach
     joined_with : product of other plaintext moduli that hold a part of the result (`nn.split`)
+    slots : images that a batch shall hold at least
 
     Raises
     ------
@@ -230,7 +232,7 @@ def make_plan(
     reasons: tuple[str, ...] = ()
     names = [type(layer).__name__ for layer in model.layers]
     if params is None:
-        params, reasons = cheapest_params(model, need, security, public, scheme, spare_bits)
+        params, reasons = cheapest_params(model, need, security, public, scheme, spare_bits, slots)
     if params.t * joined_with < need:
         raise RangeError(
             f"the layer {names[-1]}: the logits can reach {need // 2} in absolute value for some "
@@ -271,6 +273,7 @@ def cheapest_params(
     public: bool,
     scheme: Callable[[Params], Scheme],
     spare_bits: float = 0,
+    slots: int = 1,
 ) -> tuple[Params, tuple[str, ...]]:
     """Return the parameters with the smallest n, then the fewest primes, and the reasons.
 
@@ -287,7 +290,13 @@ def cheapest_params(
 
     try:
         choice = choose(
-            computation, t_at_least, security, 1, scheme, model.info.name or "network", spare_bits
+            computation,
+            t_at_least,
+            security,
+            slots,
+            scheme,
+            model.info.name or "network",
+            spare_bits,
         )
     except NoiseBudgetExhausted as error:
         rings = [n for n in TABLE_2024 if has_entry(n, security)]

@@ -21,7 +21,7 @@ from nn.sources import load_images
 from yashe import wire
 from yashe.errors import DataError
 from yashe.files import check_private, open_input, whole_file
-from yashe.keys import BgvRelinearizationKey, SecretKey
+from yashe.keys import Pair, SecretKey
 from yashe.parallel import available_cores, workers
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
@@ -164,7 +164,7 @@ def ask_command(arguments: argparse.Namespace) -> None:
     )
     pixels = images.pixels[: arguments.count]
     print(f"{len(pixels)} images for {card.name}, under {card.params}")
-    keys: tuple[SecretKey, BgvRelinearizationKey] | None = None
+    keys: tuple[SecretKey, Pair] | None = None
     if arguments.keys is not None:
         if not (arguments.keys / roles.SECRET).exists():
             roles.keygen(arguments.keys, card)

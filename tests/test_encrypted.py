@@ -23,6 +23,7 @@ from nn.model import Sequential
 from nn.plan import make_plan, run
 from nn.quantize import quantize_pixels
 from yashe.bfv import BFV
+from yashe.ciphertext import Ciphertext
 from yashe.errors import (
     EncodingError,
     KeyMismatchError,

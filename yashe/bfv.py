@@ -8,7 +8,7 @@ message is at the upper end. Keys, encryption and relinearisation are those of `
     multiply    round(t/q (c_0 c'_0, c_0 c'_1 + c_1 c'_0, c_1 c'_1)): a ciphertext of three parts
 
 A product of integers of the size of q does not fit into q, so it is computed modulo q P for an
-auxiliary P, and then scaled down (`yashe.scheme.Scheme.multiply`): that is most of BFV's work, and
+auxiliary P, and then scaled down (`yashe.scale_invariant`): that is most of BFV's work, and
 what `yashe.bgv` does without. In return nobody has to care about the size of the noise before a
 product. Ciphertexts are in coefficient form, and all divisions by q are calls of
 `yashe.rns.rescale`.
@@ -26,9 +26,10 @@ import math
 from yashe import noise
 from yashe.noise import Bound
 from yashe.rlwe import RLWE
+from yashe.scale_invariant import ScaleInvariant
 
 
-class BFV(RLWE):
+class BFV(ScaleInvariant, RLWE):
     """The verbs of BFV for one parameter set.
 
     Examples

@@ -83,7 +83,9 @@ class BGV(RLWE):
         """Return phase / factor modulo t."""
         t_ring = self.params.plaintext_ring
         messages = rescale(phase.residues, phase.ring.basis, t_ring.basis)
-        return CoefficientElement(t_ring, _times(messages, pow(factor, -1, self.params.t), t_ring.basis))
+        return CoefficientElement(
+            t_ring, _times(messages, pow(factor, -1, self.params.t), t_ring.basis)
+        )
 
     def scaled_noise(self, phase: CoefficientElement) -> FloatArray:
         """Return q nu, which is the phase itself."""
@@ -166,17 +168,18 @@ class BGV(RLWE):
     def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
         """Return the same messages with one factor, so that the ciphertexts can be added.
 
-        Factors differ where one has been switched before a product and the other one after it. With
-        u factor_a = v factor_b (mod t), u and v of about sqrt(t) by the Euclidean algorithm, u a and
-        v b have the same factor, at the price of log2(t) / 2 bits of noise.
+        Factors differ where one has been switched before a product and the other one after it.
+        With u factor_a = v factor_b (mod t), u and v of about sqrt(t) by the Euclidean algorithm,
+        u a and v b have the same factor, at the price of log2(t) / 2 bits of noise.
         """
         if a.factor == b.factor:
             return a, b
         t = a.params.t
-        # Remainders r_i = v_i * ratio modulo t become smaller while the v_i grow.
+        # Remainders r_i = v_i * ratio modulo t become smaller while the v_i grow. If t is composite
+        # they may have a divisor in common with it, and would erase a part of the message.
         ratio = b.factor * pow(a.factor, -1, t) % t
         (r, v), (s, w) = (t, 0), (ratio, 1)
-        while s * s > t:
+        while s * s > t or math.gcd(s, t) > 1:
             (r, v), (s, w) = (s, w), (r - r // s * s, v - r // s * w)
         return _scaled(a, s), _scaled(b, w)
 

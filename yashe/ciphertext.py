@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from yashe import noise
+from yashe.arithmetic import Arithmetic
 from yashe.encoding import Plaintext, check_integers, encode_constant
 from yashe.errors import (
     FormError,
@@ -30,46 +31,6 @@ from yashe.residues import FloatArray, IntArray, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
 from yashe.trace import observe
-
-
-class Arithmetic(Protocol):
-    """What a ciphertext needs to know of its scheme; `yashe.scheme.Scheme` has it.
-
-    Attributes
-    ----------
-    name : of the scheme
-    params : its parameters
-    first_secret_part : the parts of a ciphertext from here on hide the message
-    fixed_parts : whether ciphertexts of degree 2 have as many parts as those of degree 1
-    ntt_form : whether rows are values instead of coefficients
-    """
-
-    name: str
-    params: Params
-    first_secret_part: int
-    fixed_parts: bool
-    ntt_form: bool
-
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """Return the products of ciphertexts, slot by slot."""
-
-    def rows(self, x: CoefficientElement | NttElement) -> FloatArray:
-        """Return polynomials in the form of rows."""
-
-    def values(self, rows: FloatArray) -> NttElement:
-        """Return rows in NTT form."""
-
-    def embedded(self, messages: FloatArray, factor: int) -> FloatArray:
-        """Return what the first part of a ciphertext needs for messages modulo t."""
-
-    def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
-        """Return the same messages with one factor."""
-
-    def plain_addition_bound(self, degree: int) -> Bound:
-        """Return what adding a constant adds to the noise."""
-
-    def plaintext_addition_bound(self, message: FloatArray, degree: int) -> Bound:
-        """Return what adding encoded messages adds to the noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +178,8 @@ class Ciphertext:
 
     def __mul__(self, other: Any) -> Ciphertext:
         if isinstance(other, Ciphertext):
-            return self.scheme.multiply(self, other)
+            product: Ciphertext = self.scheme.multiply(self, other)
+            return product
         if isinstance(other, Plaintext):
             return self._multiply_plaintext(other)
         return self._multiply_constant(other)
@@ -318,7 +280,7 @@ class Ciphertext:
         if self.degree != other.degree and self.scheme.fixed_parts:
             raise FormError(f"degrees {self.degree} and {other.degree} differ: relinearize first")
         if self.factor != other.factor:
-            self, other = self.scheme.aligned(self, other)  # noqa: PLW0642
+            self, other = self.scheme.aligned(self, other)
         a, b = np.broadcast_arrays(self.index, other.index)
         rows = add_rows(self.rows, a.ravel(), other.rows, b.ravel(), operation, self.params.moduli)
         return self.derive(
@@ -347,15 +309,21 @@ class Ciphertext:
             part[...] = reduce(part + embedded[:, None], self.params.ring.moduli)
 
     def affine(self, matrix: Any, constants: Any) -> Ciphertext:
-        """Return self @ matrix + constants without a copy in between.
+        """Return self @ matrix + constants without a copy in between."""
+        product: Ciphertext = self @ matrix
+        return product.absorbing(constants)
 
-        The product's rows belong to nobody else yet, so the constants are added in place.
+    def absorbing(self, constants: Any) -> Ciphertext:
+        """Return self + constants in the memory of self, which must not be used any more.
+
+        For intermediate results whose rows belong to nobody else: each row is one ciphertext.
         """
-        product = self @ matrix
-        values = np.broadcast_to(encode_constant(self.params, constants), product.shape)
-        self._add_constants_to(product.rows, values)
-        bound = product.bound + self.scheme.plain_addition_bound(self.degree)
-        return self.derive(product.rows, bound, product.shape, "adding a constant")
+        values = np.broadcast_to(encode_constant(self.params, constants), self.shape)
+        if not np.array_equal(self.index.reshape(-1), np.arange(len(self.rows), dtype=np.int64)):
+            return self._add_constant(constants)  # rows in another order, or shared
+        self._add_constants_to(self.rows, values)
+        bound = self.bound + self.scheme.plain_addition_bound(self.degree)
+        return self.derive(self.rows, bound, self.shape, "adding a constant")
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""

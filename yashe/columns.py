@@ -54,7 +54,7 @@ class Hidden:
     @property
     def size(self) -> int:
         """Number of units: P M, in C order."""
-        return len(self.inputs) * self.weight.shape[1]
+        return len(self.inputs) * len(self.bias)
 
 
 class SquareLayer:

@@ -186,7 +186,7 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
         if SCHEMES[number] is BGV:
             factor = fields.take("Q")[0]
             if not 0 < factor < params.t or math.gcd(factor, params.t) > 1:
-                raise frame.error(f"a factor that is invertible modulo t was required, got {factor}")
+                raise frame.error(f"a factor invertible modulo t was required, got {factor}")
         fresh = degree == 1 and factor == 1 and issubclass(SCHEMES[number], RLWE)
         if frame.kind == SEEDED_CIPHERTEXTS and not fresh:
             raise frame.error("a seeded ciphertext is a fresh one of BFV or BGV, of degree 1")

@@ -74,7 +74,7 @@ class RelinearizationKey(Pair):
 
 
 class BgvPublicKey(Pair):
-    """The same for BGV: b + a s = -t e. BFV's would silently change the messages, so it is refused."""
+    """The same for BGV: b + a s = -t e. With BFV's, messages would change, so it is refused."""
 
 
 class BgvRelinearizationKey(Pair):

@@ -26,6 +26,7 @@ from yashe.linear import RunningSums
 from yashe.noise import Bound
 from yashe.parallel import for_each_group
 from yashe.residues import FloatArray, IntArray
+from yashe.scale_invariant import ScaleInvariant
 from yashe.scheme import Scheme
 
 
@@ -44,10 +45,11 @@ class SumsOfSquares:
     """
 
     def __init__(self, scheme: Scheme, results: int) -> None:
-        if scheme.ntt_form:
+        if not isinstance(scheme, ScaleInvariant):
             raise FormError(f"{scheme.name} does not scale its products: see yashe.columns")
         params = scheme.params
-        self.scheme, self.results = scheme, results
+        self.scheme: ScaleInvariant = scheme
+        self.results = results
         self._capacity = (params.product_ring.basis.product // params.q - 1) // (
             params.n * params.q
         )

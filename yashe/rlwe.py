@@ -1,7 +1,7 @@
 """What BFV and BGV have in common: everything that rests on Ring Learning With Errors.
 
-Both hide a message in a pair (c_0, c_1) whose *phase* c_0 + c_1 s modulo q is the message plus small
-noise, and both draw keys and noise alike (Lyubashevsky, Peikert, Regev, ePrint 2012/230):
+Both hide a message in a pair (c_0, c_1) whose *phase* c_0 + c_1 s modulo q is the message plus
+small noise, and both draw keys and noise alike (Lyubashevsky, Peikert, Regev, ePrint 2012/230):
 
     keygen      s ternary, a uniform, e Gaussian, b = -(a s + u e)
     encrypt     (b r + u e_0 + embedded(m), a r + u e_1), r ternary;
@@ -157,7 +157,7 @@ class RLWE(Scheme):
         self, key: Pair, seed: bytes, numbers: range, messages: FloatArray, out: FloatArray
     ) -> None:
         """Write (b r + u e_0 + embedded(m), a r + u e_1)."""
-        q, n = self.params.ring, self.params.n
+        n = self.params.n
         r = self._times(1, np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
         e_0, e_1 = (self._errors(seed, f"encrypt-e{i}", numbers) for i in (0, 1))
         c_0 = key.b * r + self._noisy(messages, e_0, seed, numbers).ntt()

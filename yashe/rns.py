@@ -112,9 +112,9 @@ class RnsBasis:
         largest = max(int(array.max()), -int(array.min())) if array.size else 0
         if largest < 2**52:  # float64 holds them, and reduces them faster than integers are divided
             shape = (*array.shape[:-1], len(self), array.shape[-1])
-            same = np.broadcast_to(array.astype(np.float64)[..., None, :], shape)
+            same: FloatArray = np.broadcast_to(array.astype(np.float64)[..., None, :], shape)
             if largest <= min(self.moduli) // 2:
-                return same.copy()
+                return np.array(same)
             return canonical(same, column(self.moduli))
         rows = [(array % p).astype(np.float64) for p in self.moduli]
         return canonical(np.stack(rows, axis=-2), column(self.moduli))

@@ -71,7 +71,7 @@ def _uniform_row(seed: bytes, label: str, n: int, p: int) -> FloatArray:
         if len(kept) >= n:
             break
         draws *= 2
-    row = kept[:n].astype(np.float64)
+    row: FloatArray = kept[:n].astype(np.float64)
     reduce_inplace(row, p, 1.0 / p, np.empty_like(row))  # canonical: below 2^24 1/p is exact enough
     return row
 

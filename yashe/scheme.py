@@ -18,7 +18,7 @@ from yashe.errors import FormError, KeyMismatchError
 from yashe.noise import Bound
 from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
-from yashe.residues import FloatArray, IntArray, reduce, reduce_inplace
+from yashe.residues import FloatArray, IntArray
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
 from yashe.trace import observe
@@ -54,7 +54,11 @@ class Scheme(ABC):
 
     @abstractmethod
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
-        """Write the parts of a product of two extended rows in NTT form, not reduced."""
+        """Write the parts of a product of two rows in NTT form, not reduced."""
+
+    @abstractmethod
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Return products, slot by slot; their degree is 2. Arrays broadcast."""
 
     @abstractmethod
     def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
@@ -83,15 +87,37 @@ class Scheme(ABC):
     def relinearization_bound(self) -> Bound:
         """Return what relinearisation adds."""
 
+    @abstractmethod
+    def product_bound(self, x: Bound, y: Bound) -> Bound:
+        """Return the bound of products, before relinearisation, from those of the factors."""
+
     def plaintext_addition_bound(self, message: FloatArray, degree: int) -> Bound:
         """Return what adding these messages adds, residues of shape (..., primes of t, n)."""
         return self.plain_addition_bound(degree).broadcast(message.shape[:-2])
 
-    def product_bound(self, x: Bound, y: Bound) -> Bound:
-        """Return the bound of products, before relinearisation, from those of the factors."""
-        return noise.product(self.params, self.secret_norm, x, y)
+    # Where the message is in a phase, and the form of a row.
 
-    # The form of a row, and where the message is in it. BGV changes this; see `yashe.bgv`.
+    @abstractmethod
+    def embedded(self, messages: FloatArray, factor: int = 1) -> FloatArray:
+        """Return what a phase has to contain for a message.
+
+        Parameters
+        ----------
+        messages : float64 array, shape (..., primes of t, n), polynomials modulo t
+        factor : of the ciphertext; see `yashe.bgv`, elsewhere 1
+
+        Returns
+        -------
+        float64 array, shape (..., k, n), centred residues; coefficient by coefficient
+        """
+
+    @abstractmethod
+    def message(self, phase: CoefficientElement, factor: int) -> CoefficientElement:
+        """Return the message modulo t that a phase contains."""
+
+    @abstractmethod
+    def scaled_noise(self, phase: CoefficientElement) -> FloatArray:
+        """Return q nu = [t phase]_q as residues: the noise times q; t phase is BGV's phase."""
 
     def rows(self, x: CoefficientElement | NttElement) -> FloatArray:
         """Return residues in the form that the rows of a ciphertext have in this scheme."""
@@ -108,30 +134,6 @@ class Scheme(ABC):
         """Return rows in coefficient form."""
         ring = self.params.ring
         return NttElement(ring, rows).intt() if self.ntt_form else CoefficientElement(ring, rows)
-
-    def embedded(self, messages: FloatArray, factor: int = 1) -> FloatArray:
-        """Return round(q/t m): what a phase has to contain for a message, coefficient by coefficient.
-
-        Parameters
-        ----------
-        messages : float64 array, shape (..., primes of t, n), polynomials modulo t
-        factor : of the ciphertext; see `yashe.bgv`, elsewhere 1
-
-        Returns
-        -------
-        float64 array, shape (..., k, n), centred residues
-        """
-        t_basis, q_basis = self.params.plaintext_ring.basis, self.params.ring.basis
-        return rescale(messages, t_basis, q_basis, self.params.delta)
-
-    def message(self, phase: CoefficientElement, factor: int) -> CoefficientElement:
-        """Return the message modulo t that a phase contains: round(t/q phase)."""
-        return phase.rescale(self.params.plaintext_ring, 1 / self.params.delta)
-
-    def scaled_noise(self, phase: CoefficientElement) -> FloatArray:
-        """Return q nu = [t phase]_q as residues: the noise times q."""
-        t_mod_q = self.params.ring.basis.decompose(np.array([self.params.t], dtype=np.int64))
-        return reduce(phase.residues * t_mod_q, self.params.ring.moduli)
 
     def fresh(
         self,
@@ -234,65 +236,9 @@ class Scheme(ABC):
                     f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
                 )
 
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """Return round(t/q tensor(a, b)), slot by slot products; their degree is 2.
-
-        The product of polynomials with coefficients below q/2 is exact modulo q P for the auxiliary
-        P > n q (`Params.auxiliary_moduli`); scaling by t/q brings it back to the basis of q. Noise:
-        `yashe.noise.product`. Depth 1. Arrays broadcast.
-
-        Raises
-        ------
-        KeyMismatchError
-            If they are for different keys or parameters.
-        FormError
-            If one of them has degree 2 already.
-        NoiseBudgetExhausted
-        """
-        if (scheme := self.scheme_of(a)) is not self:
-            return scheme.multiply(a, b)
-        self.check_factors(a, b)
-        index_a, index_b = np.broadcast_arrays(a.index, b.index)
-        flat_a, flat_b = index_a.ravel(), index_b.ravel()
-        rows = np.empty((len(flat_a), self.parts(2), self.params.k, self.params.n))
-
-        def multiply_some(some: slice) -> None:
-            x = self.extended(a.rows[flat_a[some]])
-            y = x if a is b else self.extended(b.rows[flat_b[some]])
-            rows[some] = self.scaled_down(self.reduced_tensor(x, y))
-
-        for_each_group(multiply_some, len(rows))
-        bound = self.product_bound(a.bound[flat_a], b.bound[flat_b])
-        return a.derive(rows, bound, index_a.shape, "a product", 2)
-
     def parts(self, degree: int) -> int:
         """Return how many parts a ciphertext of that degree has."""
         return 1 if self.fixed_parts else degree + 1
-
-    def extended(self, rows: FloatArray) -> FloatArray:
-        """Return residues (..., parts, k, n) modulo q P instead of q, in NTT form."""
-        ring, k = self.params.product_ring, self.params.k
-        residues = np.empty((*rows.shape[:-2], len(ring.basis), ring.n))
-        residues[..., :k, :] = rows
-        residues[..., k:, :] = rescale(rows, self.params.ring.basis, self.params.auxiliary_basis)
-        return ring.transform.ntt(residues)
-
-    def reduced_tensor(
-        self, x: FloatArray, y: FloatArray, out: FloatArray | None = None
-    ) -> FloatArray:
-        """Return the parts of products of extended rows in NTT form, as centred residues."""
-        if out is None:
-            out = np.empty((*x.shape[:-3], self.parts(2), *x.shape[-2:]))
-        self.tensor(x, y, out)
-        p = self.params.product_ring.moduli
-        for part in out.reshape(-1, *out.shape[-2:]):  # one part and its scratch fit in the cache
-            reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
-        return out
-
-    def scaled_down(self, tensor: FloatArray) -> FloatArray:
-        """Return round(t/q x) modulo q, for parts modulo q P in NTT form."""
-        ring, q = self.params.product_ring, self.params.ring
-        return rescale(ring.transform.intt(tensor), ring.basis, q.basis, 1 / self.params.delta)
 
     def switch_modulus(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
         """Return ciphertexts of the same messages with fewer primes in q, which are smaller.

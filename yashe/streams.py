@@ -1,7 +1,7 @@
 """Arrays of ciphertexts, written and read block by block, so that they may be larger than memory.
 
-A fresh BFV or BGV ciphertext made with the secret key is (c_0, a) with a uniform: instead of a, the seed
-and the row number from which it was expanded are sent, which halves the message.
+A fresh BFV or BGV ciphertext made with the secret key is (c_0, a) with a uniform: instead of a, the
+seed and the row number from which it was expanded are sent, which halves the message.
 """
 
 from __future__ import annotations

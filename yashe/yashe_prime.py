@@ -40,7 +40,7 @@ from yashe.params import Params
 from yashe.residues import FloatArray, canonical, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.sampling import check_seed, gaussian, stream, ternary
-from yashe.scheme import Scheme
+from yashe.scale_invariant import ScaleInvariant
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class YasheKeys:
         return self.public
 
 
-class YASHE(Scheme):
+class YASHE(ScaleInvariant):
     """The verbs of YASHE' for one parameter set that claims no security.
 
     Parameters
