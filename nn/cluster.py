@@ -1,10 +1,12 @@
 """Encrypted inference on other processes and machines: batches, and parts of one, as tasks.
 
+    model = Model(network, keys.relinearization)
     with processes(2) as crew:                                       # nn.crews
-        for logits in predict(scheme, model, batches, key, crew.executor):
+        logits = model.predict(ct, executor=crew.executor)
+        for logits in model.predictions(batches, executor=crew.executor):
             ...
 
-`predict` takes any `concurrent.futures.Executor`. A task is bytes in and bytes out: ciphertexts
+It takes any `concurrent.futures.Executor`. A task is bytes in and bytes out: ciphertexts
 travel in the format of `yashe.wire`, fresh ones with the seed of their uniform half instead of it.
 Network and evaluation key belong to every task and are sent with the first few; each worker keeps
 them under their hash, and one that does not know them (a new one) says so and gets them.
@@ -39,15 +41,15 @@ from concurrent.futures import (
 )
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from nn.encrypted import Report, infer
+from nn.encrypted import Report
 from nn.model import Sequential
 from nn.tasks import Network, Step, first_stage_parts, rest, sums_of_part, whole, work
 from yashe import wire
 from yashe.ciphertext import Ciphertext
 from yashe.errors import FheError, ParameterError
 from yashe.keys import Key
-from yashe.scheme import Scheme
 
 MOST_ATTEMPTS = 4  # of a task; a worker that dies takes the tasks of its whole pool with it
 LOST = (BrokenExecutor, CancelledError, OSError)  # a worker or a connection is gone, not the sums
@@ -55,6 +57,32 @@ LOST = (BrokenExecutor, CancelledError, OSError)  # a worker or a connection is 
 
 class WorkersLostError(FheError, RuntimeError):
     """Workers die again and again, or there are none."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a server has: a network, and the evaluation key of the client whose images come.
+
+    Attributes
+    ----------
+    network : integer network
+    relinearization : the relinearisation key
+    """
+
+    network: Sequential
+    relinearization: Key
+
+    def predict(
+        self, ct: Ciphertext, executor: Executor | None = None, **options: Any
+    ) -> Ciphertext:
+        """Return the encrypted logits of one encrypted batch; see `predict`."""
+        return next(self.predictions([ct], executor, **options))
+
+    def predictions(
+        self, batches: Iterable[Ciphertext], executor: Executor | None = None, **options: Any
+    ) -> Iterator[Ciphertext]:
+        """Yield the encrypted logits of encrypted batches in their order; see `predict`."""
+        return predict(self.network, batches, self.relinearization, executor, **options)
 
 
 @dataclass(frozen=True)
@@ -95,7 +123,6 @@ class Task:
 
 
 def predict(
-    scheme: Scheme,
     model: Sequential,
     batches: Iterable[Ciphertext],
     relinearization: Key,
@@ -108,7 +135,6 @@ def predict(
 
     Parameters
     ----------
-    scheme : the scheme of the ciphertexts
     model : integer network
     batches : Ciphertexts of the model's input shape; one is taken when there is room for it
     relinearization : the relinearisation key of the same keys
@@ -137,7 +163,7 @@ def predict(
         )
     if executor is None:
         for batch in batches:
-            yield infer(scheme, model, batch, relinearization, Report(progress=progress))
+            yield whole(model, relinearization, batch, Report(progress=progress))
         return
     run = Run(model, Network.of(model, relinearization), executor, parts, in_flight)
     source, yielded = iter(batches), 0

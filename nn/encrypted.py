@@ -185,20 +185,19 @@ def infer(
 
     for start, stop in stages(model):
         first = model.layers[start]
-        if isinstance(first, Linear) and stop - start > 1 and x.degree == 2:
-            x = relinearized(start, report.step(start, first.forward, x), True)
-            start += 1
-        if stop - start > 1:
-            bias = dense_layer(model, stop).bias
-            if summed and start == 0:
-                x = x + bias
-            else:
-                tiles = list(hidden_tiles(model.layers[start]))
-                x = stage_sums(scheme.scheme_of(x), model, start, stop, x, tiles, report)
-                x = report.step(stop - 1, partial(Ciphertext.absorbing, constants=bias), x)
-        else:
+        if stop - start == 1:
             x = report.step(start, first.forward, x)
             report.progress(x.size / squarings(model) if squares(first) else 0)
+        elif summed and start == 0:
+            x = x + dense_layer(model, stop).bias
+        else:
+            if x.degree == 2 and isinstance(first, Linear):
+                x = relinearized(start, report.step(start, first.forward, x), True)
+                start += 1
+            tiles = list(hidden_tiles(model.layers[start]))
+            x = stage_sums(scheme.scheme_of(x), model, start, stop, x, tiles, report)
+            bias = dense_layer(model, stop).bias
+            x = report.step(stop - 1, partial(Ciphertext.absorbing, constants=bias), x)
         at_end = stop == len(model.layers)
         if at_end or squares(model.layers[stop]):
             x = relinearized(stop - 1, x, not at_end)

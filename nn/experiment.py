@@ -218,7 +218,6 @@ class Sides:
         begin = time.perf_counter()
         with bar("inferring", 100 * count) as progress:
             for logits in predict(
-                self.scheme,
                 self.model,
                 batches,
                 self.keys.relinearization,

@@ -86,9 +86,9 @@ def work(step: Step, digest: str, network: Network | None, frame: bytes) -> byte
     return wire.to_bytes(step(*known, wire.from_bytes(frame, Ciphertext)))
 
 
-def whole(model: Sequential, key: Key, ct: Ciphertext) -> Ciphertext:
+def whole(model: Sequential, key: Key, ct: Ciphertext, report: Report | None = None) -> Ciphertext:
     """Return the logits of a batch."""
-    return infer(scheme_of(ct), model, ct, key)
+    return infer(scheme_of(ct), model, ct, key, report)
 
 
 def rest(model: Sequential, key: Key, ct: Ciphertext) -> Ciphertext:

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from conftest import ROOT
 from nn import tasks
 from nn.cli import main
-from nn.cluster import MOST_ATTEMPTS, WorkersLostError, predict
+from nn.cluster import MOST_ATTEMPTS, Model, WorkersLostError, predict
 from nn.crews import Crew, MissingDaskError, RestartingPool, dask_cluster, processes
 from nn.encrypted import encrypt_images, infer
 from nn.experiment import run
@@ -134,7 +134,7 @@ def _new_workers() -> Iterator[None]:
 def test_any_executor_computes_the_ciphertexts_of_one_process_bit_for_bit(name, count, room):
     model, batches = network(name), encrypted(count)
     with ThreadPoolExecutor(2) as pool:
-        found = predict(SCHEME, model, batches, KEYS.relinearization, pool, in_flight=room)
+        found = predict(model, batches, KEYS.relinearization, pool, in_flight=room)
         assert frames(found) == frames(alone(model, batches))
 
 
@@ -148,7 +148,7 @@ def test_any_executor_computes_the_ciphertexts_of_one_process_bit_for_bit(name, 
 @example(name="cryptonets", seed=1, parts=4, count=2)
 def test_parts_of_batches_add_up_to_the_logits_of_one_process(name, seed, parts, count):
     model, batches = network(name, seed), encrypted(count)
-    found = predict(SCHEME, model, batches, KEYS.relinearization, Recorder(), parts=parts)
+    found = predict(model, batches, KEYS.relinearization, Recorder(), parts=parts)
     for reply, expected in zip(found, alone(model, batches), strict=True):
         logits = SCHEME.decrypt(reply, KEYS.secret)
         assert np.array_equal(logits, SCHEME.decrypt(expected, KEYS.secret))
@@ -159,7 +159,7 @@ def test_parts_of_batches_add_up_to_the_logits_of_one_process(name, seed, parts,
 def test_without_an_executor_this_process_computes():
     model, batches = network("cryptonets"), encrypted(2)
     shares: list[float] = []
-    found = predict(SCHEME, model, batches, KEYS.relinearization, progress=shares.append)
+    found = predict(model, batches, KEYS.relinearization, progress=shares.append)
     assert frames(found) == frames(alone(model, batches))
     assert sum(shares) == pytest.approx(2)
 
@@ -174,9 +174,7 @@ def test_without_an_executor_this_process_computes():
 def test_lost_workers_cost_time_and_no_results(lost, parts, forgetful):
     model, batches, executor = network("cryptonets"), encrypted(3), Recorder(lost, forgetful)
     shares: list[float] = []
-    found = predict(
-        SCHEME, model, batches, KEYS.relinearization, executor, parts, progress=shares.append
-    )
+    found = predict(model, batches, KEYS.relinearization, executor, parts, progress=shares.append)
     expected = [SCHEME.decrypt(reply, KEYS.secret) for reply in alone(model, batches)]
     assert np.array_equal([SCHEME.decrypt(reply, KEYS.secret) for reply in found], expected)
     assert sum(shares) == pytest.approx(3)
@@ -185,27 +183,27 @@ def test_lost_workers_cost_time_and_no_results(lost, parts, forgetful):
 def test_a_task_that_is_lost_again_and_again_is_given_up():
     executor = Recorder(frozenset(range(100)))
     with pytest.raises(WorkersLostError, match=f"lost with its worker {MOST_ATTEMPTS} times"):
-        list(predict(SCHEME, network("cryptonets"), encrypted(1), KEYS.relinearization, executor))
+        list(predict(network("cryptonets"), encrypted(1), KEYS.relinearization, executor))
     assert len(executor.calls) == MOST_ATTEMPTS
 
 
 def test_what_is_wrong_is_not_tried_again():
     executor, other = Recorder(), SCHEME.keygen(b"x" * 32)
     with pytest.raises(KeyMismatchError, match="RelinearizationKey"):
-        list(predict(SCHEME, network("cryptonets"), encrypted(1), other.relinearization, executor))
+        list(predict(network("cryptonets"), encrypted(1), other.relinearization, executor))
     assert len(executor.calls) == 1
 
 
 def test_the_network_is_sent_once_for_each_task_in_flight_at_most():
     executor, model, batches = Recorder(), network("flatten first"), encrypted(6)
-    list(predict(SCHEME, model, batches, KEYS.relinearization, executor, in_flight=2))
+    list(predict(model, batches, KEYS.relinearization, executor, in_flight=2))
     assert executor.networks == 2
     assert len(executor.calls) == 6
 
 
 def test_a_worker_that_does_not_know_the_network_gets_it():
     executor, model, batches = Recorder(forgetful=True), network("flatten first"), encrypted(3)
-    found = predict(SCHEME, model, batches, KEYS.relinearization, executor, in_flight=1)
+    found = predict(model, batches, KEYS.relinearization, executor, in_flight=1)
     assert frames(found) == frames(alone(model, batches))
     assert executor.networks == 3  # of five calls: two were told that it is missing
     assert len(executor.calls) == 5
@@ -213,7 +211,7 @@ def test_a_worker_that_does_not_know_the_network_gets_it():
 
 def test_fresh_ciphertexts_travel_with_a_seed_and_parts_only_with_what_they_need():
     executor, model, batches = Recorder(), network("cryptonets"), encrypted(1)
-    list(predict(SCHEME, model, batches, KEYS.relinearization, executor, parts=3))
+    list(predict(model, batches, KEYS.relinearization, executor, parts=3))
     sent = [read_contents(FrameReader(io.BytesIO(frame))) for _, _, _, frame in executor.calls]
     assert [contents.kind == SEEDED_CIPHERTEXTS for contents in sent] == [True, True, True, False]
     assert all(contents.shape[0] < 25 for contents in sent[:3])
@@ -230,7 +228,7 @@ def test_batches_are_taken_when_there_is_room_for_them():
 
     model = network("flatten first")
     with ThreadPoolExecutor(1) as pool:
-        found = predict(SCHEME, model, source(), KEYS.relinearization, pool, in_flight=2)
+        found = predict(model, source(), KEYS.relinearization, pool, in_flight=2)
         for i, _ in enumerate(found):
             assert len(taken) <= i + 3  # this reply, and two in flight
 
@@ -248,7 +246,7 @@ def test_no_more_tasks_are_with_the_executor_than_there_is_room_for(parts):
     futures: list[Future[Any]] = []
     with Watched(1) as pool:
         model, batches = network("cryptonets"), encrypted(4)
-        list(predict(SCHEME, model, batches, KEYS.relinearization, pool, parts, in_flight=2))
+        list(predict(model, batches, KEYS.relinearization, pool, parts, in_flight=2))
     assert max(unfinished) <= 2
 
 
@@ -282,9 +280,7 @@ def test_a_network_that_begins_otherwise_is_one_part(name):
 
 @pytest.mark.parametrize(("parts", "room"), [(0, 1), (1, 0)])
 def test_no_parts_and_no_room_are_refused(parts, room):
-    replies = predict(
-        SCHEME, network("no stage"), [], KEYS.relinearization, Recorder(), parts, room
-    )
+    replies = predict(network("no stage"), [], KEYS.relinearization, Recorder(), parts, room)
     with pytest.raises(ParameterError, match=f"needed, got {parts} and {room}"):
         list(replies)
 
@@ -293,7 +289,7 @@ def test_no_parts_and_no_room_are_refused(parts, room):
 def test_batches_of_another_shape_are_refused(parts):
     model, batches = network("cryptonets"), encrypted(1, (4, 4, 1))
     with pytest.raises(ParameterError, match=r"takes shape \(5, 5, 1\), got \(4, 4, 1\)"):
-        list(predict(SCHEME, model, batches, KEYS.relinearization, Recorder(), parts))
+        list(predict(model, batches, KEYS.relinearization, Recorder(), parts))
 
 
 def test_no_processes_are_refused():
@@ -318,9 +314,7 @@ def test_a_killed_process_costs_time_and_no_results():
             kill_one_child()
 
     with processes(2) as crew:
-        found = predict(
-            SCHEME, model, batches, KEYS.relinearization, crew.executor, progress=progress
-        )
+        found = predict(model, batches, KEYS.relinearization, crew.executor, progress=progress)
         assert frames(found) == frames(alone(model, batches))
     assert (crew.size, crew.name) == (2, "2 processes")
     assert sum(shares) == pytest.approx(5)
@@ -331,7 +325,7 @@ def test_a_pool_that_stays_broken_is_given_up():
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         pool.submit(int).result()
         kill_one_child()
-        replies = predict(SCHEME, network("no stage"), encrypted(1), KEYS.relinearization, pool)
+        replies = predict(network("no stage"), encrypted(1), KEYS.relinearization, pool)
         with pytest.raises(WorkersLostError, match="replaces dead workers"):
             list(replies)
 
@@ -355,9 +349,7 @@ def test_a_killed_dask_worker_costs_time_and_no_results():
             os.kill(min(workers.values()), signal.SIGKILL)
 
     with dask_cluster(2) as crew:
-        found = predict(
-            SCHEME, model, batches, KEYS.relinearization, crew.executor, progress=progress
-        )
+        found = predict(model, batches, KEYS.relinearization, crew.executor, progress=progress)
         assert frames(found) == frames(alone(model, batches))
     assert (crew.size, crew.name) == (2, "2 Dask workers started here")
     assert sum(shares) == pytest.approx(5)
@@ -435,3 +427,17 @@ def test_a_crew_is_what_the_experiment_takes():
     assert len(executor.calls) == 3  # two parts, and the rest
     assert any("two pretenders, parts of a batch: 2" in line for line in lines)
     assert sorted(result.seconds) == ["decrypt", "encrypt", "infer", "keys"]
+
+
+def test_a_model_predicts_one_batch_or_many_here_or_on_an_executor() -> None:
+    """In one process the ciphertexts are the same, bit for bit."""
+    network_, batches = network("cryptonets"), encrypted(2)
+    model = Model(network_, KEYS.relinearization)
+    expected = [infer(SCHEME, network_, batch, KEYS.relinearization) for batch in batches]
+    with ThreadPoolExecutor(1) as pool:
+        single = model.predict(batches[0], executor=pool)
+        many = list(model.predictions(batches, executor=pool, in_flight=2))
+    for found, ct in zip(
+        [single, model.predict(batches[1]), *many], [*expected, *expected], strict=True
+    ):
+        assert np.array_equal(found.rows, ct.rows)
