@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 
 from nn import pretrained
-from nn.base import Linear
-from nn.bench import ntt_flops, timed
+from nn.bench import timed
 from nn.encrypted import squarings
+from nn.flops import network_flops
 from nn.layers import Dense
 from nn.plan import make_plan
 from nn.tasks import first_stage_parts
 from yashe import wire
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.parallel import workers
 
@@ -37,9 +37,9 @@ LINK_GBIT, MACHINE_CORES = 10.0, 64  # of one machine in a data centre
 HOUR = 3600.0
 # NVIDIA's data sheet of the H200 SXM: float64 on the tensor cores, memory, and PCIe 5.0 x16.
 GPU, GPU_TFLOPS, GPU_MEMORY_TB, GPU_LINK_GB = "H200", 67.0, 4.8, 64.0
-# How often kernels that fuse what can be fused read or write every residue of a tensor square: two
-# passes for each transform, the product itself, its sum with weights, and the changes of the basis.
-GPU_PASSES = 10
+# How often kernels that fuse what can be fused read or write every residue of images and hidden
+# units: once in, once out.
+GPU_PASSES = 2
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Figures:
         dropped, of the sums of one part, and of the evaluation key
     read, written : core-seconds to read a batch from bytes, and to write it
     flops : of the matrix products for a batch
-    residue_bytes : of all residues modulo q P of all tensor squares, three parts each
+    residue_bytes : of all residues of the images and the hidden units, two parts each
     first_stage : share of the squares that is in the first stage
     """
 
@@ -80,18 +80,18 @@ class Figures:
         return self.n / seconds * HOUR
 
 
-def runs_of(whole: Any) -> list[dict[str, Any]]:
-    """Return our runs of a network, which stand among SEAL's if both were measured."""
-    runs = whole["details"] if isinstance(whole, dict) else whole
-    return [run for run in runs if "threads" in run]
+def runs_of(whole: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the runs of a network with its usual parameters, on as many threads as there are."""
+    usual = [run for what, runs in whole.items() if "thread" in what for run in runs]
+    threads = max(run["threads"] for run in usual)
+    return [run for run in usual if run["threads"] == threads]
 
 
 def figures(name: str, runs: list[dict[str, Any]]) -> Figures:
     """Put together what the benchmark says about a network, and what can be found out here."""
-    threads = max(run["threads"] for run in runs)  # as many as there are cores: all of them busy
-    runs = [run for run in runs if run["threads"] == threads]
+    threads = runs[0]["threads"]  # as many as there are cores: all of them busy
     model = pretrained.load(name)
-    scheme = BFV(make_plan(model).params)
+    scheme = BGV(make_plan(model).params)
     params, keys, pixels = scheme.params, scheme.keygen(), math.prod(model.input_shape)
     ct = scheme.encrypt(np.ones((9, 1), dtype=np.int64), keys.secret)
 
@@ -102,10 +102,7 @@ def figures(name: str, runs: list[dict[str, Any]]) -> Figures:
     with workers(1):
         read, _ = timed(lambda: wire.from_bytes(frame, Ciphertext), 5)
         written, _ = timed(lambda: wire.to_bytes(ct), 5)
-    linear = [layer for layer in model.layers if isinstance(layer, Linear)]
-    dense = sum(layer.multiply_adds() for layer in linear if isinstance(layer, Dense))
-    other = sum(layer.multiply_adds() for layer in linear) - dense
-    squares, wide = squarings(model), params.product_ring
+    squares = squarings(model)
     (stage,) = first_stage_parts(model, 1)
     sums = next(layer.units for layer in model.layers if isinstance(layer, Dense))
     median = statistics.median
@@ -122,9 +119,8 @@ def figures(name: str, runs: list[dict[str, Any]]) -> Figures:
         len(wire.to_bytes(keys.relinearization)),
         pixels / len(ct) * read,
         pixels / len(ct) * written,
-        squares * ntt_flops(wide, 5)
-        + 2.0 * params.n * (3 * len(wide.basis) * dense + 2 * params.k * other),
-        8.0 * squares * 3 * params.n * len(wide.basis),
+        network_flops(model, scheme),
+        8.0 * 2 * (pixels + squares) * params.n * params.k,
         len(stage.units) / squares if stage.tiles else 0.0,
     )
 

@@ -391,7 +391,13 @@ def test_the_page_on_scaling_is_written_from_measured_figures(tmp_path):
     slower = {"threads": 1, "seconds": {"infer": 9.0, "encrypt": 9.0}, "peak_memory_bytes": 0}
     facts = {
         "machine": {"processor": "abacus", "cores": 2, "numpy": "2", "load_average": 0.1},
-        "whole": {"digits": [{**run_of_digits, "peak_memory_bytes": 10**9}, slower]},
+        "whole": {
+            "digits": {
+                "1 thread": [slower],
+                "2 threads": [{**run_of_digits, "peak_memory_bytes": 10**9}],
+                "BFV": [slower],
+            }
+        },
     }
     (tmp_path / "bench.json").write_text(json.dumps(facts))
     command = [sys.executable, str(ROOT / "docs" / "make_scaling.py"), "bench.json"]
@@ -408,8 +414,8 @@ def test_the_page_on_scaling_is_written_from_measured_figures(tmp_path):
     assert "| cores of the server, all busy | 1 | 245 |" in page
     assert "| memory, one process for each core | 1 GB | 245 GB |" in page
     assert "| price by the hour | 0.50 | 122.50 |" in page
-    # 64 pixels of 8 primes of 24 bits: 1,536 B for each image and 36 B for each ciphertext.
-    assert "An image takes 1.54 kB on the wire" in page
+    # 64 pixels of 8 primes of 23 bits: 1,472 B for each image and 36 B for each ciphertext.
+    assert "An image takes 1.47 kB on the wire" in page
 
 
 def test_a_crew_is_what_the_experiment_takes():
