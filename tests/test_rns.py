@@ -72,6 +72,12 @@ def extremes(source: RnsBasis) -> list[int]:
     return [0, 1, -1, half, -half, half - 1, 1 - half, half // 2, half // 2 + 1]
 
 
+@pytest.mark.parametrize("shape", [(0, 2, 8), (3, 2, 0), (2, 0)])
+def test_no_numbers_are_moved_to_no_numbers(shape: tuple[int, ...]) -> None:
+    out = rescale(np.zeros(shape), RnsBasis((97, 113)), RnsBasis((17, 19, 23)), Fraction(1, 2))
+    assert out.shape == (*shape[:-2], 3, shape[-1])
+
+
 # The ratios that the schemes use, and some that nobody has thought of.
 @st.composite
 def ratios(draw: st.DrawFn, source: RnsBasis, target: RnsBasis) -> Fraction:

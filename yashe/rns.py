@@ -229,6 +229,8 @@ class Rescale:
         k, n = len(self.source), x.shape[-1]
         if x.ndim < 2 or x.shape[-2] != k:
             raise ParameterError(f"expected residues of shape (..., {k}, n), got {x.shape}")
+        if not x.size:
+            return np.empty((*x.shape[:-2], len(self.target), n))
         rows = x.reshape(-1, k, n)
         out = np.empty((len(rows), len(self.target), n))
         column_bytes = 8 * (k + len(self.target))
