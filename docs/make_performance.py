@@ -5,6 +5,7 @@ python docs/make_performance.py bench.json
 """
 
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,28 +34,32 @@ TAIL = """
 
 - **Everything heavy is an exact matrix product** (`yashe/residues.py`, `yashe/ntt.py`): BLAS runs
   at the full speed of the machine, and no bit is lost.
-- **Squares are scaled once for each sum, not once for each square** (`yashe/products.py`). The
-  tensor products of 845 hidden units are added up in NTT form modulo q P, and only the 100 sums
-  are transformed back and divided by q/t. That saves three fifths of the transforms of a layer.
-- **Relinearisation comes last**, on those 100 sums.
-- **Ciphertexts stay in coefficient form**, so that a square starts without an inverse transform.
-- **The auxiliary modulus is as small as its bound**: P > n q (`Params.auxiliary_moduli`), because
-  a tensor product is scaled from q P to q directly.
+- **BGV, and ciphertexts that stay in NTT form** (`yashe/bgv.py`). A product of ciphertexts is a
+  product of values modulo q. BFV computes the same product modulo q P, in 17 primes instead of 9,
+  with 34 transforms for a square, and divides by q/t.
+- **A few columns at a time** (`yashe/columns.py`). In NTT form convolution, square and dense layer
+  are pointwise in the values, so that 256 columns of one prime go through all three while they are
+  in the cache: the 845 squares of three parts, 1.5 GB of residues, never exist.
+- **Reductions only where a bound needs them.** The primes are as small as the noise allows
+  (`yashe.choose.narrowed`), about 2^22 for the CryptoNets network; a weighted sum of 845 unreduced
+  squares then stays below 2^53.
+- **Relinearisation comes last**, on 100 sums instead of 845 squares, and right after it the modulus
+  is switched from nine primes to six.
 - **The plan finds the fewest primes** that are proved to be enough (`nn.plan.cheapest_params`).
-  For the CryptoNets network that is eight, because its weights were trained to be small.
-- **Blocks that fit in the cache**: one helper, `yashe.residues.blocks`; reductions only where the
-  bound needs them; sums of weighted rows are reduced once, at the end.
 - **Two kinds of threads never meet**: loops over ciphertexts run on threads, BLAS inside them on
   one.
+- In BFV: **squares are scaled once for each sum, not once for each square** (`yashe/products.py`),
+  from an auxiliary modulus that is as small as its bound.
 
 ## What was left out
 
 - **Butterflies.** They need fewer multiplications, but at n = 8192 they are 13 levels of at least
   7 element-wise passes over the data each, where the two matrix products come with 13 passes
   altogether.
-- **Switching to fewer primes between the layers.** Behind the first dense layer of the CryptoNets
-  network only 100 of the 945 squares are left to profit.
-- **24-bit storage in memory.** Residues would have to be widened before every use; on the wire
+- **Hybrid key switching**, with special primes and fewer digits. It would halve the transforms of
+  a relinearisation, and needs keys that know the levels of one network.
+- **24-bit storage in memory.** Residues would have to be widened before every use, and an array of
+  another type that somebody multiplies without widening it would be silently wrong. On the wire
   they are packed (`yashe/packing.py`).
 """
 
@@ -75,45 +80,118 @@ def machine(facts: dict[str, Any]) -> str:
     )
 
 
+def row(label: str, rates: list[float]) -> str:
+    """Return the beginning of a row of rates."""
+    middle = statistics.median(rates)
+    return f"| {label} | {million(middle)} | {million(min(rates))} | {million(max(rates))} |"
+
+
 def whole(facts: dict[str, Any]) -> str:
-    """Return the table of whole networks, beside SEAL where that ran."""
+    """Return the tables of whole networks."""
     lines = [
         "## Whole networks\n",
-        "Server side, full batches, in turns, each in fresh processes; medians. SEAL runs the",
-        "most favourable program that we could write for it (`nn/bench_seal.py`): the same",
-        "weights, zeros skipped, additions instead of products, late relinearisation, two",
-        "processes. All logits of all programs are right.\n",
+        "Server side, full batches, in turns, each in a fresh process. BGV with the parameters of",
+        "the plan, if nothing else is said, and all logits right. *Times its matrix products* says",
+        "how much longer it took than the matrix products of its linear layers and transforms",
+        "alone would take, at the speed of a large matrix product on as many threads.\n",
+    ]
+    for name, programs in facts["whole"].items():
+        lines += [
+            f"### {name}\n",
+            "| | predictions per hour | least | most | times its matrix products | peak memory |",
+            "|---|---|---|---|---|---|",
+        ]
+        for what, runs in programs.items():
+            rates = [run["predictions_per_hour"] for run in runs]
+            products = statistics.median(run["times_matrix_products"] for run in runs)
+            memory = max(run["peak_memory_bytes"] for run in runs)
+            lines.append(row(what, rates) + f" {products:.2f} | {memory / 1e9:.2f} GB |")
+        lines += ["", *phases(programs), ""]
+    lines.append(
+        "The peak memory is that of client and server in one process. n = 4096 is too small for"
+    )
+    lines.append("these networks at 128 bits (`cryptonets plan`).\n")
+    return "\n".join(lines)
+
+
+def phases(programs: dict[str, Any]) -> list[str]:
+    """Return where the time of the fastest usual run goes."""
+    what = max((key for key in programs if "thread" in key), key=lambda key: int(key.split()[0]))
+    runs = programs[what]
+
+    def middle(values: Any) -> float:
+        return statistics.median(values)
+
+    seconds = {key: middle(run["seconds"][key] for run in runs) for key in runs[0]["seconds"]}
+    layers = {key: middle(run["layers"][key] for run in runs) for key in runs[0]["layers"]}
+    first = runs[0]
+    said = ", ".join(f"{key} {value:.2f} s" for key, value in seconds.items())
+    parts = ", ".join(f"{key} {value:.2f} s" for key, value in layers.items() if value > 0.005)
+    return [
+        f"{first['n']} images, log2 q = {first['log2_q']:.1f} in {first['primes']} primes, "
+        f"log2 t = {first['log2_t']:.1f}; {first['gflop']:.0f} GFLOP of matrix products. "
+        f"Medians with {what}: {said}. The inference by layers: {parts}; a dense layer behind a "
+        "square is computed together with the square and the layer before it, and with the "
+        "relinearisation behind it.",
+    ]
+
+
+def beside_seal(facts: dict[str, Any]) -> str:
+    """Return the tables beside SEAL, if it ran."""
+    if not facts["seal"]:
+        return ""
+    lines = [
+        "## Beside Microsoft SEAL\n",
+        "SEAL runs the most favourable programs that we could write for it (`nn/bench_seal.py`),",
+        "in both of its integer schemes: the same weights, zeros skipped, additions instead of",
+        "products, late relinearisation. All programs run in turns, and all their logits are",
+        "right.\n",
         "| network | program | predictions per hour | least | most |",
         "|---|---|---|---|---|",
     ]
-    for name, found in facts["whole"].items():
+    for name, found in facts["seal"].items():
         for key, rates in found["rates"].items():
-            label = "here" if key == "here" else f"SEAL, {key}"
-            median = found["medians"][key]
-            lines.append(
-                f"| {name} | {label} | {million(median)} | {million(min(rates))} | "
-                f"{million(max(rates))} |"
-            )
+            lines.append(row(f"{name} | {key if key == 'here' else f'SEAL, {key}'}", rates))
     lines.append("")
-    for name, found in facts["whole"].items():
-        own = [run for run in found["details"] if isinstance(run, dict)]
-        seconds = own[0]["seconds"]
-        memory = max(run["peak_memory_bytes"] for run in own)
+    for name, found in facts["seal"].items():
         lines.append(
-            f"- {name}: **{found['times_as_fast']:.1f} times as fast as SEAL's best program.** "
-            f"Encryption {seconds['encrypt']:.1f} s, inference {seconds['infer']:.1f} s, "
-            f"decryption {seconds['decrypt']:.2f} s for {own[0]['n']} images; peak memory of "
-            f"client and server in one process {memory / 1e9:.2f} GB."
+            f"- {name}: **{found['times_as_fast']:.1f} times as fast as SEAL's best program.**"
         )
+    for scheme, found in facts["operations"].items():
+        lines += ["", *operations(scheme, found)]
     return "\n".join(lines) + "\n"
 
 
+def operations(scheme: str, found: dict[str, Any]) -> list[str]:
+    """Return single operations beside SEAL's."""
+    bits, seconds = found["log2_q"], found["seconds"]
+    libraries = list(seconds)
+    lines = [
+        f"Single operations of {scheme}, n = {found['n']}, one thread, log2 q = "
+        f"{bits['here']:.0f} here and {bits['SEAL']} in SEAL; milliseconds:\n",
+        "| | " + " | ".join(libraries) + " |",
+        "|---|" + "---|" * len(libraries),
+    ]
+    for name in seconds["here"]:
+        cells = (seconds[library].get(name) for library in libraries)
+        shown = " | ".join("" if cell is None else f"{cell * 1e3:.3f}" for cell in cells)
+        lines.append(f"| {name} | {shown} |")
+    per_bit = found["ntt_seconds_per_bit_and_polynomial"]
+    lines += [
+        "",
+        f"(Transforms: of one prime here, of one polynomial in SEAL. By the bit of modulus, ours "
+        f"takes {per_bit['here'] / per_bit['SEAL']:.2f} times as long as SEAL's.)",
+    ]
+    return lines
+
+
 def micro(facts: dict[str, Any]) -> str:
-    """Return the table of single operations."""
-    lines = ["## Single operations\n", "One thread, medians.\n"]
+    """Return the tables of single operations."""
+    first = next(iter(facts["whole"]))
+    lines = ["## Single operations\n", f"One thread, medians, parameters of the network {first}."]
     for name, speeds in facts["micro"].items():
         lines += [
-            f"Parameters of the network {name}:\n",
+            f"\n{name}:\n",
             "| operation | time | GFLOP/s | of a matrix product | of a memory copy |",
             "|---|---|---|---|---|",
         ]
@@ -124,8 +202,7 @@ def micro(facts: dict[str, Any]) -> str:
             lines.append(
                 f"| {s['name']} | {s['seconds'] * 1e3:.3f} ms | {gflops} | {product} | {copy} |"
             )
-        lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def growth(facts: dict[str, Any]) -> str:
@@ -158,8 +235,8 @@ def growth(facts: dict[str, Any]) -> str:
 def main() -> None:
     """Write the page."""
     facts = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    sections = [machine(facts), whole(facts), micro(facts), growth(facts)]
-    page = HEAD + "\n".join(sections) + TAIL
+    sections = [machine, whole, beside_seal, micro, growth]
+    page = HEAD + "\n".join(section(facts) for section in sections) + TAIL
     (DOCS / "performance.md").write_text(page, encoding="utf-8")
     print(f"performance.md: {len(page.splitlines())} lines")
 

@@ -201,7 +201,8 @@ class Sides:
         for line in report.layers:
             if line.ciphertexts:
                 what = f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts"
-                self.tell(what, line.seconds, f"at least     {line.budget_bits:5.1f}")
+                # What was computed together with the next layers has no time of its own.
+                self.tell(what, line.seconds or None, f"at least     {line.budget_bits:5.1f}")
         self.note_reply(logits, reply)
         return reply
 
