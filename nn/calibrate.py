@@ -68,7 +68,7 @@ def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Ca
     """Time all kinds of operations, in the shapes in which networks use them."""
     scheme, rng = scheme_type(params), np.random.default_rng(0)
     keys = scheme.keygen(bytes(32))
-    positions, taps, maps, units = 8, 25, 5, 64
+    positions, taps, maps, units = 16, 25, 5, 64
     values = np.zeros((taps, 1), dtype=np.int64)
     ct = scheme.encrypt(values, keys.encryption, bytes(32))
     hidden = Hidden(

@@ -82,9 +82,9 @@ class SquareLayer:
         units = sum(some.size for some in hidden)
         if weights.ndim != 2 or len(weights) != units:
             raise ParameterError(f"{units} units, but weights of shape {weights.shape}")
-        self.scheme, self.ct, self.weights = scheme, ct, weights
-        self.flat = ct.index.reshape(-1)
         params = scheme.params
+        self.scheme, self.ct, self.weights = scheme, ct, encode_constant(params, weights)
+        self.flat = ct.index.reshape(-1)
         self.columns = [slice(c, c + COLUMNS) for c in range(0, params.n, COLUMNS)]
         self.steps = params.k * len(self.columns)
         self.hidden = [
@@ -96,8 +96,8 @@ class SquareLayer:
             for some in hidden
         ]
         added = scheme.plain_addition_bound(1)
-        bounds = [
-            (ct.bound[self.flat[some.inputs]] @ some.weight).reshape(-1) + added
+        bounds = [  # a bias of zero adds nothing
+            (ct.bound[self.flat[some.inputs]] @ some.weight + added * (some.bias != 0)).reshape(-1)
             for some in self.hidden
         ]
         self.hidden_bound = Bound.concatenate(bounds)
