@@ -46,7 +46,7 @@ def test_demo_tells_the_story_and_writes_the_figures(tmp_path, capsys):
     assert sorted(facts["seconds"]) == ["decrypt", "encrypt", "infer", "keys"]
     assert facts["predictions_per_hour"] == pytest.approx(20 / facts["seconds"]["infer"] * 3600)
     params = facts["params"]
-    assert (params["scheme"], params["n"], params["security_bits"]) == ("BFV", 8192, 128)
+    assert (params["scheme"], params["n"], params["security_bits"]) == ("BGV", 8192, 128)
     assert params["log2_q"] < 214
     assert 0 < facts["noise_budget_bits"]["final"] < facts["noise_budget_bits"]["fresh"]
     assert facts["peak_memory_bytes"] > 2**20

@@ -14,26 +14,25 @@ from nn.roles import ENCRYPTION, PUBLIC, SECRET
 from test_roles import SHAPE, expected_logits, tiny_network
 from yashe import wire
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import FormError, KeyMismatchError, NoiseBudgetExhausted, ParameterError
 from yashe.keys import SecretKey
 from yashe.params import make_params
 
 PARAMS = make_params("INSECURE_FLOODED", 1024, 200, security=None, log2_q=160)
-SCHEME = BFV(PARAMS)
+SCHEME = BGV(PARAMS)
 KEYS = SCHEME.keygen()
 WEIGHTS = np.array([5, -3, 7], dtype=np.int64)
 BITS = 20
 
 
 def noises(ct: Ciphertext) -> np.ndarray:
-    """The noise of one ciphertext per row, relative to its largest value; (size, n)."""
+    """The noise of one ciphertext per row, the phase relative to q; (size, n)."""
     found = []
     for j in range(ct.size):
-        x = SCHEME.phase(ct, int(ct.index.flat[j]), KEYS.secret)
-        exact = PARAMS.ring.basis.compose(x.residues) * PARAMS.t  # t phase modulo q
-        exact = (exact + PARAMS.q // 2) % PARAMS.q - PARAMS.q // 2
-        found.append([float(value / PARAMS.q) for value in exact])
+        phase = SCHEME.phase(ct, int(ct.index.flat[j]), KEYS.secret)
+        found.append([float(value / PARAMS.q) for value in np.asarray(phase.integers())])
     return np.array(found)
 
 
@@ -44,6 +43,17 @@ def test_flooded_ciphertexts_hold_the_same_messages() -> None:
     assert flooded.shape == ct.shape
     assert flooded.public_seed is None
     assert np.array_equal(SCHEME.decrypt(flooded, KEYS.secret), SCHEME.decrypt(ct, KEYS.secret))
+
+
+def test_a_switched_product_keeps_its_factor_and_its_message() -> None:
+    ct = SCHEME.encrypt([[3, -4], [5, 6]], KEYS.secret)
+    ct = SCHEME.relinearize(ct * ct, KEYS.relinearization)
+    ct = SCHEME.switch_modulus(ct, PARAMS.k - 2)
+    assert ct.factor != 1
+    flooded = flood(ct, KEYS.public, BITS)
+    assert (flooded.factor, flooded.params.k) == (ct.factor, PARAMS.k - 2)
+    assert SCHEME.decrypt(flooded, KEYS.secret)[:, :2].tolist() == [[9, 16], [25, 36]]
+    assert (flooded.noise_budget <= SCHEME.noise_budget(flooded, KEYS.secret)).all()
 
 
 def test_the_noise_is_as_wide_as_was_said() -> None:
@@ -99,8 +109,12 @@ def test_flooding_is_refused_where_it_cannot_be() -> None:
     ct = SCHEME.encrypt([1], KEYS.secret)
     with pytest.raises(NoiseBudgetExhausted, match="noise flooding"):
         flood(ct, KEYS.public, 140)
-    with pytest.raises(FormError, match="relinearised ciphertexts of BFV"):
-        flood(ct * ct, KEYS.public, BITS)
+    bfv, bfv_keys = BFV(PARAMS), BFV(PARAMS).keygen()
+    for other in (ct * ct, bfv.encrypt([1], bfv_keys.secret)):
+        with pytest.raises(FormError, match="relinearised ciphertexts of BGV"):
+            flood(other, KEYS.public, BITS)
+    with pytest.raises(KeyMismatchError, match="this takes a BgvPublicKey or SecretKey"):
+        flood(ct, bfv_keys.public, BITS)
     with pytest.raises(KeyMismatchError, match="different keys"):
         flood(ct, SCHEME.keygen().public, BITS)
     for bits in (0, 257):

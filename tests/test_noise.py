@@ -20,14 +20,16 @@ from strategies_engine import (
     textbook_params,
     toy_params,
 )
-from yashe import bfv, noise, textbook, textbook_bfv
+from yashe import noise, rlwe, textbook, textbook_bfv
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import NoiseBudgetExhausted
 from yashe.keys import Keys
 from yashe.noise import measured_budget
 from yashe.params import Params, make_params
 from yashe.ring import CoefficientElement
+from yashe.scheme import Scheme
 
 SETS = [
     toy_params(4, 1, 3, t_above=10),
@@ -38,8 +40,9 @@ WIDE = make_params("INSECURE_WIDE", 1024, 2**17, security=None, log2_q=140)
 
 
 @lru_cache
-def keys_of(params: Params) -> Keys:
-    return BFV(params).keygen(SEED)
+def keys_of(params: Params, scheme_class: type[Scheme] = BFV) -> Keys:
+    keys: Keys = scheme_class(params).keygen(SEED)
+    return keys
 
 
 def parts(ct: Ciphertext, row: int) -> list[list[int]]:
@@ -114,7 +117,7 @@ def relative_width(kind: str) -> float:
 def test_fresh_noise_has_the_width_of_theory(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert relative_width(kind) == pytest.approx(1, abs=0.1)
     # Encryption that forgets its errors still decrypts. Only this comparison tells.
-    monkeypatch.setattr(bfv, "gaussian", lambda seed, label, n: np.zeros(n))
+    monkeypatch.setattr(rlwe, "gaussian", lambda seed, label, n: np.zeros(n))
     assert relative_width(kind) < 0.9
 
 
@@ -158,18 +161,23 @@ def test_plain_operands_change_the_noise_as_predicted() -> None:
 
 def outcome(ct: Ciphertext) -> list[int] | None:
     """What decryption says, or None if it refuses."""
+    scheme = ct.scheme
+    assert isinstance(scheme, Scheme)
+    key = keys_of(ct.params, type(scheme)).secret
     try:
-        return [int(x) for x in BFV(ct.params).decrypt(ct, keys_of(ct.params).secret).ravel()]
+        return [int(x) for x in scheme.decrypt(ct, key).ravel()]
     except NoiseBudgetExhausted:
         return None
 
 
-@given(st.data(), st.sampled_from(SETS), seeds)
+# Not for n = 4, where the secret of this seed is x^2: squares of constants lose nothing with it.
+@pytest.mark.parametrize("scheme_class", [BFV, BGV])
+@given(data=st.data(), params=st.sampled_from(SETS[1:]), seed=seeds)
 @settings(max_examples=15)
 def test_beyond_its_budget_a_ciphertext_is_refused_and_never_read_wrongly(
-    data: st.DataObject, params: Params, seed: bytes
+    scheme_class: type[Scheme], data: st.DataObject, params: Params, seed: bytes
 ) -> None:
-    scheme, keys, t = BFV(params), keys_of(params), params.t
+    scheme, keys, t = scheme_class(params), keys_of(params, scheme_class), params.t
     values = data.draw(slot_values(params, (2,))).astype(object)
     ct = scheme.encrypt(values.astype(np.int64), keys.public, seed)
     factor = data.draw(st.integers(2, 50).filter(lambda x: x % t))

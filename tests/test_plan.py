@@ -19,7 +19,7 @@ from nn.model import ModelInfo, Sequential
 from nn.plan import Plan, make_plan, work_of
 from nn.proofs import Interval, ranges, run
 from yashe import wire
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.params import make_params
 
@@ -108,7 +108,7 @@ def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool) -> None
     model = network(3)
     need = ranges(model, 3)[-1].smallest_t
     params = make_params("INSECURE_PLAN", 64, need, security=None, log2_q=310)
-    plan, scheme = make_plan(model, params, public=public), BFV(params)
+    plan, scheme = make_plan(model, params, public=public), BGV(params)
     keys = scheme.keygen(bytes(32))
     key = keys.public if public else keys.secret
     ct = encrypt_images(scheme, images(model, 64, 1), key, bytes(32))
@@ -184,7 +184,7 @@ def test_layers_in_other_orders_are_counted_too() -> None:
 def test_the_bytes_of_the_plan_are_those_of_the_wire() -> None:
     model = network(6)
     plan = make_plan(model)
-    scheme = BFV(plan.params)
+    scheme = BGV(plan.params)
     keys = scheme.keygen(bytes(32))
     ct = encrypt_images(scheme, images(model, 5, 1), keys.secret, bytes(32))
     reply = scheme.switch_modulus(infer(scheme, model, ct, keys.relinearization))
