@@ -16,7 +16,7 @@ from nn.data import load_digits
 from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.parallel import workers
 
 SEED = bytes(range(32))
@@ -27,7 +27,7 @@ def main() -> None:
     """Encrypt the test digits, classify them, and draw what each side has seen of the first."""
     dataset, model = load_digits(), pretrained.load("digits")
     pixels = quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
-    scheme = BFV(make_plan(model).params)
+    scheme = BGV(make_plan(model).params)
     with workers():
         keys = scheme.keygen(SEED)
         ct = encrypt_images(scheme, pixels, keys.secret, SEED)

@@ -36,7 +36,7 @@ from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.plan import make_plan
 from nn.quantize import quantize_pixels
 from yashe import checks, wire
-from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.parallel import workers
 
 # %% [markdown]
@@ -53,11 +53,11 @@ plots.digits(images[:16], data.test_labels[:16])
 # *Sixteen of the digits, 8 x 8 pixels in a few shades of grey, with their labels.*
 #
 # The parameters decide what can be computed and how hard it is to break. `make_plan` proves, before anything is encrypted,
-# that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how.
+# that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how. The scheme is called BGV; [notebook 7](07.ipynb) builds it.
 
 # %%
 params = make_plan(network).params
-scheme = BFV(params)
+scheme = BGV(params)
 keys = scheme.keygen()
 print(params)
 

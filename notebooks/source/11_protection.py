@@ -124,10 +124,10 @@ except SecurityError as error:
     print(error)
 
 # %%
-network = make_params("network", n=8192, t_at_least=2**46, log2_q=191)
+network = make_params("network", n=8192, t_at_least=2**46, log2_q=199)
 security_map(
     {
-        "CryptoNets here (BFV)": (network.n, network.log2_q),
+        "CryptoNets here (BGV)": (network.n, network.log2_q),
         "the paper, set A (YASHE')": (PAPER_A.n, PAPER_A.log2_q),
         "the paper, set B (YASHE')": (PAPER_B.n, PAPER_B.log2_q),
     }
@@ -139,8 +139,8 @@ security_map(
 #
 # ## Choosing
 #
-# The computation pulls the other way: every product spends about $\log_2 t + 12$ bits of $q$. So: the range gives $t$, the depth
-# gives $q$, and $q$ gives $n$. The library does it, and says why:
+# The computation pulls the other way: every product of BFV spends about $\log_2 t + 12$ bits of $q$, and one of BGV somewhat more. So: the range gives $t$, the depth
+# gives $q$, and $q$ gives $n$. The library does it, here for BFV, and says why:
 
 # %%
 choice = choose_params(depth=2, weights=(29, 939, 237), range_bits=46)

@@ -461,7 +461,7 @@ print("your scheme says:", int(np.argmax(logits)), " the label is:", int(data.te
 
 # %% [markdown]
 # Every logit agrees with the network in the clear. The rest is speed: the same mathematics with $n = 8192$ slots in matrix products, in
-# `yashe/bfv.py`, which you can read now.
+# `yashe/rlwe.py`, `yashe/scale_invariant.py` and `yashe/bfv.py`, which you can read now; and then `yashe/bgv.py`, which is faster still.
 #
 # ## Three sentences to remember
 #

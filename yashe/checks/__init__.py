@@ -22,7 +22,12 @@ from yashe.checks.first_steps import (
     solve_without_errors,
     weighted_sum,
 )
-from yashe.checks.multiplication import multiply_ciphertexts, relinearise_digits, signed_digits
+from yashe.checks.multiplication import (
+    drop_prime,
+    multiply_ciphertexts,
+    relinearise_digits,
+    signed_digits,
+)
 from yashe.checks.networks import dense_interval, round_weights, square_gradients, square_interval
 from yashe.checks.noise import (
     budget_bits,
@@ -84,6 +89,7 @@ __all__ = [
     "degree_for",
     "dense_interval",
     "difference_of_messages",
+    "drop_prime",
     "encode_slots",
     "encrypt",
     "examine",
