@@ -66,7 +66,7 @@ class Scheme(ABC):
 
     @abstractmethod
     def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
-        """Return the phase of one row: q/t times the message, plus noise, modulo q."""
+        """Return the phase of one row, in which message and noise are, modulo q."""
 
     # What the operations do to the noise; `yashe.noise` says what a Bound is.
 
@@ -243,9 +243,9 @@ class Scheme(ABC):
     def switch_modulus(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
         """Return ciphertexts of the same messages with fewer primes in q, which are smaller.
 
-        Every part c becomes round(q'/q c). The noise nu stays what it is, relative to q, and
-        t/q' (r_0 + r_1 s + ...) comes on top of it, r_i the rounding errors. Any key still works:
-        with fewer primes it is a part of itself.
+        Every part c becomes round(q'/q c), in BGV t times round(q'/q c/t). The noise nu stays what
+        it is, relative to q, and t/q' (r_0 + r_1 s + ...) comes on top of it, r_i the rounding
+        errors. Any key still works: with fewer primes it is a part of itself.
 
         Parameters
         ----------
@@ -356,7 +356,7 @@ class Scheme(ABC):
 
         Returns
         -------
-        float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q
+        float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q, in BGV phase / q
         """
         scheme, out = self.scheme_of(ct), np.empty(ct.size)
 

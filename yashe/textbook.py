@@ -1,9 +1,9 @@
-"""The mathematics of both schemes on Python integers: read this first.
+"""The mathematics of the schemes on Python integers: read this first.
 
 Everything happens in R = Z[x]/(x^n + 1) with n a power of two, or in R modulo an integer. An
 element is a list of n integers, lowest degree first. No array library, no cleverness: a function
 here is the definition, or the shortest algorithm that a student should know, and the fast engine
-is compared with it bit for bit. `textbook_bfv` and `textbook_yashe` build the two schemes on it.
+is compared with it bit for bit. `textbook_bfv`, `textbook_bgv` and `textbook_yashe` build on it.
 
 Notation: [a]_q is the residue of a modulo q in (-q/2, q/2] (for odd q: -(q-1)/2 .. (q-1)/2);
 round() goes to the nearest integer, a tie to the even one; psi is a primitive 2n-th root of unity
@@ -258,7 +258,7 @@ def decode(m: Poly, primes: Sequence[int], psis: Sequence[int]) -> list[int]:
     return poly_compose(rows, primes)
 
 
-# Messages ride on top of the noise, at a distance of q/t from each other, in both schemes.
+# In BFV and YASHE' messages ride on top of the noise, at a distance of q/t from each other.
 
 
 def scale_up(params: Params, m: Poly) -> Poly:

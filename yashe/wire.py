@@ -4,8 +4,8 @@
     to_bytes(thing), from_bytes(data, type, params)        messages
     save_secret_key, load_secret_key                       the only way in and out for secrets
 
-Arrays larger than memory have `yashe.streams`. Polynomials travel as coefficients, so that nobody
-has to know which roots of unity an NTT uses.
+Arrays larger than memory have `yashe.streams`. Polynomials travel as coefficients, but those of BGV
+ciphertexts as values, as they are kept: docs/wire-format.md says at which roots of unity.
 
 Bytes come from strangers. `yashe.frames` compares lengths with what is there, `yashe.contents`
 compares numbers with their limits, and the parameters of a frame, which are in it, have to be the
