@@ -5,8 +5,8 @@ Write the phase of a ciphertext (c_0 + c_1 s + ... in BFV, f c in YASHE') over t
     t/q * phase = m + t k + nu,        m, k integer polynomials.
 
 nu is the (invariant) noise; decryption rounds it away while all its coefficients are below 1/2. In
-BGV, where nothing is scaled up, nu is phase / q, the message included, and 1/2 is the limit as well.
-The *noise budget* is log2(1 / (2 max |nu|)), in bits.
+BGV, where nothing is scaled up, nu is phase / q, the message included, with the same limit. The
+*noise budget* is log2(1 / (2 max |nu|)), in bits.
 
 A `Bound` says two things about nu. Its *deviation* bounds the standard deviation of a coefficient
 as if secret, phases and errors were independent of each other. Its *order* says how many factors
@@ -183,8 +183,8 @@ class Bound:
         return np.asarray(-np.log2(2 * tails[self.order] * self.deviation))
 
 
-# What the operations do; BGV has its own product. `secret` is the expected squared norm of the secret that
-# multiplies a ciphertext in the phase: 2n/3 for the ternary s of BFV and BGV.
+# What the operations do; BGV has a product of its own. `secret` is the expected squared norm of
+# the secret that multiplies a ciphertext in the phase: 2n/3 for the ternary s of BFV and BGV.
 
 
 def product(params: Params, secret: float, x: Bound, y: Bound) -> Bound:
