@@ -23,6 +23,7 @@ from nn.model import Sequential
 from nn.plan import make_plan, run
 from nn.quantize import quantize_pixels
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import (
     EncodingError,
@@ -34,8 +35,9 @@ from yashe.parallel import workers
 from yashe.params import make_params
 
 PARAMS = make_params("INSECURE_network", 64, 2**20, security=None, log2_q=190)
-SCHEME = BFV(PARAMS)
-KEYS = SCHEME.keygen(bytes(32))
+SCHEMES = {"BGV": BGV(PARAMS), "BFV": BFV(PARAMS)}
+KEYS_OF = {name: scheme.keygen(bytes(32)) for name, scheme in SCHEMES.items()}
+SCHEME, KEYS = SCHEMES["BGV"], KEYS_OF["BGV"]
 
 ARCHITECTURES = {
     "dense": lambda: [Flatten(), Dense(3)],
@@ -78,48 +80,63 @@ def centred(x):
 
 @settings(max_examples=25)
 @given(
+    which=st.sampled_from(sorted(SCHEMES)),
     name=st.sampled_from(sorted(ARCHITECTURES)),
     seed=st.integers(0, 2**16),
     images=st.integers(1, 64),
+    public=st.booleans(),
 )
-def test_the_encrypted_network_computes_what_the_integer_network_computes(name, seed, images):
-    model = network(name, seed)
+def test_the_encrypted_network_computes_what_the_integer_network_computes(
+    which, name, seed, images, public
+):
+    model, scheme, keys = network(name, seed), SCHEMES[which], KEYS_OF[which]
     pixels = np.random.default_rng(seed).integers(0, 4, size=(images, 5, 5, 1))
-    ct = encrypt_images(SCHEME, pixels, KEYS.secret)
-    reply = infer(SCHEME, model, ct, KEYS.relinearization)
-    logits = decrypt_logits(SCHEME, reply, KEYS.secret, images)
+    ct = encrypt_images(scheme, pixels, keys.public if public else keys.secret)
+    reply = infer(scheme, model, ct, keys.relinearization)
+    logits = decrypt_logits(scheme, reply, keys.secret, images)
     assert reply.degree == 1
     assert np.array_equal(logits, centred(model.forward(pixels)))
 
 
+@pytest.mark.parametrize("which", sorted(SCHEMES))
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_tiles_change_nothing_not_even_a_bit(name, monkeypatch):
-    model = network(name, 7)
+def test_tiles_change_nothing_not_even_a_bit(name, which, monkeypatch):
+    model, scheme, keys = network(name, 7), SCHEMES[which], KEYS_OF[which]
     pixels = np.random.default_rng(7).integers(0, 4, size=(64, 5, 5, 1))
-    ct = encrypt_images(SCHEME, pixels, KEYS.public, bytes(32))
+    ct = encrypt_images(scheme, pixels, keys.secret, bytes(32))
     found = []
     for units in (1000, 1, 3):
         monkeypatch.setattr("nn.encrypted.hidden_tiles", lambda x, u=units: hidden_tiles(x, u))
-        reply = infer(SCHEME, model, ct, KEYS.relinearization)
-        found.append(SCHEME.params.ring.basis.compose(reply.rows[reply.index]))
+        reply = infer(scheme, model, ct, keys.relinearization)
+        found.append(reply.params.ring.basis.compose(reply.rows[reply.index]))
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
 
 
+@pytest.mark.parametrize("which", sorted(SCHEMES))
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_tiles_encrypt_what_layer_after_layer_encrypts_with_no_more_noise_predicted(name):
-    model = network(name, 7)
+def test_tiles_encrypt_what_layer_after_layer_encrypts_with_no_more_noise_predicted(name, which):
+    model, scheme, keys = network(name, 7), SCHEMES[which], KEYS_OF[which]
     pixels = np.random.default_rng(7).integers(0, 4, size=(64, 5, 5, 1))
-    ct = encrypt_images(SCHEME, pixels, KEYS.public, bytes(32))
+    ct = encrypt_images(scheme, pixels, keys.secret, bytes(32))
 
     def relinearize(x: Ciphertext) -> Ciphertext:
-        return SCHEME.relinearize(x, KEYS.relinearization)
+        return scheme.relinearize(x, keys.relinearization)
 
-    expected = run(model, ct, relinearize, relinearize)
-    tiled = infer(SCHEME, model, ct, KEYS.relinearization)
-    decrypted = [SCHEME.decrypt(reply, KEYS.secret) for reply in (expected, tiled)]
+    def before_square(x: Ciphertext) -> Ciphertext:
+        return x if x.degree == 1 else scheme.ready_for_product(relinearize(x))
+
+    expected = run(model, ct, before_square, relinearize)
+    tiled = infer(scheme, model, ct, keys.relinearization)
+    decrypted = [scheme.decrypt(reply, keys.secret) for reply in (expected, tiled)]
     assert np.array_equal(*decrypted)
     assert np.allclose(expected.noise_budget, tiled.noise_budget)
+    if scheme.ntt_form:  # nothing is rounded between two relinearisations
+        compose = tiled.params.ring.basis.compose
+        assert tiled.factor == expected.factor
+        assert np.array_equal(
+            compose(expected.rows[expected.index]), compose(tiled.rows[tiled.index])
+        )
 
 
 def test_two_workers_give_what_one_gives():
@@ -193,7 +210,7 @@ def test_digits_agree_in_every_logit_at_128_bit_security():
     pixels = quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
     plan = make_plan(model)
     assert plan.params.security == 128
-    scheme = BFV(plan.params)
+    scheme = BGV(plan.params)
     with workers():
         keys = scheme.keygen()
         ct = encrypt_images(scheme, pixels, keys.secret)
@@ -212,7 +229,7 @@ def test_mnist_agrees_in_every_logit_at_128_bit_security(name, mnist_folder):
     plan = make_plan(model)
     images = dataset.test_images[: plan.params.n]
     pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
-    scheme = BFV(plan.params)
+    scheme = BGV(plan.params)
     with workers():
         keys = scheme.keygen()
         ct = encrypt_images(scheme, pixels, keys.secret)
