@@ -26,12 +26,12 @@ from nn.roles import CARD, ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from nn.sources import load_images
 from tiny_mnist import idx
 from yashe import wire
-from yashe.bfv import BFV
+from yashe.bgv import BGV, to_bfv
 from yashe.ciphertext import Ciphertext
 from yashe.contents import read_contents
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, SecurityError
 from yashe.frames import FrameReader
-from yashe.keys import PublicKey, SecretKey
+from yashe.keys import BgvPublicKey, SecretKey
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPE = (3, 2, 1)
@@ -74,12 +74,12 @@ def expected_logits(folder: Path) -> Any:
 # The server's program in which every way to a secret key raises.
 SERVER = """
 import sys
-import yashe.bfv, yashe.keys, yashe.scheme, yashe.wire
+import yashe.keys, yashe.rlwe, yashe.scheme, yashe.wire
 def refuse(*arguments, **options):
     raise RuntimeError("the server has reached for a secret key")
 yashe.keys.SecretKey.__init__ = refuse
 yashe.wire.load_secret_key = yashe.wire.save_secret_key = refuse
-yashe.bfv.BFV.keygen = yashe.bfv.BFV.phase = yashe.scheme.Scheme.decrypt = refuse
+yashe.rlwe.RLWE.keygen = yashe.rlwe.RLWE.phase = yashe.scheme.Scheme.decrypt = refuse
 from nn.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -198,7 +198,7 @@ def test_somebody_without_the_secret_key_can_encrypt_for_its_owner(
     sender.mkdir()
     for name in (ENCRYPTION, CARD):
         (sender / name).write_bytes((place / "client" / "keys" / PUBLIC / name).read_bytes())
-    assert isinstance(roles.load_encryption_key(sender, roles.load_card(sender)), PublicKey)
+    assert isinstance(roles.load_encryption_key(sender, roles.load_card(sender)), BgvPublicKey)
     keys, out = place / "client" / "keys", ["--out", str(tmp_path / "reply.fhe")]
     sent = str(tmp_path / "sent.fhe")
     assert main(["encrypt", str(place / "images.npy"), "--keys", str(sender), "--out", sent]) == 0
@@ -273,7 +273,7 @@ def test_a_server_refuses_to_run_beside_a_secret_key(
     assert "RelinearizationKey was required, this is a SecretKey" in said(
         capsys, *infer, keys / SECRET
     )
-    assert "RelinearizationKey was required, this is a PublicKey" in said(
+    assert "RelinearizationKey was required, this is a BgvPublicKey" in said(
         capsys, *infer, keys / PUBLIC / ENCRYPTION
     )
     assert list(tmp_path.iterdir()) == []
@@ -285,7 +285,7 @@ def test_a_server_refuses_what_does_not_fit_its_network_or_the_key(
     keys = place / "client" / "keys"
     evaluation = roles.load_evaluation_key(keys / PUBLIC)
     images = wire.load(place / "client" / "images.fhe", Ciphertext)
-    other = BFV(evaluation.params).keygen()
+    other = BGV(evaluation.params).keygen()
 
     def classify(ct: Ciphertext, key: Any = evaluation) -> None:
         wire.save(tmp_path / "in", ct)
@@ -297,6 +297,8 @@ def test_a_server_refuses_what_does_not_fit_its_network_or_the_key(
         classify(images.reshape(1, 6, 1))
     with pytest.raises(FormatError, match="were required, got degree 2"):
         classify(images * images)
+    with pytest.raises(FormatError, match="fresh BGV ciphertexts of shape .* were required"):
+        classify(to_bfv(images))
     with pytest.raises(KeyMismatchError, match="encrypted under other keys"):
         classify(images, other.relinearization)
 
@@ -345,7 +347,7 @@ def test_a_reply_is_only_read_for_what_it_is(place: Path, tmp_path: Path) -> Non
     for count in (0, key.params.n + 1):
         with reply.open("rb") as file, pytest.raises(FheError, match=f"cannot be {count} images"):
             roles.decrypt(file, key, count)
-    stranger = BFV(key.params).keygen().secret
+    stranger = BGV(key.params).keygen().secret
     with reply.open("rb") as file, pytest.raises(KeyMismatchError, match="does not belong"):
         roles.decrypt(file, stranger, 5)
 

@@ -39,6 +39,7 @@ from nn.worker import Worker
 from test_roles import ROOT, SERVER, SHAPE, expected_logits, tiny_network
 from yashe import wire
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import (
     FheError,
@@ -55,11 +56,11 @@ uvicorn = pytest.importorskip("uvicorn", reason="the extra 'serve' is not instal
 pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
 
 CARD = ModelCard.of(tiny_network())
-KEYS: Keys = BFV(CARD.params).keygen()
+KEYS: Keys = BGV(CARD.params).keygen()
 MINE = (KEYS.secret, KEYS.relinearization)
 # Keys for parameters that differ from them in t alone.
 OTHER_T = plaintext_primes(CARD.params.n, CARD.params.t + 2)
-OTHER = BFV(replace(CARD.params, name="other", plaintext_moduli=OTHER_T)).keygen()
+OTHER = BGV(replace(CARD.params, name="other", plaintext_moduli=OTHER_T)).keygen()
 IMAGES = np.random.default_rng(4).integers(0, 4, (5, *SHAPE), dtype=np.int64)
 LOGITS = tiny_network().forward(IMAGES).tolist()
 TOKEN = "correct-horse-battery"
@@ -237,14 +238,15 @@ def test_a_server_in_a_process_without_secrets_serves_the_command_line(tmp_path:
 
 
 def test_every_refusal_has_its_status_and_a_reason(tmp_path: Path, sent: Path, key: Path) -> None:
-    stranger = BFV(CARD.params).keygen()
+    stranger = BGV(CARD.params).keygen()
     with running(tmp_path, batches=1) as (service, url):
         keys = Client(url).register(KEYS.relinearization)
         unknown = "0" * 64
         content = sent.read_bytes()
         damaged = content[:-1] + bytes([content[-1] ^ 1])
         zeros = np.zeros((2, *SHAPE, 1), dtype=np.int64)
-        two = BFV(CARD.params).encrypt(zeros, KEYS.secret)
+        two = BGV(CARD.params).encrypt(zeros, KEYS.secret)
+        of_bfv = wire.to_bytes(BFV(CARD.params).keygen().relinearization)
         job = f"/jobs?keys={keys}"
         cases: list[tuple[int, str, str, str, bytes]] = [
             (404, "Not Found", "GET", "/", b""),
@@ -261,6 +263,7 @@ def test_every_refusal_has_its_status_and_a_reason(tmp_path: Path, sent: Path, k
             (400, "a frame begins with", "POST", "/keys", bytes(1000)),
             (400, "RelinearizationKey was required", "POST", "/keys", content),
             (409, "other parameters", "POST", "/keys", wire.to_bytes(OTHER.relinearization)),
+            (400, "a BgvRelinearizationKey was required", "POST", "/keys", of_bfv),
             (400, "a frame begins with", "POST", job, bytes(1000)),
             (400, "were required, got degree 0", "POST", job, key.read_bytes()),
             (400, "the hash is wrong", "POST", job, damaged),
@@ -290,7 +293,7 @@ def contains(pattern: str, text: str) -> bool:
 
 
 def stranger_images(stranger: Keys) -> bytes:
-    return wire.to_bytes(BFV(CARD.params).encrypt(np.zeros((1, *SHAPE, 1), int), stranger.secret))
+    return wire.to_bytes(BGV(CARD.params).encrypt(np.zeros((1, *SHAPE, 1), int), stranger.secret))
 
 
 def test_a_secret_key_is_not_kept_by_a_server(tmp_path: Path) -> None:
@@ -476,7 +479,7 @@ def test_keys_and_replies_are_bounded_and_expire(tmp_path: Path, sent: Path, key
     keys = store.add_key(*arrive(store, key))
     assert store.add_key(*arrive(store, key)) == keys  # again is no second one
     second = tmp_path / "second"
-    wire.save(second, BFV(CARD.params).keygen().relinearization)
+    wire.save(second, BGV(CARD.params).keygen().relinearization)
     with pytest.raises(ServiceFullError, match="1 keys are registered, and no more"):
         store.add_key(*arrive(store, second))
     job = store.add_job(*arrive(store, sent), keys)
