@@ -15,6 +15,7 @@ from nn import pretrained
 from nn.data import load_digits
 from nn.quantize import quantize_pixels
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.trace import Step, Trace
 from yashe.yashe_prime import YASHE
 
@@ -55,18 +56,23 @@ def test_the_table_of_random_circuits_is_what_is_made_now(make_noise: Any) -> No
 
 
 @pytest.mark.slow
-def test_the_table_of_the_digits_network_is_what_is_made_now(make_noise: Any) -> None:
+@pytest.mark.parametrize(("name", "kinds"), [("digits", (BFV, YASHE)), ("digits-bgv", (BGV,))])
+def test_the_table_of_the_digits_network_is_what_is_made_now(
+    make_noise: Any, name: str, kinds: tuple[Any, ...]
+) -> None:
     digits, model = load_digits(), pretrained.load("digits")
     pixels = quantize_pixels(digits.test_images, digits.pixel_max, model.info.levels)
-    traces = {k.name: make_noise.trace_network("digits", pixels, k) for k in (BFV, YASHE)}
-    assert make_noise.network_table(traces) == written("digits")
+    traces = {k.name: make_noise.trace_network("digits", pixels, k) for k in kinds}
+    assert make_noise.network_table(traces) == written(name)
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist"])
-def test_no_network_was_noisier_than_predicted(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "schemes"), [("digits", 2), ("mnist", 2), ("digits-bgv", 1), ("mnist-bgv", 1)]
+)
+def test_no_network_was_noisier_than_predicted(name: str, schemes: int) -> None:
     rows = [line.split("|")[3:-1] for line in written(name).splitlines()[2:]]
     budgets = np.array([[float(cell) for cell in row] for row in rows])
-    assert budgets.shape[1] == 4
+    assert budgets.shape[1] == 2 * schemes
     assert len(budgets) >= 8
     assert (budgets[:, 0::2] <= budgets[:, 1::2]).all()
 
