@@ -16,14 +16,23 @@ because the missing factor psi^(2 n1 n2 k2 j1) is 1. With the coefficients as a 
     Z = W Y^T        W[k2, j2] = psi^(2 n1 k2 j2)
 
 and Z, read row by row, is the result in natural order. This is the "four-step" transform of Bailey
-(1990) with the twist of the negacyclic case folded into A and T. It costs n (n1 + n2)
-multiplications where butterflies cost n log2(n) / 2, and is the faster one here: matrix products
-run at the full speed of the machine (`yashe.residues` says why they are exact). The butterflies are
-in `yashe.textbook`.
+(1990) with the twist of the negacyclic case folded into A and T. Matrix products run at the full
+speed of the machine (`yashe.residues` says why they are exact), so that this is faster than log2(n)
+levels of butterflies, which need fewer multiplications; those are in `yashe.textbook`.
+
+One level of butterflies pays, the first one of the larger product. In its even rows k2 = 2 k the
+columns j2 and j2 + n2/2 of W are equal, in its odd rows they are opposite. With the left half L and
+the right half R of Y, and half of W's columns,
+
+    Z[0::2] = W[0::2, :n2/2] (L + R)^T,        Z[1::2] = W[1::2, :n2/2] (L - R)^T,
+
+which costs half the multiplications. The inverse goes back the same way: two products of even and
+odd rows, whose sum and difference are the two halves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -38,8 +47,8 @@ from yashe.residues import (
     reduce_inplace,
 )
 
-# left, twist and right factor of a transform modulo one prime
-Steps: TypeAlias = tuple[FloatArray, ...]
+# A, T, and the even and odd rows of W's left half, modulo one prime
+Steps: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
 
 class Ntt:
@@ -70,11 +79,12 @@ class Ntt:
         self._inverse: list[Steps] = []
         for psi, p in zip(self.psi, moduli, strict=True):
             self._forward.append(self._matrices(psi, 1, p))
-            a, t, w = self._matrices(pow(psi, -1, p), pow(n, -1, p), p)
-            self._inverse.append(tuple(np.ascontiguousarray(m.T) for m in (w, t, a)))
+            a, t, even, odd = self._matrices(pow(psi, -1, p), pow(n, -1, p), p)
+            backwards = [np.ascontiguousarray(m.T) for m in (a, t, even, odd)]
+            self._inverse.append((backwards[0], backwards[1], backwards[2], backwards[3]))
 
     def _matrices(self, psi: int, factor: int, p: int) -> Steps:
-        """Return factor * A, T and W of the module docstring."""
+        """Return factor * A, T, and W[0::2, :n2/2] and W[1::2, :n2/2] of the module docstring."""
         n, n1, n2 = self.n, self.n1, self.n2
         k1, k2 = np.arange(n1, dtype=np.int64)[:, None], np.arange(n2, dtype=np.int64)[:, None]
         powers = np.ones(1, dtype=np.int64)  # psi^0, psi^1, ..., psi^(2n-1), by doubling
@@ -82,8 +92,9 @@ class Ntt:
             powers = np.concatenate([powers, powers * pow(psi, len(powers), p) % p])
         a = powers[(2 * k1 + 1) * n2 * k1.T % (2 * n)] * factor
         t = powers[(2 * k1 + 1) * k2.T % (2 * n)]
-        w = powers[2 * n1 * k2 * k2.T % (2 * n)]
-        return tuple(canonical(m.astype(np.float64), p) for m in (a, t, w))
+        w = powers[2 * n1 * k2 * k2.T[:, : n2 // 2] % (2 * n)]
+        a, t, even, odd = (canonical(m.astype(np.float64), p) for m in (a, t, w[0::2], w[1::2]))
+        return a, t, np.ascontiguousarray(even), np.ascontiguousarray(odd)
 
     def ntt(self, a: FloatArray) -> FloatArray:
         """Evaluate polynomials at the odd powers of psi.
@@ -110,10 +121,10 @@ class Ntt:
         >>> Ntt(4, (17,)).ntt(np.array([[1.0, 1.0, 0.0, 0.0]]))
         array([[-7., -1., -8.,  3.]])
         """
-        return self._transform(a, self._forward, self.n1)
+        return self._each_prime(a, self._forward, self._evaluate)
 
     def intt(self, values: FloatArray) -> FloatArray:
-        """Interpolate: the inverse of `ntt`, the same three lines backwards.
+        """Interpolate: the inverse of `ntt`, the same lines backwards.
 
         Parameters
         ----------
@@ -130,7 +141,7 @@ class Ntt:
         ParameterError
             If the last two axes are not (k, n).
         """
-        return self._transform(values, self._inverse, self.n2)
+        return self._each_prime(values, self._inverse, self._interpolate)
 
     def ntt_modulo(self, i: int, a: FloatArray) -> FloatArray:
         """Evaluate polynomials modulo the i-th prime only.
@@ -146,36 +157,60 @@ class Ntt:
         """
         rows = np.ascontiguousarray(a).reshape(-1, self.n)
         out = np.empty_like(rows)
-        self._transform_rows(rows, self.moduli[i], self._forward[i], self.n1, out)
+        for block in blocks(len(rows), 8 * self.n):
+            out[block] = self._evaluate(rows[block], self.moduli[i], self._forward[i])
         return out.reshape(a.shape)
 
-    def _transform(self, a: FloatArray, steps: list[Steps], height: int) -> FloatArray:
-        """Transform all rows modulo all primes."""
+    def _each_prime(
+        self,
+        a: FloatArray,
+        steps: list[Steps],
+        transform: Callable[[FloatArray, int, Steps], FloatArray],
+    ) -> FloatArray:
+        """Transform all rows; a block of rows of one prime stays in the cache with its matrices."""
         k, n = len(self.moduli), self.n
         if a.ndim < 2 or a.shape[-2:] != (k, n):
             raise ParameterError(f"expected residues of shape (..., {k}, {n}), got {a.shape}")
         x = a.astype(np.float64, copy=False).reshape(-1, k, n)
         out = np.empty_like(x)
-        for i, p in enumerate(self.moduli):
-            self._transform_rows(x[:, i], p, steps[i], height, out[:, i])
+        for i, (p, matrices) in enumerate(zip(self.moduli, steps, strict=True)):
+            for rows in blocks(len(x), 8 * n):
+                out[rows, i] = transform(x[rows, i], p, matrices)
         return out.reshape(a.shape)
 
-    def _transform_rows(
-        self, x: FloatArray, p: int, steps: Steps, height: int, out: FloatArray
-    ) -> None:
-        """Write right (left X * twist)^T for every row of x, seen as a matrix X of `height` rows.
+    def _evaluate(self, x: FloatArray, p: int, steps: Steps) -> FloatArray:
+        """Return the values of polynomials, x of shape (b, n), as in the module docstring."""
+        a, t, even, odd = steps
+        n1, n2, inverse = self.n1, self.n2, 1.0 / p
+        y = np.matmul(a, x.reshape(-1, n1, n2))
+        other = np.empty_like(y)  # two buffers, which take turns
+        reduce_inplace(y, p, inverse, other)
+        np.multiply(y, t, out=y)
+        reduce_inplace(y, p, inverse, other)
+        total, difference = other.reshape(2, -1, n1, n2 // 2)
+        np.add(y[..., : n2 // 2], y[..., n2 // 2 :], out=total)
+        np.subtract(y[..., : n2 // 2], y[..., n2 // 2 :], out=difference)
+        z = y.reshape(-1, n2, n1)
+        np.matmul(even, total.transpose(0, 2, 1), out=z[:, 0::2])
+        np.matmul(odd, difference.transpose(0, 2, 1), out=z[:, 1::2])
+        reduce_inplace(z, p, inverse, other.reshape(z.shape))
+        return z.reshape(x.shape)
 
-        A block of rows of one prime, and that prime's matrices, stay in the cache together.
-        """
-        n, (left, twist, right) = self.n, steps
-        for rows in blocks(len(x), 8 * n):
-            source = x[rows].reshape(-1, height, n // height)
-            y, scratch = np.empty_like(source), np.empty_like(source)
-            np.matmul(left, source, out=y)
-            reduce_inplace(y, p, 1.0 / p, scratch)
-            np.multiply(y, twist, out=y)
-            reduce_inplace(y, p, 1.0 / p, scratch)
-            z = scratch.reshape(-1, n // height, height)
-            np.matmul(right, y.transpose(0, 2, 1), out=z)
-            reduce_inplace(z, p, 1.0 / p, y.reshape(z.shape))
-            out[rows] = z.reshape(-1, n)
+    def _interpolate(self, values: FloatArray, p: int, steps: Steps) -> FloatArray:
+        """Return the polynomials with these values, the lines of `_evaluate` backwards."""
+        a, t, even, odd = steps
+        n1, n2, inverse = self.n1, self.n2, 1.0 / p
+        z = values.reshape(-1, n2, n1)
+        y, other = np.empty_like(z), np.empty_like(z)
+        from_even, from_odd = other.reshape(2, -1, n2 // 2, n1)
+        np.matmul(even, z[:, 0::2], out=from_even)
+        np.matmul(odd, z[:, 1::2], out=from_odd)
+        np.add(from_even, from_odd, out=y[:, : n2 // 2])
+        np.subtract(from_even, from_odd, out=y[:, n2 // 2 :])
+        reduce_inplace(y, p, inverse, other)
+        np.multiply(y, t, out=y)
+        reduce_inplace(y, p, inverse, other)
+        x = other.reshape(-1, n1, n2)
+        np.matmul(a, y.transpose(0, 2, 1), out=x)
+        reduce_inplace(x, p, inverse, y.reshape(x.shape))
+        return x.reshape(values.shape)
