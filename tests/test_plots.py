@@ -78,13 +78,13 @@ def test_the_grid_shows_every_slot_with_its_exponent() -> None:
     assert [text.split("^")[1] for text in shown] == ["{1}$", "{5}$", "{7}$", "{3}$"]
 
 
-def test_the_transform_has_log2_n_levels_and_its_three_matrices() -> None:
+def test_the_transform_has_log2_n_levels_and_its_matrices() -> None:
     figure = plots.ntt_forms(8)
     wires = figure.axes[0].lines
     assert len(wires) == 3 * 8 * 2
     assert sum(wire.get_linestyle() == "--" for wire in wires) == 3 * 4
     shapes = [axis.images[0].get_array().shape for axis in figure.axes[1:]]
-    assert shapes == [(2, 2), (2, 4), (2, 4), (4, 4)]
+    assert shapes == [(2, 2), (2, 4), (2, 4), (2, 2), (2, 2)]  # W in two quarters
 
 
 def test_exactness_shows_the_proved_limits() -> None:

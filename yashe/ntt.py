@@ -194,7 +194,8 @@ class Ntt:
         np.matmul(even, total.transpose(0, 2, 1), out=z[:, 0::2])
         np.matmul(odd, difference.transpose(0, 2, 1), out=z[:, 1::2])
         reduce_inplace(z, p, inverse, other.reshape(z.shape))
-        return z.reshape(x.shape)
+        found: FloatArray = z.reshape(x.shape)
+        return found
 
     def _interpolate(self, values: FloatArray, p: int, steps: Steps) -> FloatArray:
         """Return the polynomials with these values, the lines of `_evaluate` backwards."""
@@ -213,4 +214,5 @@ class Ntt:
         x = other.reshape(-1, n1, n2)
         np.matmul(a, y.transpose(0, 2, 1), out=x)
         reduce_inplace(x, p, inverse, y.reshape(x.shape))
-        return x.reshape(values.shape)
+        found: FloatArray = x.reshape(values.shape)
+        return found

@@ -238,17 +238,23 @@ def ntt_forms(n: int = 8) -> Any:
     -------
     Figure
         On the left the wires that every level of butterflies crosses; on the right the matrices A,
-        X, T and W of `yashe.ntt`, shaded by their residues.
+        X, T and the two quarters of W of `yashe.ntt`, shaded by their residues.
     """
     if n not in (4, 8, 16, 32, 64):
         raise ParameterError(f"a readable picture needs n = 4, 8, 16, 32 or 64, not {n}")
-    figure, axes = canvas(1, 5, width=11, height=3.2)
+    figure, axes = canvas(1, 6, width=13, height=3.2)
     _draw_butterflies(axes[0], n)
     p = next_ntt_primes(n, 2 * n + 2, 1)[0]
     transform = Ntt(n, (p,))
-    left, twist, right = transform._forward[0]
+    left, twist, even, odd = transform._forward[0]
     x = np.arange(n, dtype=np.float64).reshape(twist.shape)
-    parts = (("A", left), ("X: coefficients", x), ("T: twist", twist), ("W", right))
+    parts = (
+        ("A", left),
+        ("X: coefficients", x),
+        ("T: twist", twist),
+        ("W: even rows, left half", even),
+        ("W: odd rows, left half", odd),
+    )
     for axis, (name, matrix) in zip(axes[1:], parts, strict=True):
         axis.imshow(matrix, cmap="cividis")
         axis.set_title(f"{name}\n{matrix.shape[0]} x {matrix.shape[1]}", fontsize=10)
