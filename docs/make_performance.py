@@ -54,8 +54,8 @@ TAIL = """
 ## What was left out
 
 - **Butterflies.** They need fewer multiplications, but at n = 8192 they are 13 levels of at least
-  7 element-wise passes over the data each, where the two matrix products come with 13 passes
-  altogether.
+  7 element-wise passes over the data each, where the matrix products come with 14 passes
+  altogether. One level of them pays, because it halves the larger product (`yashe/ntt.py`).
 - **Hybrid key switching**, with special primes and fewer digits. It would halve the transforms of
   a relinearisation, and needs keys that know the levels of one network.
 - **24-bit storage in memory.** Residues would have to be widened before every use, and an array of

@@ -18,8 +18,9 @@ from yashe.scheme import Scheme
 
 
 def ntt_flops(n: int, transforms: float) -> float:
-    """Return the operations of the two matrix products of transforms modulo one prime each."""
-    return 2.0 * n * sum(ntt_shape(n)) * transforms
+    """Return the operations of the matrix products of transforms modulo one prime each."""
+    n1, n2 = ntt_shape(n)
+    return 2.0 * n * (n1 + n2 / 2) * transforms
 
 
 def network_flops(model: Sequential, scheme: Scheme) -> float:
