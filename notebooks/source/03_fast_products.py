@@ -168,7 +168,10 @@ plots.ntt_forms(16)
 
 # %% [markdown]
 # *Left: log2 n = 4 levels of butterflies; solid wires add, dashed ones subtract. Right: the same transform as two products
-# of 4 x 4 matrices. With n = 8192 the matrices are 64 x 64 and 128 x 128.*
+# of 4 x 4 matrices. With n = 8192 the matrices are 64 x 64 and 128 x 128. Of W the picture shows half, as the library keeps it.*
+#
+# The right half of $W$ is its left half again, with a minus sign in the odd rows, as $\psi^{2 n_1 k_2 n_2 / 2} = (-1)^{k_2}$. So the library adds and subtracts the two halves of
+# what $W$ is multiplied with first, one level of butterflies after all, and saves half of that product. You need not.
 #
 # **Exercise 3.** Write it with NumPy. Use `np.array(..., dtype=object)`, which computes with Python's integers of any
 # size; the [next notebook](04.ipynb) is about doing without.
