@@ -12,12 +12,14 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 import subjects
-from yashe import laws, textbook, textbook_bfv, textbook_yashe
+from yashe import laws, rlwe, textbook, textbook_bfv, textbook_bgv, textbook_yashe, yashe_prime
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.params import Params
 from yashe.primes import ntt_primes
 from yashe.textbook import centred, poly_add, poly_mod, poly_mul, poly_scale
@@ -460,6 +462,65 @@ def bfv_schemes() -> dict[str, Any]:
     }
 
 
+def bgv_schemes() -> dict[str, Any]:
+    right = subjects.TextbookBGV(BOOK)
+    zero = [0] * N
+
+    def mutant(**methods: Callable[..., Any]) -> Any:
+        return changed(subjects.TextbookBGV(BOOK), **methods)
+
+    def encrypting(
+        unit: int = P, mask: bool = True, lift: Callable[[list[int]], list[int]] = lambda m: m
+    ) -> Any:
+        def encrypt(keys: Any, values: list[int], seed: bytes) -> Any:
+            b, a = keys[1]
+            u = textbook.ternary(seed, "u", N) if mask else zero
+            e = [poly_scale(textbook.gaussian(seed, f"e{i}", N), unit) for i in (0, 1)]
+            parts = [
+                poly_mod(poly_add(poly_mul(b, u), e[0], lift(values)), Q),
+                poly_mod(poly_add(poly_mul(a, u), e[1]), Q),
+            ]
+            return textbook_bgv.Ciphertext(parts)
+
+        return mutant(encrypt=encrypt)
+
+    def not_centred(keys: Any, ct: Any) -> list[int]:
+        return [centred(x % Q, P) for x in textbook_bfv.phase(BOOK, keys[0], ct.parts)]
+
+    def keys_of_bfv(seed: bytes) -> Any:
+        return subjects.TextbookBFV(BOOK).keygen(seed)
+
+    def relin_of_bfv(seed: bytes) -> Any:
+        s, public, _ = right.keygen(seed)
+        return s, public, textbook_bfv.relin_keygen(BOOK, s, seed)
+
+    def scaled_down(x: Any, y: Any) -> Any:
+        return textbook_bgv.Ciphertext(textbook_bfv.multiply(BOOK, x.parts, y.parts))
+
+    def plain_of_bfv(x: Any, values: list[int]) -> Any:
+        return x._replace(parts=textbook_bfv.add_plain(BOOK, x.parts, values))
+
+    def inverse_factor(x: Any, y: Any) -> Any:
+        return right.multiply(x, y)._replace(factor=BOOK.q % P)
+
+    return {
+        "errors are small instead of multiples of t": encrypting(unit=1),
+        "encryption adds no errors": encrypting(unit=0),
+        "u is zero: the message stands in the open": encrypting(mask=False),
+        "the message is lifted to q/t m, as in BFV": encrypting(
+            lift=lambda m: textbook.scale_up(BOOK, m)
+        ),
+        "the phase is not centred before it is reduced modulo t": mutant(decrypt=not_centred),
+        "the keys are those of BFV": mutant(keygen=keys_of_bfv),
+        "the relinearisation key is one of BFV": mutant(keygen=relin_of_bfv),
+        "a product is scaled down as in BFV": mutant(multiply=scaled_down),
+        "a plaintext is added as in BFV": mutant(add_plain=plain_of_bfv),
+        "a product gets the factor of a ciphertext that came from BFV": mutant(
+            multiply=inverse_factor
+        ),
+    }
+
+
 def engine_schemes() -> dict[str, Any]:
     t = ntt_primes(N, 1, below=200)
     params = Params("INSECURE_MUTANT", N, ntt_primes(N, 4), t, security=None)
@@ -467,14 +528,17 @@ def engine_schemes() -> dict[str, Any]:
     def mutant(scheme: Any, **methods: Callable[..., Any]) -> Any:
         return changed(subjects.EngineScheme(scheme), **methods)
 
-    def without_errors(scheme: Any) -> Any:
-        right = scheme._small
+    def without_errors(scheme: Any, module: Any) -> Any:
+        subject = subjects.EngineScheme(scheme)
 
-        def small(coefficients: Any) -> Any:  # Gaussian errors, and here also most secrets, vanish
-            return right(coefficients * (np.abs(coefficients).max() <= 1))
+        def quietly(method: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*arguments: Any) -> Any:
+                with patch.object(module, "gaussian", lambda seed, label, n: np.zeros(n)):
+                    return method(*arguments)
 
-        scheme._small = small
-        return scheme
+            return run
+
+        return changed(subject, keygen=quietly(subject.keygen), encrypt=quietly(subject.encrypt))
 
     bfv, yashe = BFV(params), YASHE(params)
 
@@ -488,8 +552,9 @@ def engine_schemes() -> dict[str, Any]:
         "the predicted noise budget forgets what products cost": mutant(
             bfv, predicted_budget=lambda ct: float(bfv.fresh_bound(True).budget(N))
         ),
-        "the engine's BFV without errors": mutant(without_errors(BFV(params))),
-        "the engine's YASHE' without errors": mutant(without_errors(YASHE(params))),
+        "the engine's BFV without errors": without_errors(BFV(params), rlwe),
+        "the engine's BGV without errors": without_errors(BGV(params), rlwe),
+        "the engine's YASHE' without errors": without_errors(YASHE(params), yashe_prime),
         "the third part is cut off instead of relinearised": mutant(bfv, relinearize=half_switched),
         "a product of YASHE' is taken for degree 1": mutant(yashe, multiply=halved),
     }
@@ -582,6 +647,7 @@ def mutants() -> list[Mutant]:
         "slots": slots,
         "sampler": samplers,
         "BFV": bfv_schemes,
+        "BGV": bgv_schemes,
         "engine": engine_schemes,
         "YASHE'": yashe_schemes,
     }

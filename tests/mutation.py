@@ -15,8 +15,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("residues", "ntt", "rns", "bfv", "yashe_prime")
-TESTS = ("residues", "ntt", "rns", "bfv", "keys", "yashe_prime", "bounds", "schemes")
+MODULES = ("residues", "ntt", "rns", "columns", "rlwe", "bfv", "bgv", "yashe_prime")
+TESTS = (
+    "residues", "ntt", "rns", "linear", "columns", "bfv", "bgv", "keys", "yashe_prime", "bounds",
+    "schemes",
+)  # fmt: skip
 # A change in a constructor is not seen while objects that were made before it are kept in caches.
 FIXTURE = """
 

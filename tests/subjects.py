@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from yashe import keys as engine_keys
-from yashe import sampling, textbook, textbook_bfv, textbook_yashe
+from yashe import sampling, textbook, textbook_bfv, textbook_bgv, textbook_yashe
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext, decode, encode
 from yashe.ntt import Ntt
@@ -229,7 +230,7 @@ class EngineSampler:
 
 
 class TextbookScheme:
-    """What the two textbook schemes have in common: polynomials as messages."""
+    """What the textbook schemes have in common: polynomials as messages."""
 
     slots = False
     fresh_deviation: float
@@ -298,6 +299,59 @@ class TextbookBFV(TextbookScheme):
         return list(ct)
 
 
+class TextbookBGV(TextbookScheme):
+    """`yashe.textbook_bgv`; keys are (s, public key, relinearisation key)."""
+
+    def __init__(self, params: textbook.Params) -> None:
+        super().__init__(params)
+        errors = SIGMA2 * (1 + 4 * self.n / 3) + 1 / 4
+        self.fresh_deviation = self.t / self.q * math.sqrt(errors)
+        # A coefficient of a square is a sum of n/2 different products, each of them twice.
+        self.product_deviation = math.sqrt(2 * self.n) * self.fresh_deviation**2 * self.q
+        self.switching_deviation = self.t / self.q * math.sqrt(self.digits)
+
+    def keygen(self, seed: bytes) -> Any:
+        s, public = textbook_bgv.keygen(self.params, seed)
+        return s, public, textbook_bgv.relin_keygen(self.params, s, seed)
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        return textbook_bgv.encrypt(self.params, keys[1], values, seed)
+
+    def decrypt(self, keys: Any, ct: Any) -> Poly:
+        return textbook_bgv.decrypt(self.params, keys[0], ct)
+
+    def add(self, x: Any, y: Any) -> Any:
+        return textbook_bgv.add(self.params, x, y)
+
+    def subtract(self, x: Any, y: Any) -> Any:
+        return textbook_bgv.sub(self.params, x, y)
+
+    def negate(self, x: Any) -> Any:
+        return textbook_bgv.negate(self.params, x)
+
+    def multiply_scalar(self, x: Any, c: int) -> Any:
+        return textbook_bgv.multiply_scalar(self.params, x, c)
+
+    def add_plain(self, x: Any, values: Poly) -> Any:
+        return textbook_bgv.add_plain(self.params, x, values)
+
+    def multiply_plain(self, x: Any, values: Poly) -> Any:
+        return textbook_bgv.multiply_plain(self.params, x, values)
+
+    def multiply(self, x: Any, y: Any) -> Any:
+        return textbook_bgv.multiply(self.params, x, y)
+
+    def relinearize(self, keys: Any, x: Any) -> Any:
+        return textbook_bgv.relinearise(self.params, keys[2], x)
+
+    def noise(self, keys: Any, ct: Any) -> list[Fraction]:
+        phase = textbook_bfv.phase(self.params, keys[0], ct.parts)
+        return [Fraction(x, self.q) for x in phase]
+
+    def parts(self, ct: Any) -> list[Poly]:
+        return list(ct.parts)
+
+
 class TextbookYASHE(TextbookScheme):
     """`yashe.textbook_yashe`; keys are (f, h, evaluation key), ciphertexts (element, degree)."""
 
@@ -351,12 +405,12 @@ class TextbookYASHE(TextbookScheme):
 
 
 class EngineScheme:
-    """BFV or YASHE' of the engine, one ciphertext at a time; messages are slots.
+    """A scheme of the engine, one ciphertext at a time; messages are slots.
 
     Parameters
     ----------
     scheme : Scheme
-    with_secret : encrypt with the secret key, which BFV can
+    with_secret : encrypt with the secret key, which BFV and BGV can
     """
 
     def __init__(self, scheme: Scheme, with_secret: bool = False) -> None:
@@ -365,6 +419,8 @@ class EngineScheme:
         fresh = scheme.fresh_bound(not with_secret)
         self.fresh_deviation = float(fresh.deviation)
         self.product_deviation = float(scheme.product_bound(fresh, fresh).deviation)
+        if isinstance(scheme, BGV):  # whose bound has room for the tails of a product of two noises
+            self.product_deviation = math.sqrt(2 * self.n) * self.fresh_deviation**2 * self.q
         self.switching_deviation = float(scheme.relinearization_bound().deviation)
 
     def keygen(self, seed: bytes) -> Any:
@@ -402,7 +458,8 @@ class EngineScheme:
 
     def noise(self, keys: Any, ct: Ciphertext) -> list[Fraction]:
         phase = self.scheme.phase(ct, int(ct.index), keys.secret).integers()
-        return [Fraction(textbook.centred(self.t * x, self.q), self.q) for x in integers(phase)]
+        t = 1 if isinstance(self.scheme, BGV) else self.t  # BGV's phase has the factor t already
+        return [Fraction(textbook.centred(t * x, self.q), self.q) for x in integers(phase)]
 
     def predicted_budget(self, ct: Ciphertext) -> float:
         return float(ct.noise_budget)

@@ -1,10 +1,11 @@
-"""The noise formulas of both schemes, term by term, at n = 4, t = 17, q = 97 * 113."""
+"""The noise formulas of all schemes, term by term, at n = 4, t = 17, q = 97 * 113."""
 
 from math import log, sqrt
 
 import pytest
 
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.noise import EVENT_BITS, Bound
 from yashe.params import Params
 from yashe.yashe_prime import YASHE
@@ -32,6 +33,40 @@ def test_bounds_of_bfv() -> None:
     expect(scheme.plain_addition_bound(1), 1 / 4, 0)  # |r| <= 1/2
     expect(scheme.plain_addition_bound(2), 1 / 4, 0)
     expect(scheme.relinearization_bound(), DIGITS, 1)
+
+
+def test_bounds_of_bgv() -> None:
+    scheme = BGV(PARAMS)
+    expect(scheme.fresh_bound(public=False), E2 + 1 / 4, 0)  # e, and m + t r, at most t/2
+    expect(scheme.fresh_bound(public=True), E2 + S2 * E2 + S2 * E2 + 1 / 4, 1)
+    expect(scheme.plain_addition_bound(1), 1 / 4, 0)  # |m| <= t/2
+    expect(scheme.plain_addition_bound(2), 1 / 4, 0)
+    # n coefficients of t/2 that might all have one sign: an embedding of 4 t/2 = sqrt(4) (2 t/2)
+    message = PARAMS.plaintext_ring.basis.decompose([[8, 8, 8, 8], [0, 0, 0, 0]])
+    added = scheme.plaintext_addition_bound(message, 1)
+    assert added.shape == (2,)
+    for j in range(2):
+        expect(added[j], 4 / 4, 0)
+    expect(scheme.relinearization_bound(), DIGITS, 1)
+
+
+@pytest.mark.parametrize(
+    ("orders", "same"),
+    [((0, 0), sqrt(4)), ((1, 0), sqrt(27 / 4)), ((1, 1), 4), ((3, 1), sqrt(6**6 / 4**4 / 2**2))],
+)
+def test_bounds_of_products_of_bgv(orders: tuple[int, int], same: float) -> None:
+    # nu_1 nu_2 q; of phases that may be the same: (a+b)^(a+b) / (a^a b^b), a and b the orders + 1
+    x, y = Bound.of(3e-4, orders[0]), Bound.of(5e-4, orders[1])
+    for product in (BGV(PARAMS).product_bound(x, y), BGV(PARAMS).product_bound(y, x)):
+        assert float(product.deviation) == pytest.approx(same * 2 * 15e-8 * 97 * 113, rel=1e-12)
+        assert int(product.order) == sum(orders) + 1
+
+
+def test_hopeless_noise_of_bgv_overflows_no_float() -> None:
+    x = Bound.of(2.0**300, 1023)
+    product = BGV(PARAMS).product_bound(x, x)
+    assert float(product.deviation) == pytest.approx(2.0**400)
+    assert product.budget(4) < -400
 
 
 def test_bounds_of_yashe() -> None:

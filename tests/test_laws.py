@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import subjects
 from yashe import laws, strategies, textbook
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.errors import ParameterError
 from yashe.laws import LawBroken
 from yashe.params import Params
@@ -45,9 +46,12 @@ IMPLEMENTATIONS = {
     "textbook sampler": subjects.TextbookSampler(),
     "engine sampler": subjects.EngineSampler(),
     "textbook BFV": subjects.TextbookBFV(BOOK),
+    "textbook BGV": subjects.TextbookBGV(BOOK),
     "textbook YASHE'": subjects.TextbookYASHE(BOOK),
     "engine BFV": subjects.EngineScheme(BFV(SMALL)),
     "engine BFV with the secret key": subjects.EngineScheme(BFV(SMALL), with_secret=True),
+    "engine BGV": subjects.EngineScheme(BGV(SMALL)),
+    "engine BGV with the secret key": subjects.EngineScheme(BGV(SMALL), with_secret=True),
     "engine YASHE'": subjects.EngineScheme(YASHE(SMALL)),
 }
 
@@ -178,7 +182,9 @@ def test_ntt_pairs_have_their_root(drawn: tuple[int, int, int]) -> None:
 
 @given(st.data())
 def test_ciphertexts_decrypt_to_the_message_that_is_told(data: st.DataObject) -> None:
-    scheme = data.draw(st.sampled_from([BFV, YASHE]))(data.draw(strategies.insecure_params(16)))
+    scheme = data.draw(st.sampled_from([BFV, BGV, YASHE]))(
+        data.draw(strategies.insecure_params(16))
+    )
     keys = scheme.keygen(data.draw(strategies.seeds()))
     ct, message = data.draw(strategies.ciphertexts(scheme, keys))
     assert scheme.decrypt(ct, keys.secret).tolist() == message
@@ -207,8 +213,8 @@ def test_seeds_and_bases_are_valid(seed: bytes, basis: object) -> None:
 
 
 @given(strategies.insecure_params())
-def test_drawn_parameters_carry_a_product_in_both_schemes(params: Params) -> None:
-    for scheme in (BFV(params), YASHE(params)):
+def test_drawn_parameters_carry_a_product_in_every_scheme(params: Params) -> None:
+    for scheme in (BFV(params), BGV(params), YASHE(params)):
         fresh = scheme.fresh_bound(True)
         product = scheme.product_bound(fresh, fresh) + scheme.relinearization_bound()
         assert float(product.budget(params.n)) > 0

@@ -216,10 +216,12 @@ class BGV(RLWE):
         ((a+b)^(a+b) / (a^a b^b))^p.
         """
         a, b = (np.asarray(z.order + 1, dtype=np.float64) for z in (x, y))
-        same = np.sqrt((a + b) ** (a + b) / (a**a * b**b))
-        growth = same * math.sqrt(self.params.n) * float(self.params.q)
-        deviation = np.minimum(growth * x.deviation * y.deviation, noise.HOPELESS)
-        return Bound(deviation, x.order + y.order + 1)
+        same = ((a + b) * np.log2(a + b) - a * np.log2(a) - b * np.log2(b)) / 2
+        growth = same + math.log2(self.params.n) / 2 + self.params.log2_q
+        # In bits, because q alone nearly overflows a float.
+        sizes = (np.log2(np.maximum(z.deviation, 2.0**-1000)) for z in (x, y))
+        bits = np.minimum(growth + sum(sizes), math.log2(noise.HOPELESS))
+        return Bound(np.exp2(bits), x.order + y.order + 1)
 
 
 def _times(residues: FloatArray, factor: int, basis: RnsBasis) -> FloatArray:

@@ -97,7 +97,7 @@ def tail_factor(n: int, order: int) -> float:
     for p, variance in enumerate(variance_moments(n, order), start=1):
         gaussian += math.log(2 * p - 1)
         best = min(best, (bits * math.log(2) + gaussian + variance) / (2 * p))
-    return math.exp(best)
+    return math.exp(min(best, 700))  # hopeless anyway, and still a float
 
 
 def reuse(ahead: IntArray) -> FloatArray:
@@ -180,7 +180,7 @@ class Bound:
     def budget(self, n: int) -> FloatArray:
         """Return the predicted noise budget log2(1 / (2 max |nu|)) in bits, elementwise."""
         tails = np.array([tail_factor(n, o) for o in range(int(self.order.max(initial=0)) + 1)])
-        return np.asarray(-np.log2(2 * tails[self.order] * self.deviation))
+        return np.asarray(-1 - np.log2(tails[self.order]) - np.log2(self.deviation))
 
 
 # What the operations do; BGV has a product of its own. `secret` is the expected squared norm of

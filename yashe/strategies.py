@@ -151,7 +151,7 @@ def insecure_params(draw: DrawFn, largest_n: int = 64, products: int = 1) -> Par
     """Toy parameters with one or two plaintext primes, and enough q for `products` in a row.
 
     Enough for YASHE', whose noise takes about 2 log2 t + 12 bits for each of products + 1 steps,
-    and hence more than enough for BFV.
+    and hence more than enough for BFV and BGV.
     """
     n = draw(degrees(largest_n))
     t_primes = next_ntt_primes(n, draw(st.sampled_from([2, 1000, 2**16])), 2)
