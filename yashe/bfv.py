@@ -44,7 +44,7 @@ class BFV(ScaleInvariant, RLWE):
     """
 
     name = "BFV"
-    key_label = "key-id"
+    label_prefix = ""
 
     @property
     def error_unit(self) -> int:

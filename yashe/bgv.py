@@ -64,7 +64,7 @@ class BGV(RLWE):
     """
 
     name = "BGV"
-    key_label = "bgv-key-id"
+    label_prefix = "bgv-"
     ntt_form = True
     public_key_type = BgvPublicKey
     relinearization_key_type = BgvRelinearizationKey
@@ -100,7 +100,7 @@ class BGV(RLWE):
         coefficient of m, centred, is lowered or raised by t with probability |m| / t: towards 0.
         """
         share = self.params.plaintext_ring.basis.fraction(messages)  # m / t in [-1/2, 1/2]
-        streams = [stream(seed, f"encrypt-r/{j}", 4 * self.params.n) for j in numbers]
+        streams = [stream(seed, self._label(f"encrypt-r/{j}"), 4 * self.params.n) for j in numbers]
         draws = np.stack([np.frombuffer(one, dtype="<u4") for one in streams]) * 2.0**-32
         r = np.where(draws < np.abs(share), -np.sign(share), 0.0)
         return super()._noisy(messages, e + r, seed, numbers)

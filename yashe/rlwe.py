@@ -3,14 +3,14 @@
 Both hide a message in a pair (c_0, c_1) whose *phase* c_0 + c_1 s modulo q is the message plus
 small noise, and both draw keys and noise alike (Lyubashevsky, Peikert, Regev, ePrint 2012/230):
 
-    keygen      s ternary, a uniform, e Gaussian, b = -(a s + u e)
-    encrypt     (b r + u e_0 + embedded(m), a r + u e_1), r ternary;
-                or, with the secret key, (embedded(m) - u e - a s, a)
+    keygen      s ternary, a uniform, e Gaussian, b = -(a s + unit e)
+    encrypt     (b u + unit e_0 + embedded(m), a u + unit e_1), u ternary;
+                or, with the secret key, (embedded(m) - unit e - a s, a)
     relinearize replace c_2 s^2 by an encryption of it (`yashe.keys`): two parts again
 
 They differ in where the message sits. BFV puts it at the upper end, embedded(m) = round(q/t m), and
-errors are small integers, u = 1. BGV leaves it at the lower end, embedded(m) = m, and errors are
-multiples of the `error_unit` u = t, so that they vanish modulo t.
+errors are small integers, unit = 1. BGV leaves it at the lower end, embedded(m) = m, and errors are
+multiples of unit = t, so that they vanish modulo t.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class RLWE(Scheme):
 
     first_secret_part = 1
     fixed_parts = False
-    key_label: ClassVar[str]
+    label_prefix: ClassVar[str]  # so that one seed gives unrelated randomness in BFV and BGV
     public_key_type: ClassVar[type[Pair]] = PublicKey
     relinearization_key_type: ClassVar[type[Pair]] = RelinearizationKey
 
@@ -69,8 +69,8 @@ class RLWE(Scheme):
         """
         seed = check_seed(seed)
         params, n, k = self.params, self.params.n, self.params.k
-        key_id = stream(seed, self.key_label, 16).hex()
-        s = self._times(1, ternary(seed, "secret", n)).ntt()
+        key_id = stream(seed, self._label("key-id"), 16).hex()
+        s = self._times(1, ternary(seed, self._label("secret"), n)).ntt()
         b, a = self._encryptions_of_zero(s, seed, ["public-a"], ["public-e"])
         relin_b, relin_a = self._encryptions_of_zero(
             s, seed, [f"relin-a/{i}" for i in range(k)], [f"relin-e/{i}" for i in range(k)]
@@ -83,6 +83,10 @@ class RLWE(Scheme):
             self.relinearization_key_type(params, key_id, relin_b + g_s_squared, relin_a),
         )
 
+    def _label(self, name: str) -> str:
+        """Return the label of a stream of randomness."""
+        return self.label_prefix + name
+
     def _times(self, unit: int, coefficients: FloatArray) -> CoefficientElement:
         """Return `unit` times polynomials with small integer coefficients, shape (..., n)."""
         ring = self.params.ring
@@ -92,10 +96,11 @@ class RLWE(Scheme):
     def _encryptions_of_zero(
         self, s: NttElement, seed: bytes, a_labels: list[str], e_labels: list[str]
     ) -> tuple[NttElement, NttElement]:
-        """Return ([-(a_i s + u e_i)]_q, a_i), with a batch axis for the labels."""
+        """Return ([-(a_i s + unit e_i)]_q, a_i), with a batch axis for the labels."""
         ring, n = self.params.ring, self.params.n
-        rows = np.stack([uniform(seed, label, n, ring.basis.moduli) for label in a_labels])
-        e = np.stack([gaussian(seed, label, n) for label in e_labels])
+        labels = [self._label(label) for label in a_labels]
+        rows = np.stack([uniform(seed, label, n, ring.basis.moduli) for label in labels])
+        e = np.stack([gaussian(seed, self._label(label), n) for label in e_labels])
         a = CoefficientElement(ring, rows).ntt()
         a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
         return -(a_s + self._times(self.error_unit, e).ntt()), a
@@ -128,7 +133,7 @@ class RLWE(Scheme):
         if isinstance(key, Pair):
             rows, shape = self.hidden(values, partial(self._hide_with_public, key, seed))
             return self.fresh(rows, key.key_id, True, shape)
-        rho = derive_seed(seed, "encrypt-rho")
+        rho = derive_seed(seed, self._label("encrypt-rho"))
         rows, shape = self.hidden(values, partial(self._hide_with_secret, key, rho, seed))
         return self.fresh(rows, key.key_id, False, shape, rho)
 
@@ -141,7 +146,7 @@ class RLWE(Scheme):
         messages: FloatArray,
         out: FloatArray,
     ) -> None:
-        """Write (embedded(m) - u e - a s, a).
+        """Write (embedded(m) - unit e - a s, a).
 
         a can be told as 32 bytes, rho, which must not give away e.
         """
@@ -156,22 +161,22 @@ class RLWE(Scheme):
     def _hide_with_public(
         self, key: Pair, seed: bytes, numbers: range, messages: FloatArray, out: FloatArray
     ) -> None:
-        """Write (b r + u e_0 + embedded(m), a r + u e_1)."""
+        """Write (b u + unit e_0 + embedded(m), a u + unit e_1)."""
         n = self.params.n
-        r = self._times(1, np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
+        u = self._times(1, np.stack([ternary(seed, self._label(f"encrypt-u/{j}"), n) for j in numbers])).ntt()
         e_0, e_1 = (self._errors(seed, f"encrypt-e{i}", numbers) for i in (0, 1))
-        c_0 = key.b * r + self._noisy(messages, e_0, seed, numbers).ntt()
-        c_1 = key.a * r + self._times(self.error_unit, e_1).ntt()
+        c_0 = key.b * u + self._noisy(messages, e_0, seed, numbers).ntt()
+        c_1 = key.a * u + self._times(self.error_unit, e_1).ntt()
         out[:, 0], out[:, 1] = self.rows(c_0), self.rows(c_1)
 
     def _errors(self, seed: bytes, label: str, numbers: range) -> FloatArray:
         """Return Gaussian errors, shape (numbers, n)."""
-        return np.stack([gaussian(seed, f"{label}/{j}", self.params.n) for j in numbers])
+        return np.stack([gaussian(seed, self._label(f"{label}/{j}"), self.params.n) for j in numbers])
 
     def _noisy(
         self, messages: FloatArray, e: FloatArray, seed: bytes, numbers: range
     ) -> CoefficientElement:
-        """Return embedded(m) + u e."""
+        """Return embedded(m) + unit e."""
         q = self.params.ring
         noisy = self.embedded(messages)
         noisy += e[:, None] * q.basis.decompose(np.array([self.error_unit], dtype=np.int64))

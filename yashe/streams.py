@@ -32,7 +32,7 @@ from yashe.sampling import uniform
 from yashe.scheme import Scheme
 
 BLOCK_BYTES = 2**24  # of the body that are read or written at a time
-LARGEST_ORDER = 32  # of a noise bound: a product adds one, and costs some thirty bits of q
+LARGEST_ORDER = 127  # of a noise bound: a product adds two, or doubles it in BGV
 
 
 class CiphertextWriter:
