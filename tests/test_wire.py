@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from nn.model import Sequential
 from vectors.make import FOLDER, KEY_SEED, MESSAGES, PARAMS, things
 from yashe import wire
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.contents import KEY_FORMS, read_contents
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
@@ -30,13 +32,14 @@ from yashe.frames import HASH_BYTES, FrameReader, FrameWriter
 from yashe.keys import PublicKey, RelinearizationKey, SecretKey
 from yashe.packing import pack, pack_polynomials, packed_bytes, unpack, unpack_polynomials
 from yashe.params import INSECURE_TOY, Params
+from yashe.residues import canonical, column
 from yashe.streams import CiphertextReader, CiphertextWriter
 from yashe.yashe_prime import YASHE, EvaluationKey, YasheSecretKey
 
 THINGS = things()
 GOLDEN = {name: (FOLDER / f"{name}.fhe").read_bytes() for name in THINGS}
 PUBLIC = [name for name in THINGS if not name.endswith("secret")]
-SCHEMES = [BFV, YASHE]
+SCHEMES = [BFV, BGV, YASHE]
 
 
 def resealed(data: bytes) -> bytes:
@@ -185,12 +188,15 @@ def test_a_golden_file_holds_what_its_seeds_give(name: str, tmp_path: Path) -> N
         path.chmod(0o600)
         found: Any = wire.load_secret_key(path, type(thing))
     else:
-        found = parse(GOLDEN[name], type(thing), PARAMS)
+        params = thing.params if isinstance(thing, Ciphertext) else PARAMS
+        found = parse(GOLDEN[name], type(thing), params)
     if isinstance(thing, Params):
         assert found == thing
     elif isinstance(thing, Ciphertext):
-        assert np.array_equal(found.rows, thing.rows[thing.index.reshape(-1)])
-        assert (found.shape, found.key_id) == (thing.shape, thing.key_id)
+        expected = canonical(thing.rows[thing.index.reshape(-1)], column(thing.params.moduli))
+        assert np.array_equal(found.rows, expected)
+        facts = (thing.shape, thing.key_id, thing.degree, thing.factor)
+        assert (found.shape, found.key_id, found.degree, found.factor) == facts
     else:
         (form,) = (form for form in KEY_FORMS if form.type is type(thing))
         for attribute in form.polynomials:
@@ -215,8 +221,12 @@ def independent_reader(data: bytes) -> dict[str, Any]:
     parts = 1
     if kind in (4, 5):
         scheme, found["degree"], axes = data[at + 16 : at + 19]
-        found["shape"] = struct.unpack_from(f"<{axes}I", data, at + 19)
-        parts = found["degree"] + 1 if (kind, scheme) == (4, 1) else 1
+        at += 19
+        if scheme == 3:
+            (found["factor"],) = struct.unpack_from("<Q", data, at)
+            at += 8
+        found["shape"] = struct.unpack_from(f"<{axes}I", data, at)
+        parts = found["degree"] + 1 if kind == 4 and scheme != 2 else 1
     at = 56 + d
     while at < 56 + d + b:
         if kind == 4:
@@ -232,8 +242,8 @@ def independent_reader(data: bytes) -> dict[str, Any]:
     return found
 
 
-def independent_decryption(part_rows: list[list[list[int]]], s: list[list[int]], q: Any) -> int:
-    """The constant of round(t/q (c_0 + c_1 s + c_2 s^2)) for t = 17, by definition."""
+def independent_phase(part_rows: list[list[list[int]]], s: list[list[int]], q: Any) -> list[int]:
+    """The coefficients of c_0 + c_1 s + c_2 s^2 modulo q, centred, by definition."""
     n, product = 8, math.prod(q)
     coefficients = []
     for i in range(n):
@@ -249,10 +259,44 @@ def independent_decryption(part_rows: list[list[list[int]]], s: list[list[int]],
                     for i in range(n)
                 ]
             x += value % p * (product // p) * pow(product // p, -1, p)
-        x = (x + product // 2) % product - product // 2
-        coefficients.append((2 * 17 * x + product) // (2 * product) % 17)
-    assert coefficients[1:] == [0] * (n - 1)
+        coefficients.append((x + product // 2) % product - product // 2)
+    return coefficients
+
+
+def the_constant(coefficients: list[int]) -> int:
+    """The only coefficient that is not 0 modulo t = 17."""
+    assert [x % 17 for x in coefficients[1:]] == [0] * 7
     return (coefficients[0] + 8) % 17 - 8
+
+
+def independent_decryption(part_rows: list[list[list[int]]], s: list[list[int]], q: Any) -> int:
+    """The constant of round(17/q phase)."""
+    product = math.prod(q)
+    phase = independent_phase(part_rows, s, q)
+    return the_constant([(2 * 17 * x + product) // (2 * product) for x in phase])
+
+
+def independent_bgv(found: dict[str, Any], parts: list[Any], s: list[list[int]]) -> int:
+    """The constant of phase / factor modulo 17, of parts that are values."""
+    q = found["q"]
+    rows = [[coefficients(part[j], p) for j, p in enumerate(q)] for part in parts]
+    inverse = pow(found["factor"], -1, 17)
+    return the_constant([x * inverse for x in independent_phase(rows, s, q)])
+
+
+def coefficients(values: list[int], p: int) -> list[int]:
+    """The polynomial of degree below 8 with these values at psi, psi^3, ... modulo p."""
+    rest, factors = p - 1, set()
+    for f in range(2, 5000):
+        while rest % f == 0:
+            rest, factors = rest // f, factors | {f}
+    factors |= {rest} - {1}  # a prime, as it is below 5000^2
+    primitive = next(g for g in range(2, p) if all(pow(g, (p - 1) // f, p) != 1 for f in factors))
+    psi = pow(primitive, (p - 1) // 16, p)
+    return [
+        sum(y * pow(psi, -j * (2 * k + 1), p) for k, y in enumerate(values)) * pow(8, -1, p) % p
+        for j in range(8)
+    ]
 
 
 def expanded(seed: bytes, row: int, p: int) -> list[int]:
@@ -275,6 +319,22 @@ def test_a_reader_without_our_code_decrypts_the_golden_files() -> None:
     assert independent_decryption([total[:4], total[4:]], s, q) == 5 - 8
     square = independent_reader(GOLDEN["bfv-square"])["rows"]
     assert independent_decryption([square[:4], square[4:8], square[8:]], s, q) == 25 - 17
+    secret = independent_reader(GOLDEN["bgv-secret"])
+    fresh = independent_reader(GOLDEN["bgv-fresh"])
+    s = secret["rows"]
+    assert (fresh["shape"], fresh["degree"], fresh["key"]) == ((2,), 1, secret["key"])
+    for i, message in enumerate((5, -8)):
+        (seed, row), *c0 = fresh["rows"][5 * i : 5 * i + 5]
+        c1 = [expanded(seed, row, p) for p in q]
+        assert independent_bgv(fresh, [c0, c1], s) == message
+    factors = []
+    for name, count, message in (("sum", 2, 5 - 8), ("square", 3, 25 - 17), ("switched", 2, 8)):
+        found = independent_reader(GOLDEN[f"bgv-{name}"])
+        k = len(found["q"])
+        parts = [found["rows"][i * k : i * k + k] for i in range(count)]
+        assert independent_bgv(found, parts, s) == message
+        factors.append(found["factor"])
+    assert factors == [1, 1, pow(16776817, -1, 17)]
     yashe = independent_reader(GOLDEN["yashe-secret"])["rows"]
     fresh = independent_reader(GOLDEN["yashe-fresh"])
     zero = [[0] * 8] * 4
@@ -498,6 +558,7 @@ def test_the_wrong_kind_is_refused() -> None:
 
 FRESH, SUM = GOLDEN["bfv-fresh"], GOLDEN["bfv-sum"]
 EIGHT_AXES = wire.to_bytes(parse(SUM).reshape((1,) * 8))
+BGV_FRESH = GOLDEN["bgv-fresh"]
 NAME = 67  # where the name of the parameters begins
 AXES = NAME + 16 + 5 * 4 + 16 + 2  # the number of axes: after name, moduli, key id, scheme, degree
 BODY = AXES + 1 + 4
@@ -526,6 +587,20 @@ DAMAGED = {
     "degree": (changed(FRESH, AXES - 1, b"\x03"), "degree 1 or 2 .* got degree 3"),
     "seeded product": (changed(FRESH, AXES - 1, b"\x02"), "a seeded ciphertext is a fresh one"),
     "seeded YASHE'": (changed(FRESH, AXES - 2, b"\x02"), "a seeded ciphertext is a fresh one"),
+    "factor 0": (changed(BGV_FRESH, AXES + 1, bytes(8)), "invertible modulo t was .* got 0"),
+    "factor t": (changed(BGV_FRESH, AXES + 1, b"\x11"), "invertible modulo t was .* got 17"),
+    "factor t + 1": (changed(BGV_FRESH, AXES + 1, b"\x12"), "invertible modulo t .* got 18"),
+    "huge factor": (
+        changed(BGV_FRESH, AXES + 1, b"\xff" * 8),
+        "invertible modulo t .* got 1844674",
+    ),
+    "seeded with a factor": (
+        changed(BGV_FRESH, AXES + 1, b"\x02"),
+        "a seeded ciphertext is a fres",
+    ),
+    "seeded BGV product": (changed(BGV_FRESH, AXES - 1, b"\x02"), "a seeded ciphertext is a fresh"),
+    "BFV with a factor": (changed(BGV_FRESH, AXES - 2, b"\x01"), "description is too long"),
+    "BGV without one": (changed(FRESH, AXES - 2, b"\x03"), "description is too short"),
     "axes": (changed(FRESH, AXES, b"\x09"), "at most 8 axes .* got degree 1 and 9"),
     "axes beyond": (changed(FRESH, AXES, b"\x08"), "description is too short"),
     "fewer axes": (changed(FRESH, AXES, b"\x00"), "description is too long"),
@@ -535,7 +610,7 @@ DAMAGED = {
     "NaN": (changed(SUM, BODY, struct.pack("<d", math.nan)), "deviation .* positive number"),
     "infinity": (changed(SUM, BODY, struct.pack("<d", math.inf)), "deviation .* positive number"),
     "negative": (changed(SUM, BODY, struct.pack("<d", -1.0)), "deviation .* positive number"),
-    "order": (changed(SUM, BODY + 8, b"\xff"), "order of a noise must not exceed 32"),
+    "order": (changed(SUM, BODY + 8, b"\xff"), "order of a noise must not exceed 127"),
     "hash": (FRESH[:-1] + bytes([FRESH[-1] ^ 1]), "the hash is wrong: the file is damaged"),
     "damage in the body": (FRESH[:-50] + b"\0\0" + FRESH[-48:], "the hash is wrong|smaller than"),
     "trailing": (FRESH + b"\0", "something follows the end of the frame"),
@@ -548,6 +623,18 @@ def test_damage_is_refused_saying_what_and_where(case: str) -> None:
     data, message = DAMAGED[case]
     with pytest.raises(FormatError, match=message):
         wire.from_bytes(data, Ciphertext)
+
+
+def test_a_factor_that_shares_a_prime_with_t_is_refused() -> None:
+    """It would erase the message modulo that prime."""
+    params = Params("INSECURE_COMPOSITE", 8, PARAMS.moduli, (17, 113), security=None)
+    scheme = BGV(params)
+    ct = scheme.encrypt([1], scheme.keygen().secret)
+    for factor in (17, 34, 113, 17 * 112):
+        data = wire.to_bytes(replace(ct, factor=factor, public_seed=None))
+        with pytest.raises(FormatError, match=f"invertible modulo t was required, got {factor}"):
+            wire.from_bytes(data, Ciphertext)
+    assert parse(wire.to_bytes(replace(ct, factor=2, public_seed=None))).factor == 2
 
 
 @pytest.mark.parametrize("name", PUBLIC)

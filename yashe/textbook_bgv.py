@@ -54,7 +54,10 @@ class Ciphertext(NamedTuple):
 
 
 def keygen(params: Params, seed: bytes) -> tuple[Poly, PublicKey]:
-    """Return the secret key s and the public key ([-(a s + t e)]_q, a)."""
+    """Return the secret key s and the public key ([-(a s + t e)]_q, a).
+
+    All labels begin with bgv-: keys of BFV and BGV with equal a and e would differ by (t - 1) e.
+    """
     s = ternary(seed, "bgv-secret", params.n)
     a = uniform(seed, "bgv-public-a", params)
     te = poly_scale(gaussian(seed, "bgv-public-e", params.n), params.t)

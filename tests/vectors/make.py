@@ -13,6 +13,7 @@ sys.path.insert(0, str(FOLDER.parent.parent))
 
 from yashe import wire  # noqa: E402
 from yashe.bfv import BFV  # noqa: E402
+from yashe.bgv import BGV  # noqa: E402
 from yashe.params import Params  # noqa: E402
 from yashe.yashe_prime import YASHE  # noqa: E402
 
@@ -24,9 +25,13 @@ MESSAGES = [[5] * 8, [-8] * 8]
 
 def things() -> dict[str, object]:
     """Return what is written, by file name without .fhe; the toy keys' secrets included."""
-    bfv, yashe = BFV(PARAMS), YASHE(PARAMS)
+    bfv, bgv, yashe = BFV(PARAMS), BGV(PARAMS), YASHE(PARAMS)
     keys, yashe_keys = bfv.keygen(KEY_SEED), yashe.keygen(KEY_SEED)
+    bgv_keys = bgv.keygen(KEY_SEED)
     fresh = bfv.encrypt(MESSAGES, keys.secret, ENCRYPTION_SEED)
+    bgv_fresh = bgv.encrypt(MESSAGES, bgv_keys.secret, ENCRYPTION_SEED)
+    bgv_square = bgv_fresh[0] * bgv_fresh[0]
+    bgv_short = bgv.relinearize(bgv_square, bgv_keys.relinearization)
     yashe_fresh = yashe.encrypt(MESSAGES, yashe_keys.public, ENCRYPTION_SEED)
     return {
         "parameters": PARAMS,
@@ -36,6 +41,13 @@ def things() -> dict[str, object]:
         "bfv-fresh": fresh,
         "bfv-sum": fresh[:1] + fresh[1:],
         "bfv-square": fresh[0] * fresh[0],
+        "bgv-public": bgv_keys.public,
+        "bgv-relinearization": bgv_keys.relinearization,
+        "bgv-secret": bgv_keys.secret,
+        "bgv-fresh": bgv_fresh,
+        "bgv-sum": bgv_fresh[:1] + bgv_fresh[1:],
+        "bgv-square": bgv_square,
+        "bgv-switched": bgv.switch_modulus(bgv_short, 3),
         "yashe-public": yashe_keys.public,
         "yashe-evaluation": yashe_keys.relinearization,
         "yashe-secret": yashe_keys.secret,
