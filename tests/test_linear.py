@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from strategies_engine import LARGE_PRIMES, integer_arrays, residues
 from yashe import textbook
-from yashe.linear import RunningSums, combine
-from yashe.residues import FloatArray, IntArray, bound, canonical, column
+from yashe.linear import RunningSums, WeightedSum, combine
+from yashe.residues import EXACT_LIMIT, FloatArray, IntArray, bound, canonical, column
 
 MODULI = (LARGE_PRIMES[-2], 3, 12289)  # bound(2^24 - 17) is odd: no sum is a power of two
 LIMITS = st.sampled_from([1, 2**10, 2**23, 2**40, 2**62 - 1])
@@ -71,6 +71,81 @@ def test_a_linear_combination_by_hand() -> None:
     out = combine(rows, np.array([[0, 1], [2, 2]], dtype=np.int64), weights, (17,))
     # 1 + 2*2 = 5 and 3*1 = 3; 8 + 2*8 = 24 = 7 and 3*8 = 24 = 7 (mod 17).
     assert out.ravel().tolist() == [5, 3, 7, 7]
+
+
+# Sums modulo one prime, prepared: the largest |x| is a residue, a product of two, or in between.
+PRIMES = st.sampled_from([3, 12289, LARGE_PRIMES[-1], LARGE_PRIMES[-2]])
+
+
+def room(p: int, largest: int) -> int:
+    """The largest weight with which a single product is exact."""
+    return (EXACT_LIMIT - 2 * p) // largest
+
+
+@given(st.data(), PRIMES, st.integers(1, 12), st.integers(1, 3), LIMITS)
+@settings(max_examples=100)
+def test_weighted_sums_are_those_of_python_integers(
+    data: st.DataObject, p: int, terms: int, results: int, limit: int
+) -> None:
+    residue = bound(p)
+    largest = data.draw(st.sampled_from([residue, residue * residue, 7 * residue]))
+    if min(limit, p // 2) > room(p, largest):  # not even one product would be exact
+        limit = room(p, largest)
+    weights = data.draw(integer_arrays((terms, results), limit))
+    x = data.draw(integer_arrays((2, terms, 3), largest)).astype(np.float64)
+    before = x.copy(), weights.copy()
+    sums = WeightedSum(weights, p, largest)
+    given_out = np.full((2, results, 3), np.nan)
+    y = sums(x)
+    assert np.array_equal(sums(x, out=given_out), y)
+    assert np.array_equal(given_out, y)
+    assert np.abs(y).max() <= bound(p)
+    exact = np.einsum("km,bkn->bmn", weights.astype(object), x.astype(np.int64).astype(object))
+    assert canonical(y, p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
+    assert np.array_equal(x, before[0])
+    assert np.array_equal(weights, before[1])
+
+
+@pytest.mark.parametrize("p", [LARGE_PRIMES[-1], LARGE_PRIMES[-2], 2**21 - 9])
+@pytest.mark.parametrize("terms", [1, 2, 3, 129])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_weighted_sums_of_the_largest_numbers_one_by_one(p: int, terms: int, sign: int) -> None:
+    """Products so large that two of them do not fit: every one is reduced before the next."""
+    largest = bound(p) ** 2 | 1
+    weight = room(p, largest)
+    assert 2 * weight > room(p, largest)
+    weights = np.full((terms, 2), weight, dtype=np.int64)
+    weights[:, 1] = sign * (weight - 1) | 1
+    sums = WeightedSum(weights, p, largest)
+    assert sums.exact == (terms == 1)
+    assert sums._step == 1
+    x = np.full((terms, 4), largest, dtype=np.float64)
+    x[::2, 2:] *= -1
+    exact = weights.T.astype(object) @ x.astype(np.int64).astype(object)
+    assert canonical(sums(x), p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
+
+
+@pytest.mark.parametrize("p", [LARGE_PRIMES[-1], LARGE_PRIMES[-2], 2**21 - 9])
+def test_a_weighted_sum_says_whether_one_product_does(p: int) -> None:
+    """Sums of absolute weights up to the limit; the worst result decides."""
+    largest, limit = bound(p), room(p, bound(p))
+    for excess, exact in ((0, True), (1, False)):
+        share, rest = divmod(limit + excess, p // 2)
+        column_of = np.full(share + 1, p // 2, dtype=np.int64)
+        column_of[0] = rest
+        weights = np.stack([column_of, -column_of, column_of // 2], axis=1)
+        sums = WeightedSum(weights, p, largest)
+        assert bool(sums.exact) == exact
+        x = np.full((len(weights), 1), largest, dtype=np.float64)
+        expected = [[textbook.centred(int(w) * largest, p)] for w in weights.sum(axis=0)]
+        assert canonical(sums(x), p).tolist() == expected
+
+
+def test_weights_larger_than_the_prime_are_centred_first() -> None:
+    # 2^61 modulo 17 = 2^(61 mod 8) = 2^5 = 32 = -2, times 8 -16 = 1; exact, because 2 * 8 is small.
+    sums = WeightedSum(np.array([[2**61]]), 17, 10)
+    assert sums.exact
+    assert sums(np.array([[8.0]])).tolist() == [[1.0]]
 
 
 @given(st.data(), st.lists(LIMITS, min_size=1, max_size=4))
