@@ -1,4 +1,4 @@
-"""Any small network gives the same logits encrypted and in the clear, under both schemes."""
+"""Any small network gives the same logits encrypted and in the clear, under every scheme."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,11 @@ from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.plan import make_plan
 from nn.strategies import images, insecure_params_for, networks
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.yashe_prime import YASHE
 
 
-@pytest.mark.parametrize("scheme_type", [BFV, YASHE])
+@pytest.mark.parametrize("scheme_type", [BGV, BFV, YASHE])
 @settings(max_examples=15)
 @given(data=st.data())
 def test_encrypted_logits_are_those_of_the_integers(scheme_type, data: st.DataObject) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from yashe import noise
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import KeyMismatchError, NoiseBudgetExhausted, ParameterError
 from yashe.params import Params, make_params
@@ -19,7 +20,7 @@ from yashe.trace import Step, Trace, label, observe
 from yashe.yashe_prime import YASHE
 
 PARAMS = make_params("INSECURE_TRACE", 64, 250, security=None, log2_q=200)
-SCHEMES = [BFV(PARAMS), YASHE(PARAMS)]
+SCHEMES = [BFV(PARAMS), BGV(PARAMS), YASHE(PARAMS)]
 SEED = bytes(range(32))
 
 
@@ -168,11 +169,14 @@ def test_by_default_as_few_primes_are_kept_as_the_noise_allows(scheme: Scheme) -
             scheme.switch_modulus(square, reply.params.k - 1)
 
 
-def test_the_rounding_of_a_switch_is_within_10_percent_of_theory() -> None:
+@pytest.mark.parametrize("scheme_class", [BFV, BGV])
+def test_the_rounding_of_a_switch_is_within_10_percent_of_theory(
+    scheme_class: type[Scheme],
+) -> None:
     # With nearly no noise before it, the noise behind a switch is that of rounding: its standard
     # deviation is t/q' sqrt((1 + |s|^2) / 12), and max |nu| / deviation is about sqrt(2 log 2n).
     params = make_params("INSECURE_ROUNDING", 1024, 40000, security=None, log2_q=120)
-    scheme, largest = BFV(params), []
+    scheme, largest = scheme_class(params), []
     for i in range(5):
         keys = scheme.keygen(bytes([i]) * 32)
         ct = scheme.encrypt(np.zeros((20, 1), dtype=np.int64), keys.secret, bytes([i]) * 32)
@@ -191,7 +195,7 @@ def test_impossible_switches_are_refused() -> None:
     for primes in (0, PARAMS.k + 1):
         with pytest.raises(ParameterError, match=f"has {PARAMS.k} primes: keep 1 to {PARAMS.k}"):
             scheme.switch_modulus(ct, primes)
-    yashe = SCHEMES[1]
+    yashe = SCHEMES[-1]
     square = yashe.square(yashe.encrypt([1], yashe.keygen(SEED).public, SEED))
     with pytest.raises(NoiseBudgetExhausted, match="a switch of the modulus leaves"):
         yashe.switch_modulus(square, 1)

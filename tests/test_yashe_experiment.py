@@ -16,6 +16,7 @@ from nn.model import ModelInfo, Sequential
 from nn.plan import ranges
 from nn.quantize import quantize_pixels
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.paper import INSECURE_YASHE_PAPER_A, INSECURE_YASHE_PAPER_B
 from yashe.rns import RnsBasis
 from yashe.yashe_prime import YASHE
@@ -41,8 +42,8 @@ def images(count: int) -> np.ndarray:
     return np.random.default_rng(2).integers(0, 4, (count, 1, 3, 1), dtype=np.int64)
 
 
-@pytest.mark.parametrize("scheme", [BFV, YASHE], ids=["bfv", "yashe"])
-def test_both_schemes_give_every_logit_of_the_integer_network(scheme) -> None:
+@pytest.mark.parametrize("scheme", [BGV, BFV, YASHE], ids=["bgv", "bfv", "yashe"])
+def test_every_scheme_gives_every_logit_of_the_integer_network(scheme) -> None:
     lines: list[str] = []
     model, pixels = small_network(6), images(40)
     result = run(model, pixels, np.zeros(40), lines.append, scheme)

@@ -163,7 +163,9 @@ class RLWE(Scheme):
     ) -> None:
         """Write (b u + unit e_0 + embedded(m), a u + unit e_1)."""
         n = self.params.n
-        u = self._times(1, np.stack([ternary(seed, self._label(f"encrypt-u/{j}"), n) for j in numbers])).ntt()
+        u = self._times(
+            1, np.stack([ternary(seed, self._label(f"encrypt-u/{j}"), n) for j in numbers])
+        ).ntt()
         e_0, e_1 = (self._errors(seed, f"encrypt-e{i}", numbers) for i in (0, 1))
         c_0 = key.b * u + self._noisy(messages, e_0, seed, numbers).ntt()
         c_1 = key.a * u + self._times(self.error_unit, e_1).ntt()
@@ -171,7 +173,9 @@ class RLWE(Scheme):
 
     def _errors(self, seed: bytes, label: str, numbers: range) -> FloatArray:
         """Return Gaussian errors, shape (numbers, n)."""
-        return np.stack([gaussian(seed, self._label(f"{label}/{j}"), self.params.n) for j in numbers])
+        return np.stack(
+            [gaussian(seed, self._label(f"{label}/{j}"), self.params.n) for j in numbers]
+        )
 
     def _noisy(
         self, messages: FloatArray, e: FloatArray, seed: bytes, numbers: range
