@@ -130,5 +130,5 @@ def growth_table(found: list[Series]) -> str:
     lines = []
     for s in found:
         points = ", ".join(f"{x:,}: {t:.3f} s" for x, t in zip(s.x, s.seconds, strict=True))
-        lines.append(f"{s.name:<26}x^{s.exponent:.2f}   {points}")
+        lines.append(f"{s.name:<40}x^{s.exponent:.2f}   {points}")
     return "\n".join(lines)
