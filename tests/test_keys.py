@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from strategies_engine import OTHER_SEED, SEED, TOYS, integers_up_to, seeds, textbook_params, toys
 from yashe import textbook
 from yashe.bfv import BFV
+from yashe.bgv import BGV
 from yashe.errors import KeyMismatchError
 from yashe.keys import Keys, check_key, digits, gadget, switch
 from yashe.params import Params
 from yashe.ring import NttElement, Ring
+from yashe.rlwe import RLWE
 
 SIX_SIGMA = 20  # no error of these tests is larger
 
@@ -46,36 +48,53 @@ def test_the_gadget_is_one_modulo_its_prime_and_zero_modulo_the_others(params: P
     assert [textbook.centred(g, params.q) for g in expected] == list(values)
 
 
-@given(toys, seeds)
+def errors_in(element: NttElement, unit: int) -> np.ndarray:
+    """The coefficients in that unit, 1 in BFV and t in BGV, of which they are multiples."""
+    coefficients = integers(element)
+    assert not (coefficients % unit).any()
+    return coefficients // unit
+
+
+both = pytest.mark.parametrize("scheme_class", [BFV, BGV])
+
+
+@both
+@given(params=toys, seed=seeds)
 @settings(max_examples=20)
-def test_keys_satisfy_their_equations_with_small_errors(params: Params, seed: bytes) -> None:
-    keys = BFV(params).keygen(seed)
+def test_keys_satisfy_their_equations_with_small_errors(
+    scheme_class: type[RLWE], params: Params, seed: bytes
+) -> None:
+    keys, unit = scheme_class(params).keygen(seed), scheme_class(params).error_unit
     s = keys.secret.s
     assert set(integers(s)) <= {-1, 0, 1}
-    e = integers(keys.public.b + keys.public.a * s)
+    e = errors_in(keys.public.b + keys.public.a * s, unit)
     assert 0 < np.abs(e).max() < SIX_SIGMA
     relin = keys.relinearization
     a_s = NttElement(params.ring, relin.a.residues * s.residues)  # a batch of k polynomials
     g_s_squared = NttElement(params.ring, gadget(params.ring) * (s * s).residues)
-    errors = integers(relin.b + a_s - g_s_squared)
+    errors = errors_in(relin.b + a_s - g_s_squared, unit)
     assert errors.shape == (params.k, params.n)
     assert 0 < np.abs(errors).max() < SIX_SIGMA
 
 
-@given(st.data(), toys)
+@both
+@given(data=st.data(), params=toys)
 @settings(max_examples=20)
 def test_switching_multiplies_with_the_hidden_polynomial_up_to_small_noise(
-    data: st.DataObject, params: Params
+    scheme_class: type[RLWE], data: st.DataObject, params: Params
 ) -> None:
-    keys, ring = BFV(params).keygen(SEED), params.ring
+    keys, ring = scheme_class(params).keygen(SEED), params.ring
     c = data.draw(polynomial(ring))
     element = ring.element(np.array(c, dtype=object))
     switched = switch(element, keys.relinearization.b, keys.relinearization.a).residues
     s = keys.secret.s
     phase = NttElement(ring, switched[0]) + NttElement(ring, switched[1]) * s
     noise = integers(phase - element.ntt() * s * s)
+    unit = scheme_class(params).error_unit
+    if 2 * params.n * unit * sum(params.moduli) * SIX_SIGMA < params.q:  # it wraps around otherwise
+        assert not (noise % unit).any()
     digit_sizes = sum(p // 2 for p in params.moduli)
-    assert np.abs(noise).max() <= params.n * digit_sizes * SIX_SIGMA
+    assert np.abs(noise).max() <= params.n * digit_sizes * SIX_SIGMA * unit
 
 
 def fingerprint(keys: Keys) -> list[bytes]:
@@ -85,8 +104,9 @@ def fingerprint(keys: Keys) -> list[bytes]:
     return [element.canonical().tobytes() for element in elements]
 
 
-def test_a_seed_repeats_the_keys_and_without_one_they_are_fresh() -> None:
-    scheme = BFV(TOYS[4])
+@both
+def test_a_seed_repeats_the_keys_and_without_one_they_are_fresh(scheme_class: type[RLWE]) -> None:
+    scheme = scheme_class(TOYS[4])
     a, b = fingerprint(scheme.keygen(SEED)), fingerprint(scheme.keygen(SEED))
     assert a == b
     for other in (scheme.keygen(OTHER_SEED), scheme.keygen(), scheme.keygen()):
@@ -95,8 +115,11 @@ def test_a_seed_repeats_the_keys_and_without_one_they_are_fresh() -> None:
         a = fingerprint(other)
 
 
-def test_all_uniform_polynomials_and_all_errors_of_the_keys_differ() -> None:
-    keys = BFV(TOYS[4]).keygen(SEED)
+@both
+def test_all_uniform_polynomials_and_all_errors_of_the_keys_differ(
+    scheme_class: type[RLWE],
+) -> None:
+    keys = scheme_class(TOYS[4]).keygen(SEED)
     a = [keys.public.a.canonical(), *keys.relinearization.a.canonical()]
     assert len({row.tobytes() for row in a}) == TOYS[4].k + 1
     s = keys.secret.s
@@ -109,8 +132,11 @@ def test_all_uniform_polynomials_and_all_errors_of_the_keys_differ() -> None:
     assert len({tuple(e) for e in errors}) == TOYS[4].k + 1
 
 
-def test_one_name_joins_the_keys_and_no_repr_shows_a_number_of_them() -> None:
-    keys = BFV(TOYS[0]).keygen(SEED)
+@both
+def test_one_name_joins_the_keys_and_no_repr_shows_a_number_of_them(
+    scheme_class: type[RLWE],
+) -> None:
+    keys = scheme_class(TOYS[0]).keygen(SEED)
     assert keys.secret.key_id == keys.public.key_id == keys.relinearization.key_id
     for key in (keys.secret, keys.public, keys.relinearization, keys):
         assert "residues" not in repr(key)

@@ -82,7 +82,8 @@ class Scheme(Protocol):
     Sums and products are slot by slot; with an attribute `slots = False` a message is a polynomial
     instead, and products are negacyclic. Laws about noise apply to implementations that also have
 
-        noise(keys, ct)       the coefficients of nu = t/q phase - nearest integers, Fractions
+        noise(keys, ct)       the coefficients of nu, Fractions: t/q phase - nearest integers, or
+                              in BGV phase / q
         fresh_deviation       what theory says of their deviation in a fresh ciphertext
         product_deviation     the same for the square of a fresh ciphertext
         switching_deviation   what theory says of what relinearisation adds to it
