@@ -1,14 +1,14 @@
 """Operation by operation: this package, Microsoft SEAL, and TenSEAL, which is built on SEAL.
 
-All compute with n = 8192 on one thread. SEAL holds q as 43-bit primes, the last of them for keys
-only; of what the security limit of 218 bits leaves, it gets all. Moduli differ in size and in the
-number of primes, so that transforms are compared by the bit of modulus,
+All compute with n = 8192 on one thread, in BFV or in BGV. SEAL holds q as 43-bit primes, the last
+of them for keys only; of what the security limit of 218 bits leaves, it gets all. Moduli differ in
+size and in the number of primes, so that transforms are compared by the bit of modulus,
 
     seconds of the NTT of one polynomial / log2 of the modulus that it is for,
 
 and the other operations by the bit of q. Values are encoded within `encrypt` and `decrypt`, as a
-user has it. TenSEAL is shown where it does something else than SEAL: it takes and gives lists, and
-relinearises every product at once, which a network does not want.
+user has it. TenSEAL has BFV only, and is shown where it does something else than SEAL: it takes and
+gives lists, and relinearises every product at once, which a network does not want.
 """
 
 from __future__ import annotations
@@ -39,15 +39,19 @@ OPERATIONS = {  # the rows of the table: of ours in `nn.bench.micro`, and what t
     "square": "square",
     "product": "multiply",
     "relinearise": "relinearise",
+    "switch the modulus by one prime": "drop a prime",  # BGV's only
 }
 
 
-def per_operation(timed: Timed, repeats: int = 9) -> dict[str, dict[str, float]]:
-    """Time the operations of SEAL and, if it is installed, of TenSEAL.
+def per_operation(
+    timed: Timed, scheme: str = "BFV", repeats: int = 9
+) -> dict[str, dict[str, float]]:
+    """Time the operations of SEAL and, if it is installed and has the scheme, of TenSEAL.
 
     Parameters
     ----------
     timed : `nn.bench.timed`
+    scheme : "BFV" or "BGV"
     repeats : of every operation
 
     Returns
@@ -58,21 +62,23 @@ def per_operation(timed: Timed, repeats: int = 9) -> dict[str, dict[str, float]]
     ------
     MissingSealError
     """
-    found = {"SEAL": seal_seconds(timed, repeats)}
-    if tenseal is not None:
+    found = {"SEAL": seal_seconds(timed, scheme, repeats)}
+    if tenseal is not None and scheme == "BFV":
         found["TenSEAL"] = tenseal_seconds(timed, repeats)
     return found
 
 
-def seal_seconds(timed: Timed, repeats: int) -> dict[str, float]:
-    """Time SEAL."""
-    kit = SealNetwork(pretrained.load("digits"), SealSettings(N, SEAL_BITS, T))
+def seal_seconds(timed: Timed, scheme: str, repeats: int) -> dict[str, float]:
+    """Time SEAL, whose ciphertexts are in coefficient form in BFV and in NTT form in BGV."""
+    settings = SealSettings(scheme.lower(), N, SEAL_BITS, T)
+    kit = SealNetwork(pretrained.load("digits"), settings)
     evaluator, values = kit.evaluator, np.arange(N, dtype=np.int64) % 4
     ct = kit.encryptor.encrypt_symmetric(kit.encoder.encode(values))
     other = kit.encryptor.encrypt_symmetric(kit.encoder.encode(values))
-    in_ntt_form, squared = evaluator.transform_to_ntt(ct), evaluator.square(ct)
+    in_ntt_form = ct if scheme == "BGV" else evaluator.transform_to_ntt(ct)
+    coefficients, squared = evaluator.transform_from_ntt(in_ntt_form), evaluator.square(ct)
     steps: dict[str, tuple[Callable[[], object], int]] = {
-        "NTT": (lambda: evaluator.transform_to_ntt(ct), 2),  # of both parts
+        "NTT": (lambda: evaluator.transform_to_ntt(coefficients), 2),  # of both parts
         "inverse NTT": (lambda: evaluator.transform_from_ntt(in_ntt_form), 2),
         "encrypt": (lambda: kit.encryptor.encrypt_symmetric(kit.encoder.encode(values)), 1),
         "decrypt": (lambda: kit.encoder.decode(kit.decryptor.decrypt(ct)), 1),
@@ -80,6 +86,8 @@ def seal_seconds(timed: Timed, repeats: int) -> dict[str, float]:
         "multiply": (lambda: evaluator.multiply(ct, other), 1),
         "relinearise": (lambda: evaluator.relinearize(squared, kit.relin_keys), 1),
     }
+    if scheme == "BGV":
+        steps["drop a prime"] = lambda: evaluator.mod_switch_to_next(ct), 1
     return {name: timed(step, repeats)[0] / count for name, (step, count) in steps.items()}
 
 
@@ -116,6 +124,8 @@ def operations_table(
         f"{'ms':<14}{'here':>9}{'SEAL':>9}{'TenSEAL':>9}{'here / SEAL, by the bit of q':>31}",
     ]
     for name, short in OPERATIONS.items():
+        if name not in ours or short not in others["SEAL"]:
+            continue
         here, bits = ours[name], prime_bits if "NTT" in short else log2_q
         theirs = others["SEAL"][short]
         ratio = here / bits / (theirs / seal_bits)
@@ -134,7 +144,10 @@ def as_facts(
     return {
         "n": N,
         "log2_q": {"here": log2_q, "SEAL": sum(SEAL_BITS[:-1])},
-        "seconds": {"here": {OPERATIONS[name]: ours[name] for name in OPERATIONS}, **others},
+        "seconds": {
+            "here": {OPERATIONS[name]: ours[name] for name in OPERATIONS if name in ours},
+            **others,
+        },
         "ntt_seconds_per_bit_and_polynomial": {
             "here": ours["NTT, one prime"] / prime_bits,
             "SEAL": others["SEAL"]["NTT"] / sum(SEAL_BITS[:-1]),
