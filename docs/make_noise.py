@@ -52,7 +52,7 @@ def gaps(draws: int = 2000) -> str:
     from test_noise_properties import LEVELS as DEPTHS  # noqa: PLC0415
     from test_noise_properties import MORE_SETS, draws_of_circuits  # noqa: PLC0415
 
-    found = draws_of_circuits(draws, MORE_SETS)
+    found = draws_of_circuits(draws, MORE_SETS, (BFV, YASHE))
     lines = [
         "| products in a row | draws | smallest gap | median gap | largest gap |",
         "|---|---|---|---|---|",
@@ -178,7 +178,7 @@ def draw_gaps(target: Path) -> None:
     from test_noise_properties import SETS, draws_of_circuits  # noqa: PLC0415
 
     axes = plt.subplots(figsize=(8, 4.5), layout="constrained")[1]
-    found = draws_of_circuits(800, SETS)
+    found = draws_of_circuits(800, SETS, (BFV, YASHE))
     for level in sorted({draw.level for draw in found}):
         some = [draw for draw in found if draw.level == level]
         axes.plot(
