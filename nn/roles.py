@@ -190,7 +190,8 @@ def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) 
     if not isinstance(scheme, BGV) or contents.degree != 1 or shape[1:] != input_shape:
         raise FormatError(
             f"fresh BGV ciphertexts of shape (batches, {', '.join(map(str, input_shape))}) "
-            f"were required, got degree {contents.degree} and shape {shape}"
+            f"were required, got degree {contents.degree} and shape {shape} of "
+            f"{'no scheme' if scheme is None else scheme.name}"
         )
     if shape[0] > MOST_BATCHES:
         raise FormatError(f"at most {MOST_BATCHES} batches are accepted, not {shape[0]}")

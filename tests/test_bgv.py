@@ -317,7 +317,7 @@ def test_ciphertexts_that_were_switched_before_and_after_a_product_can_be_added(
     assert scheme.decrypt(total, keys.secret)[:, :2].tolist() == [[18, 32], [200, 242]]
     assert not scheme.decrypt(late - early, keys.secret).any()
     assert (total.noise_budget <= scheme.noise_budget(total, keys.secret)).all()
-    with pytest.raises(FormError, match="switched at different depths"):
+    with pytest.raises(FormError, match="different factors: see scheme.aligned"):
         Ciphertext.concatenate([late, early])
 
 

@@ -139,7 +139,7 @@ class Ciphertext:
             if other.degree != first.degree:
                 raise FormError(f"degrees {first.degree} and {other.degree}: relinearize first")
             if other.factor != first.factor:
-                raise FormError("the ciphertexts have been switched at different depths")
+                raise FormError("the ciphertexts have different factors: see scheme.aligned")
         starts = np.cumsum([0, *(len(part.rows) for part in parts)])[:-1]
         indices = [part.index + start for part, start in zip(parts, starts, strict=True)]
         return replace(

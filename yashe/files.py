@@ -58,7 +58,8 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with open(path, "rb") as file:
             yield file
     except OSError as error:
-        if isinstance(error, FheError):
+        # An error of the body that says more, or is about what the body writes.
+        if isinstance(error, (FheError, BrokenPipeError)):
             raise
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
 
