@@ -3,24 +3,38 @@
 SEAL is a C++ library, here through its Python bindings (the extra `bench`). It runs the network in
 BFV and in BGV, and gets every advantage that we know of:
 
-- linear layers are sums only: inputs with the same weight up to the sign are added up, and the few
-  sums are combined by doubling. Times below are of a ciphertext of three parts, n = 8192, 4 primes
-  of q: an addition takes 73 us, a product with a constant 277 us in BGV (NTT form, pointwise);
-- 16 outputs are summed up at a time, input by input: an addition to one of 16 sums takes 93 us, and
-  280 us where all inputs pass by for each output, for they fit into no cache;
-- relinearisation comes after the dense layer, on 100 ciphertexts instead of 845. Its noise hides
-  below that of the square, so that 18 bits are enough for the prime of the keys and four primes for
-  data fit at n = 8192, where one plaintext modulus carries the whole range;
-- q loses a prime as soon as noise allows: in BFV between square and dense layer, in BGV before the
-  second square (a switch takes 1.6 ms for BGV's three parts, and adds t |s^2| of noise);
-- all primes are larger than t, or BGV's addition of a bias takes 2.3 times as long;
+- one plaintext modulus carries the whole range at n = 8192, where q may have 218 bits. It has four
+  primes for data; the last prime, for keys only, may be small, because the noise of relinearisation
+  hides below that of the first square. Three primes leave no noise budget;
+- linear layers are sums only: inputs with the same weight up to the sign are added up, and these
+  few sums are combined by doubling. For ciphertexts of three parts an addition takes 0.07 ms, the
+  product with a constant 0.28 ms in BGV, where it is pointwise;
+- 16 outputs are summed up at a time, input by input, for all inputs fit into no cache: an addition
+  takes 0.09 ms so, and 0.28 ms where all inputs pass by for every output;
+- an output is squared at once, and relinearised after the dense layer: 100 ciphertexts, not 845;
+- q loses a prime where it pays: between square and dense layer in BFV (0.2 ms a ciphertext), before
+  the second square in BGV (1.6 ms; earlier, with three parts, it also costs too much noise);
+- in BGV all primes for data are larger than t, or adding a bias takes 0.5 ms instead of 0.2;
 - two batches run in two processes (the bindings hold the interpreter lock).
 
 Every logit is checked against the integer network. `compare` runs both libraries in turns.
 
-*Left out*, being slower: in BFV two plaintext moduli at n = 8192, and one at n = 16384 (1.6 and 2.4
-million predictions per hour for the network `cryptonets`, with sums one output after the other);
-products with constants; sums without tiles.
+*Left out* are the slower ones. Seconds for 8192 images in one process, least of three runs:
+
+    =============================  ==========  ======
+    program                        cryptonets    lean
+    =============================  ==========  ======
+    BGV n=8192, one t                     8.0     4.7
+    BGV n=16384, one t                   10.6     5.2
+    BGV n=8192, two t, 3 primes          11.2     6.3
+    BGV n=8192, one t, bit by bit        12.4     6.2
+    BFV n=8192, one t                    14.9     6.3
+    BFV n=16384, one t                   15.4     8.0
+    BFV n=8192, two t, 3 primes          23.8    10.9
+    =============================  ==========  ======
+
+(*Bit by bit*: output by output, Horner's rule on the bits of all weights. Three t at n = 4096 with
+two primes would take 13 s, and leave no noise budget.)
 """
 
 from __future__ import annotations
@@ -106,12 +120,10 @@ class SealNetwork:
 
     def infer(self, x: list[Any]) -> list[Any]:
         """Return the encrypted logits, modulo t."""
-        for layer in self.model.layers:
+        layers = self.model.layers
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
             if isinstance(layer, Linear):
-                x = self.linear(layer, x)
-            elif isinstance(layer, Square):
-                for ct in x:
-                    self.square(ct)
+                x = self.linear(layer, x, isinstance(following, Square))
         return x
 
     def square(self, ct: Any) -> None:
@@ -126,8 +138,8 @@ class SealNetwork:
         if first_square and not bgv:
             evaluator.mod_switch_to_next_inplace(ct)
 
-    def linear(self, layer: Linear, x: list[Any]) -> list[Any]:
-        """Return the outputs of a linear layer."""
+    def linear(self, layer: Linear, x: list[Any], squared: bool) -> list[Any]:
+        """Return the outputs of a linear layer, each squared at once, while it is in a cache."""
         out: list[Any] = [None] * math.prod(layer.output_shape)
         for block in layer.blocks():
             biases = [self.constant(int(b)) for b in block.bias]
@@ -138,6 +150,8 @@ class SealNetwork:
                     sums = self.sums(inputs, block.weight[:, tile])
                     for ct, place, bias in zip(sums, places[tile], biases[tile], strict=True):
                         self.evaluator.add_plain_inplace(ct, bias)
+                        if squared:
+                            self.square(ct)
                         out[place] = ct
         return out
 
