@@ -42,7 +42,7 @@ from yashe.keys import BgvPublicKey, BgvRelinearizationKey
 from yashe.noise import Bound
 from yashe.parallel import for_each
 from yashe.params import Params
-from yashe.residues import FloatArray, column, reduce
+from yashe.residues import FloatArray, column, reduce, reduce_inplace
 from yashe.ring import CoefficientElement
 from yashe.rlwe import RLWE
 from yashe.rns import RnsBasis, centred, rescale
@@ -227,7 +227,9 @@ class BGV(RLWE):
 def _times(residues: FloatArray, factor: int, basis: RnsBasis) -> FloatArray:
     """Return factor * x for residues (..., k, n) and an integer of any size."""
     factors = column(tuple(centred(factor % p, p) for p in basis.moduli))
-    return reduce(residues * factors, column(basis.moduli))
+    product, p = residues * factors, column(basis.moduli)
+    reduce_inplace(product, p, 1.0 / p, np.empty_like(product))
+    return product
 
 
 def _scaled(ct: Ciphertext, u: int) -> Ciphertext:

@@ -164,10 +164,6 @@ class _ModuloPrime:
         for taps, linear, bias in zip(self.taps, self.linear, self.bias, strict=True):
             stop = start + len(taps) * len(bias)
             y = h[start:stop].reshape(len(taps), len(bias), -1)
-            linear(np.take(x, taps, axis=0), out=y)
-            if part == 0:
-                y += bias
+            linear(np.take(x, taps, axis=0), out=y, offset=bias if part == 0 else None)
             start = stop
-        if part == 0:
-            reduce_inplace(h, self.p, 1.0 / self.p, np.empty_like(h))
         return h

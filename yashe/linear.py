@@ -45,10 +45,21 @@ class WeightedSum:
         terms = int(limit // (largest * max(1.0, np.abs(self._weights).max(initial=0))))
         self._step = len(weights) if self.exact else max(1, terms)
 
-    def __call__(self, x: FloatArray, out: FloatArray | None = None) -> FloatArray:
-        """Return the sums of x, shape (..., K, width), as centred residues (..., M, width)."""
+    def __call__(
+        self, x: FloatArray, out: FloatArray | None = None, offset: FloatArray | None = None
+    ) -> FloatArray:
+        """Return the sums of x, shape (..., K, width), as centred residues (..., M, width).
+
+        Parameters
+        ----------
+        x : float64 array of integers, |x| <= largest
+        out : where to write them, or None for new memory
+        offset : centred residues to add, shape (M, 1)
+        """
         w, step, inverse = self._weights, self._step, 1.0 / self.p
         y = np.matmul(w[:, :step], x[..., :step, :], out=out)
+        if offset is not None:
+            y += offset
         scratch = np.empty_like(y)
         reduce_inplace(y, self.p, inverse, scratch)
         for start in range(step, w.shape[1], step):

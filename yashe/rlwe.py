@@ -36,7 +36,7 @@ from yashe.keys import (
 )
 from yashe.noise import Bound
 from yashe.parallel import for_each_group
-from yashe.residues import FloatArray, reduce
+from yashe.residues import FloatArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement, NttElement
 from yashe.sampling import check_seed, derive_seed, gaussian, stream, ternary, uniform
 from yashe.scheme import Scheme
@@ -156,7 +156,8 @@ class RLWE(Scheme):
         e = self._errors(seed, "encrypt-e", numbers)
         c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
         c_0 -= self.values(out[:, 1]).residues * key.s.residues
-        out[:, 0] = self.rows(NttElement(q, reduce(c_0, q.moduli)))
+        reduce_inplace(c_0, q.moduli, 1.0 / q.moduli, np.empty_like(c_0))
+        out[:, 0] = self.rows(NttElement(q, c_0))
 
     def _hide_with_public(
         self, key: Pair, seed: bytes, numbers: range, messages: FloatArray, out: FloatArray
@@ -184,7 +185,8 @@ class RLWE(Scheme):
         q = self.params.ring
         noisy = self.embedded(messages)
         noisy += e[:, None] * q.basis.decompose(np.array([self.error_unit], dtype=np.int64))
-        return CoefficientElement(q, reduce(noisy, q.moduli))
+        reduce_inplace(noisy, q.moduli, 1.0 / q.moduli, np.empty_like(noisy))
+        return CoefficientElement(q, noisy)
 
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
         """Write the three parts x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1 of a product.
@@ -222,7 +224,8 @@ class RLWE(Scheme):
             parts = ct.rows[flat[some]]
             switched = self.rows(switch(self.coefficients(parts[:, 2]), key.b, key.a))
             switched += parts[:, :2]
-            rows[some] = reduce(switched, q.moduli)
+            reduce_inplace(switched, q.moduli, 1.0 / q.moduli, np.empty_like(switched))
+            rows[some] = switched
 
         for_each_group(relinearize_some, len(rows))
         bound = ct.bound[flat] + self.relinearization_bound()
