@@ -55,6 +55,14 @@ ARCHITECTURES = {
     "square last": lambda: [Flatten(), Dense(3), Square()],
     "two squares": lambda: [Flatten(), Square(), Square()],
     "convolution after a square": lambda: [Conv2D(2, kernel=2), Square(), Conv2D(1, kernel=2)],
+    "two convolutions": lambda: [
+        Conv2D(2, kernel=3),
+        Square(),
+        Conv2D(1, kernel=2),
+        Square(),
+        Flatten(),
+        Dense(2),
+    ],
 }
 
 
