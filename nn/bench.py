@@ -32,6 +32,7 @@ from yashe.bfv import BFV
 from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.columns import Hidden, SquareLayer
+from yashe.errors import ExactnessError
 from yashe.linear import RunningSums, combine
 from yashe.parallel import available_cores, for_each, workers
 from yashe.residues import FloatArray, IntArray
@@ -245,6 +246,9 @@ def whole(
         ct = clocked("encrypt", lambda: encrypt_images(scheme, pixels, keys.secret))
         reply = clocked("infer", lambda: infer(scheme, model, ct, keys.relinearization, report))
         logits = clocked("decrypt", lambda: decrypt_logits(scheme, reply, keys.secret, params.n))
+    agree = int((logits == model.forward(pixels)).all(axis=1).sum())
+    if agree < params.n:
+        raise ExactnessError(f"{name} under {scheme}: {params.n - agree} images have wrong logits")
     flops = network_flops(model, scheme)
     return {
         "model": name,
@@ -255,7 +259,7 @@ def whole(
         "primes": params.k,
         "log2_t": params.log2_t,
         "images": params.n,
-        "agree": int((logits == model.forward(pixels)).all(axis=1).sum()),
+        "agree": agree,
         "seconds": seconds,
         "layers": {f"{i}: {line.name}": line.seconds for i, line in enumerate(report.layers)},
         "predictions_per_hour": params.n / seconds["infer"] * 3600,
@@ -364,7 +368,7 @@ def everything(
         images, levels = dataset.test_images, pretrained.load(name).info.levels
         pixels = quantize_pixels(images, dataset.pixel_max, levels)
         facts["whole"][name] = networks(name, pixels, 1 if quick else rounds)
-        alone = [run for run in facts["whole"][name]["1 thread"] if run["threads"] == 1]
+        alone = facts["whole"][name]["1 thread"]
         seconds = statistics.median(run["seconds"]["infer"] for run in alone)
         facts["plans"][name] = beside_the_plan(name, seconds)
         if seal:

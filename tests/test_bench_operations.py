@@ -1,9 +1,14 @@
 """The comparison with SEAL, operation by operation: what is divided by what."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
+from nn import bench
 from nn.bench import timed
 from nn.bench_operations import OPERATIONS, as_facts, operations_table, per_operation
+from yashe.errors import ExactnessError
 
 
 def test_transforms_are_compared_by_the_bit_of_their_own_modulus():
@@ -35,3 +40,18 @@ def test_seal_and_tenseal_do_what_is_timed(scheme):
     assert list(found["SEAL"]) == names
     assert "TenSEAL" not in found or scheme == "BFV"
     assert all(seconds > 0 for library in found.values() for seconds in library.values())
+
+
+def test_a_benchmark_with_a_wrong_logit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.ones((1, 8, 8, 1), dtype=np.int64)
+    assert bench.whole("digits", pixels, 1)["agree"] == 8192
+    right = bench.decrypt_logits
+
+    def wrong(*arguments: Any) -> Any:
+        logits = right(*arguments)
+        logits[7, 0] += 1
+        return logits
+
+    monkeypatch.setattr(bench, "decrypt_logits", wrong)
+    with pytest.raises(ExactnessError, match="digits under BGV.*: 1 images have wrong logits"):
+        bench.whole("digits", pixels, 1)

@@ -40,9 +40,8 @@ from yashe.bfv import BFV
 from yashe.ciphertext import Ciphertext
 from yashe.keys import BgvPublicKey, BgvRelinearizationKey
 from yashe.noise import Bound
-from yashe.parallel import for_each
 from yashe.params import Params
-from yashe.residues import FloatArray, column, reduce, reduce_inplace
+from yashe.residues import FloatArray, column, reduce_inplace
 from yashe.ring import CoefficientElement
 from yashe.rlwe import RLWE
 from yashe.rns import RnsBasis, centred, rescale
@@ -105,36 +104,13 @@ class BGV(RLWE):
         r = np.where(draws < np.abs(share), -np.sign(share), 0.0)
         return super()._noisy(messages, e + r, seed, numbers)
 
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """Return tensor(a, b) modulo q, slot by slot products; their degree is 2.
-
-        Noise: `product_bound`. Depth 1. Arrays broadcast.
-
-        Raises
-        ------
-        KeyMismatchError
-            If they are for different keys or parameters.
-        FormError
-            If one of them has degree 2 already.
-        NoiseBudgetExhausted
-        """
-        if (scheme := self.scheme_of(a)) is not self:
-            return scheme.multiply(a, b)
-        self.check_factors(a, b)
-        index_a, index_b = np.broadcast_arrays(a.index, b.index)
-        flat_a, flat_b = index_a.ravel(), index_b.ravel()
-        rows = np.empty((len(flat_a), 3, self.params.k, self.params.n))
-
-        def multiply_one(j: int) -> None:
-            x = a.rows[flat_a[j]]
-            y = x if a is b else b.rows[flat_b[j]]
-            self.tensor(x, y, rows[j])
-            rows[j] = reduce(rows[j], self.params.ring.moduli)
-
-        for_each(multiply_one, range(len(rows)))
-        bound = self.product_bound(a.bound[flat_a], b.bound[flat_b])
-        product = replace(a, factor=a.factor * b.factor % self.params.t)
-        return product.derive(rows, bound, index_a.shape, "a product", 2)
+    def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return tensor(x, y) modulo q."""
+        rows, p = np.empty((len(x), 3, *x.shape[2:])), self.params.ring.moduli
+        self.tensor(x, y, rows)
+        for part in rows.reshape(-1, *rows.shape[2:]):  # a part and its scratch fit in the cache
+            reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
+        return rows
 
     def switched(self, rows: FloatArray, source: Params) -> FloatArray:
         """Return round(q'/q c / t) t: divided by t modulo q, rounded as in BFV, multiplied by t."""

@@ -15,9 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from yashe import noise
-from yashe.ciphertext import Ciphertext
 from yashe.noise import Bound
-from yashe.parallel import for_each_group
 from yashe.residues import FloatArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement
 from yashe.rns import rescale
@@ -41,36 +39,14 @@ class ScaleInvariant(Scheme):
         t_mod_q = self.params.ring.basis.decompose(np.array([self.params.t], dtype=np.int64))
         return reduce(phase.residues * t_mod_q, self.params.ring.moduli)
 
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """Return round(t/q tensor(a, b)), slot by slot products; their degree is 2.
+    def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return round(t/q tensor(x, y)).
 
         The product of polynomials with coefficients below q/2 is exact modulo q P for the auxiliary
-        P > n q (`Params.auxiliary_moduli`); scaling by t/q brings it back to the basis of q. Noise:
-        `yashe.noise.product`. Depth 1. Arrays broadcast.
-
-        Raises
-        ------
-        KeyMismatchError
-            If they are for different keys or parameters.
-        FormError
-            If one of them has degree 2 already.
-        NoiseBudgetExhausted
+        P > n q (`Params.auxiliary_moduli`); scaling by t/q brings it back to the basis of q.
         """
-        if (scheme := self.scheme_of(a)) is not self:
-            return scheme.multiply(a, b)
-        self.check_factors(a, b)
-        index_a, index_b = np.broadcast_arrays(a.index, b.index)
-        flat_a, flat_b = index_a.ravel(), index_b.ravel()
-        rows = np.empty((len(flat_a), self.parts(2), self.params.k, self.params.n))
-
-        def multiply_some(some: slice) -> None:
-            x = self.extended(a.rows[flat_a[some]])
-            y = x if a is b else self.extended(b.rows[flat_b[some]])
-            rows[some] = self.scaled_down(self.reduced_tensor(x, y))
-
-        for_each_group(multiply_some, len(rows))
-        bound = self.product_bound(a.bound[flat_a], b.bound[flat_b])
-        return a.derive(rows, bound, index_a.shape, "a product", 2)
+        wide = self.extended(x)
+        return self.scaled_down(self.reduced_tensor(wide, wide if x is y else self.extended(y)))
 
     def extended(self, rows: FloatArray) -> FloatArray:
         """Return residues (..., parts, k, n) modulo q P instead of q, in NTT form."""

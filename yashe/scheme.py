@@ -57,8 +57,8 @@ class Scheme(ABC):
         """Write the parts of a product of two rows in NTT form, not reduced."""
 
     @abstractmethod
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """Return products, slot by slot; their degree is 2. Arrays broadcast."""
+    def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the rows of products of rows; x and y are one object for squares."""
 
     @abstractmethod
     def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
@@ -235,6 +235,35 @@ class Scheme(ABC):
                 raise FormError(
                     f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
                 )
+
+    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Return products, slot by slot; their degree is 2. Arrays broadcast.
+
+        What happens to the rows is `product_rows`, what happens to the noise `product_bound`.
+
+        Raises
+        ------
+        KeyMismatchError
+            If they are for different keys or parameters.
+        FormError
+            If one of them has degree 2 already.
+        NoiseBudgetExhausted
+        """
+        if (scheme := self.scheme_of(a)) is not self:
+            return scheme.multiply(a, b)
+        self.check_factors(a, b)
+        index_a, index_b = np.broadcast_arrays(a.index, b.index)
+        flat_a, flat_b = index_a.ravel(), index_b.ravel()
+        rows = np.empty((len(flat_a), self.parts(2), self.params.k, self.params.n))
+
+        def multiply_some(some: slice) -> None:
+            x = a.rows[flat_a[some]]
+            rows[some] = self.product_rows(x, x if a is b else b.rows[flat_b[some]])
+
+        for_each_group(multiply_some, len(rows))
+        bound = self.product_bound(a.bound[flat_a], b.bound[flat_b])
+        product = replace(a, factor=a.factor * b.factor % self.params.t)
+        return product.derive(rows, bound, index_a.shape, "a product", 2)
 
     def parts(self, degree: int) -> int:
         """Return how many parts a ciphertext of that degree has."""
