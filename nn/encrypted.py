@@ -47,7 +47,7 @@ def encrypt_images(
     scheme : Scheme
     pixels : int64 array, shape (B, H, W, C), B at most the number of slots n
     key : a key that encrypts
-    seed : 32 bytes that determine the randomness, for tests only; see `BFV.encrypt`
+    seed : 32 bytes that determine the randomness, for tests only; see `RLWE.encrypt`
 
     Returns
     -------

@@ -34,7 +34,7 @@ from nn.card import ModelCard  # noqa: E402
 from nn.client import Client, ServiceError  # noqa: E402
 from nn.model import Sequential  # noqa: E402
 from nn.role_commands import load_model  # noqa: E402
-from yashe.bfv import BFV  # noqa: E402
+from yashe.bgv import BGV  # noqa: E402
 
 QUEUED = 4  # places in the queue of the server
 
@@ -109,7 +109,7 @@ def be_a_client(
     """Send jobs one after the other, each with other images, and check every logit."""
     client = CountingClient(url, found)
     card = ModelCard.of(model)
-    keys = BFV(card.params).keygen()
+    keys = BGV(card.params).keygen()
     generator = np.random.default_rng(number)
     with tempfile.TemporaryDirectory() as name:
         for i in range(jobs):
@@ -167,6 +167,8 @@ def main() -> None:
             health = watcher.health()
             if health["running"] and health["running"] + health["queued"] >= wanted:
                 break
+            if not any(client.is_alive() for client in clients):
+                sys.exit(f"all clients ended before {wanted} jobs met: {found.failed[:2]}")
             time.sleep(0.05)
         server.end(signal.SIGKILL)
         time.sleep(1)
