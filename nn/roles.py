@@ -250,6 +250,7 @@ def classify(
         ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
         report = Report(progress=lambda share: progress(share / shape[0]))
         reply = infer(scheme, model, ct, key, report).reshape(-1)
+        del ct  # a gigabyte, before the next one is read
         if flooding is not None:
             reply = flood(reply, flooding.key, flooding.bits)
         reply = scheme.switch_modulus(reply)  # as few primes as the noise allows: a short reply

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from nn import pretrained
 from nn.cli import main
 from nn.experiment import SHADES, drawing
@@ -158,3 +159,13 @@ def test_a_drawing_shows_bright_pixels_dense_and_captions_below():
     assert rows[0].rstrip() == SHADES[0] * 2 + SHADES[-1] * 2
     assert rows[1].startswith(SHADES[4] * 2)
     assert rows[2].strip() == "9"
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_error() -> None:
+    command = [sys.executable, "-m", "nn", "plan", "digits"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as run:
+        assert run.stdout is not None
+        run.stdout.close()
+        assert run.stderr is not None
+        assert run.stderr.read() == b""
+        assert run.wait() == 1
