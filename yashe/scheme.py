@@ -14,13 +14,14 @@ import numpy as np
 from yashe import noise
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import Plaintext, check_slots, decode, encode, interpolate
-from yashe.errors import FormError, KeyMismatchError
+from yashe.errors import FormError, KeyMismatchError, ParameterError
 from yashe.noise import Bound
 from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
+from yashe.sampling import check_seed, derive_seed
 from yashe.trace import observe
 
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
@@ -39,10 +40,23 @@ class Scheme(ABC):
     ntt_form = False  # whether the rows of a ciphertext are values instead of coefficients
 
     def __init__(self, params: Params) -> None:
+        if not isinstance(params, Params):
+            raise ParameterError(
+                f"{type(self).__name__} takes a Params (see make_params), not a "
+                f"{type(params).__name__}"
+            )
         self.params = params
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.params!r})"
+
+    def own_seed(self, seed: bytes | None) -> bytes:
+        """Return what a seed, or a fresh one, is for this scheme and these parameters alone.
+
+        One seed in two schemes, or with two plaintext moduli, would give keys with the same a and
+        the same e: their difference is a multiple of e, and e tells the secret.
+        """
+        return derive_seed(check_seed(seed), f"{self.name}/{self.params.digest}")
 
     @abstractmethod
     def keygen(self, seed: bytes | None = None) -> Any:
@@ -145,9 +159,7 @@ class Scheme(ABC):
     ) -> Ciphertext:
         """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
         bound, params = self.fresh_bound(public), self.params
-        noise.check_budget(
-            float(bound.budget(params.n)), params.n, f"encryption under {params.name}"
-        )
+        noise.check_budget(float(bound.budget(params.n)), f"encryption under {params.name}")
         index = np.arange(len(rows), dtype=np.int64).reshape(shape)
         bounds = bound.broadcast((len(rows),))
         ct = Ciphertext(self, key_id, rows, bounds, index, public_seed=public_seed)
@@ -191,9 +203,9 @@ class Scheme(ABC):
         """Return the slots of a plaintext; see `yashe.encoding.decode`."""
         return decode(plaintext)
 
-    def square(self, ct: Ciphertext) -> Ciphertext:
-        """Return ct * ct, for less work than a product of two."""
-        return self.multiply(ct, ct)
+    def square(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
+        """Return ct * ct, for less work than a product of two; see `multiply`."""
+        return self.multiply(ct, ct, primes)
 
     def at(self: AnyScheme, params: Params) -> AnyScheme:
         """Return the scheme for a ciphertext's parameters: its own, or with fewer primes.
@@ -218,9 +230,23 @@ class Scheme(ABC):
         ------
         KeyMismatchError
         """
+        self.check_own(ct)
+        return self.at(ct.params)
+
+    def check_own(self, ct: Ciphertext) -> None:
+        """Refuse what is not a ciphertext of this scheme.
+
+        Raises
+        ------
+        KeyMismatchError
+        """
+        if not isinstance(ct, Ciphertext):
+            raise KeyMismatchError(
+                f"{self.name} takes a Ciphertext here, not a {type(ct).__name__} (np.stack makes "
+                "one array of several; products with integers are written ct * 5)"
+            )
         if ct.scheme.name != self.name:
             raise KeyMismatchError(f"a ciphertext of {ct.scheme.name} was given to {self.name}")
-        return self.at(ct.params)
 
     def check_factors(self, a: Ciphertext, b: Ciphertext) -> None:
         """Refuse products of ciphertexts of different keys or parameters, or of degree 2.
@@ -236,10 +262,32 @@ class Scheme(ABC):
                     f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
                 )
 
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+    def at_one_level(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
+        """Return the same ciphertexts with as many primes of q as both of them have.
+
+        Raises
+        ------
+        KeyMismatchError
+            If they are for different parameters, keys or schemes.
+        """
+        if a.params.k > b.params.k and b.params.shortens(a.params):
+            a = a.scheme.switch_modulus(a, b.params.k)
+        elif b.params.k > a.params.k and a.params.shortens(b.params):
+            b = b.scheme.switch_modulus(b, a.params.k)
+        a.check_same_keys(b)
+        return a, b
+
+    def multiply(self, a: Ciphertext, b: Ciphertext, primes: int | None = None) -> Ciphertext:
         """Return products, slot by slot; their degree is 2. Arrays broadcast.
 
-        What happens to the rows is `product_rows`, what happens to the noise `product_bound`.
+        Both are switched to the modulus where this product is least noisy (`best_for_products`; in
+        BFV and YASHE' the largest that both have). What happens to the rows is `product_rows`,
+        what happens to the noise `product_bound`.
+
+        Parameters
+        ----------
+        a, b : Ciphertexts of degree 1 under the same keys
+        primes : how many primes of q to multiply with, for lessons and programs that know
 
         Raises
         ------
@@ -249,21 +297,36 @@ class Scheme(ABC):
             If one of them has degree 2 already.
         NoiseBudgetExhausted
         """
-        if (scheme := self.scheme_of(a)) is not self:
-            return scheme.multiply(a, b)
-        self.check_factors(a, b)
+        for ct in (a, b):
+            self.check_own(ct)
+        a, b = self._factors(a, b, primes)
+        scheme = self.scheme_of(a)
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
         flat_a, flat_b = index_a.ravel(), index_b.ravel()
-        rows = np.empty((len(flat_a), self.parts(2), self.params.k, self.params.n))
+        rows = np.empty((len(flat_a), scheme.parts(2), scheme.params.k, scheme.params.n))
 
         def multiply_some(some: slice) -> None:
             x = a.rows[flat_a[some]]
-            rows[some] = self.product_rows(x, x if a is b else b.rows[flat_b[some]])
+            rows[some] = scheme.product_rows(x, x if a is b else b.rows[flat_b[some]])
 
         for_each_group(multiply_some, len(rows))
-        bound = self.product_bound(a.bound[flat_a], b.bound[flat_b])
-        product = replace(a, factor=a.factor * b.factor % self.params.t)
+        bound = scheme.product_bound(a.bound[flat_a], b.bound[flat_b])
+        product = replace(a, factor=a.factor * b.factor % scheme.params.t)
         return product.derive(rows, bound, index_a.shape, "a product", 2)
+
+    def _factors(
+        self, a: Ciphertext, b: Ciphertext, primes: int | None
+    ) -> tuple[Ciphertext, Ciphertext]:
+        """Return both factors at the level for their product; one object for a square."""
+        square = a is b
+        if not square:
+            a, b = self.at_one_level(a, b)
+        scheme = self.at(a.params)
+        scheme.check_factors(a, b)
+        if primes is None:
+            primes = scheme.best_for_products(a.bound[a.index], b.bound[b.index])
+        a = scheme.switch_modulus(a, primes)
+        return a, a if square else scheme.switch_modulus(b, primes)
 
     def parts(self, degree: int) -> int:
         """Return how many parts a ciphertext of that degree has."""
@@ -295,7 +358,9 @@ class Scheme(ABC):
         source = self.scheme_of(ct).params
         if primes is None:
             primes = self.at(source).fewest_primes(ct.bound[ct.index], ct.degree)
-        scheme = self.at(source.shortened(primes))
+        if isinstance(primes, bool) or not isinstance(primes, int | np.integer):
+            raise ParameterError(f"primes is a number of primes of q, an integer, not {primes!r}")
+        scheme = self.at(source.shortened(int(primes)))
         if primes == source.k:
             return ct
         target, flat = scheme.params, ct.index.reshape(-1)
@@ -319,18 +384,18 @@ class Scheme(ABC):
         """Return the factor of a ciphertext that has been `switched`; see `yashe.bgv`."""
         return factor
 
-    def best_for_products(self, bound: Bound) -> int:
-        """Return with how many primes a product of ciphertexts of degree 1 is least noisy: all."""
+    def best_for_products(self, x: Bound, y: Bound | None = None) -> int:
+        """Return with how many primes products with these factors are least noisy: all."""
         return self.params.k
 
     def ready_for_product(self, ct: Ciphertext) -> Ciphertext:
-        """Return ciphertexts of degree 1 at the modulus where products of them are least noisy."""
+        """Return ciphertexts of degree 1 at the modulus where squares of them are least noisy."""
         primes = self.scheme_of(ct).best_for_products(ct.bound[ct.index])
         return self.switch_modulus(ct, primes)
 
     def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
-        """Return the same messages with one `factor`, so that the ciphertexts can be added."""
-        return a, b
+        """Return the same messages as they can be added: at one level, and with one `factor`."""
+        return self.at_one_level(a, b)
 
     def fewest_primes(self, bound: Bound, degree: int) -> int:
         """Return to how many primes ciphertexts with this noise can be switched."""
@@ -359,25 +424,26 @@ class Scheme(ABC):
         KeyMismatchError
             If the key is another's.
         NoiseBudgetExhausted
-            If the noise is so large that the message cannot be trusted. Once noise has overflowed,
-            it passes this check with probability at most 2^-40.
+            If the noise is so large that the message cannot be trusted: max |nu| above 1/8, or
+            less for toys. Noise that has overflowed passes with probability at most 2^-43
+            (`yashe.noise.least_budget`).
         """
         scheme = self.scheme_of(ct)
         params = scheme.params
         out = np.empty((ct.size, params.n), dtype=np.int64)
-        limit = 2.0 ** -(1 + noise.least_budget(params.n))
+        least = noise.least_budget(params.n)
         overflows: list[float] = []
 
         def decrypt_one(j: int) -> None:
             phase = scheme.phase(ct, int(ct.index.flat[j]), key)
             largest = float(np.abs(params.ring.basis.fraction(scheme.scaled_noise(phase))).max())
-            if largest > limit:
+            if largest > 2.0 ** -(1 + least):
                 overflows.append(-float(np.log2(2 * largest)))
             out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor)))
 
         for_each(decrypt_one, range(ct.size))
         if overflows:
-            noise.check_budget(min(overflows), params.n, "what was computed")
+            noise.check_budget(min(overflows), "what was computed", least=least)
         return out.reshape(*ct.shape, params.n)
 
     def noise_budget(self, ct: Ciphertext, key: Any) -> FloatArray:
