@@ -1,153 +1,34 @@
-"""What BFV, BGV and YASHE' have in common: the verbs, decryption, and measuring noise."""
+"""What BFV, BGV and YASHE' have in common: the verbs, levels, decryption, and measuring noise."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
 
 from yashe import noise
 from yashe.ciphertext import Ciphertext
+from yashe.definition import Definition
 from yashe.encoding import Plaintext, check_slots, decode, encode, interpolate
 from yashe.errors import FormError, KeyMismatchError, ParameterError
 from yashe.noise import Bound
 from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray
-from yashe.ring import CoefficientElement, NttElement
-from yashe.rns import rescale
-from yashe.sampling import check_seed, derive_seed
 from yashe.trace import observe
 
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
-class Scheme(ABC):
-    """What BFV, BGV and YASHE' have in common: parameters, encoding, decryption of a phase.
+class Scheme(Definition):
+    """What follows from the definition of a scheme: products, levels, decryption of a phase.
 
     A scheme object holds no key. Its verbs are the same in every scheme, so that networks, laws and
     notebooks run on either.
     """
-
-    name: str
-    first_secret_part: int  # parts from here on hide the message
-    fixed_parts: bool  # whether ciphertexts of every degree have the same number of parts
-    ntt_form = False  # whether the rows of a ciphertext are values instead of coefficients
-
-    def __init__(self, params: Params) -> None:
-        if not isinstance(params, Params):
-            raise ParameterError(
-                f"{type(self).__name__} takes a Params (see make_params), not a "
-                f"{type(params).__name__}"
-            )
-        self.params = params
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.params!r})"
-
-    def own_seed(self, seed: bytes | None) -> bytes:
-        """Return what a seed, or a fresh one, is for this scheme and these parameters alone.
-
-        One seed in two schemes, or with two plaintext moduli, would give keys with the same a and
-        the same e: their difference is a multiple of e, and e tells the secret.
-        """
-        return derive_seed(check_seed(seed), f"{self.name}/{self.params.digest}")
-
-    @abstractmethod
-    def keygen(self, seed: bytes | None = None) -> Any:
-        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
-
-    @abstractmethod
-    def encrypt(self, values: Any, key: Any, seed: bytes | None = None) -> Ciphertext:
-        """Encrypt slot vectors, integers of shape (..., at most n), or a Plaintext."""
-
-    @abstractmethod
-    def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
-        """Write the parts of a product of two rows in NTT form, not reduced."""
-
-    @abstractmethod
-    def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return the rows of products of rows; x and y are one object for squares."""
-
-    @abstractmethod
-    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
-        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages."""
-
-    @abstractmethod
-    def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
-        """Return the phase of one row, in which message and noise are, modulo q."""
-
-    # What the operations do to the noise; `yashe.noise` says what a Bound is.
-
-    @property
-    @abstractmethod
-    def secret_norm(self) -> float:
-        """Expected squared norm of the secret that multiplies a ciphertext in the phase."""
-
-    @abstractmethod
-    def fresh_bound(self, public: bool) -> Bound:
-        """Return the bound of a fresh ciphertext, made with the public or the secret key."""
-
-    @abstractmethod
-    def plain_addition_bound(self, degree: int) -> Bound:
-        """Return what adding an encoded message to a ciphertext of that degree adds."""
-
-    @abstractmethod
-    def relinearization_bound(self) -> Bound:
-        """Return what relinearisation adds."""
-
-    @abstractmethod
-    def product_bound(self, x: Bound, y: Bound) -> Bound:
-        """Return the bound of products, before relinearisation, from those of the factors."""
-
-    def plaintext_addition_bound(self, message: FloatArray, degree: int) -> Bound:
-        """Return what adding these messages adds, residues of shape (..., primes of t, n)."""
-        return self.plain_addition_bound(degree).broadcast(message.shape[:-2])
-
-    # Where the message is in a phase, and the form of a row.
-
-    @abstractmethod
-    def embedded(self, messages: FloatArray, factor: int = 1) -> FloatArray:
-        """Return what a phase has to contain for a message.
-
-        Parameters
-        ----------
-        messages : float64 array, shape (..., primes of t, n), polynomials modulo t
-        factor : of the ciphertext; see `yashe.bgv`, elsewhere 1
-
-        Returns
-        -------
-        float64 array, shape (..., k, n), centred residues; coefficient by coefficient
-        """
-
-    @abstractmethod
-    def message(self, phase: CoefficientElement, factor: int) -> CoefficientElement:
-        """Return the message modulo t that a phase contains."""
-
-    @abstractmethod
-    def scaled_noise(self, phase: CoefficientElement) -> FloatArray:
-        """Return q nu = [t phase]_q as residues: the noise times q; t phase is BGV's phase."""
-
-    def rows(self, x: CoefficientElement | NttElement) -> FloatArray:
-        """Return residues in the form that the rows of a ciphertext have in this scheme."""
-        if self.ntt_form:
-            return (x.ntt() if isinstance(x, CoefficientElement) else x).residues
-        return (x.intt() if isinstance(x, NttElement) else x).residues
-
-    def values(self, rows: FloatArray) -> NttElement:
-        """Return rows in NTT form."""
-        ring = self.params.ring
-        return NttElement(ring, rows) if self.ntt_form else CoefficientElement(ring, rows).ntt()
-
-    def coefficients(self, rows: FloatArray) -> CoefficientElement:
-        """Return rows in coefficient form."""
-        ring = self.params.ring
-        return NttElement(ring, rows).intt() if self.ntt_form else CoefficientElement(ring, rows)
 
     def fresh(
         self,
@@ -328,10 +209,6 @@ class Scheme(ABC):
         a = scheme.switch_modulus(a, primes)
         return a, a if square else scheme.switch_modulus(b, primes)
 
-    def parts(self, degree: int) -> int:
-        """Return how many parts a ciphertext of that degree has."""
-        return 1 if self.fixed_parts else degree + 1
-
     def switch_modulus(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
         """Return ciphertexts of the same messages with fewer primes in q, which are smaller.
 
@@ -374,19 +251,6 @@ class Scheme(ABC):
         factor = scheme.switched_factor(ct.factor, source)
         switched = replace(ct, scheme=scheme, factor=factor)
         return switched.derive(rows, bound, ct.shape, "a switch of the modulus")
-
-    def switched(self, rows: FloatArray, source: Params) -> FloatArray:
-        """Return rows for these parameters from rows for others with more primes."""
-        basis, q = self.params.ring.basis, self.params.q
-        return rescale(rows, source.ring.basis, basis, Fraction(q, source.q))
-
-    def switched_factor(self, factor: int, source: Params) -> int:
-        """Return the factor of a ciphertext that has been `switched`; see `yashe.bgv`."""
-        return factor
-
-    def best_for_products(self, x: Bound, y: Bound | None = None) -> int:
-        """Return with how many primes products with these factors are least noisy: all."""
-        return self.params.k
 
     def ready_for_product(self, ct: Ciphertext) -> Ciphertext:
         """Return ciphertexts of degree 1 at the modulus where squares of them are least noisy."""
