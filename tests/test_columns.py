@@ -308,6 +308,16 @@ def test_identity_units_add_no_noise_to_their_inputs() -> None:
     assert layer.squared_bound.deviation.tolist() == square.bound.deviation.tolist()
 
 
+def test_constants_add_their_noise_and_zero_adds_none() -> None:
+    scheme, (ct, hidden, weights) = BGV(WIDE), an_example(WIDE)
+    sums = [SquareLayer(scheme, ct, hidden, weights, x).sums() for x in (0, [5, 0, WIDE.t])]
+    without, found = (total.bound.deviation for total in sums)
+    added = scheme.plain_addition_bound(2).deviation
+    assert added > 0
+    assert found.tolist() == (without + added * np.array([1, 0, 0])).tolist()
+    assert (found > without).tolist() == [True, False, False]
+
+
 def test_only_the_chosen_ciphertexts_of_a_larger_store_take_part() -> None:
     """An array is an index into rows: reversed and repeated ones give other sums."""
     ct, hidden, weights = an_example(WIDE)

@@ -213,7 +213,7 @@ def test_running_sums_are_the_sums_of_their_tiles(data: st.DataObject, limits: l
     assert np.abs(out[..., 0, :]).max() <= bound(MODULI[0])
 
 
-@pytest.mark.parametrize("weight", [2**23 - 2**10 + 1, 2**61, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("weight", [2**23 - 2**10 + 1, 2**25 + 1, 2**61, 2**63 - 1, -(2**63)])
 def test_running_sums_are_reduced_before_they_could_lose_a_bit(weight: int) -> None:
     """63 equal weights of 2^61 overflow even the sum of the weights in int64."""
     # An odd number of odd products: no bit of the sum is free to be lost.

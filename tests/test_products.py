@@ -155,6 +155,29 @@ def test_a_network_with_weights_of_64_bits_computes_modulo_t(scheme, weight):
     assert np.array_equal(logits, centred(sums + np.array([[0, weight]]), scheme.params.t))
 
 
+@pytest.mark.parametrize("scheme", [BFV, YASHE], ids=lambda scheme: scheme.name)
+def test_weights_may_add_up_to_more_than_an_int64(scheme):
+    """Nine weights of t/2 = 2^60."""
+    scheme = scheme(make_params("INSECURE_2_61", 16, 2**61, security=None, log2_q=600))
+    keys, t = scheme.keygen(bytes(32)), scheme.params.t
+    assert 9 * (t // 2) > 2**63
+    values = np.arange(1, 10)[:, None] * np.ones(16, dtype=np.int64)
+    sums, weights = SumsOfSquares(scheme, 1), np.full((9, 1), t // 2)
+    sums.add_squares(scheme.encrypt(values, keys.encryption), weights)
+    found = scheme.decrypt(sums.total(), keys.secret)
+    assert np.array_equal(found, exact(weights, values, t=t))
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_constants_add_their_noise_and_zero_adds_none(name):
+    sums = SumsOfSquares(SCHEMES[name], 3)
+    sums.add_squares(encrypted(name, 2)[0], np.ones((2, 3), dtype=np.int64))
+    without, found = (sums.total(x).bound.deviation for x in (0, [5, 0, PARAMS.t]))
+    added = SCHEMES[name].plain_addition_bound(2).deviation
+    assert found.tolist() == (without + added * np.array([1, 0, 0])).tolist()
+    assert (found > without).tolist() == [True, False, False]
+
+
 # A sum that has been read stays what it was.
 
 
