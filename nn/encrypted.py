@@ -195,9 +195,9 @@ def infer(
                 x = relinearized(start, report.step(start, first.forward, x), True)
                 start += 1
             tiles = list(hidden_tiles(model.layers[start]))
-            x = stage_sums(scheme.scheme_of(x), model, start, stop, x, tiles, report)
             bias = dense_layer(model, stop).bias
-            x = report.step(stop - 1, partial(Ciphertext.absorbing, constants=bias), x)
+            x = stage_sums(scheme.scheme_of(x), model, start, stop, x, tiles, report, bias)
+            report.layers[stop - 1].note(x.size, x.bound[x.index], x.params.n)
         at_end = stop == len(model.layers)
         if at_end or squares(model.layers[stop]):
             x = relinearized(stop - 1, x, not at_end)
@@ -243,8 +243,9 @@ def stage_sums(
     x: Ciphertext,
     tiles: Sequence[Block],
     report: Report,
+    bias: IntArray | int = 0,
 ) -> Ciphertext:
-    """Return the sums of squares times weights over some hidden units of a stage, without a bias.
+    """Return the sums of squares times weights over some hidden units of a stage, plus a bias.
 
     Sums over different units of one stage may be computed anywhere, and added up.
 
@@ -255,9 +256,10 @@ def stage_sums(
     x : its input, of degree 1, of which only what the tiles take has to be there
     tiles : some or all `hidden_tiles` of its first layer
     report : which has begun
+    bias : of the dense layer with which the stage ends, if it is to be added here
     """
     compute = sums_by_columns if scheme.ntt_form else sums_by_units
-    return compute(scheme, model, start, stop, x, tiles, report)
+    return compute(scheme, model, start, stop, x, tiles, report, bias)
 
 
 def sums_by_columns(
@@ -268,12 +270,13 @@ def sums_by_columns(
     x: Ciphertext,
     tiles: Sequence[Block],
     report: Report,
+    bias: IntArray | int,
 ) -> Ciphertext:
     """Return `stage_sums` in NTT form: all units at once, a few columns at a time."""
     weight, n = dense_layer(model, stop).weight, x.params.n
     hidden = [Hidden(tile.inputs, tile.weight, tile.bias) for tile in tiles]
     units = np.concatenate([tile.outputs.ravel() for tile in tiles])
-    layer = SquareLayer(scheme, x, hidden, weight[units])
+    layer = SquareLayer(scheme, x, hidden, weight[units], bias)
     square = start + isinstance(model.layers[start], Linear)
     if square > start:
         report.layers[start].note(len(units), layer.hidden_bound, n)
@@ -291,6 +294,7 @@ def sums_by_units(
     x: Ciphertext,
     tiles: Sequence[Block],
     report: Report,
+    bias: IntArray | int,
 ) -> Ciphertext:
     """Return `stage_sums` in coefficient form: a few units at a time."""
     weight = dense_layer(model, stop).weight
@@ -299,14 +303,12 @@ def sums_by_units(
     for tile in tiles:
         compute = partial(apply, tile)
         hidden = report.step(start, compute, x) if square > start else compute(x)
-        with report.clock(square, hidden.size / squarings(model)):
-            tensors = sums.squares(hidden)
         bound = hidden.bound[hidden.index]
         report.layers[square].note(hidden.size, scheme.product_bound(bound, bound), x.params.n)
-        with report.clock(stop - 1):
-            sums.add(hidden, tensors, weight[tile.outputs.ravel()])
+        with report.clock(stop - 1, hidden.size / squarings(model)):
+            sums.add_squares(hidden, weight[tile.outputs.ravel()])
     with report.clock(stop - 1):
-        return sums.total()
+        return sums.total(bias)
 
 
 def dense_layer(model: Sequential, stop: int) -> Dense:

@@ -190,6 +190,27 @@ def test_a_matrix_on_the_left_multiplies_the_last_axis_but_one(
     assert_equal(matrix[0] @ ct, np.moveaxis(wide[0] @ slots_first, 0, -1))
 
 
+@given(st.data(), params_of_laws, shapes_before_matrix, st.integers(1, 4), st.integers(1, 3))
+@settings(max_examples=30)
+def test_an_affine_map_is_a_product_and_a_sum_and_leaves_its_operands_alone(
+    data: st.DataObject, params: Params, before: tuple[int, ...], k: int, m: int
+) -> None:
+    ct, x = data.draw(encrypted(params, (*before, k)))
+    matrix = data.draw(nonzero_arrays((k, m), params.t))
+    shape = data.draw(st.sampled_from([(), (1,), (m,), (*before, m)]))
+    constants = data.draw(integer_arrays(shape, 3 * params.t))
+    some, rows = ct[:], ct.rows.copy()
+    found = ct.affine(matrix, constants)
+    product = np.moveaxis(np.moveaxis(x, -1, 0) @ matrix.astype(object), 0, -1)
+    assert_equal(found, product + np.asarray(constants, dtype=object)[..., None])
+    apart = ct @ matrix + constants
+    assert np.array_equal(found.rows, apart.rows)
+    assert np.array_equal(found.noise_budget, apart.noise_budget)
+    assert_equal(ct.affine(matrix[:, 0], 5), product[..., 0, :] + 5)
+    assert not np.shares_memory(found.rows, some.rows)
+    assert np.array_equal(some.rows, rows)
+
+
 def test_zero_weights_are_skipped_and_inputs_without_weight_are_not_read() -> None:
     values = np.arange(4 * 8, dtype=np.int64).reshape(4, 8)
     ct = encrypt(values)
@@ -266,6 +287,7 @@ def test_moving_ciphertexts_copies_no_residue_and_arithmetic_copies_all() -> Non
     for moved in (ct[0], ct[:, [2, 0]], ct.reshape(6), ct.transpose(), ct[..., None]):
         assert moved.rows is ct.rows
     for result in (ct + ct, ct - 1, 1 - ct, -ct, ct * 2, ct * ct, ct @ np.ones((3, 1), np.int64),
+                   ct.affine(np.ones((3, 1), np.int64), 1),
                    ct + BFV(TOY).encode([1]), ct * BFV(TOY).encode([1])):  # fmt: skip
         assert not np.shares_memory(result.rows, ct.rows)
         assert np.array_equal(ct.rows, before)
@@ -444,6 +466,15 @@ def test_shapes_that_do_not_broadcast_are_refused() -> None:
         for operation in (operator.add, operator.sub, operator.mul):
             with pytest.raises(ValueError, match="broadcast"):
                 operation(ct, other)
+
+
+def test_constants_that_do_not_fit_an_affine_map_are_refused() -> None:
+    ct, matrix = encrypt([[1], [2]]), np.ones((2, 3), np.int64)
+    for shape in ((2,), (2, 3), (3, 1)):
+        with pytest.raises(ParameterError, match=r"do not fit a product of shape \(3,\)"):
+            ct.affine(matrix, np.ones(shape, np.int64))
+    with pytest.raises(EncodingError, match="integers of at most 64 bits, not float64"):
+        ct.affine(matrix, 0.5)
 
 
 def test_an_operation_that_would_use_the_budget_up_is_refused_before_it_is_sent() -> None:

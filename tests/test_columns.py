@@ -16,7 +16,9 @@ from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.columns import COLUMNS, Hidden, SquareLayer
 from yashe.errors import (
+    EncodingError,
     FormError,
+    KeyMismatchError,
     NoiseBudgetExhausted,
     ParameterError,
     TransparentCiphertextError,
@@ -48,15 +50,20 @@ def encrypted(params: Params, count: int, factor: int = 1) -> Ciphertext:
     return replace(ct, factor=factor, public_seed=None)
 
 
-def by_layers(ct: Ciphertext, hidden: Sequence[Hidden], weights: IntArray) -> Ciphertext:
-    """(x @ W + b)^2 @ V with the operations of ciphertexts."""
+def by_layers(
+    ct: Ciphertext, hidden: Sequence[Hidden], weights: IntArray, constants: IntArray | int = 0
+) -> Ciphertext:
+    """(x @ W + b)^2 @ V + c with the operations of ciphertexts."""
     flat = ct.reshape(-1)
     units = [flat[some.inputs].affine(some.weight, some.bias).reshape(-1) for some in hidden]
     h = Ciphertext.concatenate(units)
-    return BGV(h.params).square(h, h.params.k) @ weights  # without a switch in between
+    square = BGV(h.params).square(h, h.params.k)  # without a switch in between
+    return square.affine(weights, constants)
 
 
-def exact(ct: Ciphertext, hidden: Sequence[Hidden], weights: IntArray) -> list[object]:
+def exact(
+    ct: Ciphertext, hidden: Sequence[Hidden], weights: IntArray, constants: IntArray | int = 0
+) -> list[object]:
     """The definition on Python integers, for constants that are embedded as what they are."""
     x = ct.rows[ct.index.reshape(-1)].astype(np.int64).astype(object)
     units = []
@@ -67,6 +74,7 @@ def exact(ct: Ciphertext, hidden: Sequence[Hidden], weights: IntArray) -> list[o
     h_0, h_1 = np.moveaxis(np.concatenate(units), 1, 0)
     squares = np.stack([h_0 * h_0, 2 * h_0 * h_1, h_1 * h_1], axis=1)
     total = np.einsum("um,ucin->mcin", weights.astype(object), squares)
+    total[:, 0] += np.asarray(constants, dtype=object).reshape(-1, 1, 1)
     p = np.array(ct.params.moduli, dtype=object)[:, None]
     return ((total + p // 2) % p - p // 2).tolist()
 
@@ -76,13 +84,14 @@ def canonical_rows(ct: Ciphertext) -> np.ndarray:
 
 
 @st.composite
-def layers(draw: st.DrawFn, inputs: int) -> tuple[list[Hidden], IntArray]:
-    """Some kinds of hidden units and weights for their squares; no result without an input."""
+def layers(draw: st.DrawFn, inputs: int) -> tuple[list[Hidden], IntArray, IntArray]:
+    """Some kinds of hidden units, weights for their squares, constants; no result is a constant."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    large, largest = (draw(st.sampled_from([1, 30, 2000, 2**40])) for _ in range(2))
+    large, largest = (draw(st.sampled_from([1, 30, 2000, 2**40, 2**63])) for _ in range(2))
 
     def numbers(limit: int, *shape: int) -> IntArray:
-        return rng.integers(-limit, limit + 1, shape, dtype=np.int64)
+        """Of any size; a limit of 2^63 means every int64."""
+        return rng.integers(-limit, min(limit, 2**63 - 1), shape, dtype=np.int64, endpoint=True)
 
     hidden = []
     for _ in range(draw(st.integers(1, 3))):
@@ -93,7 +102,8 @@ def layers(draw: st.DrawFn, inputs: int) -> tuple[list[Hidden], IntArray]:
         hidden.append(Hidden(chosen, weight, numbers(draw(st.sampled_from([0, 2000])), maps)))
     weights = numbers(largest, sum(some.size for some in hidden), draw(st.integers(1, 3)))
     weights[0, ~weights.any(axis=0)] = 1
-    return hidden, weights
+    constants = numbers(draw(st.sampled_from([0, 2000, 2**63])), weights.shape[1])
+    return hidden, weights, constants
 
 
 @given(st.data(), st.sampled_from(SETS), st.sampled_from([1, 2, -1]))
@@ -102,20 +112,20 @@ def test_sums_by_columns_are_those_of_layer_after_layer_bit_for_bit(
     data: st.DataObject, params: Params, factor: int
 ) -> None:
     ct = encrypted(params, 6, factor % params.t).reshape(2, 3)
-    hidden, weights = data.draw(layers(ct.size))
+    hidden, weights, constants = data.draw(layers(ct.size))
     with noise.unchecked():
         try:
-            expected = by_layers(ct, hidden, weights)
+            expected = by_layers(ct, hidden, weights, constants)
         except TransparentCiphertextError:  # ciphertexts that cancel, weights that are 0 modulo t
             assume(False)
-        found = SquareLayer(BGV(params), ct, hidden, weights).sums()
+        found = SquareLayer(BGV(params), ct, hidden, weights, constants).sums()
     assert np.array_equal(canonical_rows(found), canonical_rows(expected))
     assert (found.shape, found.degree) == (expected.shape, 2)
     assert found.factor == expected.factor == factor**2 % params.t
     assert np.abs(found.rows).max() <= bound(max(params.moduli))
     # A bias of zero adds no noise here; `affine` adds it in any case.
     assert (found.bound.deviation <= expected.bound.deviation * (1 + 1e-9)).all()
-    if all((some.bias % params.t).all() for some in hidden):
+    if all((x % params.t).all() for x in (constants, *(some.bias for some in hidden))):
         np.testing.assert_allclose(found.bound.deviation, expected.bound.deviation)
     assert np.array_equal(found.bound.order, expected.bound.order)
 
@@ -127,7 +137,7 @@ def test_the_messages_are_sums_of_squares_and_the_noise_is_below_its_prediction(
 ) -> None:
     scheme, key, t = BGV(params), keys_of(params).secret, params.t
     ct = encrypted(params, 5)
-    hidden, weights = data.draw(layers(ct.size))
+    hidden, weights, constants = data.draw(layers(ct.size))
     x = scheme.decrypt(ct, key).astype(object)
     h = np.concatenate(
         [
@@ -136,9 +146,10 @@ def test_the_messages_are_sums_of_squares_and_the_noise_is_below_its_prediction(
             for some in hidden
         ]
     )  # fmt: skip
-    expected = (weights.astype(object).T @ (h * h) + t // 2) % t - t // 2
+    expected = weights.astype(object).T @ (h * h) + constants.astype(object)[:, None]
+    expected = (expected + t // 2) % t - t // 2
     try:
-        found = SquareLayer(scheme, ct, hidden, weights).sums()
+        found = SquareLayer(scheme, ct, hidden, weights, constants).sums()
     except TransparentCiphertextError:
         assume(False)
     assert scheme.decrypt(found, key).tolist() == expected.tolist()
@@ -183,7 +194,7 @@ def test_sums_of_squares_are_exact_on_both_sides_of_the_limit(
         layer = SquareLayer(BGV(params), ct, [identity(count)], weights)
         found = layer.sums()
     first = columns._ModuloPrime(layer, params.moduli.index(p))
-    assert first.reduced_first == (load in ("above", "far above", "huge"))
+    assert first.dense.exact == (load in ("below", "at"))
     assert canonical_rows(found).tolist() == exact(ct, [identity(count)], weights)
 
 
@@ -229,6 +240,20 @@ def test_what_a_bias_makes_larger_than_a_residue_is_reduced_before_the_square(
     with noise.unchecked():
         found = SquareLayer(BGV(params), ct, hidden, weights).sums()
     assert canonical_rows(found).tolist() == exact(ct, hidden, weights)
+
+
+@pytest.mark.parametrize("params", LARGE_T, ids=lambda p: p.name)
+@pytest.mark.parametrize("value", ["largest", "odd", "negative"])
+def test_constants_are_added_to_sums_that_are_as_large_as_can_be(
+    params: Params, value: str
+) -> None:
+    p, ct = max(params.moduli), extreme(params, 1, value)
+    room = (EXACT_LIMIT - 2 * p) // bound(p) ** 2
+    weights = np.array([[room, -room, 1, room + 1, 3 * room | 1]])
+    constants = np.array([p // 2, -(p // 2), 0, p // 2, params.t // 2])
+    with noise.unchecked():
+        found = SquareLayer(BGV(params), ct, [identity(1)], weights, constants).sums()
+    assert canonical_rows(found).tolist() == exact(ct, [identity(1)], weights, constants)
 
 
 # How the work is cut.
@@ -284,6 +309,16 @@ def test_identity_units_add_no_noise_to_their_inputs() -> None:
     assert layer.squared_bound.deviation.tolist() == square.bound.deviation.tolist()
 
 
+def test_constants_add_their_noise_and_zero_adds_none() -> None:
+    scheme, (ct, hidden, weights) = BGV(WIDE), an_example(WIDE)
+    sums = [SquareLayer(scheme, ct, hidden, weights, x).sums() for x in (0, [5, 0, WIDE.t])]
+    without, found = (total.bound.deviation for total in sums)
+    added = scheme.plain_addition_bound(2).deviation
+    assert added > 0
+    assert found.tolist() == (without + added * np.array([1, 0, 0])).tolist()
+    assert (found > without).tolist() == [True, False, False]
+
+
 def test_only_the_chosen_ciphertexts_of_a_larger_store_take_part() -> None:
     """An array is an index into rows: reversed and repeated ones give other sums."""
     ct, hidden, weights = an_example(WIDE)
@@ -293,7 +328,95 @@ def test_only_the_chosen_ciphertexts_of_a_larger_store_take_part() -> None:
         assert np.array_equal(canonical_rows(found), canonical_rows(expected))
 
 
+def test_a_layer_computes_at_the_level_of_its_ciphertexts() -> None:
+    """With fewer primes than the scheme has; not modulo the scheme's."""
+    scheme, (ct, hidden, weights) = BGV(WIDE), an_example(WIDE)
+    lower = scheme.switch_modulus(ct, 4)
+    found = SquareLayer(scheme, lower, hidden, weights).sums()
+    assert found.params.k == 4
+    assert np.array_equal(canonical_rows(found), canonical_rows(by_layers(lower, hidden, weights)))
+
+
 # Wrong uses.
+
+
+@pytest.mark.parametrize(
+    ("inputs", "weight", "bias"),
+    [
+        ((3,), (3, 2), (2,)),
+        ((4, 3), (2, 2), (2,)),
+        ((4, 3), (3,), (2,)),
+        ((4, 3), (3, 2), (3,)),
+        ((4, 3), (3, 2), (1, 2)),
+        ((4, 3), (3, 2), ()),
+        ((4, 3, 1), (3, 2), (2,)),
+    ],
+)
+def test_hidden_units_whose_arrays_do_not_fit_are_refused(
+    inputs: tuple[int, ...], weight: tuple[int, ...], bias: tuple[int, ...]
+) -> None:
+    with pytest.raises(ParameterError, match=r"inputs \(P, K\), a weight \(K, M\) and a bias"):
+        Hidden(*(np.zeros(shape, dtype=np.int64) for shape in (inputs, weight, bias)))
+
+
+@pytest.mark.parametrize(("positions", "taps", "maps"), [(0, 3, 2), (4, 0, 2), (4, 3, 0)])
+def test_no_hidden_units_and_units_without_an_input_are_refused(
+    positions: int, taps: int, maps: int
+) -> None:
+    shapes = (positions, taps), (taps, maps), (maps,)
+    with pytest.raises(ParameterError, match="no hidden units, or none of their inputs"):
+        Hidden(*(np.zeros(shape, dtype=np.int64) for shape in shapes))
+
+
+@pytest.mark.parametrize("what", ["inputs", "weight", "bias"])
+@pytest.mark.parametrize("dtype", [float, bool])
+def test_hidden_units_of_fractions_are_refused(what: str, dtype: type) -> None:
+    _, (hidden, _), _ = an_example(WIDE)
+    with pytest.raises(EncodingError, match=f"the {what} of hidden units must be integers"):
+        replace(hidden, **{what: getattr(hidden, what).astype(dtype)})
+
+
+@pytest.mark.parametrize("number", [-1, 6, 2**62])
+def test_inputs_that_are_not_there_are_refused(number: int) -> None:
+    """-1 is not the last one: inputs are numbers, and a wrong one is a wrong network."""
+    ct, hidden, weights = an_example(WIDE)
+    inputs = hidden[0].inputs.copy()
+    inputs[1, 1] = number
+    with pytest.raises(ParameterError, match=f"numbers from 0 to 5, not .*{number}"):
+        SquareLayer(BGV(WIDE), ct, [replace(hidden[0], inputs=inputs), hidden[1]], weights)
+
+
+def test_weights_and_constants_of_fractions_are_refused() -> None:
+    ct, hidden, weights = an_example(WIDE)
+    with pytest.raises(EncodingError, match="integers of at most 64 bits, not float64"):
+        SquareLayer(BGV(WIDE), ct, hidden, weights * 0.5)
+    with pytest.raises(EncodingError, match="integers of at most 64 bits, not float64"):
+        SquareLayer(BGV(WIDE), ct, hidden, weights, 0.5)
+
+
+def test_constants_of_another_shape_are_refused() -> None:
+    ct, hidden, weights = an_example(WIDE)
+    for shape in ((2,), (1, 3), (3, 1), (1,)):
+        with pytest.raises(ParameterError, match="3 sums, but constants of shape"):
+            SquareLayer(BGV(WIDE), ct, hidden, weights, np.ones(shape, dtype=np.int64))
+
+
+def test_no_units_and_no_sums_are_refused() -> None:
+    ct, hidden, weights = an_example(WIDE)
+    with pytest.raises(ParameterError, match=r"0 units, but weights of shape \(0, 3\)"):
+        SquareLayer(BGV(WIDE), ct, [], weights[:0])
+    with pytest.raises(ParameterError, match=r"14 units, but weights of shape \(14, 0\)"):
+        SquareLayer(BGV(WIDE), ct, hidden, weights[:, :0])
+
+
+def test_ciphertexts_of_other_parameters_and_schemes_are_refused() -> None:
+    _, hidden, weights = an_example(WIDE)
+    with pytest.raises(KeyMismatchError, match="the ciphertext is for INSECURE_NARROW"):
+        SquareLayer(BGV(WIDE), encrypted(NARROW, 6), hidden, weights)
+    scheme = BFV(WIDE)
+    ct = scheme.encrypt(np.ones((6, 1), dtype=np.int64), scheme.keygen(SEED).secret)
+    with pytest.raises(KeyMismatchError, match="a ciphertext of BFV was given to BGV"):
+        SquareLayer(BGV(WIDE), ct, hidden, weights)
 
 
 def test_weights_of_another_shape_are_refused() -> None:
@@ -323,9 +446,13 @@ def test_a_sum_without_weights_is_refused_and_so_is_one_of_constants() -> None:
     weights[:, 1] = 0
     with pytest.raises(TransparentCiphertextError, match="a sum of squares no longer depends"):
         SquareLayer(BGV(WIDE), ct, hidden, weights).sums()
-    constant = Hidden(hidden[0].inputs, 0 * hidden[0].weight, hidden[0].bias)
+    for zero in (0, WIDE.t):  # all weights count modulo t
+        constant = replace(hidden[0], weight=zero * hidden[0].weight)
+        with pytest.raises(TransparentCiphertextError, match="a sum of squares no longer depends"):
+            SquareLayer(BGV(WIDE), ct, [constant], np.ones((8, 1), dtype=np.int64), 7).sums()
+    twice = Hidden(np.array([[0], [0]]), np.array([[1]]), np.array([3]))
     with pytest.raises(TransparentCiphertextError, match="a sum of squares no longer depends"):
-        SquareLayer(BGV(WIDE), ct, [constant], np.ones((8, 1), dtype=np.int64)).sums()
+        SquareLayer(BGV(WIDE), ct, [twice], np.array([[5], [-5]]), 7).sums()
 
 
 def test_sums_that_are_too_noisy_are_refused() -> None:

@@ -4,14 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from strategies_engine import LARGE_PRIMES, integer_arrays, residues
+from strategies_engine import LARGE_PRIMES, integer_arrays, integers_up_to, odd_primes, residues
 from yashe import textbook
+from yashe.errors import ExactnessError, ParameterError
 from yashe.linear import RunningSums, WeightedSum, combine
 from yashe.residues import EXACT_LIMIT, FloatArray, IntArray, bound, canonical, column
 
 MODULI = (LARGE_PRIMES[-2], 3, 12289)  # bound(2^24 - 17) is odd: no sum is a power of two
-LIMITS = st.sampled_from([1, 2**10, 2**23, 2**40, 2**62 - 1])
+LIMITS = st.sampled_from([1, 300, 2**10, 2**23, 2**40, 2**62, 2**63])
+
+
+def int64_arrays(shape: tuple[int, ...], limit: int) -> st.SearchStrategy[IntArray]:
+    """Weights with |w| <= limit; a limit of 2^63 means every int64, -2^63 and 2^63 - 1 often."""
+    elements = integers_up_to(limit).map(lambda x: min(x, 2**63 - 1))
+    return arrays(np.int64, shape, elements=elements)
 
 
 def expected(rows: FloatArray, index: IntArray, weights: IntArray) -> list[object]:
@@ -31,7 +39,7 @@ def test_linear_combinations_are_exact(
 ) -> None:
     rows = data.draw(residues(2, MODULI, batch=(4, 2)))
     index = data.draw(integer_arrays((positions, terms), 3)) % 4
-    weights = data.draw(integer_arrays((terms, results), limit))
+    weights = data.draw(int64_arrays((terms, results), limit))
     before = rows.copy(), weights.copy()
     out = combine(rows, index, weights, MODULI)
     assert out.shape == (positions * results, 2, 3, 2)
@@ -41,7 +49,9 @@ def test_linear_combinations_are_exact(
     assert np.array_equal(weights, before[1])
 
 
-@pytest.mark.parametrize("weight", [1, 2**22 - 1, MODULI[0] // 2, 2**52 + 1, -(2**62) + 1])
+@pytest.mark.parametrize(
+    "weight", [1, 2**22 - 1, MODULI[0] // 2, 2**52 + 1, -(2**62) + 1, 2**63 - 1]
+)
 def test_the_longest_sums_of_the_largest_residues_are_exact(weight: int) -> None:
     terms = 3000
     largest = np.array([bound(p) for p in MODULI], dtype=np.float64)[:, None]
@@ -73,8 +83,7 @@ def test_a_linear_combination_by_hand() -> None:
     assert out.ravel().tolist() == [5, 3, 7, 7]
 
 
-# Sums modulo one prime, prepared: the largest |x| is a residue, a product of two, or in between.
-PRIMES = st.sampled_from([3, 12289, LARGE_PRIMES[-1], LARGE_PRIMES[-2]])
+# Sums modulo one prime, prepared: the largest |x| is a residue, a product of two, or anything.
 
 
 def room(p: int, largest: int) -> int:
@@ -82,17 +91,16 @@ def room(p: int, largest: int) -> int:
     return (EXACT_LIMIT - 2 * p) // largest
 
 
-@given(st.data(), PRIMES, st.integers(1, 12), st.integers(1, 3), LIMITS)
-@settings(max_examples=100)
+@given(st.data(), odd_primes, st.integers(1, 12), st.integers(1, 3), LIMITS)
+@settings(max_examples=150)
 def test_weighted_sums_are_those_of_python_integers(
     data: st.DataObject, p: int, terms: int, results: int, limit: int
 ) -> None:
     residue = bound(p)
-    largest = data.draw(st.sampled_from([residue, residue * residue, 7 * residue]))
-    if min(limit, p // 2) > room(p, largest):  # not even one product would be exact
-        limit = room(p, largest)
-    weights = data.draw(integer_arrays((terms, results), limit))
+    largest = data.draw(st.sampled_from([residue, residue**2, 7 * residue, EXACT_LIMIT - p]))
+    weights = data.draw(int64_arrays((terms, results), limit))
     x = data.draw(integer_arrays((2, terms, 3), largest)).astype(np.float64)
+    offset = data.draw(integer_arrays((results, 1), residue)).astype(np.float64)
     before = x.copy(), weights.copy()
     sums = WeightedSum(weights, p, largest)
     given_out = np.full((2, results, 3), np.nan)
@@ -102,6 +110,8 @@ def test_weighted_sums_are_those_of_python_integers(
     assert np.abs(y).max() <= bound(p)
     exact = np.einsum("km,bkn->bmn", weights.astype(object), x.astype(np.int64).astype(object))
     assert canonical(y, p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
+    exact = exact + offset.astype(np.int64).astype(object)
+    assert canonical(sums(x, offset=offset), p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
     assert np.array_equal(x, before[0])
     assert np.array_equal(weights, before[1])
 
@@ -109,8 +119,9 @@ def test_weighted_sums_are_those_of_python_integers(
 @pytest.mark.parametrize("p", [LARGE_PRIMES[-1], LARGE_PRIMES[-2], 2**21 - 9])
 @pytest.mark.parametrize("terms", [1, 2, 3, 129])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_weighted_sums_of_the_largest_numbers_one_by_one(p: int, terms: int, sign: int) -> None:
-    """Products so large that two of them do not fit: every one is reduced before the next."""
+def test_products_that_leave_no_room_for_a_second_one_are_summed_exactly(
+    p: int, terms: int, sign: int
+) -> None:
     largest = bound(p) ** 2 | 1
     weight = room(p, largest)
     assert 2 * weight > room(p, largest)
@@ -118,11 +129,45 @@ def test_weighted_sums_of_the_largest_numbers_one_by_one(p: int, terms: int, sig
     weights[:, 1] = sign * (weight - 1) | 1
     sums = WeightedSum(weights, p, largest)
     assert sums.exact == (terms == 1)
-    assert sums._step == 1
     x = np.full((terms, 4), largest, dtype=np.float64)
     x[::2, 2:] *= -1
     exact = weights.T.astype(object) @ x.astype(np.int64).astype(object)
     assert canonical(sums(x), p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
+
+
+@pytest.mark.parametrize("weight", [301, 2**20 + 1, 2**23 - 2, 2**63 - 1, -(2**63)])
+def test_a_product_that_is_too_large_on_its_own_is_not_rounded(weight: int) -> None:
+    """A weight times a product of two residues, not one of which float64 would hold."""
+    p = LARGE_PRIMES[-2]
+    largest = bound(p) ** 2
+    x = np.arange(largest - 1000, largest, dtype=np.float64)[None]
+    found = WeightedSum(np.array([[weight]]), p, largest)(x)
+    expected = [textbook.centred(weight * int(value), p) for value in x[0]]
+    assert canonical(found, p).tolist() == [expected]
+
+
+def test_a_weighted_sum_of_nothing_is_zero() -> None:
+    sums = WeightedSum(np.zeros((0, 2), dtype=np.int64), 17, 8)
+    assert sums(np.zeros((0, 3))).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("p", [3, 12289, LARGE_PRIMES[-1]])
+def test_numbers_that_cannot_be_reduced_exactly_are_refused(p: int) -> None:
+    one = np.ones((1, 1), dtype=np.int64)
+    assert WeightedSum(one, p, EXACT_LIMIT - 2 * p).exact
+    for largest in (EXACT_LIMIT - p + 1, -1):
+        with pytest.raises(ExactnessError, match=f"up to {largest} cannot be reduced modulo {p}"):
+            WeightedSum(one, p, largest)
+
+
+def test_weights_that_are_no_matrix_of_integers_and_no_odd_modulus_are_refused() -> None:
+    with pytest.raises(ParameterError, match="residues are taken of integers, not of float64"):
+        WeightedSum(np.array([[0.5]]), 17, 8)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match=r"a matrix \(K, M\), not of shape \(3,\)"):
+        WeightedSum(np.ones(3, dtype=np.int64), 17, 8)
+    for p in (16, 1, 2**24 + 43):
+        with pytest.raises(ParameterError, match=f"an odd prime below 2.24 = 16777216, not {p}"):
+            WeightedSum(np.ones((1, 1), dtype=np.int64), p, 8)
 
 
 @pytest.mark.parametrize("p", [LARGE_PRIMES[-1], LARGE_PRIMES[-2], 2**21 - 9])
@@ -155,7 +200,7 @@ def test_running_sums_are_the_sums_of_their_tiles(data: st.DataObject, limits: l
     total: object = 0
     for limit in limits:  # one tile each
         rows = data.draw(residues(2, MODULI, batch=(5, 2)))
-        weights = data.draw(integer_arrays((5, 2), limit))
+        weights = data.draw(int64_arrays((5, 2), limit))
         sums.add(rows, weights)
         exact = np.tensordot(weights.astype(object).T, rows.astype(np.int64).astype(object), 1)
         total = total + exact
@@ -168,7 +213,7 @@ def test_running_sums_are_the_sums_of_their_tiles(data: st.DataObject, limits: l
     assert np.abs(out[..., 0, :]).max() <= bound(MODULI[0])
 
 
-@pytest.mark.parametrize("weight", [2**23 - 2**10 + 1, 2**61, 2**62 - 1])
+@pytest.mark.parametrize("weight", [2**23 - 2**10 + 1, 2**25 + 1, 2**61, 2**63 - 1, -(2**63)])
 def test_running_sums_are_reduced_before_they_could_lose_a_bit(weight: int) -> None:
     """63 equal weights of 2^61 overflow even the sum of the weights in int64."""
     # An odd number of odd products: no bit of the sum is free to be lost.
@@ -180,3 +225,12 @@ def test_running_sums_are_reduced_before_they_could_lose_a_bit(weight: int) -> N
     out = canonical(sums.reduce(), MODULI[0])
     total = 20 * 63 * weight * bound(MODULI[0])
     assert out.ravel().tolist() == [textbook.centred(total, MODULI[0])]
+
+
+def test_running_sums_refuse_weights_that_are_not_one_integer_for_each_product() -> None:
+    """Of shape (3, 1) they would count for both sums, and fractions would be summed as they are."""
+    sums, rows = RunningSums(2, (1, 1, 1), MODULI[:1]), np.ones((3, 1, 1, 1))
+    for weights in (np.ones((3, 1), np.int64), np.ones((2, 2), np.int64), np.full((3, 2), 0.5)):
+        with pytest.raises(ParameterError, match=r"weights of shape \(3, 2\) and type int64, got"):
+            sums.add(rows, weights)
+    assert not sums.reduce().any()

@@ -306,21 +306,27 @@ class Ciphertext:
             part[...] = reduce(part + embedded[:, None], self.params.ring.moduli)
 
     def affine(self, matrix: Any, constants: Any) -> Ciphertext:
-        """Return self @ matrix + constants without a copy in between."""
-        product: Ciphertext = self @ matrix
-        return product.absorbing(constants)
+        """Return self @ matrix + constants without a copy in between.
 
-    def absorbing(self, constants: Any) -> Ciphertext:
-        """Return self + constants in the memory of self, which must not be used any more.
-
-        For intermediate results whose rows belong to nobody else: each row is one ciphertext.
+        Raises
+        ------
+        EncodingError, ParameterError
+            If matrix or constants are not integers, or their shapes do not fit.
+        TransparentCiphertextError, NoiseBudgetExhausted
+            As for a product with a matrix.
         """
-        values = np.broadcast_to(encode_constant(self.params, constants), self.shape)
-        if not np.array_equal(self.index.reshape(-1), np.arange(len(self.rows), dtype=np.int64)):
-            return self._add_constant(constants)  # rows in another order, or shared
-        self._add_constants_to(self.rows, values)
-        bound = self.bound + self.scheme.plain_addition_bound(self.degree)
-        return self.derive(self.rows, bound, self.shape, "adding a constant")
+        product: Ciphertext = self @ matrix
+        values = encode_constant(self.params, constants)
+        try:
+            values = np.broadcast_to(values, product.shape)
+        except ValueError as error:
+            raise ParameterError(
+                f"constants of shape {values.shape} do not fit a product of shape {product.shape}"
+            ) from error
+        # The product's rows are new, one for each entry in its order, and known to nobody else.
+        product._add_constants_to(product.rows, values)
+        bound = product.bound + self.scheme.plain_addition_bound(self.degree)
+        return product.derive(product.rows, bound, product.shape, "adding a constant")
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""

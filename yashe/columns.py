@@ -5,7 +5,7 @@ result depends on values i of the inputs only, prime by prime. So the computatio
 
     h_j   = sum_i w_ij x_i + b_j            (two parts)
     h_j^2 = (h_j0^2, 2 h_j0 h_j1, h_j1^2)   (three parts)
-    s_m   = sum_j v_jm h_j^2
+    s_m   = sum_j v_jm h_j^2 + c_m
 
 can be carried through for a few columns before the next ones are touched. Nothing but x and s ever
 stands in memory, what is in between stays in the cache, and it is nearly all matrix products. Only
@@ -21,11 +21,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from yashe.ciphertext import Ciphertext
-from yashe.encoding import encode_constant
+from yashe.encoding import check_integers, encode_constant
 from yashe.errors import FormError, ParameterError
 from yashe.linear import WeightedSum
 from yashe.noise import Bound
@@ -45,11 +46,31 @@ class Hidden:
     inputs : int64 array, shape (P, K), numbers of inputs
     weight : int64 array, shape (K, M)
     bias : int64 array, shape (M,)
+
+    Raises
+    ------
+    EncodingError
+        If they are not integers.
+    ParameterError
+        If their shapes do not fit, or there is no unit or no input.
     """
 
     inputs: IntArray
     weight: IntArray
     bias: IntArray
+
+    def __post_init__(self) -> None:
+        for what in ("inputs", "weight", "bias"):
+            array = check_integers(getattr(self, what), f"the {what} of hidden units")
+            object.__setattr__(self, what, array)
+        inputs, weight, bias = self.inputs.shape, self.weight.shape, self.bias.shape
+        if len(inputs) != 2 or len(weight) != 2 or inputs[1:] + bias != weight:
+            raise ParameterError(
+                "hidden units need inputs (P, K), a weight (K, M) and a bias (M,), not arrays of "
+                f"shapes {inputs}, {weight} and {bias}"
+            )
+        if 0 in inputs + weight:
+            raise ParameterError(f"no hidden units, or none of their inputs: {inputs} and {weight}")
 
     @property
     def size(self) -> int:
@@ -64,26 +85,54 @@ class SquareLayer:
     ----------
     scheme : Scheme in NTT form
     ct : Ciphertext of any shape, degree 1
-    hidden : units, all of whose inputs are in ct
-    weights : int64 array, shape (units, results)
+    hidden : units, one or more, all of whose inputs are in ct
+    weights : integers, shape (units, results)
+    constants : integers that are added to the sums, shape (results,), or one for all
 
     Attributes
     ----------
     hidden_bound, squared_bound : Bound of shape (units,)
     steps : blocks of columns of one prime
+
+    Raises
+    ------
+    FormError
+        If the scheme keeps its ciphertexts in coefficient form, or ct has degree 2.
+    KeyMismatchError
+        If ct belongs to another scheme or to other parameters.
+    EncodingError
+        If weights or constants are not integers.
+    ParameterError
+        If there are no units, inputs that are not in ct, or weights or constants of another shape.
     """
 
     def __init__(
-        self, scheme: Scheme, ct: Ciphertext, hidden: Sequence[Hidden], weights: IntArray
+        self,
+        scheme: Scheme,
+        ct: Ciphertext,
+        hidden: Sequence[Hidden],
+        weights: Any,
+        constants: Any = 0,
     ) -> None:
         if not scheme.ntt_form:
             raise FormError(f"{scheme.name} keeps no ciphertexts in NTT form")
+        scheme = scheme.scheme_of(ct)
         scheme.check_factors(ct, ct)
-        units = sum(some.size for some in hidden)
-        if weights.ndim != 2 or len(weights) != units:
+        units, params = sum(some.size for some in hidden), scheme.params
+        weights, constants = (encode_constant(params, x) for x in (weights, constants))
+        if weights.ndim != 2 or len(weights) != units or not weights.size:
             raise ParameterError(f"{units} units, but weights of shape {weights.shape}")
-        params = scheme.params
-        self.scheme, self.ct, self.weights = scheme, ct, encode_constant(params, weights)
+        results = weights.shape[1:]
+        if constants.shape not in ((), results):
+            raise ParameterError(f"{results[0]} sums, but constants of shape {constants.shape}")
+        for some in hidden:
+            if not 0 <= some.inputs.min() <= some.inputs.max() < ct.size:
+                raise ParameterError(
+                    f"the inputs of hidden units are numbers from 0 to {ct.size - 1}, not "
+                    f"{some.inputs.min()} to {some.inputs.max()}"
+                )
+        self.scheme, self.ct, self.weights = scheme, ct, weights
+        self.constants = np.broadcast_to(constants, results)
         self.flat = ct.index.reshape(-1)
         self.columns = [slice(c, c + COLUMNS) for c in range(0, params.n, COLUMNS)]
         self.steps = params.k * len(self.columns)
@@ -112,7 +161,7 @@ class SquareLayer:
             If a sum is too noisy, or depends on no ciphertext.
         """
         params, t = self.scheme.params, self.scheme.params.t
-        out = np.empty((self.weights.shape[1], 3, params.k, params.n))
+        out = np.empty((len(self.constants), 3, params.k, params.n))
         modulo = [_ModuloPrime(self, i) for i in range(params.k)]
         for_each(
             lambda task: modulo[task[0]].fill(self.ct.rows, task[1], out),
@@ -120,41 +169,41 @@ class SquareLayer:
         )
         squared = replace(self.ct, factor=self.ct.factor**2 % t)
         total = self.squared_bound @ self.weights
+        total = total + self.scheme.plain_addition_bound(2) * (self.constants != 0)
         return squared.derive(out, total, total.shape, "a sum of squares", 2)
+
+
+def _embedded(scheme: Scheme, constants: IntArray, factor: int) -> FloatArray:
+    """Return what phases have to contain for constants (M,): residues (k, M)."""
+    messages = scheme.params.plaintext_ring.basis.decompose(constants)
+    return scheme.embedded(messages, factor)
 
 
 class _ModuloPrime:
     """The same modulo one prime, with everything that its blocks of columns have in common."""
 
     def __init__(self, layer: SquareLayer, i: int) -> None:
-        params = layer.scheme.params
-        self.i, self.p = i, params.moduli[i]
+        scheme, factor = layer.scheme, layer.ct.factor
+        self.i, self.p = i, scheme.params.moduli[i]
         self.taps = [layer.flat[some.inputs] for some in layer.hidden]
         self.linear = [WeightedSum(some.weight, self.p, bound(self.p)) for some in layer.hidden]
-        self.bias = []
-        for some in layer.hidden:
-            messages = params.plaintext_ring.basis.decompose(some.bias)
-            self.bias.append(layer.scheme.embedded(messages, layer.ct.factor)[i][:, None])
+        self.bias = [_embedded(scheme, some.bias, factor)[i][:, None] for some in layer.hidden]
         self.units = len(layer.weights)
-        # Squares are reduced only if their weighted sum would not be exact otherwise.
+        # Reduces the squares only if their weighted sum would not be exact otherwise.
         self.dense = WeightedSum(layer.weights, self.p, bound(self.p) ** 2)
-        self.reduced_first = not self.dense.exact
-        if self.reduced_first:
-            self.dense = WeightedSum(layer.weights, self.p, bound(self.p))
+        self.constants = _embedded(scheme, layer.constants, factor**2)[i][:, None]
 
     def fill(self, rows: FloatArray, columns: slice, out: FloatArray) -> None:
         """Compute out[:, :, i, columns]."""
-        p = self.p
         h_0, h_1 = (self._hidden(rows[:, part, self.i, columns], part) for part in (0, 1))
         squares = np.empty_like(h_0)
         for part, x, y in ((0, h_0, h_0), (1, h_0, h_1), (2, h_1, h_1)):
-            np.multiply(x, y, out=squares)
-            if self.reduced_first:
-                reduce_inplace(squares, p, 1.0 / p, np.empty_like(squares))
-            total = self.dense(squares)
+            total = self.dense(
+                np.multiply(x, y, out=squares), offset=self.constants if part == 0 else None
+            )
             if part == 1:  # doubled here, where it is a residue again
                 total *= 2
-                reduce_inplace(total, p, 1.0 / p, np.empty_like(total))
+                reduce_inplace(total, self.p, 1.0 / self.p, np.empty_like(total))
             out[:, part, self.i, columns] = total
 
     def _hidden(self, x: FloatArray, part: int) -> FloatArray:

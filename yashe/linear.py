@@ -6,8 +6,8 @@ integer weights acts on every residue alike, so all outputs of a layer are one m
     out[p, m] = sum_j weights[j, m] rows[index[p, j]],
 
 carried out for one prime and a few columns at a time, so that results are reduced while they are in
-the cache. Small weights need a single product; weights as large as the primes are cut into chunks
-whose sums stay below 2^53.
+the cache. Weights may be any int64: they count modulo the prime. Small ones need a single product;
+weights as large as the primes are cut into chunks whose sums stay below 2^53.
 """
 
 from __future__ import annotations
@@ -16,34 +16,61 @@ from itertools import product
 
 import numpy as np
 
-from yashe.errors import TransparentCiphertextError
+from yashe.errors import ExactnessError, ParameterError, TransparentCiphertextError
 from yashe.parallel import for_each
-from yashe.residues import EXACT_LIMIT, FloatArray, IntArray, blocks, bound, column, reduce_inplace
+from yashe.residues import (
+    EXACT_LIMIT,
+    FloatArray,
+    IntArray,
+    blocks,
+    bound,
+    column,
+    reduce,
+    reduce_inplace,
+)
 from yashe.rns import RnsBasis
 
 
 class WeightedSum:
     """Sums weights^T x modulo one prime, prepared for many x: exact, reduced as rarely as possible.
 
+    Where a single matrix product could exceed 2^53, x is reduced first, unless it consists of
+    residues already, and the sum is cut into chunks.
+
     Parameters
     ----------
-    weights : int64 array, shape (K, M), absolute values below 2^62
+    weights : int64 array, shape (K, M)
     p : odd prime below 2^24
-    largest : bound of |x|
+    largest : bound of |x|, at most 2^53 - p
 
     Attributes
     ----------
     exact : whether a single matrix product does, because no sum can exceed 2^53
+
+    Raises
+    ------
+    ParameterError
+        If p is no odd number below 2^24, or the weights are no matrix of integers.
+    ExactnessError
+        If x is too large to be reduced.
     """
 
     def __init__(self, weights: IntArray, p: int, largest: int) -> None:
-        if np.abs(weights).max(initial=0) > p // 2:
-            weights = (weights + p // 2) % p - p // 2
-        self.p, self._weights = p, np.ascontiguousarray(weights.T, dtype=np.float64)
+        if weights.ndim != 2:
+            raise ParameterError(f"weights are a matrix (K, M), not of shape {weights.shape}")
+        centred = RnsBasis((p,)).decompose(weights)[:, 0]
+        if not 0 <= largest <= EXACT_LIMIT - p:
+            raise ExactnessError(
+                f"numbers up to {largest} cannot be reduced modulo {p} without losing bits: "
+                f"reduce them before, below 2^53 - {p}"
+            )
+        self.p, self._weights = p, np.ascontiguousarray(centred.T)
         limit = EXACT_LIMIT - 2 * p  # what has been summed and reduced before is below p
-        self.exact = np.abs(self._weights).sum(axis=1).max(initial=0.0) * largest <= limit
-        terms = int(limit // (largest * max(1.0, np.abs(self._weights).max(initial=0))))
-        self._step = len(weights) if self.exact else max(1, terms)
+        self.exact = int(np.abs(centred).sum(axis=0).max(initial=0)) * largest <= limit
+        self._reduces_first = not self.exact and largest > bound(p)
+        # A residue times a weight is below 2^46: chunks have 127 terms or more.
+        product = min(largest, bound(p)) * int(np.abs(centred).max(initial=0))
+        self._step = max(1, len(weights)) if self.exact else limit // product
 
     def __call__(
         self, x: FloatArray, out: FloatArray | None = None, offset: FloatArray | None = None
@@ -57,6 +84,8 @@ class WeightedSum:
         offset : centred residues to add, shape (M, 1)
         """
         w, step, inverse = self._weights, self._step, 1.0 / self.p
+        if self._reduces_first:
+            x = reduce(x, self.p)
         y = np.matmul(w[:, :step], x[..., :step, :], out=out)
         if offset is not None:
             y += offset
@@ -77,7 +106,7 @@ def combine(
     ----------
     rows : float64 array, shape (N, parts, k, n), centred residues
     index : int64 array, shape (P, K), entries in [0, N)
-    weights : int64 array, shape (K, M), absolute values below 2^62
+    weights : int64 array, shape (K, M)
     moduli : the k primes
 
     Returns
@@ -150,6 +179,8 @@ class RunningSums:
     `add` computes total += weights^T rows without reducing: a sum of w residues is at most
     (sum |w|) bound(p), and only when the total could reach 2^53 it is reduced in between.
 
+    For private use: `total` and `reduce` give the memory that the next `add` changes.
+
     Parameters
     ----------
     results : number M of sums
@@ -163,10 +194,23 @@ class RunningSums:
         self._largest = 0  # bound of |total|
 
     def add(self, rows: FloatArray, weights: IntArray) -> None:
-        """Add weights^T rows; rows (K, parts, k, n) centred residues, weights int64 (K, M)."""
-        # In float64 large weights do not overflow; the limit below has room for its rounding.
-        sizes = np.abs(weights).sum(axis=0, dtype=np.float64)
-        largest_sum = int(sizes.max()) * bound(max(self.moduli))
+        """Add weights^T rows; rows (K, parts, k, n) centred residues, weights int64 (K, M).
+
+        Raises
+        ------
+        ParameterError
+            If the weights are not integers of that shape.
+        """
+        shape = (len(rows), len(self.total))
+        if weights.dtype != np.int64 or weights.shape != shape:
+            raise ParameterError(
+                f"expected weights of shape {shape} and type int64, got {weights.shape} and "
+                f"{weights.dtype}"
+            )
+        # As floats the weights do not overflow, nor does |-2^63|; the limit below has room for the
+        # rounding of their sum.
+        sizes = np.abs(weights.astype(np.float64)).sum(axis=0)
+        largest_sum = int(sizes.max(initial=0)) * bound(max(self.moduli))
         if largest_sum >= EXACT_LIMIT // 2:
             every = np.arange(len(rows), dtype=np.int64)[None]
             rows, weights = (

@@ -18,14 +18,17 @@ down before going on.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from yashe.ciphertext import Ciphertext
-from yashe.errors import FormError, ParameterError
-from yashe.linear import RunningSums
+from yashe.encoding import encode_constant
+from yashe.errors import FormError, KeyMismatchError, ParameterError
+from yashe.linear import RunningSums, check_not_transparent
 from yashe.noise import Bound
 from yashe.parallel import for_each_group
-from yashe.residues import FloatArray, IntArray
+from yashe.residues import FloatArray, IntArray, column, reduce
 from yashe.scale_invariant import ScaleInvariant
 from yashe.scheme import Scheme
 
@@ -42,11 +45,15 @@ class SumsOfSquares:
     ------
     FormError
         If products of the scheme are not scaled down.
+    ParameterError
+        If there is not one sum.
     """
 
     def __init__(self, scheme: Scheme, results: int) -> None:
         if not isinstance(scheme, ScaleInvariant):
             raise FormError(f"{scheme.name} does not scale its products: see yashe.columns")
+        if results < 1:
+            raise ParameterError(f"sums of squares are at least one sum, not {results}")
         params = scheme.params
         self.scheme: ScaleInvariant = scheme
         self.results = results
@@ -54,9 +61,9 @@ class SumsOfSquares:
             params.n * params.q
         )
         self._tensors = self._running_sums(params.product_ring.basis.moduli)
+        self._load = 0  # bound of the sum of absolute weights in _tensors
         self._scaled: RunningSums | None = None
         self._buffer = np.empty((0,))  # of the largest tile: fresh memory costs time
-        self._load = 0  # bound of the sum of absolute weights in _tensors
         self._bound = Bound.of(0.0, 0, (results,))
         self._template: Ciphertext | None = None
 
@@ -64,20 +71,57 @@ class SumsOfSquares:
         shape = (self.scheme.parts(2), len(moduli), self.scheme.params.n)
         return RunningSums(self.results, shape, moduli)
 
-    def squares(self, ct: Ciphertext) -> FloatArray:
-        """Return the tensor squares of an array of ciphertexts, for `add`.
+    def add_squares(self, ct: Ciphertext, weights: Any) -> None:
+        """Add weights[j, m] ct_j^2 to sum m.
+
+        Parameters
+        ----------
+        ct : Ciphertext of any shape and degree 1; all that are added have the same keys
+        weights : integers, shape (ct.size, results); like all constants they count modulo t
+
+        Raises
+        ------
+        KeyMismatchError, FormError
+            If the ciphertexts belong to other parameters than the scheme, to other keys than those
+            before, or have degree 2 already.
+        EncodingError, ParameterError
+            If the weights are not integers, or of another shape.
+        """
+        if self.scheme.scheme_of(ct) is not self.scheme:
+            raise KeyMismatchError(
+                f"the ciphertexts are for {ct.params.name}, the sums for {self.scheme.params.name}"
+            )
+        (self._template or ct).check_same_keys(ct)
+        self.scheme.check_factors(ct, ct)
+        weights = encode_constant(self.scheme.params, weights)
+        if weights.shape != (ct.size, self.results):
+            raise ParameterError(
+                f"expected weights of shape {(ct.size, self.results)}, got {weights.shape}"
+            )
+        if not ct.size:
+            return
+        self._template = ct
+        bound = ct.bound[ct.index.reshape(-1)]
+        self._bound = self._bound + self.scheme.product_bound(bound, bound) @ weights
+        tensors = self._tensor_squares(ct)
+        # Python integers, because weights of up to t/2 < 2^61 may add up to more than an int64.
+        load = int(np.abs(weights).sum(axis=0, dtype=object).max())
+        if load > self._capacity:  # these weights alone are too large: scale every square
+            self._add_scaled(self._scale(tensors), weights)
+            return
+        if self._load + load > self._capacity:
+            self._flush()
+        self._load += load
+        self._tensors.add(tensors, weights)
+
+    def _tensor_squares(self, ct: Ciphertext) -> FloatArray:
+        """Return the tensor squares of an array of ciphertexts.
 
         Returns
         -------
         float64 array, shape (ct.size, parts, primes of q P, n), centred residues in NTT form; the
         next call writes over it
-
-        Raises
-        ------
-        KeyMismatchError, FormError
-            If they belong to other parameters than the scheme, or have degree 2 already.
         """
-        self.scheme.check_factors(ct, ct)
         flat = ct.index.reshape(-1)
         if len(self._buffer) < len(flat):
             self._buffer = np.empty((len(flat), *self._tensors.total.shape[1:]))
@@ -89,33 +133,6 @@ class SumsOfSquares:
 
         for_each_group(square_some, len(flat))
         return tensors
-
-    def add(self, ct: Ciphertext, tensors: FloatArray, weights: IntArray) -> None:
-        """Add weights[j, m] ct_j^2 to sum m.
-
-        Parameters
-        ----------
-        ct : Ciphertext of any shape, all of one key
-        tensors : their `squares`
-        weights : int64 array, shape (ct.size, results)
-        """
-        if weights.shape != (ct.size, self.results):
-            raise ParameterError(
-                f"expected weights of shape {(ct.size, self.results)}, got {weights.shape}"
-            )
-        if self._template is not None:
-            self._template.check_same_keys(ct)
-        self._template = ct
-        squared = self.scheme.product_bound(*[ct.bound[ct.index.reshape(-1)]] * 2)
-        self._bound = self._bound + squared @ weights
-        load = int(np.abs(weights).sum(axis=0).max())
-        if load > self._capacity:  # these weights alone are too large: scale every square
-            self._add_scaled(self.scheme.scaled_down(tensors), weights)
-            return
-        if self._load + load > self._capacity:
-            self._flush()
-        self._load += load
-        self._tensors.add(tensors, weights)
 
     def _flush(self) -> None:
         """Scale down what has been summed, and begin again."""
@@ -139,21 +156,32 @@ class SumsOfSquares:
         for_each_group(scale_some, len(tensors))
         return rows
 
-    def total(self, what: str = "a sum of squares") -> Ciphertext:
-        """Return the sums, an array of shape (results,) and degree 2.
+    def total(self, constants: Any = 0) -> Ciphertext:
+        """Return what has been added so far, plus constants: shape (results,), degree 2.
+
+        Parameters
+        ----------
+        constants : integers that are added to the sums, shape (results,), or one for all
 
         Raises
         ------
-        ParameterError
-            If nothing has been added.
+        EncodingError, ParameterError
+            If the constants are not integers, or of another shape; or nothing has been added.
         NoiseBudgetExhausted, TransparentCiphertextError
             If a sum is too noisy, or all its weights are zero.
         """
         if self._template is None:
             raise ParameterError("a sum of squares needs at least one ciphertext")
-        if self._scaled is None:
-            rows = self._scale(self._tensors.reduce())
-        else:
-            self._flush()
-            rows = self._scaled.reduce()
-        return self._template.derive(rows, self._bound, (self.results,), what, 2)
+        scheme, params, what = self.scheme, self.scheme.params, "a sum of squares"
+        constants = encode_constant(params, constants)
+        if constants.shape not in ((), (self.results,)):
+            raise ParameterError(f"{self.results} sums, but constants of shape {constants.shape}")
+        constants = np.broadcast_to(constants, (self.results,))
+        rows = self._scale(self._tensors.reduce())
+        if self._scaled is not None:
+            rows = reduce(rows + self._scaled.reduce(), column(params.moduli))
+        check_not_transparent(rows, scheme.first_secret_part, what)  # which a constant could hide
+        embedded = scheme.embedded(params.plaintext_ring.basis.decompose(constants)).T
+        rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0] + embedded, column(params.moduli)[:, 0])
+        bound = self._bound + scheme.plain_addition_bound(2) * (constants != 0)
+        return self._template.derive(rows, bound, (self.results,), what, 2)
