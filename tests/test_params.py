@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies_engine import TOYS, degrees, toys
 from yashe.errors import ParameterError, SecurityError
 from yashe.params import INSECURE_TOY, Params, make_params, plaintext_primes
-from yashe.primes import ntt_primes, prime_limit
+from yashe.primes import next_ntt_primes, ntt_primes, prime_limit
 
 
 def insecure(n: int, moduli: tuple[int, ...], t: tuple[int, ...]) -> Params:
@@ -68,15 +68,17 @@ Q = (16777153, 16777121)  # both are 1 (mod 32)
     ("n", "moduli", "t", "reason"),
     [
         (12, Q, (97,), "power of two"),
-        (16, Q, (41,), r"prime p = 1 \(mod 32\), not 41"),
-        (16, (16777153, 16777139), (97,), r"prime p = 1 \(mod 32\), not 16777139"),
+        (16, Q, (41,), r"primes = 1 .*\(mod 32\).* and 41 is none; the nearest: 97$"),
+        (16, (16777153, 16777139), (97,), r"prime p = 1 \(mod 32\), not 16777139; the"),
         (16, (*Q, 97), (97,), "they share a prime"),
         (16, (97,), (193,), r"t \(log2 7.6\) must be smaller than q/2 \(log2 q 6.6\)"),
-        (16, Q, ntt_primes(16, 3, avoid=Q), "must be smaller than q/2"),
+        (16, Q, ntt_primes(16, 2, avoid=Q), "must be smaller than q/2"),
         (16, ntt_primes(16, 5), (97, 97), r"pairwise coprime: \(97, 97\)"),
         (16, (Q[0], Q[0]), (97,), "pairwise coprime"),
-        (16, Q, (), "at least one modulus"),
-        (16, (), (97,), "must be smaller than q/2"),
+        (16, Q, (), "t has 1 to 4 primes, not 0"),
+        (16, Q, next_ntt_primes(16, 97, 5), "t has 1 to 4 primes, not 5"),
+        (16, (), (97,), "q has 1 to 64 primes, not 0"),
+        (16, next_ntt_primes(16, 100, 65), (97,), "q has 1 to 64 primes, not 65"),
         (16, (*Q, 2**24 + 97 * 32), (97,), "odd prime below 2.24"),
     ],
 )

@@ -139,7 +139,7 @@ def test_one_prime_fewer_would_not_do_and_the_layer_is_named() -> None:
 
 
 def test_a_depth_that_no_parameters_carry_is_refused_with_the_layer() -> None:
-    model = network(4, largest=3, levels=2, squares=3)
+    model = network(4, largest=3, levels=2, squares=4)
     with pytest.raises(NoiseBudgetExhausted, match="the layer Square of small: no parameters"):
         make_plan(model, security=256)
     deeper = network(4, largest=1, levels=1, squares=5)
