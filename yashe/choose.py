@@ -351,12 +351,8 @@ def choose_params(
 
 
 def nearest(depth: int, bits: int, possible: Callable[[int, int], bool]) -> str:
-    """Say which smaller requests are possible: fewer bits, and fewer products."""
+    """Say which smaller requests are possible: fewer bits, if they help, and fewer products."""
     fewer_bits = bisect_left(range(1, bits), True, key=lambda b: not possible(depth, b))
-    fewer = next(d for d in count() if not possible(d, bits)) - 1
-    found = []
-    if fewer_bits:
-        found.append(f"depth {shown(depth)} with a range of {fewer_bits} bits")
-    if fewer >= 0:
-        found.append(f"depth {fewer} with {bits} bits")
-    return "Possible would be " + (" or ".join(found) or "nothing with these weights")
+    fewer = next(d for d in count() if not possible(d + 1, bits))  # depth 0 always is
+    with_bits = f"depth {shown(depth)} with a range of {fewer_bits} bits or " if fewer_bits else ""
+    return f"Possible would be {with_bits}depth {fewer} with {bits} bits"
