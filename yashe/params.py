@@ -223,7 +223,7 @@ def check_plaintext_moduli(n: int, moduli: tuple[int, ...]) -> None:
     limit = prime_limit(n)
     for p in moduli:
         if not (p % (2 * n) == 1 and 2 < p < limit and is_prime(p)):
-            nearest = nearest_primes(n, p) if p < limit else nearest_product(n, p)
+            nearest = nearest_primes(n, p) if p < limit else nearest_t(n, p)
             raise ParameterError(
                 f"t must be a product of primes = 1 (mod 2n), here (mod {2 * n}), below {limit}, "
                 f"and {shown(p)} is none; the nearest: {nearest}"
@@ -252,12 +252,15 @@ def check_moduli(n: int, moduli: tuple[int, ...]) -> None:
         )
 
 
-def nearest_product(n: int, t: int) -> str:
-    """Name the primes whose product is a little more than t, which is too large for one prime."""
-    primes = plaintext_primes(n, t) if t < T_LIMIT else ()
-    if not primes or math.prod(primes) >= T_LIMIT:
+def nearest_t(n: int, t: int) -> str:
+    """Name primes whose product is near t, which is too large to be one of them."""
+    (largest,), primes = ntt_primes(n, 1), plaintext_primes(n, t) if t < T_LIMIT else ()
+    product = math.prod(primes)
+    if not primes or product >= T_LIMIT:
         return "none, because t must stay below 2^62"
-    return f"{primes}, whose product is {math.prod(primes)}"
+    if largest * product > t * t:
+        return str(largest)
+    return f"{primes}, whose product is {product}"
 
 
 def plaintext_primes(n: int, minimum: int) -> tuple[int, ...]:
