@@ -33,14 +33,14 @@ from nn.proofs import Interval as Interval
 from nn.proofs import forecast, ranges, run
 from yashe import noise
 from yashe.bgv import BGV
-from yashe.choose import candidates, choose, has_entry, lacking
+from yashe.choose import candidates, choose, lacking
 from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.noise import Bound
 from yashe.packing import packed_bytes
 from yashe.params import Params
 from yashe.residues import IntArray
 from yashe.scheme import Scheme
-from yashe.security import TABLE_2024
+from yashe.security import secure_degrees
 
 __all__ = ["Forecast", "Interval", "Plan", "PlannedLayer", "forecast", "make_plan", "ranges", "run"]
 
@@ -291,27 +291,25 @@ def cheapest_params(
 
     try:
         choice = choose(
-            computation,
-            t_at_least,
-            security,
-            slots,
-            scheme,
-            model.info.name or "network",
-            spare_bits,
+            computation, t_at_least, scheme, security, slots, name_of(model), spare_bits
         )
     except NoiseBudgetExhausted as error:
-        rings = [n for n in TABLE_2024 if has_entry(n, security)]
-        sets = [s for n in rings for s in candidates(n, t_at_least, security, "largest")]
-        failed = []
+        rings = secure_degrees(security)
+        sets = [s for n in rings for s in candidates(n, t_at_least, scheme, security, "largest")]
+        where = names[-1]
         if sets:
-            best = min(sets, key=lambda s: lacking(s, computation, scheme, spare_bits))
-            bounds = computation(scheme(best))
-            failed = [name for name, b in bounds if float(b.budget(best.n).min()) < spare_bits]
-        where = failed[0] if failed else names[-1]
+            largest = max(sets, key=lambda params: params.q)
+            where = lacking(largest, computation, scheme, spare_bits)[1]
         raise NoiseBudgetExhausted(
             f"the layer {where} of {model.info.name or 'the network'}: {error}"
         ) from None
     return choice.params, choice.reasons
+
+
+def name_of(model: Sequential) -> str:
+    """Return what to call the parameters of a network: its name, as far as `Params` allows it."""
+    name = model.info.name or "network"
+    return "".join(c if " " <= c <= "~" else "?" for c in name)[:40]
 
 
 def work_of(layers: Sequence[Layer], i: int) -> dict[str, int]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.model import Sequential
-from nn.plan import Plan, make_plan
+from nn.plan import Plan, make_plan, name_of
 from nn.proofs import ranges
 from yashe.bgv import BGV
 from yashe.choose import candidates
@@ -73,7 +73,7 @@ def cheapest_for(
 ) -> Plan | None:
     """Return the plan with the fewest primes of q for these primes of t, or None."""
     others = -(-need // math.prod(t_primes))  # what the other moduli make up for
-    for params in candidates(n, t_primes, security, f"{model.info.name or 'network'}-mod"):
+    for params in candidates(n, t_primes, BGV, security, f"{name_of(model)}-mod"):
         try:
             return make_plan(model, params, pixels=pixels, joined_with=others)
         except NoiseBudgetExhausted:

@@ -15,6 +15,25 @@ from yashe.residues import FloatArray, IntArray, bound
 SEED = bytes(range(32))
 OTHER_SEED = bytes(32)
 
+# What a user may give in the place of a number, a tuple or a name.
+numbers = st.one_of(
+    st.sampled_from([0, 1, 2, -1, 3, 4096, 65537, 2**62, 2**64, -(2**64), 10**5000, True, False]),
+    st.integers(),
+    st.sampled_from([np.int64(4096), np.uint8(200), np.int32(-5), np.True_, np.array(4096)]),
+    st.floats(),
+    st.sampled_from([np.float64(4096.0), np.float32("nan"), 4096.0, 1j]),
+    st.none(),
+)
+junk = st.one_of(
+    numbers,
+    st.text(max_size=70),
+    st.binary(max_size=3),
+    st.lists(numbers, max_size=5),
+    st.lists(numbers, max_size=5).map(tuple),
+    st.sampled_from(
+        [np.arange(3), np.array([[257]]), np.array([257.0]), {}, {257}, range(3), object(), int]
+    ),
+)
 seeds = st.binary(min_size=32, max_size=32)
 degrees = st.sampled_from([4, 8, 16, 32, 64])
 

@@ -23,6 +23,7 @@ YASHE = {
     "parallel": 1,
     "residues": 1,
     "security": 2,
+    "whole": 1,
     "trace": 1,
     "textbook_bfv": 1,
     "textbook_yashe": 1,

@@ -19,6 +19,7 @@ from nn.model import ModelInfo, Sequential
 from nn.plan import Plan, make_plan, work_of
 from nn.proofs import Interval, ranges, run
 from yashe import wire
+from yashe.bfv import BFV
 from yashe.bgv import BGV
 from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.params import make_params
@@ -141,7 +142,9 @@ def test_one_prime_fewer_would_not_do_and_the_layer_is_named() -> None:
 def test_a_depth_that_no_parameters_carry_is_refused_with_the_layer() -> None:
     model = network(4, largest=3, levels=2, squares=3)
     with pytest.raises(NoiseBudgetExhausted, match="the layer Square of small: no parameters"):
-        make_plan(model, security=256)
+        make_plan(model, security=256, scheme=BFV)
+    # There are few primes for n = 32768, and only products of BFV need auxiliary ones.
+    assert make_plan(model, security=256).params.n == 32768
     deeper = network(4, largest=1, levels=1, squares=5)
     with pytest.raises(NoiseBudgetExhausted, match="the layer Dense of small: .* cannot hold t"):
         make_plan(deeper)

@@ -32,7 +32,7 @@ def test_the_matrix_of_the_transform_is_nearly_square(n: int) -> None:
 
 @pytest.mark.parametrize("n", [-4, 0, 1, 2, 3, 6, 12, 2**16, 4.0, True, "8", None])
 def test_a_degree_that_is_no_power_of_two_from_4_to_32768_is_refused(n: object) -> None:
-    with pytest.raises(ParameterError, match="power of two from 4 to 32768, not"):
+    with pytest.raises(ParameterError, match="power of two.* from 4 to 32768, not"):
         check_degree(n)  # type: ignore[arg-type]
 
 

@@ -193,7 +193,7 @@ def test_impossible_switches_are_refused() -> None:
     keys = scheme.keygen(SEED)
     ct = scheme.encrypt([1], keys.secret, SEED)
     for primes in (0, PARAMS.k + 1):
-        with pytest.raises(ParameterError, match=f"has {PARAMS.k} primes: keep 1 to {PARAMS.k}"):
+        with pytest.raises(ParameterError, match=f"has {PARAMS.k} primes: .* from 1 to {PARAMS.k}"):
             scheme.switch_modulus(ct, primes)
     yashe = SCHEMES[-1]
     square = yashe.square(yashe.encrypt([1], yashe.keygen(SEED).public, SEED))

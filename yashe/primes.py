@@ -9,27 +9,31 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from itertools import islice
+from typing import Any
 
 import sympy
 
 from yashe.errors import ParameterError
 from yashe.residues import EXACT_LIMIT, PRIME_LIMIT, check_exact_sum
+from yashe.whole import shown, whole
 
 MIN_DEGREE = 4
 MAX_DEGREE = 32768
 
 
-def check_degree(n: int) -> None:
-    """Refuse a ring degree that is not a power of two in [4, 32768].
+def check_degree(n: Any) -> int:
+    """Return a ring degree as an int, or refuse what is not a power of two in [4, 32768].
 
     Raises
     ------
     ParameterError
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n & (n - 1) or not 4 <= n <= MAX_DEGREE:
+    degree = whole(n, "the ring degree n, a power of two,", MIN_DEGREE, MAX_DEGREE)
+    if degree & (degree - 1):
         raise ParameterError(
-            f"the ring degree n must be a power of two from {MIN_DEGREE} to {MAX_DEGREE}, not {n!r}"
+            f"the ring degree n must be a power of two from {MIN_DEGREE} to {MAX_DEGREE}, not {n}"
         )
+    return degree
 
 
 def ntt_shape(n: int) -> tuple[int, int]:
@@ -43,7 +47,7 @@ def prime_limit(n: int) -> int:
 
     2^24, except for n = 32768, where sums have 256 terms and primes stay below 2^23.5.
     """
-    check_degree(n)
+    n = check_degree(n)
     half = math.isqrt(EXACT_LIMIT // ntt_shape(n)[1])  # n2 * half^2 <= 2^53
     return min(PRIME_LIMIT, 2 * half - 4)
 
@@ -60,7 +64,8 @@ def ntt_primes_below(
     >>> ntt_primes_below(4, 100, 3)
     (97, 89, 73)
     """
-    step, below = 2 * n, min(below, prime_limit(n))
+    below = min(whole(below, "the limit of the primes"), prime_limit(n))
+    count, step = whole(count, "the number of primes", 0, PRIME_LIMIT), 2 * check_degree(n)
     candidates = range((below - 2) // step * step + 1, step, -step)
     return tuple(islice((p for p in candidates if p not in avoid and sympy.isprime(p)), count))
 
@@ -73,7 +78,8 @@ def next_ntt_primes(n: int, start: int, count: int) -> tuple[int, ...]:
     >>> next_ntt_primes(4, 18, 3)
     (41, 73, 89)
     """
-    step = 2 * n
+    step, start = 2 * check_degree(n), whole(start, "the smallest prime")
+    count = whole(count, "the number of primes", 0, PRIME_LIMIT)
     candidates = range(max(-(-(start - 1) // step), 1) * step + 1, prime_limit(n), step)
     return tuple(islice((p for p in candidates if sympy.isprime(p)), count))
 
@@ -102,8 +108,8 @@ def ntt_primes(
     found = ntt_primes_below(n, below, count, avoid)
     if len(found) < count:
         raise ParameterError(
-            f"only {len(found)} of {count} primes = 1 (mod {2 * n}) are left below {below}; "
-            "take fewer primes or a smaller ring degree"
+            f"only {len(found)} of {shown(count)} primes = 1 (mod {2 * n}) are left below "
+            f"{shown(below)}; take fewer primes or a smaller ring degree"
         )
     return found
 
@@ -121,10 +127,24 @@ def check_ntt_prime(n: int, p: int) -> None:
     ParameterError
         If p is not a prime = 1 (mod 2n), or too large for sums of n2 products below 2^53.
     """
-    check_degree(n)
+    n, p = check_degree(n), whole(p, "a modulus, an odd prime below 2^24,", 3, PRIME_LIMIT - 1)
     check_exact_sum(p, ntt_shape(n)[1])
     if (p - 1) % (2 * n) or not sympy.isprime(p):
-        raise ParameterError(f"an NTT of degree {n} needs a prime p = 1 (mod {2 * n}), not {p}")
+        raise ParameterError(
+            f"an NTT of degree {n} needs a prime p = 1 (mod {2 * n}), not {p}; "
+            f"the nearest: {nearest_primes(n, p)}"
+        )
+
+
+def nearest_primes(n: int, p: int) -> str:
+    """Name the primes = 1 (mod 2n) on both sides of a number.
+
+    Examples
+    --------
+    >>> nearest_primes(4, 20)
+    '17 or 41'
+    """
+    return " or ".join(map(str, ntt_primes_below(n, p, 1) + next_ntt_primes(n, p, 1)))
 
 
 def root_of_unity(n: int, p: int) -> int:
@@ -143,4 +163,5 @@ def root_of_unity(n: int, p: int) -> int:
     9
     """
     check_ntt_prime(n, p)
+    n, p = int(n), int(p)
     return int(pow(int(sympy.primitive_root(p)), (p - 1) // (2 * n), p))

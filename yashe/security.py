@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from yashe.errors import SecurityError
 from yashe.lattice import rlwe_security_bits
+from yashe.whole import shown, whole
 
 LEVELS = (128, 192, 256)  # bits, classical
 
@@ -53,15 +54,36 @@ def max_log2_q(n: int, security: int) -> int:
     SecurityError
         If the table has no entry for them.
     """
-    if security not in LEVELS:
-        raise SecurityError(f"security is one of {LEVELS} bits (or None for toys), not {security}")
-    entry = TABLE_2024.get(n, (None, None, None))[LEVELS.index(security)]
+    column, n = level_column(security), whole(n, "the ring degree n")
+    entry = TABLE_2024.get(n, (None, None, None))[column]
     if entry is None:
         raise SecurityError(
-            f"{SOURCE_2024} has no entry for n = {n} at {security} bits; it covers n = "
-            f"{', '.join(str(m) for m, row in TABLE_2024.items() if row[LEVELS.index(security)])}"
+            f"{SOURCE_2024} has no entry for n = {shown(n)} at {security} bits; it covers n = "
+            f"{', '.join(map(str, secure_degrees(security)))}"
         )
     return entry
+
+
+def secure_degrees(security: int) -> list[int]:
+    """Return the ring degrees for which the enforced table has an entry, the smallest first.
+
+    Raises
+    ------
+    SecurityError
+        If the table has no such level.
+    """
+    column = level_column(security)
+    return [n for n, row in TABLE_2024.items() if row[column] is not None]
+
+
+def level_column(security: int) -> int:
+    """Return the column of a security level in the tables, or refuse the level."""
+    level = whole(security, "the security level in bits")
+    if level not in LEVELS:
+        raise SecurityError(
+            f"security is one of {LEVELS} bits (or None for toys), not {shown(security)}"
+        )
+    return LEVELS.index(level)
 
 
 def check_security(n: int, q: int, security: int | None, name: str) -> None:
