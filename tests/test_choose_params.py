@@ -136,7 +136,7 @@ def test_the_reasons_name_what_decided() -> None:
     choice = choose_params(depth=2, weights=(29, 939, 237), range_bits=47)
     text = choice.explanation
     assert (
-        "Not n = 4096: at 128 bits log2 q <= 105 lacks 13.3 bits at the step 'product 1'." in text
+        "Not n = 4096: at 128 bits log2 q <= 105 lacks 15.3 bits at the step 'product 1'." in text
     )
     assert (
         "n = 8192: the smallest that does; ePrint 2024/463, Table 5.2 allows log2 q <= 214" in text
