@@ -233,4 +233,4 @@ def to_bfv(ct: Ciphertext) -> Ciphertext:
         ct = _scaled(ct, centred(-params.q * pow(ct.factor, -1, params.t) % params.t, params.t))
     x = CoefficientElement(params.ring, params.ring.transform.intt(ct.rows))
     rows = _times(x.residues, pow(params.t, -1, params.q), params.ring.basis)
-    return replace(ct, scheme=BFV(params), rows=rows, factor=1)
+    return replace(ct, scheme=BFV(params), rows=rows, factor=1, public_seed=None)

@@ -23,9 +23,11 @@ import hashlib
 import io
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from yashe.errors import FormatError, ParameterError
+from yashe.errors import FheError, FormatError, ParameterError
 
 MAGIC = b"\x89FHE\r\n\x1a\n"
 VERSION = 1
@@ -132,6 +134,14 @@ class FrameReader:
     def error(self, problem: str, at: int | None = None) -> FormatError:
         """Return an error that says what is wrong and where."""
         return FormatError(f"{self._name}, byte {self._offset if at is None else at}: {problem}")
+
+    @contextmanager
+    def refusing(self, what: str = "") -> Iterator[None]:
+        """Turn what is refused inside into an error of this frame."""
+        try:
+            yield
+        except FheError as error:
+            raise self.error(f"{what}{error}") from error
 
     def remaining(self) -> int | None:
         """Return how many bytes the stream still has, or None if it cannot tell."""

@@ -21,6 +21,7 @@ from yashe.params import Params
 from yashe.residues import FloatArray, IntArray
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
+from yashe.sampling import SeedArray
 from yashe.trace import observe
 
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
@@ -141,7 +142,7 @@ class Scheme(ABC):
         key_id: str,
         public: bool,
         shape: tuple[int, ...],
-        public_seed: bytes | None = None,
+        public_seed: SeedArray | None = None,
     ) -> Ciphertext:
         """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
         bound, params = self.fresh_bound(public), self.params
