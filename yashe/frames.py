@@ -38,7 +38,9 @@ FIRST_SECRET_KIND = 128
 
 
 class FrameWriter:
-    """Writes one frame: the header at once, then the body piece by piece, then the hash.
+    """Writes one frame: the header, then the body piece by piece, then the hash.
+
+    The header waits for the first piece: if that is refused, nothing has been written.
 
     Parameters
     ----------
@@ -52,7 +54,12 @@ class FrameWriter:
     ) -> None:
         self._stream, self._hash, self._missing = stream, hashlib.sha256(), body_bytes
         header = HEADER.pack(MAGIC, VERSION, kind, len(description), body_bytes, digest)
-        self._put(header + description)
+        self._head = header + description
+
+    def _begin(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._put(head)
 
     def _put(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
@@ -71,6 +78,7 @@ class FrameWriter:
                 f"the body of this frame takes {self._missing} more bytes, got {len(data)}"
             )
         self._missing -= len(data)
+        self._begin()
         self._put(data)
 
     def close(self) -> None:
@@ -83,6 +91,7 @@ class FrameWriter:
         """
         if self._missing:
             raise ParameterError(f"the body of this frame still lacks {self._missing} bytes")
+        self._begin()  # of a frame without a body
         self._stream.write(self._hash.digest())
 
 

@@ -46,8 +46,8 @@ def write(stream: BinaryIO, thing: Params | Key | Ciphertext) -> None:
     FormatError
         If it is a secret key, or something that has no form on the wire.
     ParameterError
-        If no reader would accept it. Nothing has been written then, except where the residues of
-        ciphertexts turn out to be none.
+        If no reader would accept it. Nothing has been written then, but for earlier blocks of
+        ciphertexts if the residues of a later one turn out to be none.
     """
     if isinstance(thing, SECRET):
         raise FormatError(
