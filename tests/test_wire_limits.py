@@ -1,5 +1,6 @@
 """One set of limits: what is written can be read, and what cannot be read is not written."""
 
+import hashlib
 import io
 import math
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from yashe import wire
 from yashe.bfv import BFV
 from yashe.bgv import BGV, from_bfv, to_bfv
 from yashe.ciphertext import Ciphertext
-from yashe.contents import KEY_FORMS
+from yashe.contents import KEY_FORMS, Contents
 from yashe.errors import FormatError, KeyMismatchError, ParameterError
 from yashe.frames import HEADER
 from yashe.keys import PublicKey, SecretKey
@@ -194,6 +195,49 @@ def test_a_change_of_scheme_forgets_the_seed() -> None:
     for changed in (to_bfv(ct), from_bfv(BFV(params).encrypt([1], BFV(params).keygen().secret))):
         assert changed.public_seed is None
         assert_same(wire.from_bytes(wire.to_bytes(changed), Ciphertext), changed)
+
+
+@given(
+    name=st.sampled_from(["BFV", "BGV"]),
+    seeds=st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=4),
+    rows=st.lists(st.sampled_from([0, 1, 2, 77, 2**31, 2**32 - 1]), min_size=4, max_size=4),
+)
+def test_ciphertexts_with_any_seeds_and_numbers_are_written_as_they_were_read(
+    name: str, seeds: list[bytes], rows: list[int]
+) -> None:
+    """A file that is read and written again has the same size and the same bytes."""
+    ct = computed(name, "fresh")[: len(seeds)]
+    sent = bytearray(wire.to_bytes(ct))
+    record = len(wire.to_bytes(computed(name, "fresh")[:2])) - len(wire.to_bytes(ct[:1]))
+    for i, (seed, row) in enumerate(zip(seeds, rows, strict=False)):
+        at = len(sent) - 32 - (len(seeds) - i) * record
+        sent[at : at + 36] = seed + row.to_bytes(4, "little")
+    forged = bytes(sent[:-32]) + hashlib.sha256(sent[:-32]).digest()
+    back = wire.from_bytes(forged, Ciphertext)
+    assert wire.to_bytes(back) == forged
+    for part in (back[::-1], back.reshape(1, -1), Ciphertext.concatenate([back, back])):
+        again = wire.from_bytes(wire.to_bytes(part), Ciphertext)
+        assert_same(again, part)
+        assert again.public_seed is not None
+
+
+def test_a_reader_that_expects_parameters_writes_them_under_its_own_name() -> None:
+    mine = replace(TOY, name="INSECURE_MINE")
+    sent = wire.to_bytes(computed("BGV", "sum"))
+    back = wire.from_bytes(sent, Ciphertext, mine)
+    assert back.params is mine
+    assert b"INSECURE_MINE" in wire.to_bytes(back)
+    assert wire.to_bytes(wire.from_bytes(sent, Ciphertext)) == sent
+
+
+def test_a_record_at_n_8192_has_the_length_that_the_page_says() -> None:
+    moduli = ntt_primes(8192, 9)
+    assert {p.bit_length() for p in moduli} == {24}
+    params = Params("INSECURE_LONG", 8192, moduli, next_ntt_primes(8192, 2**16, 1), None)
+    sizes = {
+        kind: Contents(kind, params, "0" * 32, BGV(params), 1, (1,)).body_bytes for kind in (4, 5)
+    }
+    assert sizes == {4: 442_380, 5: 221_220}
 
 
 def test_slices_that_are_joined_travel_as_what_they_hold() -> None:

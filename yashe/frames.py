@@ -189,12 +189,8 @@ class FrameReader:
         self._missing -= count
         return self._take(count, what)
 
-    def close(self, more: bool = False) -> None:
-        """Check that the frame ends here, and its hash.
-
-        Parameters
-        ----------
-        more : whether something may follow in the stream
+    def close(self) -> None:
+        """Check that the frame and the stream end here, and the hash.
 
         Raises
         ------
@@ -205,7 +201,7 @@ class FrameReader:
         computed = self._hash.digest()
         if self._take(HASH_BYTES, "the hash") != computed:
             raise self.error("the hash is wrong: the file is damaged, get it again")
-        if not more and self._stream.read(1):
+        if self._stream.read(1):
             raise self.error("something follows the end of the frame")
 
 
