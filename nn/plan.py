@@ -241,8 +241,9 @@ def make_plan(
         )
     forecasts = forecast(model, scheme(params), public)
     budgets = [float(f.noise_budget.min()) for f in forecasts]
-    for name, before, budget in zip(names, budgets, budgets[1:], strict=False):
-        noise.check_budget(budget, params.n, f"the layer {name}", before)
+    for i, (name, before) in enumerate(zip(names, budgets, strict=False)):
+        least = noise.least_budget(params.n) if i + 1 == len(names) else 0.0
+        noise.check_budget(budgets[i + 1], f"the layer {name}", before, least)
     found = []
     for i, layer in enumerate(model.layers):
         residues = math.prod(layer.output_shape) * params.n * params.k

@@ -243,7 +243,7 @@ def classify(
         check_key(key.params, key.key_id, flooding.key)
         spare = needed_budget(flooding.bits, model.output_shape[-1] * key.params.n)
         left = plan.final_budget_bits
-        noise.check_budget(left - spare, key.params.n, "noise flooding", left)
+        noise.check_budget(left - spare, "noise flooding", left, noise.least_budget(key.params.n))
     writer: CiphertextWriter | None = None
     for _ in range(shape[0]):
         ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)

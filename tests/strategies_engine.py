@@ -64,7 +64,7 @@ def textbook_params(params: Params) -> textbook.Params:
 
 # Small plaintext moduli, large ones, products of two; enough primes of q for one product.
 TOYS = [
-    toy_params(4, 1, 2),
+    toy_params(4, 1, 3),
     toy_params(8, 2, 4, t_above=1000),
     toy_params(16, 1, 3, t_above=2**16),
     toy_params(16, 2, 5, t_above=2**22),

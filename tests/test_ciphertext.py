@@ -431,7 +431,7 @@ def test_other_schemes_do_not_mix() -> None:
     ct = encrypt([1])
     other = Other(TOY).encrypt([1], keys_of(TOY).public)
     for operation in (operator.add, operator.sub, operator.mul):
-        with pytest.raises(KeyMismatchError, match="BFV .* and Other .* do not mix"):
+        with pytest.raises(KeyMismatchError, match="do not mix|Other was given"):
             operation(ct, other)
     with pytest.raises(KeyMismatchError, match="a ciphertext of Other was given to BFV"):
         BFV(TOY).decrypt(other, keys_of(TOY).secret)

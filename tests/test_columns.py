@@ -53,7 +53,7 @@ def by_layers(ct: Ciphertext, hidden: Sequence[Hidden], weights: IntArray) -> Ci
     flat = ct.reshape(-1)
     units = [flat[some.inputs].affine(some.weight, some.bias).reshape(-1) for some in hidden]
     h = Ciphertext.concatenate(units)
-    return (h * h) @ weights
+    return BGV(h.params).square(h, h.params.k) @ weights  # without a switch in between
 
 
 def exact(ct: Ciphertext, hidden: Sequence[Hidden], weights: IntArray) -> list[object]:
@@ -332,6 +332,7 @@ def test_sums_that_are_too_noisy_are_refused() -> None:
     ct, hidden, _ = an_example(WIDE)
     weights = np.full((14, 1), WIDE.t // 2, dtype=np.int64)
     for _ in range(2):  # two square layers without a switch of the modulus
-        ct = BGV(WIDE).relinearize(ct * ct, keys_of(WIDE).relinearization) * (WIDE.t // 2)
+        square = BGV(WIDE).square(ct, WIDE.k)
+        ct = BGV(WIDE).relinearize(square, keys_of(WIDE).relinearization) * (WIDE.t // 2)
     with pytest.raises(NoiseBudgetExhausted, match="a sum of squares leaves a noise budget of -"):
         SquareLayer(BGV(WIDE), ct, hidden, weights).sums()

@@ -40,8 +40,11 @@ class Arithmetic(Protocol):
     def embedded(self, messages: FloatArray, factor: int) -> FloatArray:
         """Return what the first part of a ciphertext needs for messages modulo t."""
 
+    def switch_modulus(self, ct: Any, primes: int) -> Any:
+        """Return the same ciphertexts with fewer primes in q."""
+
     def aligned(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Return the same messages with one factor."""
+        """Return the same messages as they can be added."""
 
     def plain_addition_bound(self, degree: int) -> Bound:
         """Return what adding a constant adds to the noise."""

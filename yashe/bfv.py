@@ -44,7 +44,6 @@ class BFV(ScaleInvariant, RLWE):
     """
 
     name = "BFV"
-    label_prefix = ""
 
     @property
     def error_unit(self) -> int:

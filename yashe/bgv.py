@@ -38,6 +38,7 @@ import numpy as np
 from yashe import noise
 from yashe.bfv import BFV
 from yashe.ciphertext import Ciphertext
+from yashe.errors import KeyMismatchError
 from yashe.keys import BgvPublicKey, BgvRelinearizationKey
 from yashe.noise import Bound
 from yashe.params import Params
@@ -46,6 +47,7 @@ from yashe.ring import CoefficientElement
 from yashe.rlwe import RLWE
 from yashe.rns import RnsBasis, centred, rescale
 from yashe.sampling import stream
+from yashe.scheme import Scheme
 
 
 class BGV(RLWE):
@@ -63,7 +65,6 @@ class BGV(RLWE):
     """
 
     name = "BGV"
-    label_prefix = "bgv-"
     ntt_form = True
     public_key_type = BgvPublicKey
     relinearization_key_type = BgvRelinearizationKey
@@ -99,7 +100,7 @@ class BGV(RLWE):
         coefficient of m, centred, is lowered or raised by t with probability |m| / t: towards 0.
         """
         share = self.params.plaintext_ring.basis.fraction(messages)  # m / t in [-1/2, 1/2]
-        streams = [stream(seed, self._label(f"encrypt-r/{j}"), 4 * self.params.n) for j in numbers]
+        streams = [stream(seed, f"encrypt-r/{j}", 4 * self.params.n) for j in numbers]
         draws = np.stack([np.frombuffer(one, dtype="<u4") for one in streams]) * 2.0**-32
         r = np.where(draws < np.abs(share), -np.sign(share), 0.0)
         return super()._noisy(messages, e + r, seed, numbers)
@@ -125,39 +126,49 @@ class BGV(RLWE):
         t = self.params.t
         return factor * pow(source.q // self.params.q, -1, t) % t
 
-    def best_for_products(self, bound: Bound) -> int:
-        """Return with how many primes the worst product of these is least noisy.
+    def best_for_products(self, x: Bound, y: Bound | None = None) -> int:
+        """Return with how many primes the worst product of these, or square, is least noisy.
 
-        A phase of q nu and rounding errors of size r give a product of noise
-        (nu + r/q)^2 q times a constant, which is least where q nu = r.
+        A phase of q nu and rounding errors of size r give a square of noise (nu + r/q)^2 q times a
+        constant, which is least where q nu = r.
         """
-        left = {}
-        for k in range(1, self.params.k + 1):
+        left, y = {}, x if y is None else y
+        for k in range(self.params.k, 0, -1):  # of equally hopeless ones, the largest
             if 2 * self.params.t < math.prod(self.params.moduli[:k]):
                 scheme = self.at(self.params.shortened(k))
                 added = noise.rounding(scheme.params, self.secret_norm, 1)
-                switched = bound if k == self.params.k else bound + added
-                product = scheme.product_bound(switched, switched)
+                a, b = (x, y) if k == self.params.k else (x + added, y + added)
+                product = scheme.product_bound(a, b)
                 left[k] = float(product.budget(scheme.params.n).min(initial=math.inf))
         return max(left, key=lambda k: left[k])
 
     def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
-        """Return the same messages with one factor, so that the ciphertexts can be added.
+        """Return the same messages at one level and with one factor, so that they can be added.
 
         Factors differ where one has been switched before a product and the other one after it.
-        With u factor_a = v factor_b (mod t), u and v of about sqrt(t) by the Euclidean algorithm,
-        u a and v b have the same factor, at the price of log2(t) / 2 bits of noise.
+        u a and v b have one factor if u factor_a = v factor_b (mod t). The Euclidean algorithm
+        finds such pairs with u v of about t, from (1, v) over (sqrt(t), sqrt(t)) to (u, 1); the one
+        that makes the least noise is taken. What is switched is multiplied before.
         """
-        if a.factor == b.factor:
-            return a, b
-        t = a.params.t
-        # Remainders r_i = v_i * ratio modulo t become smaller while the v_i grow. If t is composite
-        # they may have a divisor in common with it, and would erase a part of the message.
-        ratio = b.factor * pow(a.factor, -1, t) % t
-        (r, v), (s, w) = (t, 0), (ratio, 1)
-        while s * s > t or math.gcd(s, t) > 1:
-            (r, v), (s, w) = (s, w), (r - r // s * s, v - r // s * w)
-        return _scaled(a, s), _scaled(b, w)
+        t, low = a.params.t, min(a.params, b.params, key=lambda params: params.k)
+        f_a, f_b = (
+            ct.factor if ct.params.k == low.k else BGV(low).switched_factor(ct.factor, ct.params)
+            for ct in (a, b)
+        )
+        if f_a != f_b:
+            # Remainders u_i = v_i * ratio modulo t become smaller while the v_i grow. If t is
+            # composite they may have a divisor in common with it, and would erase a part of m.
+            ratio, pairs = f_b * pow(f_a, -1, t) % t, []
+            (r, v), (s, w) = (t, 0), (ratio, 1)
+            while s:
+                if math.gcd(s, t) == 1:
+                    pairs += [(s, w), (s - t, w)]
+                (r, v), (s, w) = (s, w), (r - r // s * s, v - r // s * w)
+            noise_a, noise_b = (float(ct.bound.deviation.max(initial=0)) for ct in (a, b))
+            share = noise_a / noise_b if noise_b else 1.0
+            u, v = min(pairs, key=lambda pair: abs(pair[0]) * share + abs(pair[1]))
+            a, b = _scaled(a, u), _scaled(b, v)
+        return self.at_one_level(a, b)
 
     # Noise: nu = [c_0 + c_1 s + c_2 s^2]_q / q, tracked as `yashe.noise` says.
 
@@ -196,8 +207,8 @@ class BGV(RLWE):
         growth = same + math.log2(self.params.n) / 2 + self.params.log2_q
         # In bits, because q alone nearly overflows a float.
         sizes = (np.log2(np.maximum(z.deviation, 2.0**-1000)) for z in (x, y))
-        bits = np.minimum(growth + sum(sizes), math.log2(noise.HOPELESS))
-        return Bound(np.exp2(bits), x.order + y.order + 1)
+        bits = np.minimum(growth + sum(sizes), 1 + math.log2(noise.HOPELESS))
+        return Bound(np.exp2(bits), x.order + y.order + 1).capped()
 
 
 def _times(residues: FloatArray, factor: int, basis: RnsBasis) -> FloatArray:
@@ -210,27 +221,54 @@ def _times(residues: FloatArray, factor: int, basis: RnsBasis) -> FloatArray:
 
 def _scaled(ct: Ciphertext, u: int) -> Ciphertext:
     """Return u times the rows, which is the same message with u times the factor."""
+    if u == 1:
+        return ct
     return replace(ct * u, factor=ct.factor * u % ct.params.t)
 
 
 def from_bfv(ct: Ciphertext) -> Ciphertext:
     """Return t times a BFV ciphertext: a BGV ciphertext of the same messages, factor -q.
 
-    The secret key stays the same; the keys that are not secret are others.
+    The secret key stays the same; the keys that are not secret are others. The noise stays the
+    same, too, but its bound grows by sqrt(n): BFV multiplies noise with random polynomials only,
+    and may count the rounding errors of messages as if they were random. In BGV they are multiplied
+    with each other, and a polynomial of n equal coefficients r has embeddings of n r.
+
+    Raises
+    ------
+    KeyMismatchError
+        If it is not of BFV.
     """
-    params = ct.params
+    params = _params_of(ct, BFV)
     scheme = BGV(params)
     x = CoefficientElement(params.ring, _times(ct.rows, params.t, params.ring.basis))
+    bound, factor = ct.bound * math.sqrt(params.n), -params.q % params.t
     return replace(
-        ct, scheme=scheme, rows=scheme.rows(x), factor=-params.q % params.t, public_seed=None
+        ct, scheme=scheme, rows=scheme.rows(x), bound=bound, factor=factor, public_seed=None
     )
 
 
 def to_bfv(ct: Ciphertext) -> Ciphertext:
-    """Return ciphertexts with factor -q as ciphertexts of BFV: the inverse of `from_bfv`."""
-    params = ct.params
+    """Return ciphertexts of BGV as ciphertexts of BFV: the inverse of `from_bfv`.
+
+    Other factors than -q are brought there first, for up to log2(t) - 1 bits of noise.
+
+    Raises
+    ------
+    KeyMismatchError
+        If it is not of BGV.
+    """
+    params = _params_of(ct, BGV)
     if ct.factor != -params.q % params.t:
         ct = _scaled(ct, centred(-params.q * pow(ct.factor, -1, params.t) % params.t, params.t))
     x = CoefficientElement(params.ring, params.ring.transform.intt(ct.rows))
     rows = _times(x.residues, pow(params.t, -1, params.q), params.ring.basis)
     return replace(ct, scheme=BFV(params), rows=rows, factor=1, public_seed=None)
+
+
+def _params_of(ct: Ciphertext, scheme: type[Scheme]) -> Params:
+    """Return the parameters of ciphertexts of this scheme, and refuse others."""
+    if not isinstance(ct, Ciphertext) or not isinstance(ct.scheme, scheme):
+        found = ct.scheme.name if isinstance(ct, Ciphertext) else type(ct).__name__
+        raise KeyMismatchError(f"a ciphertext of {scheme.name} was required, not of {found}")
+    return ct.params

@@ -119,7 +119,7 @@ def lacking(
     `spare_bits` of noise budget shall be left at its end.
     """
     left = budgets(params, computation, scheme)
-    return max(0.0, noise.least_budget(params.n) - min(*left, left[-1] - spare_bits))
+    return max(0.0, -min(left), noise.least_budget(params.n) + spare_bits - left[-1])
 
 
 def check_params(params: Params, computation: Computation, scheme: SchemeType = BFV) -> None:
@@ -130,10 +130,11 @@ def check_params(params: Params, computation: Computation, scheme: SchemeType = 
     NoiseBudgetExhausted
         Naming the first step that goes too far.
     """
-    before = None
-    for name, bound in computation(scheme(params)):
+    steps, before = computation(scheme(params)), None
+    for i, (name, bound) in enumerate(steps):
         left = float(bound.budget(params.n).min())
-        noise.check_budget(left, params.n, f"the step '{name}' under {params.name}", before)
+        least = noise.least_budget(params.n) if i + 1 == len(steps) else 0.0
+        noise.check_budget(left, f"the step '{name}' under {params.name}", before, least)
         before = left
 
 

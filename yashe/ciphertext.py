@@ -99,7 +99,7 @@ class Ciphertext:
 
     def __repr__(self) -> str:
         least = float(self.noise_budget.min()) if self.size else float("inf")
-        warning = ", NOISE BUDGET EXHAUSTED" if least < noise.least_budget(self.params.n) else ""
+        warning = ", NOISE BUDGET EXHAUSTED" if least < 0 else ""
         return (
             f"Ciphertext(shape={self.shape}, {self.scheme.name} {self.params.name}, "
             f"degree={self.degree}, parts={self.rows.shape[1]}, "
@@ -260,11 +260,10 @@ class Ciphertext:
             If a row is readable without a key.
         """
         check_not_transparent(rows, self.scheme.first_secret_part, what)
-        # Inside of `noise.unchecked` deviations grow without end, but must not overflow a float.
-        bound = replace(bound, deviation=np.minimum(bound.deviation, 2.0**300))
+        bound = bound.capped()  # inside of `noise.unchecked` noise grows without end
         if len(rows):
             n, before = self.params.n, float(self.noise_budget.min(initial=np.inf))
-            noise.check_budget(float(bound.budget(n).min()), n, what, before)
+            noise.check_budget(float(bound.budget(n).min()), what, before)
         result = replace(
             self,
             rows=rows,
@@ -278,11 +277,9 @@ class Ciphertext:
 
     def _add(self, other: Ciphertext, operation: np.ufunc) -> Ciphertext:
         """Return self + other or self - other; a missing part is a zero."""
-        self.check_same_keys(other)
+        self, other = self.scheme.aligned(self, other)
         if self.degree != other.degree and self.scheme.fixed_parts:
             raise FormError(f"degrees {self.degree} and {other.degree} differ: relinearize first")
-        if self.factor != other.factor:
-            self, other = self.scheme.aligned(self, other)
         a, b = np.broadcast_arrays(self.index, other.index)
         rows = add_rows(self.rows, a.ravel(), other.rows, b.ravel(), operation, self.params.moduli)
         return self.derive(

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,16 @@ from yashe.trace import trace as trace  # noise.trace(secret_key)
 
 FAILURE_BITS = 40  # the prediction fails for one ciphertext with probability 2^-40 ...
 EVENT_BITS = FAILURE_BITS + 1  # ... which is shared by two events of at most 2^-41
+TRUSTED_BITS = 2  # max |nu| <= 1/8: what decryption must see, at n = 32 or more
 ROUNDING_VARIANCE = 1 / 12  # of a number uniform in [-1/2, 1/2]
 TERNARY_VARIANCE = 2 / 3
 ERROR_VARIANCE = float(SIGMA) ** 2
 MOMENTS = 64  # Markov's inequality is tried with this many moments at most
 HOPELESS = 2.0**400  # deviations beyond this are all the same, and squares of them still finite
+LARGEST_ORDER = 127  # noise of more factors is hopeless: its tail alone takes half of any q
 
 
-@lru_cache(maxsize=256)
+@cache  # 128 orders, 14 ring degrees
 def variance_moments(n: int, order: int) -> tuple[float, ...]:
     """Return log E[V^p] for p = 1, 2, ..., V being the variance of nu given its factors.
 
@@ -76,7 +78,7 @@ def variance_moments(n: int, order: int) -> tuple[float, ...]:
     return tuple(math.log(fac(p) * power[p]) - p * math.log(pairs) for p in range(1, highest + 1))
 
 
-@lru_cache(maxsize=256)
+@cache
 def tail_factor(n: int, order: int) -> float:
     """Return how many deviations bound all n coefficients of nu, but for probability 2^-41.
 
@@ -113,12 +115,22 @@ def reuse(ahead: IntArray) -> FloatArray:
 
 
 def least_budget(n: int) -> float:
-    """Return the budget in bits that decryption must see to trust its result: 40 / n.
+    """Return the budget in bits that decryption must measure to trust its result: 2, or 48 / n.
 
-    Once the noise has overflowed, t/q * phase is uniform modulo 1. The chance that n uniform
-    coefficients then pretend to a budget of b bits is 2^(-b n): below 2^-40 for b = 40 / n.
+    Decryption sees the noise modulo 1 only. Noise that has just passed 1/2 looks like -1/2 and a
+    little, so what is near 1/2 cannot be trusted; what is within 1/8 can. That n coefficients of
+    Gaussian noise of any width all *look* as small as that, while one of them is beyond 1/2, has
+    probability at most 2^-43 for every n, 2^-67 for n = 64, 2^-329 for n = 8192 (docs/noise.md).
+
+    A prediction has no such doubts: operations go on while it is above 0, and plans leave
+    `least_budget` at the end, where somebody will decrypt.
+
+    Examples
+    --------
+    >>> [least_budget(n) for n in (8, 16, 32, 8192)]
+    [6.0, 3.0, 2.0, 2.0]
     """
-    return FAILURE_BITS / n
+    return max(float(TRUSTED_BITS), 48 / n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,14 +185,21 @@ class Bound:
 
     def __matmul__(self, weights: IntArray) -> Bound:
         """Bound linear combinations with integer weights: (..., K) @ (K, M)."""
-        deviation = self.deviation @ np.abs(weights).astype(np.float64)
+        deviation = self.deviation @ np.abs(weights.astype(np.float64))
         order = np.broadcast_to(self.order.max(axis=-1, keepdims=True), deviation.shape)
         return Bound(deviation, order)
 
+    def capped(self) -> Bound:
+        """Return the same bounds, hopeless ones all alike: beyond HOPELESS, or LARGEST_ORDER."""
+        hopeless = (self.order > LARGEST_ORDER) | (self.deviation > HOPELESS)
+        deviation = np.where(hopeless, HOPELESS, self.deviation)
+        return Bound(deviation, np.minimum(self.order, LARGEST_ORDER))
+
     def budget(self, n: int) -> FloatArray:
         """Return the predicted noise budget log2(1 / (2 max |nu|)) in bits, elementwise."""
-        tails = np.array([tail_factor(n, o) for o in range(int(self.order.max(initial=0)) + 1)])
-        return np.asarray(-1 - np.log2(tails[self.order]) - np.log2(self.deviation))
+        orders, which = np.unique(self.order, return_inverse=True)
+        tails = np.array([math.log2(tail_factor(n, int(order))) for order in orders])
+        return np.asarray(-1 - tails[which].reshape(self.shape) - np.log2(self.deviation))
 
 
 # What the operations do; BGV has a product of its own. `secret` is the expected squared norm of
@@ -201,8 +220,8 @@ def product(params: Params, secret: float, x: Bound, y: Bound) -> Bound:
         reuse(x.order - y.order) * x.deviation + reuse(y.order - x.order) * y.deviation
     )
     deviation = deviation + math.sqrt(params.n) * x.deviation * y.deviation
-    deviation = np.minimum(deviation, HOPELESS)
-    return Bound(deviation, np.maximum(x.order, y.order) + 2) + rounding(params, secret, 2)
+    bound = Bound(deviation, np.maximum(x.order, y.order) + 2) + rounding(params, secret, 2)
+    return bound.capped()
 
 
 def rounding(params: Params, secret: float, degree: int) -> Bound:
@@ -294,26 +313,26 @@ def unchecked() -> Iterator[None]:
         _unchecked.reset(token)
 
 
-def check_budget(budget: float, n: int, what: str, before: float | None = None) -> None:
+def check_budget(budget: float, what: str, before: float | None = None, least: float = 0.0) -> None:
     """Refuse a result whose noise budget is, or is predicted to be, used up.
 
     Parameters
     ----------
     budget : bits that are left, below zero if more were needed
-    n : ring degree
     what : the operation
     before : bits that there were before the operation, if there was anything before it
+    least : bits that have to be left; `least_budget` of n if decryption follows
 
     Raises
     ------
     NoiseBudgetExhausted
         Unless inside `unchecked()`.
     """
-    if budget >= least_budget(n) or _unchecked.get():
+    if budget >= least or _unchecked.get():
         return
     had = "" if before is None else f" (it takes {before - budget:.1f}, {before:.1f} were there)"
     raise NoiseBudgetExhausted(
-        f"{what} leaves a noise budget of {budget:.1f} bits{had}, but {least_budget(n):.3g} are "
-        "needed; use more primes in q or a larger n, a smaller t, smaller weights, fewer products "
-        "in a row, or switch the modulus later"
+        f"{what} leaves a noise budget of {budget:.1f} bits{had}, but {least:.3g} are needed; use "
+        "more primes in q or a larger n, a smaller t, smaller weights, fewer products in a row, or "
+        "switch the modulus later"
     )

@@ -39,7 +39,6 @@ from yashe.parallel import for_each_group
 from yashe.residues import FloatArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement, NttElement
 from yashe.sampling import (
-    check_seed,
     derive_seed,
     gaussian,
     numbered_seeds,
@@ -56,7 +55,6 @@ class RLWE(Scheme):
 
     first_secret_part = 1
     fixed_parts = False
-    label_prefix: ClassVar[str]  # so that one seed gives unrelated randomness in BFV and BGV
     public_key_type: ClassVar[type[Pair]] = PublicKey
     relinearization_key_type: ClassVar[type[Pair]] = RelinearizationKey
 
@@ -76,10 +74,10 @@ class RLWE(Scheme):
         -------
         Keys, with attributes secret, public and relinearization
         """
-        seed = check_seed(seed)
+        seed = self.own_seed(seed)
         params, n, k = self.params, self.params.n, self.params.k
-        key_id = stream(seed, self._label("key-id"), 16).hex()
-        s = self._times(1, ternary(seed, self._label("secret"), n)).ntt()
+        key_id = stream(seed, "key-id", 16).hex()
+        s = self._times(1, ternary(seed, "secret", n)).ntt()
         b, a = self._encryptions_of_zero(s, seed, ["public-a"], ["public-e"])
         relin_b, relin_a = self._encryptions_of_zero(
             s, seed, [f"relin-a/{i}" for i in range(k)], [f"relin-e/{i}" for i in range(k)]
@@ -92,10 +90,6 @@ class RLWE(Scheme):
             self.relinearization_key_type(params, key_id, relin_b + g_s_squared, relin_a),
         )
 
-    def _label(self, name: str) -> str:
-        """Return the label of a stream of randomness."""
-        return self.label_prefix + name
-
     def _times(self, unit: int, coefficients: FloatArray) -> CoefficientElement:
         """Return `unit` times polynomials with small integer coefficients, shape (..., n)."""
         ring = self.params.ring
@@ -107,9 +101,8 @@ class RLWE(Scheme):
     ) -> tuple[NttElement, NttElement]:
         """Return ([-(a_i s + unit e_i)]_q, a_i), with a batch axis for the labels."""
         ring, n = self.params.ring, self.params.n
-        labels = [self._label(label) for label in a_labels]
-        rows = np.stack([uniform(seed, label, n, ring.basis.moduli) for label in labels])
-        e = np.stack([gaussian(seed, self._label(label), n) for label in e_labels])
+        rows = np.stack([uniform(seed, label, n, ring.basis.moduli) for label in a_labels])
+        e = np.stack([gaussian(seed, label, n) for label in e_labels])
         a = CoefficientElement(ring, rows).ntt()
         a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
         return -(a_s + self._times(self.error_unit, e).ntt()), a
@@ -136,13 +129,13 @@ class RLWE(Scheme):
         KeyMismatchError
             If the key is neither a public nor a secret one, or for another scheme or parameters.
         """
-        seed = check_seed(seed)
+        seed = self.own_seed(seed)
         check_kind(key, self.public_key_type, SecretKey)
         key = check_key(self.params, key.key_id, key)
         if isinstance(key, Pair):
             rows, shape = self.hidden(values, partial(self._hide_with_public, key, seed))
             return self.fresh(rows, key.key_id, True, shape)
-        rho = derive_seed(seed, self._label("encrypt-rho"))
+        rho = derive_seed(seed, "encrypt-rho")
         rows, shape = self.hidden(values, partial(self._hide_with_secret, key, rho, seed))
         return self.fresh(rows, key.key_id, False, shape, numbered_seeds(rho, len(rows)))
 
@@ -173,9 +166,7 @@ class RLWE(Scheme):
     ) -> None:
         """Write (b u + unit e_0 + embedded(m), a u + unit e_1)."""
         n = self.params.n
-        u = self._times(
-            1, np.stack([ternary(seed, self._label(f"encrypt-u/{j}"), n) for j in numbers])
-        ).ntt()
+        u = self._times(1, np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
         e_0, e_1 = (self._errors(seed, f"encrypt-e{i}", numbers) for i in (0, 1))
         c_0 = key.b * u + self._noisy(messages, e_0, seed, numbers).ntt()
         c_1 = key.a * u + self._times(self.error_unit, e_1).ntt()
@@ -183,9 +174,7 @@ class RLWE(Scheme):
 
     def _errors(self, seed: bytes, label: str, numbers: range) -> FloatArray:
         """Return Gaussian errors, shape (numbers, n)."""
-        return np.stack(
-            [gaussian(seed, self._label(f"{label}/{j}"), self.params.n) for j in numbers]
-        )
+        return np.stack([gaussian(seed, f"{label}/{j}", self.params.n) for j in numbers])
 
     def _noisy(
         self, messages: FloatArray, e: FloatArray, seed: bytes, numbers: range

@@ -1,140 +1,35 @@
-"""What BFV, BGV and YASHE' have in common: the verbs, decryption, and measuring noise."""
+"""What BFV, BGV and YASHE' have in common: the verbs, levels, decryption, and measuring noise."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
 
 from yashe import noise
 from yashe.ciphertext import Ciphertext
+from yashe.definition import Definition
 from yashe.encoding import Plaintext, check_slots, decode, encode, interpolate
-from yashe.errors import FormError, KeyMismatchError
+from yashe.errors import FormError, KeyMismatchError, ParameterError
 from yashe.noise import Bound
 from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray
-from yashe.ring import CoefficientElement, NttElement
-from yashe.rns import rescale
 from yashe.sampling import SeedArray
 from yashe.trace import observe
 
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
-class Scheme(ABC):
-    """What BFV, BGV and YASHE' have in common: parameters, encoding, decryption of a phase.
+class Scheme(Definition):
+    """What follows from the definition of a scheme: products, levels, decryption of a phase.
 
     A scheme object holds no key. Its verbs are the same in every scheme, so that networks, laws and
     notebooks run on either.
     """
-
-    name: str
-    first_secret_part: int  # parts from here on hide the message
-    fixed_parts: bool  # whether ciphertexts of every degree have the same number of parts
-    ntt_form = False  # whether the rows of a ciphertext are values instead of coefficients
-
-    def __init__(self, params: Params) -> None:
-        self.params = params
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.params!r})"
-
-    @abstractmethod
-    def keygen(self, seed: bytes | None = None) -> Any:
-        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
-
-    @abstractmethod
-    def encrypt(self, values: Any, key: Any, seed: bytes | None = None) -> Ciphertext:
-        """Encrypt slot vectors, integers of shape (..., at most n), or a Plaintext."""
-
-    @abstractmethod
-    def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
-        """Write the parts of a product of two rows in NTT form, not reduced."""
-
-    @abstractmethod
-    def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Return the rows of products of rows; x and y are one object for squares."""
-
-    @abstractmethod
-    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
-        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages."""
-
-    @abstractmethod
-    def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
-        """Return the phase of one row, in which message and noise are, modulo q."""
-
-    # What the operations do to the noise; `yashe.noise` says what a Bound is.
-
-    @property
-    @abstractmethod
-    def secret_norm(self) -> float:
-        """Expected squared norm of the secret that multiplies a ciphertext in the phase."""
-
-    @abstractmethod
-    def fresh_bound(self, public: bool) -> Bound:
-        """Return the bound of a fresh ciphertext, made with the public or the secret key."""
-
-    @abstractmethod
-    def plain_addition_bound(self, degree: int) -> Bound:
-        """Return what adding an encoded message to a ciphertext of that degree adds."""
-
-    @abstractmethod
-    def relinearization_bound(self) -> Bound:
-        """Return what relinearisation adds."""
-
-    @abstractmethod
-    def product_bound(self, x: Bound, y: Bound) -> Bound:
-        """Return the bound of products, before relinearisation, from those of the factors."""
-
-    def plaintext_addition_bound(self, message: FloatArray, degree: int) -> Bound:
-        """Return what adding these messages adds, residues of shape (..., primes of t, n)."""
-        return self.plain_addition_bound(degree).broadcast(message.shape[:-2])
-
-    # Where the message is in a phase, and the form of a row.
-
-    @abstractmethod
-    def embedded(self, messages: FloatArray, factor: int = 1) -> FloatArray:
-        """Return what a phase has to contain for a message.
-
-        Parameters
-        ----------
-        messages : float64 array, shape (..., primes of t, n), polynomials modulo t
-        factor : of the ciphertext; see `yashe.bgv`, elsewhere 1
-
-        Returns
-        -------
-        float64 array, shape (..., k, n), centred residues; coefficient by coefficient
-        """
-
-    @abstractmethod
-    def message(self, phase: CoefficientElement, factor: int) -> CoefficientElement:
-        """Return the message modulo t that a phase contains."""
-
-    @abstractmethod
-    def scaled_noise(self, phase: CoefficientElement) -> FloatArray:
-        """Return q nu = [t phase]_q as residues: the noise times q; t phase is BGV's phase."""
-
-    def rows(self, x: CoefficientElement | NttElement) -> FloatArray:
-        """Return residues in the form that the rows of a ciphertext have in this scheme."""
-        if self.ntt_form:
-            return (x.ntt() if isinstance(x, CoefficientElement) else x).residues
-        return (x.intt() if isinstance(x, NttElement) else x).residues
-
-    def values(self, rows: FloatArray) -> NttElement:
-        """Return rows in NTT form."""
-        ring = self.params.ring
-        return NttElement(ring, rows) if self.ntt_form else CoefficientElement(ring, rows).ntt()
-
-    def coefficients(self, rows: FloatArray) -> CoefficientElement:
-        """Return rows in coefficient form."""
-        ring = self.params.ring
-        return NttElement(ring, rows).intt() if self.ntt_form else CoefficientElement(ring, rows)
 
     def fresh(
         self,
@@ -146,9 +41,7 @@ class Scheme(ABC):
     ) -> Ciphertext:
         """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
         bound, params = self.fresh_bound(public), self.params
-        noise.check_budget(
-            float(bound.budget(params.n)), params.n, f"encryption under {params.name}"
-        )
+        noise.check_budget(float(bound.budget(params.n)), f"encryption under {params.name}")
         index = np.arange(len(rows), dtype=np.int64).reshape(shape)
         bounds = bound.broadcast((len(rows),))
         ct = Ciphertext(self, key_id, rows, bounds, index, public_seed=public_seed)
@@ -192,9 +85,9 @@ class Scheme(ABC):
         """Return the slots of a plaintext; see `yashe.encoding.decode`."""
         return decode(plaintext)
 
-    def square(self, ct: Ciphertext) -> Ciphertext:
-        """Return ct * ct, for less work than a product of two."""
-        return self.multiply(ct, ct)
+    def square(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
+        """Return ct * ct, for less work than a product of two; see `multiply`."""
+        return self.multiply(ct, ct, primes)
 
     def at(self: AnyScheme, params: Params) -> AnyScheme:
         """Return the scheme for a ciphertext's parameters: its own, or with fewer primes.
@@ -219,9 +112,23 @@ class Scheme(ABC):
         ------
         KeyMismatchError
         """
+        self.check_own(ct)
+        return self.at(ct.params)
+
+    def check_own(self, ct: Ciphertext) -> None:
+        """Refuse what is not a ciphertext of this scheme.
+
+        Raises
+        ------
+        KeyMismatchError
+        """
+        if not isinstance(ct, Ciphertext):
+            raise KeyMismatchError(
+                f"{self.name} takes a Ciphertext here, not a {type(ct).__name__} (np.stack makes "
+                "one array of several; products with integers are written ct * 5)"
+            )
         if ct.scheme.name != self.name:
             raise KeyMismatchError(f"a ciphertext of {ct.scheme.name} was given to {self.name}")
-        return self.at(ct.params)
 
     def check_factors(self, a: Ciphertext, b: Ciphertext) -> None:
         """Refuse products of ciphertexts of different keys or parameters, or of degree 2.
@@ -237,10 +144,32 @@ class Scheme(ABC):
                     f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
                 )
 
-    def multiply(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+    def at_one_level(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
+        """Return the same ciphertexts with as many primes of q as both of them have.
+
+        Raises
+        ------
+        KeyMismatchError
+            If they are for different parameters, keys or schemes.
+        """
+        if a.params.k > b.params.k and b.params.shortens(a.params):
+            a = a.scheme.switch_modulus(a, b.params.k)
+        elif b.params.k > a.params.k and a.params.shortens(b.params):
+            b = b.scheme.switch_modulus(b, a.params.k)
+        a.check_same_keys(b)
+        return a, b
+
+    def multiply(self, a: Ciphertext, b: Ciphertext, primes: int | None = None) -> Ciphertext:
         """Return products, slot by slot; their degree is 2. Arrays broadcast.
 
-        What happens to the rows is `product_rows`, what happens to the noise `product_bound`.
+        Both are switched to the modulus where this product is least noisy (`best_for_products`; in
+        BFV and YASHE' the largest that both have). What happens to the rows is `product_rows`,
+        what happens to the noise `product_bound`.
+
+        Parameters
+        ----------
+        a, b : Ciphertexts of degree 1 under the same keys
+        primes : how many primes of q to multiply with, for lessons and programs that know
 
         Raises
         ------
@@ -250,25 +179,36 @@ class Scheme(ABC):
             If one of them has degree 2 already.
         NoiseBudgetExhausted
         """
-        if (scheme := self.scheme_of(a)) is not self:
-            return scheme.multiply(a, b)
-        self.check_factors(a, b)
+        for ct in (a, b):
+            self.check_own(ct)
+        a, b = self._factors(a, b, primes)
+        scheme = self.scheme_of(a)
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
         flat_a, flat_b = index_a.ravel(), index_b.ravel()
-        rows = np.empty((len(flat_a), self.parts(2), self.params.k, self.params.n))
+        rows = np.empty((len(flat_a), scheme.parts(2), scheme.params.k, scheme.params.n))
 
         def multiply_some(some: slice) -> None:
             x = a.rows[flat_a[some]]
-            rows[some] = self.product_rows(x, x if a is b else b.rows[flat_b[some]])
+            rows[some] = scheme.product_rows(x, x if a is b else b.rows[flat_b[some]])
 
         for_each_group(multiply_some, len(rows))
-        bound = self.product_bound(a.bound[flat_a], b.bound[flat_b])
-        product = replace(a, factor=a.factor * b.factor % self.params.t)
+        bound = scheme.product_bound(a.bound[flat_a], b.bound[flat_b])
+        product = replace(a, factor=a.factor * b.factor % scheme.params.t)
         return product.derive(rows, bound, index_a.shape, "a product", 2)
 
-    def parts(self, degree: int) -> int:
-        """Return how many parts a ciphertext of that degree has."""
-        return 1 if self.fixed_parts else degree + 1
+    def _factors(
+        self, a: Ciphertext, b: Ciphertext, primes: int | None
+    ) -> tuple[Ciphertext, Ciphertext]:
+        """Return both factors at the level for their product; one object for a square."""
+        square = a is b
+        if not square:
+            a, b = self.at_one_level(a, b)
+        scheme = self.at(a.params)
+        scheme.check_factors(a, b)
+        if primes is None:
+            primes = scheme.best_for_products(a.bound[a.index], b.bound[b.index])
+        a = scheme.switch_modulus(a, primes)
+        return a, a if square else scheme.switch_modulus(b, primes)
 
     def switch_modulus(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
         """Return ciphertexts of the same messages with fewer primes in q, which are smaller.
@@ -296,7 +236,9 @@ class Scheme(ABC):
         source = self.scheme_of(ct).params
         if primes is None:
             primes = self.at(source).fewest_primes(ct.bound[ct.index], ct.degree)
-        scheme = self.at(source.shortened(primes))
+        if isinstance(primes, bool) or not isinstance(primes, int | np.integer):
+            raise ParameterError(f"primes is a number of primes of q, an integer, not {primes!r}")
+        scheme = self.at(source.shortened(int(primes)))
         if primes == source.k:
             return ct
         target, flat = scheme.params, ct.index.reshape(-1)
@@ -311,27 +253,14 @@ class Scheme(ABC):
         switched = replace(ct, scheme=scheme, factor=factor)
         return switched.derive(rows, bound, ct.shape, "a switch of the modulus")
 
-    def switched(self, rows: FloatArray, source: Params) -> FloatArray:
-        """Return rows for these parameters from rows for others with more primes."""
-        basis, q = self.params.ring.basis, self.params.q
-        return rescale(rows, source.ring.basis, basis, Fraction(q, source.q))
-
-    def switched_factor(self, factor: int, source: Params) -> int:
-        """Return the factor of a ciphertext that has been `switched`; see `yashe.bgv`."""
-        return factor
-
-    def best_for_products(self, bound: Bound) -> int:
-        """Return with how many primes a product of ciphertexts of degree 1 is least noisy: all."""
-        return self.params.k
-
     def ready_for_product(self, ct: Ciphertext) -> Ciphertext:
-        """Return ciphertexts of degree 1 at the modulus where products of them are least noisy."""
+        """Return ciphertexts of degree 1 at the modulus where squares of them are least noisy."""
         primes = self.scheme_of(ct).best_for_products(ct.bound[ct.index])
         return self.switch_modulus(ct, primes)
 
     def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
-        """Return the same messages with one `factor`, so that the ciphertexts can be added."""
-        return a, b
+        """Return the same messages as they can be added: at one level, and with one `factor`."""
+        return self.at_one_level(a, b)
 
     def fewest_primes(self, bound: Bound, degree: int) -> int:
         """Return to how many primes ciphertexts with this noise can be switched."""
@@ -360,25 +289,26 @@ class Scheme(ABC):
         KeyMismatchError
             If the key is another's.
         NoiseBudgetExhausted
-            If the noise is so large that the message cannot be trusted. Once noise has overflowed,
-            it passes this check with probability at most 2^-40.
+            If the noise is so large that the message cannot be trusted: max |nu| above 1/8, or
+            less for toys. Noise that has overflowed passes with probability at most 2^-43
+            (`yashe.noise.least_budget`).
         """
         scheme = self.scheme_of(ct)
         params = scheme.params
         out = np.empty((ct.size, params.n), dtype=np.int64)
-        limit = 2.0 ** -(1 + noise.least_budget(params.n))
+        least = noise.least_budget(params.n)
         overflows: list[float] = []
 
         def decrypt_one(j: int) -> None:
             phase = scheme.phase(ct, int(ct.index.flat[j]), key)
             largest = float(np.abs(params.ring.basis.fraction(scheme.scaled_noise(phase))).max())
-            if largest > limit:
+            if largest > 2.0 ** -(1 + least):
                 overflows.append(-float(np.log2(2 * largest)))
             out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor)))
 
         for_each(decrypt_one, range(ct.size))
         if overflows:
-            noise.check_budget(min(overflows), params.n, "what was computed")
+            noise.check_budget(min(overflows), "what was computed", least=least)
         return out.reshape(*ct.shape, params.n)
 
     def noise_budget(self, ct: Ciphertext, key: Any) -> FloatArray:

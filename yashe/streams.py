@@ -17,7 +17,7 @@ from yashe.ciphertext import Ciphertext
 from yashe.contents import CIPHERTEXTS, NOISE, SEEDED_CIPHERTEXTS, Contents, read_contents
 from yashe.errors import KeyMismatchError, ParameterError
 from yashe.frames import FrameReader
-from yashe.noise import Bound
+from yashe.noise import LARGEST_ORDER, Bound
 from yashe.packing import pack_polynomials, unpack_polynomials
 from yashe.parallel import for_each
 from yashe.params import Params
@@ -26,7 +26,6 @@ from yashe.sampling import NUMBERED_SEED, SeedArray, uniform_half
 from yashe.scheme import Scheme
 
 BLOCK_BYTES = 2**24  # of the body that are read or written at a time
-LARGEST_ORDER = 127  # of a noise bound: a product adds two, or doubles it in BGV
 SAMPLE = 4  # coefficients of a half that are compared with its seed
 
 

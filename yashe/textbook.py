@@ -343,7 +343,7 @@ def gadget_digits(a: Poly, params: Params, w: int | None) -> list[Poly]:
     return poly_decompose(a, params.moduli) if w is None else base_digits(a, params.q, w)
 
 
-# Randomness: every sample is a function of a seed and a label, so that keys can be repeated.
+# Randomness: a function of a label and a seed, which is for one scheme and one set of parameters.
 
 
 def words(seed: bytes, label: str, width: int) -> Iterator[int]:

@@ -58,9 +58,9 @@ def keygen(params: Params, seed: bytes) -> tuple[Poly, PublicKey]:
 
     All labels begin with bgv-: keys of BFV and BGV with equal a and e would differ by (t - 1) e.
     """
-    s = ternary(seed, "bgv-secret", params.n)
-    a = uniform(seed, "bgv-public-a", params)
-    te = poly_scale(gaussian(seed, "bgv-public-e", params.n), params.t)
+    s = ternary(seed, "secret", params.n)
+    a = uniform(seed, "public-a", params)
+    te = poly_scale(gaussian(seed, "public-e", params.n), params.t)
     return s, textbook_bfv.rlwe_sample(params, s, a, te)
 
 
@@ -68,8 +68,8 @@ def relin_keygen(params: Params, s: Poly, seed: bytes) -> RelinearizationKey:
     """Return ([-(a_i s + t e_i) + g_i s^2]_q, a_i) for every element g_i of the residue gadget."""
     s_squared, key = poly_mul(s, s), []
     for i, g in enumerate(rns_gadget(params.moduli)):
-        a = uniform(seed, f"bgv-relin-a/{i}", params)
-        te = poly_scale(gaussian(seed, f"bgv-relin-e/{i}", params.n), params.t)
+        a = uniform(seed, f"relin-a/{i}", params)
+        te = poly_scale(gaussian(seed, f"relin-e/{i}", params.n), params.t)
         b, _ = textbook_bfv.rlwe_sample(params, s, a, te)
         key.append((poly_mod(poly_add(b, poly_scale(s_squared, g)), params.q), a))
     return key
@@ -85,7 +85,7 @@ def dithered(params: Params, m: Poly, seed: bytes, j: int = 0) -> Poly:
     that, somebody could choose a message all of whose coefficients have the sign that hurts most,
     and a product of two such phases is up to sqrt(n) times as large as one of random phases.
     """
-    t, draws, out = params.t, words(seed, f"bgv-encrypt-r/{j}", 4), []
+    t, draws, out = params.t, words(seed, f"encrypt-r/{j}", 4), []
     for x in poly_mod(m, t):
         moves = next(draws) * t < 2**32 * abs(x)  # a uniform number in [0, 1) is below |x| / t
         out.append(x + moves * (t if x < 0 else -t))
@@ -98,9 +98,9 @@ def encrypt(params: Params, pk: PublicKey, m: Poly, seed: bytes, j: int = 0) -> 
     j is the place of this ciphertext in an array of them: each place has its own randomness.
     """
     b, a = pk
-    u = ternary(seed, f"bgv-encrypt-u/{j}", params.n)
-    te_0 = poly_scale(gaussian(seed, f"bgv-encrypt-e0/{j}", params.n), params.t)
-    te_1 = poly_scale(gaussian(seed, f"bgv-encrypt-e1/{j}", params.n), params.t)
+    u = ternary(seed, f"encrypt-u/{j}", params.n)
+    te_0 = poly_scale(gaussian(seed, f"encrypt-e0/{j}", params.n), params.t)
+    te_1 = poly_scale(gaussian(seed, f"encrypt-e1/{j}", params.n), params.t)
     c_0 = poly_add(poly_mul(b, u), te_0, dithered(params, m, seed, j))
     c_1 = poly_add(poly_mul(a, u), te_1)
     return Ciphertext([poly_mod(c_0, params.q), poly_mod(c_1, params.q)])
@@ -115,10 +115,10 @@ def encrypt_symmetric(
     are here the *values* of a at the roots of x^n + 1, psis[i] being the psi modulo q_i. They are
     as uniform as coefficients, and the engine, which computes with values, needs no transform.
     """
-    rho = bytes(islice(words(seed, "bgv-encrypt-rho", 1), 32))
+    rho = bytes(islice(words(seed, "encrypt-rho", 1), 32))
     values = [uniform_row(rho, f"encrypt-a/{j}", params.n, p) for p in params.moduli]
     rows = [intt(y, psi, p) for y, psi, p in zip(values, psis, params.moduli, strict=True)]
-    te = poly_scale(gaussian(seed, f"bgv-encrypt-e/{j}", params.n), params.t)
+    te = poly_scale(gaussian(seed, f"encrypt-e/{j}", params.n), params.t)
     b, a = textbook_bfv.rlwe_sample(params, s, poly_compose(rows, params.moduli), te)
     return Ciphertext([poly_mod(poly_add(b, dithered(params, m, seed, j)), params.q), a])
 
@@ -159,16 +159,19 @@ def aligned(params: Params, left: Ciphertext, right: Ciphertext) -> tuple[Cipher
     One could be multiplied by c = right.factor / left.factor, but that can be as large as t/2. With
     c = u / v modulo t for some |u|, |v| <= sqrt(t), u for the one and v for the other do less harm.
     Euclid's algorithm for t and c finds them (Thue's lemma): all of its remainders are r = v c
-    modulo t, and as r becomes smaller v grows, |r v| <= t. A composite t may take a step more,
-    because a factor has to be invertible.
+    modulo t, and as r becomes smaller v grows, |r v| <= t. Those that have no common divisor with t
+    can be used, because a factor has to be invertible; the smallest |u| + |v| is taken.
     """
     if left.factor == right.factor:
         return left, right
-    c = right.factor * pow(left.factor, -1, params.t) % params.t
+    c, pairs = right.factor * pow(left.factor, -1, params.t) % params.t, []
     (r, v), (s, w) = (params.t, 0), (c, 1)
-    while s * s > params.t or gcd(s, params.t) > 1:
+    while s:
+        if gcd(s, params.t) == 1:
+            pairs += [(s, w), (s - params.t, w)]
         (r, v), (s, w) = (s, w), (r % s, v - r // s * w)
-    return scaled(params, left, s), scaled(params, right, w)
+    u, v = min(pairs, key=lambda pair: abs(pair[0]) + abs(pair[1]))
+    return scaled(params, left, u), scaled(params, right, v)
 
 
 def add(params: Params, left: Ciphertext, right: Ciphertext) -> Ciphertext:

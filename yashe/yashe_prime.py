@@ -39,7 +39,7 @@ from yashe.parallel import for_each
 from yashe.params import Params
 from yashe.residues import FloatArray, canonical, reduce
 from yashe.ring import CoefficientElement, NttElement
-from yashe.sampling import check_seed, gaussian, stream, ternary
+from yashe.sampling import gaussian, stream, ternary
 from yashe.scale_invariant import ScaleInvariant
 
 
@@ -106,7 +106,7 @@ class YASHE(ScaleInvariant):
     fixed_parts = True
 
     def __init__(self, params: Params) -> None:
-        if params.security is not None:
+        if isinstance(params, Params) and params.security is not None:
             raise SecurityError(
                 f"YASHE' accepts security=None only, but {params.name} claims {params.security} "
                 "bits: the published tables are for RLWE, and NTRU keys with so large a q against "
@@ -130,7 +130,7 @@ class YASHE(ScaleInvariant):
         -------
         YasheKeys, with attributes secret, public and relinearization (the evaluation key)
         """
-        seed = check_seed(seed)
+        seed = self.own_seed(seed)
         params, n, k = self.params, self.params.n, self.params.k
         ring, key_id = params.ring, stream(seed, "key-id", 16).hex()
         t_g = self._times_t(ternary(seed, "secret-g", n)).ntt()
@@ -189,7 +189,7 @@ class YASHE(ScaleInvariant):
                 f"YASHE' encrypts with its public key only, got a {type(key).__name__}: "
                 "give keys.public"
             )
-        seed = check_seed(seed)
+        seed = self.own_seed(seed)
         key = check_key(self.params, key.key_id, key)
 
         def hide(numbers: range, messages: FloatArray, out: FloatArray) -> None:

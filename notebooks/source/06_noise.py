@@ -170,7 +170,8 @@ except NoiseBudgetExhausted as error:
 
 # %% [markdown]
 # Inside of `noise.unchecked()` it lets you do it. The result decrypts to numbers that have nothing to do with the message. With the textbook, and any
-# library that checks nothing, that is what happens, and nobody is told:
+# library that checks nothing, that is what happens, and nobody is told. (Outside of the block even *decryption* refuses: it measures the noise, and
+# trusts it only within $\frac18$, because noise just past $\frac12$ looks like $-\frac12$ and a little.)
 
 # %%
 with noise.unchecked():
