@@ -4,8 +4,9 @@
     python tests/fuzz_wire.py -runs=100000 -max_len=1024 CORPUS tests/vectors
 
 Every input is read as it is, and once more with its hashes put right, as a liar would send it. Only
-an FheError may come out of it, and the memory that Python and NumPy take at the same time stays
-below MEMORY_FACTOR times the input plus MEMORY_CONSTANT. Other options are libFuzzer's.
+an FheError may come out of it, and what is read is written again to the same bytes. The memory that
+Python and NumPy take at the same time stays below MEMORY_FACTOR times the input plus
+MEMORY_CONSTANT. Other options are libFuzzer's.
 """
 
 import contextlib
@@ -38,13 +39,15 @@ count = 0
 
 
 def read(data: bytes) -> None:
-    """Read a frame in every way there is."""
-    kind = None
+    """Read a frame in every way there is, and write again what was in it."""
+    kind = thing = None
     with contextlib.suppress(FheError):
         kind = read_contents(FrameReader(io.BytesIO(data))).type
     if kind is not None:
         with contextlib.suppress(FheError):
-            wire.from_bytes(data, kind)
+            thing = wire.from_bytes(data, kind)
+    if thing is not None and wire.to_bytes(thing) != data:
+        raise AssertionError("the frame has another form")
     with contextlib.suppress(FheError):
         for _ in CiphertextReader.open(io.BytesIO(data)).blocks():
             pass

@@ -1,4 +1,15 @@
-"""Keys: their equations, the gadget, and switching."""
+"""Keys: their equations, the gadget, and switching; and that secrets stay where they are."""
+
+import copy
+import io
+import pickle  # noqa: TID251 (to see that it is refused)
+import pprint
+import re
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,14 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategies_engine import OTHER_SEED, SEED, TOYS, integers_up_to, seeds, textbook_params, toys
-from yashe import textbook
+from yashe import errors, textbook
 from yashe.bfv import BFV
 from yashe.bgv import BGV
-from yashe.errors import KeyMismatchError
-from yashe.keys import Keys, check_key, digits, gadget, switch
+from yashe.errors import KeyMismatchError, NotPicklableError
+from yashe.keys import Key, Keys, check_key, digits, gadget, switch
 from yashe.params import Params
 from yashe.ring import NttElement, Ring
 from yashe.rlwe import RLWE
+from yashe.yashe_prime import YASHE, YasheKeys
 
 SIX_SIGMA = 20  # no error of these tests is larger
 
@@ -133,14 +145,9 @@ def test_all_uniform_polynomials_and_all_errors_of_the_keys_differ(
 
 
 @both
-def test_one_name_joins_the_keys_and_no_repr_shows_a_number_of_them(
-    scheme_class: type[RLWE],
-) -> None:
+def test_one_name_joins_the_keys(scheme_class: type[RLWE]) -> None:
     keys = scheme_class(TOYS[0]).keygen(SEED)
     assert keys.secret.key_id == keys.public.key_id == keys.relinearization.key_id
-    for key in (keys.secret, keys.public, keys.relinearization, keys):
-        assert "residues" not in repr(key)
-        assert "array" not in repr(key)
 
 
 def test_keys_for_other_parameters_or_of_another_set_are_refused() -> None:
@@ -152,3 +159,87 @@ def test_keys_for_other_parameters_or_of_another_set_are_refused() -> None:
             check_key(others.secret.params, key.key_id, key)
         with pytest.raises(KeyMismatchError, match="does not belong to the ciphertext's keys"):
             check_key(TOYS[0], strangers.secret.key_id, key)
+
+
+# Secrets
+
+
+def all_keys(name: str) -> Any:
+    return {"BFV": BFV, "BGV": BGV, "YASHE'": YASHE}[name](TOYS[4]).keygen(SEED)
+
+
+def locals_of_a_traceback(x: object) -> str:
+    """What a debugger prints where something went wrong beside a key."""
+    try:
+        raise KeyError(len(repr(x)))
+    except KeyError as error:
+        captured = traceback.TracebackException.from_exception(error, capture_locals=True)
+        return "".join(captured.format())
+
+
+every_scheme = pytest.mark.parametrize("name", ["BFV", "BGV", "YASHE'"])
+PRINTERS: list[Callable[[Any], str]] = [
+    repr,
+    str,
+    format,
+    pprint.pformat,
+    lambda x: f"{x!r} {x} {x!s} {x!a} {(x, [x], {1: x})}",
+    lambda x: repr(vars(x)) if isinstance(x, (Key, Keys, YasheKeys)) else "",
+    lambda x: "%s %r" % (x, x),  # noqa: UP031
+    locals_of_a_traceback,
+]
+
+
+@every_scheme
+@pytest.mark.parametrize("printed", PRINTERS)
+def test_no_key_and_no_polynomial_prints_a_number_of_it(
+    name: str, printed: Callable[[Any], str]
+) -> None:
+    keys = all_keys(name)
+    single = [keys.secret, keys.public, keys.relinearization]
+    elements = [x for key in single for x in vars(key).values() if isinstance(x, NttElement)]
+    coefficients = [x.intt() for x in elements]
+    numbers = {str(int(abs(r))) for x in (*elements, *coefficients) for r in x.residues.flat}
+    for thing in (keys, *single, *elements, *coefficients):
+        text = printed(thing)
+        assert not numbers.intersection(re.findall(r"\d{6,}", text))
+        assert not re.search(r"array|residues|0x[0-9a-f]{6}", text)
+
+
+@every_scheme
+def test_keys_are_not_pickled_and_the_refusal_says_where_they_go_out(name: str) -> None:
+    keys = all_keys(name)
+    for key in (keys.secret, keys.public, keys.relinearization, keys):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            for write in (pickle._dumps, pickle.dumps):  # type: ignore[attr-defined]
+                with pytest.raises(NotPicklableError, match="is not pickled: .*save_secret_key"):
+                    write([key], protocol)
+    stream = io.BytesIO()
+    with pytest.raises(TypeError, match=f"a {type(keys.secret).__name__} is not pickled"):
+        pickle.Pickler(stream).dump(keys)
+    secret = next(x for x in vars(keys.secret).values() if isinstance(x, NttElement))
+    assert secret.residues.tobytes()[:64] not in stream.getvalue()
+
+
+def test_a_key_does_not_reach_another_process_by_accident() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        future = pool.submit(len, [all_keys("BFV").secret])
+        with pytest.raises(NotPicklableError, match="a SecretKey is not pickled"):
+            future.result(timeout=60)
+
+
+@every_scheme
+def test_a_copy_of_a_key_is_the_key(name: str) -> None:
+    keys = all_keys(name)
+    for key in (keys.secret, keys.public, keys.relinearization):
+        assert copy.copy(key) is key
+        assert copy.deepcopy([key])[0] is key
+    assert copy.deepcopy(keys).secret is keys.secret
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(errors).values() if isinstance(kind, type)])
+def test_errors_are_pickled_for_whoever_waits_in_another_process(kind: type[Exception]) -> None:
+    error = kind("what was wrong")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert str(again) == str(error)

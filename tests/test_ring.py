@@ -139,4 +139,12 @@ def test_too_many_or_too_few_coefficients_are_refused(count: int) -> None:
 
 def test_a_ring_is_built_once() -> None:
     assert ring(4, (17, 41)) is ring(4, (17, 41))
-    assert repr(ring(4, (17, 41))) == "Ring(n=4, RnsBasis(2 primes, 9.4 bits))"
+    r = ring(4, (17, 41))
+    assert repr(r) == "Ring(n=4, RnsBasis(2 primes, 9.4 bits))"
+    assert repr(r.transform) == "Ntt(n=4, 2 primes)"
+
+
+def test_elements_print_their_form_and_shape_and_no_coefficient() -> None:
+    a = ring(4, (17, 41)).element([[1, 2, 3, 4], [5, 6, 7, 8]])
+    assert repr(a) == "CoefficientElement(shape=(2,), Ring(n=4, RnsBasis(2 primes, 9.4 bits)))"
+    assert str(a.ntt()) == "NttElement(shape=(2,), Ring(n=4, RnsBasis(2 primes, 9.4 bits)))"

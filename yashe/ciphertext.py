@@ -30,6 +30,7 @@ from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
+from yashe.sampling import SeedArray
 from yashe.trace import observe
 
 
@@ -49,8 +50,8 @@ class Ciphertext:
     bound : Bound of shape (number of rows,), what is known about the noise (`yashe.noise`)
     index : int64 array of the ciphertext array's shape, row numbers
     degree : power of the secret in the phase: 1 when fresh, 2 after a product, 1 when relinearised
-    public_seed : for fresh ciphertexts of BFV and BGV made with the secret key, 32 bytes that are
-        not secret: rows[j, 1] is uniform(public_seed, f"encrypt-a/{j}", n, moduli)
+    public_seed : for fresh ciphertexts of BFV and BGV made with the secret key, an array of
+        `sampling.NUMBERED_SEED`, one per row, from which rows[:, 1] is expanded; not secret
     factor : what the messages are multiplied with in the phase, modulo t; 1 but in `yashe.bgv`
     """
 
@@ -60,7 +61,7 @@ class Ciphertext:
     bound: Bound
     index: IntArray
     degree: int = 1
-    public_seed: bytes | None = None
+    public_seed: SeedArray | None = None
     factor: int = 1
 
     # NumPy leaves `array + ct` and `array @ ct` to the methods below.
@@ -140,6 +141,7 @@ class Ciphertext:
                 raise FormError(f"degrees {first.degree} and {other.degree}: relinearize first")
             if other.factor != first.factor:
                 raise FormError("the ciphertexts have different factors: see scheme.aligned")
+        seeds = [part.public_seed for part in parts if part.public_seed is not None]
         starts = np.cumsum([0, *(len(part.rows) for part in parts)])[:-1]
         indices = [part.index + start for part, start in zip(parts, starts, strict=True)]
         return replace(
@@ -147,7 +149,7 @@ class Ciphertext:
             rows=np.concatenate([part.rows for part in parts]),
             bound=Bound.concatenate([part.bound for part in parts]),
             index=np.concatenate(indices, axis=axis),
-            public_seed=None,
+            public_seed=np.concatenate(seeds) if len(seeds) == len(parts) else None,
         )
 
     # Arithmetic: new rows.

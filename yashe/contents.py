@@ -13,16 +13,17 @@ the messages (8 bytes). docs/wire-format.md.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from yashe.bfv import BFV
 from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
-from yashe.errors import FheError, KeyMismatchError
-from yashe.frames import FIRST_SECRET_KIND, Fields, FrameReader
+from yashe.errors import KeyMismatchError, ParameterError
+from yashe.frames import FIRST_SECRET_KIND, Fields, FrameReader, FrameWriter
 from yashe.keys import (
     BgvPublicKey,
     BgvRelinearizationKey,
@@ -34,7 +35,7 @@ from yashe.keys import (
 from yashe.packing import packed_bytes
 from yashe.params import Params
 from yashe.rlwe import RLWE
-from yashe.sampling import SEED_BYTES
+from yashe.sampling import NUMBERED_SEED
 from yashe.scheme import Scheme
 from yashe.yashe_prime import YASHE, EvaluationKey, YashePublicKey, YasheSecretKey
 
@@ -72,35 +73,75 @@ KIND_TYPES: dict[int, type[Params | Key | Ciphertext]] = {
 }
 SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: YASHE, 3: BGV}
 
-# What stands before the polynomials of one ciphertext. The uniform half of a seeded one is
-# uniform(seed, f"encrypt-a/{row}", n, moduli); its noise is that of a fresh ciphertext.
-PLAIN_HEAD: list[Any] = [("deviation", "<f8"), ("order", "<u4")]
-SEEDED_HEAD: list[Any] = [("seed", "u1", (SEED_BYTES,)), ("row", "<u4")]
+# What stands before the polynomials of one ciphertext: what is known about its noise, or, if it is
+# seeded, its seed; its noise is then that of a fresh ciphertext.
+NOISE = np.dtype([("deviation", "<f8"), ("order", "<u4")])
 
-MOST_AXES = 8
+MOST_MODULI, MOST_PLAINTEXT_MODULI, MOST_AXES = 64, 4, 8
+LONGEST_AXIS, LARGEST_BODY = 2**32 - 1, 2**63 - 1
+KEY_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What the head of a frame says.
+    """What the head of a frame says. Who writes and who reads are bound by the same limits.
 
     Attributes
     ----------
-    kind, type, params, body_bytes : of the content
+    kind, params : of the content
     key_id : of keys and ciphertexts; else empty
     scheme, degree, shape : of ciphertexts; else None, 0, ()
     factor : of ciphertexts of BGV; else 1
+
+    Raises
+    ------
+    ParameterError
+        If it is beyond a limit of the format.
     """
 
     kind: int
-    type: type[Params | Key | Ciphertext]
     params: Params
-    body_bytes: int
     key_id: str = ""
     scheme: Scheme | None = None
     degree: int = 0
     shape: tuple[int, ...] = ()
     factor: int = 1
+
+    def __post_init__(self) -> None:
+        check_counts(self.params.k, len(self.params.plaintext_moduli))
+        if self.kind != PARAMETERS and not KEY_ID.fullmatch(self.key_id):
+            raise ParameterError(f"a key id of 32 hexadecimal digits was required: {self.key_id!r}")
+        if self.scheme is not None:
+            self._check_array(self.scheme)
+
+    def _check_array(self, scheme: Scheme) -> None:
+        """Refuse ciphertexts that cannot be sent."""
+        shape, t = self.shape, self.params.t
+        if type(scheme) not in SCHEMES.values():
+            raise ParameterError(f"{type(scheme).__name__} is no scheme of the wire format")
+        if self.degree not in (1, 2) or len(shape) > MOST_AXES:
+            raise ParameterError(
+                f"ciphertexts of degree 1 or 2 in at most {MOST_AXES} axes were required, got "
+                f"degree {self.degree} and {len(shape)} axes"
+            )
+        if 0 in shape:
+            raise ParameterError(f"an array without a ciphertext cannot be sent, got shape {shape}")
+        if not all(1 <= length <= LONGEST_AXIS for length in shape):
+            raise ParameterError(f"axes of length 1 to {LONGEST_AXIS} were required, got {shape}")
+        if self.body_bytes > LARGEST_BODY:
+            raise ParameterError(f"at most {LARGEST_BODY} bytes were required, got shape {shape}")
+        if not 0 < self.factor < t or math.gcd(self.factor, t) > 1:
+            raise ParameterError(f"a factor invertible modulo t was required, got {self.factor}")
+        if self.factor != 1 and not isinstance(scheme, BGV):
+            raise ParameterError(f"factor 1 was required of {scheme.name}, got {self.factor}")
+        fresh = self.degree == 1 and self.factor == 1 and isinstance(scheme, RLWE)
+        if self.kind == SEEDED_CIPHERTEXTS and not fresh:
+            raise ParameterError("a seeded ciphertext is a fresh one of BFV or BGV, of degree 1")
+
+    @property
+    def type(self) -> type[Params | Key | Ciphertext]:
+        """What it is read as."""
+        return KIND_TYPES[self.kind]
 
     @property
     def secret(self) -> bool:
@@ -112,9 +153,64 @@ class Contents:
         """How one ciphertext of an array stands in the body."""
         assert self.scheme is not None
         seeded = self.kind == SEEDED_CIPHERTEXTS
-        parts = 1 if seeded or self.scheme.fixed_parts else self.degree + 1
+        parts = 1 if seeded else self.scheme.parts(self.degree)
         size = packed_bytes(self.params.n, self.params.moduli)
-        return np.dtype([*(SEEDED_HEAD if seeded else PLAIN_HEAD), ("parts", "u1", (parts, size))])
+        head = NUMBERED_SEED if seeded else NOISE
+        return np.dtype([("head", head), ("parts", "u1", (parts, size))])
+
+    @property
+    def polynomials(self) -> tuple[int, ...]:
+        """Shape of the array of polynomials of a key."""
+        form = key_form(self.type)
+        count = len(form.polynomials)
+        return (self.params.k, count) if form.per_digit else (count,)
+
+    @property
+    def body_bytes(self) -> int:
+        """Length of the body."""
+        if self.scheme is not None:
+            return math.prod(self.shape) * self.record.itemsize
+        if self.kind == PARAMETERS:
+            return 0
+        return math.prod(self.polynomials) * packed_bytes(self.params.n, self.params.moduli)
+
+    def __str__(self) -> str:
+        if self.scheme is not None:
+            return f"ciphertexts of shape {self.shape}"
+        return "parameters" if self.kind == PARAMETERS else f"a {self.type.__name__}"
+
+    def description(self) -> bytes:
+        """Return what stands behind the header of a frame."""
+        found = params_description(self.params)
+        if self.kind == PARAMETERS:
+            return found
+        found += bytes.fromhex(self.key_id)
+        if self.scheme is None:
+            return found
+        kind = type(self.scheme)
+        number = next(number for number, scheme in SCHEMES.items() if scheme is kind)
+        found += bytes([number, self.degree, len(self.shape)])
+        found += np.array([self.factor], dtype="<u8").tobytes() if kind is BGV else b""
+        return found + np.array(self.shape, dtype="<u4").tobytes()
+
+    def write_head(self, stream: BinaryIO) -> FrameWriter:
+        """Write header and description, and return the frame for its body."""
+        digest = bytes.fromhex(self.params.digest)
+        return FrameWriter(stream, self.kind, digest, self.description(), self.body_bytes)
+
+
+def check_counts(moduli: int, plaintext_moduli: int) -> None:
+    """Refuse more moduli than a description may have.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not (1 <= moduli <= MOST_MODULI and 1 <= plaintext_moduli <= MOST_PLAINTEXT_MODULI):
+        raise ParameterError(
+            f"1 to {MOST_MODULI} moduli and 1 to {MOST_PLAINTEXT_MODULI} plaintext moduli were "
+            f"required, got {moduli} and {plaintext_moduli}"
+        )
 
 
 def params_description(params: Params) -> bytes:
@@ -126,15 +222,6 @@ def params_description(params: Params) -> bytes:
     fields += bytes([params.k, len(params.plaintext_moduli), len(params.name)])
     moduli = np.array(params.moduli + params.plaintext_moduli, dtype="<u4")
     return fields + params.name.encode("ascii") + moduli.tobytes()
-
-
-def ciphertext_description(like: Ciphertext, scheme: Scheme, shape: tuple[int, ...]) -> bytes:
-    """Return the description of an array of ciphertexts."""
-    number = next(number for number, kind in SCHEMES.items() if isinstance(scheme, kind))
-    head = params_description(scheme.params) + bytes.fromhex(like.key_id)
-    head += bytes([number, like.degree, len(shape)])
-    head += np.array([like.factor], dtype="<u8").tobytes() if isinstance(scheme, BGV) else b""
-    return head + np.array(shape, dtype="<u4").tobytes()
 
 
 def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
@@ -161,67 +248,38 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
     fields = Fields(frame)
     described = _read_params(frame, fields)
     params = params or described
-    kind, body = KIND_TYPES[frame.kind], frame.body_bytes
     key_id, scheme, degree, shape, factor = "", None, 0, (), 1
     if frame.kind != PARAMETERS:
         key_id = fields.take("16s")[0].hex()
-    if kind is Ciphertext:
+    if KIND_TYPES[frame.kind] is Ciphertext:
         number, degree, axes = fields.take("BBB")
         if number not in SCHEMES:
             raise frame.error(f"scheme {number} is unknown to this version")
-        if degree not in (1, 2) or axes > MOST_AXES:
-            raise frame.error(
-                f"ciphertexts of degree 1 or 2 in at most {MOST_AXES} axes were required, got "
-                f"degree {degree} and {axes} axes"
-            )
-        if SCHEMES[number] is BGV:
-            factor = fields.take("Q")[0]
-            if not 0 < factor < params.t or math.gcd(factor, params.t) > 1:
-                raise frame.error(f"a factor invertible modulo t was required, got {factor}")
-        fresh = degree == 1 and factor == 1 and issubclass(SCHEMES[number], RLWE)
-        if frame.kind == SEEDED_CIPHERTEXTS and not fresh:
-            raise frame.error("a seeded ciphertext is a fresh one of BFV or BGV, of degree 1")
+        factor = fields.take("Q")[0] if SCHEMES[number] is BGV else 1
         shape = fields.take(f"{axes}I")
-        try:
+        with frame.refusing("the scheme refuses the parameters: "):
             scheme = SCHEMES[number](params)
-        except FheError as error:
-            raise frame.error(f"the scheme refuses the parameters: {error}") from error
     fields.end()
-    contents = Contents(frame.kind, kind, params, body, key_id, scheme, degree, shape, factor)
-    _check_body(frame, contents)
+    with frame.refusing():
+        contents = Contents(frame.kind, params, key_id, scheme, degree, shape, factor)
+    needed = contents.body_bytes
+    if frame.body_bytes != needed:
+        raise frame.error(f"a body of {needed} bytes for {contents}, not {frame.body_bytes}", at=16)
     return contents
 
 
 def _read_params(frame: FrameReader, fields: Fields) -> Params:
     """Return the parameters at the beginning of a description."""
     n, security, k, k_plaintext, name_bytes = fields.take("IIBBB")
+    with frame.refusing():
+        check_counts(k, k_plaintext)
     name = fields.take(f"{name_bytes}s")[0].decode("latin-1")
     moduli, plaintext_moduli = fields.take(f"{k}I"), fields.take(f"{k_plaintext}I")
-    try:
+    with frame.refusing("the parameters are refused: "):
         params = Params(name, n, moduli, plaintext_moduli, security or None)
-    except FheError as error:
-        raise frame.error(f"the parameters are refused: {error}") from error
     if params.digest != frame.digest.hex():
         raise frame.error("the parameter hash is not that of the parameters", at=24)
     return params
-
-
-def _check_body(frame: FrameReader, contents: Contents) -> None:
-    """Refuse a body whose length does not follow from the description."""
-    params = contents.params
-    if contents.scheme is not None:
-        count, what = math.prod(contents.shape), f"ciphertexts of shape {contents.shape}"
-        expected = count * contents.record.itemsize
-        if count == 0:
-            raise frame.error("an array without a ciphertext")
-    elif contents.kind == PARAMETERS:
-        expected, what = 0, "parameters"
-    else:
-        form = key_form(contents.type)
-        count = len(form.polynomials) * (params.k if form.per_digit else 1)
-        expected, what = count * packed_bytes(params.n, params.moduli), f"a {form.type.__name__}"
-    if frame.body_bytes != expected:
-        raise frame.error(f"{what} takes a body of {expected} bytes, not {frame.body_bytes}", at=16)
 
 
 def key_form(kind: type[Any]) -> KeyForm:

@@ -50,6 +50,10 @@ class FormatError(FheError, ValueError):
     """Bytes or a file that do not follow their format."""
 
 
+class NotPicklableError(FheError, TypeError):
+    """A key was about to be pickled; `yashe.wire` is the only way out."""
+
+
 class DataError(FheError, OSError):
     """A data set is missing, incomplete, or could not be fetched."""
 

@@ -33,6 +33,7 @@ def whole_file(path: str | os.PathLike[str], private: bool = False) -> Iterator[
         If the folder does not exist or the disk refuses.
     """
     target = Path(path)
+    check_name(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
@@ -54,6 +55,7 @@ def whole_file(path: str | os.PathLike[str], private: bool = False) -> Iterator[
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for reading; what the system refuses is a FormatError that names it."""
+    check_name(path)
     try:
         with open(path, "rb") as file:
             yield file
@@ -64,6 +66,17 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that cannot be that of a file.
+
+    Raises
+    ------
+    FormatError
+    """
+    if not Path(path).name or "\0" in os.fspath(path):
+        raise FormatError(f"the name of a file was required, got {os.fspath(path)!r}")
+
+
 def check_private(path: str | os.PathLike[str]) -> None:
     """Refuse a file that others than its owner may read.
 
@@ -71,6 +84,7 @@ def check_private(path: str | os.PathLike[str]) -> None:
     ------
     FormatError
     """
+    check_name(path)
     try:
         mode = os.stat(path).st_mode
     except OSError as error:

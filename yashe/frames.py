@@ -23,9 +23,11 @@ import hashlib
 import io
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from yashe.errors import FormatError, ParameterError
+from yashe.errors import FheError, FormatError, ParameterError
 
 MAGIC = b"\x89FHE\r\n\x1a\n"
 VERSION = 1
@@ -36,7 +38,9 @@ FIRST_SECRET_KIND = 128
 
 
 class FrameWriter:
-    """Writes one frame: the header at once, then the body piece by piece, then the hash.
+    """Writes one frame: the header, then the body piece by piece, then the hash.
+
+    The header waits for the first piece: if that is refused, nothing has been written.
 
     Parameters
     ----------
@@ -50,7 +54,12 @@ class FrameWriter:
     ) -> None:
         self._stream, self._hash, self._missing = stream, hashlib.sha256(), body_bytes
         header = HEADER.pack(MAGIC, VERSION, kind, len(description), body_bytes, digest)
-        self._put(header + description)
+        self._head = header + description
+
+    def _begin(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._put(head)
 
     def _put(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
@@ -69,6 +78,7 @@ class FrameWriter:
                 f"the body of this frame takes {self._missing} more bytes, got {len(data)}"
             )
         self._missing -= len(data)
+        self._begin()
         self._put(data)
 
     def close(self) -> None:
@@ -81,6 +91,7 @@ class FrameWriter:
         """
         if self._missing:
             raise ParameterError(f"the body of this frame still lacks {self._missing} bytes")
+        self._begin()  # of a frame without a body
         self._stream.write(self._hash.digest())
 
 
@@ -133,6 +144,14 @@ class FrameReader:
         """Return an error that says what is wrong and where."""
         return FormatError(f"{self._name}, byte {self._offset if at is None else at}: {problem}")
 
+    @contextmanager
+    def refusing(self, what: str = "") -> Iterator[None]:
+        """Turn what is refused inside into an error of this frame."""
+        try:
+            yield
+        except FheError as error:
+            raise self.error(f"{what}{error}") from error
+
     def remaining(self) -> int | None:
         """Return how many bytes the stream still has, or None if it cannot tell."""
         if not self._stream.seekable():
@@ -170,12 +189,8 @@ class FrameReader:
         self._missing -= count
         return self._take(count, what)
 
-    def close(self, more: bool = False) -> None:
-        """Check that the frame ends here, and its hash.
-
-        Parameters
-        ----------
-        more : whether something may follow in the stream
+    def close(self) -> None:
+        """Check that the frame and the stream end here, and the hash.
 
         Raises
         ------
@@ -186,7 +201,7 @@ class FrameReader:
         computed = self._hash.digest()
         if self._take(HASH_BYTES, "the hash") != computed:
             raise self.error("the hash is wrong: the file is damaged, get it again")
-        if not more and self._stream.read(1):
+        if self._stream.read(1):
             raise self.error("something follows the end of the frame")
 
 

@@ -14,11 +14,11 @@ The key holds encryptions of the g_i z, and the noise is multiplied by digits be
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from yashe.errors import KeyMismatchError
+from yashe.errors import KeyMismatchError, NotPicklableError
 from yashe.params import Params
 from yashe.residues import FloatArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement, NttElement, Ring
@@ -28,10 +28,26 @@ AnyKey = TypeVar("AnyKey", bound="Key")
 
 @dataclass(frozen=True, eq=False)
 class Key:
-    """What every key has: the parameters it is for, and the name of the key set it belongs to."""
+    """What every key has: the parameters it is for, and the name of the key set it belongs to.
+
+    Keys do not change, so that a copy of one is the key itself. They are not pickled: a secret one
+    would go wherever its pickle goes, to another process or into a log.
+    """
 
     params: Params
     key_id: str
+
+    def __copy__(self: AnyKey) -> AnyKey:
+        return self
+
+    def __deepcopy__(self: AnyKey, memo: object) -> AnyKey:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise NotPicklableError(
+            f"a {type(self).__name__} is not pickled: yashe.wire.to_bytes and save write public "
+            "keys, save_secret_key writes secret ones"
+        )
 
     def shortened(self: AnyKey, params: Params) -> AnyKey:
         """Return this key for fewer primes of q: the other residues are just left out.

@@ -83,6 +83,9 @@ class Ntt:
             backwards = [np.ascontiguousarray(m.T) for m in (a, t, even, odd)]
             self._inverse.append((backwards[0], backwards[1], backwards[2], backwards[3]))
 
+    def __repr__(self) -> str:
+        return f"Ntt(n={self.n}, {len(self.moduli)} primes)"
+
     def _matrices(self, psi: int, factor: int, p: int) -> Steps:
         """Return factor * A, T, and W[0::2, :n2/2] and W[1::2, :n2/2] of the module docstring."""
         n, n1, n2 = self.n, self.n1, self.n2

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.errors import FormatError
+from yashe.errors import FormatError, ParameterError
 from yashe.residues import FloatArray
 
 ByteArray = NDArray[np.uint8]
@@ -32,10 +32,17 @@ def pack_polynomials(residues: FloatArray, moduli: tuple[int, ...]) -> ByteArray
     Returns
     -------
     uint8 array, shape (..., packed_bytes(n, moduli))
+
+    Raises
+    ------
+    ParameterError
+        If they are no residues: not integers r with |r| < p.
     """
     rows = []
     for i, p in enumerate(moduli):
         centred = residues[..., i, :]  # |r| <= bound(p) < p, so that adding p once is enough
+        if not ((np.abs(centred) < p) & (np.rint(centred) == centred)).all():
+            raise ParameterError(f"residues modulo {p} were required: integers |r| < {p}")
         rows.append(pack(np.where(centred < 0, centred + p, centred), p.bit_length()))
     return np.concatenate(rows, axis=-1)
 

@@ -79,6 +79,9 @@ class CoefficientElement:
     ring: Ring
     residues: FloatArray
 
+    def __repr__(self) -> str:
+        return _described(self)
+
     def ntt(self) -> NttElement:
         """Return the same polynomials in NTT form."""
         return NttElement(self.ring, self.ring.transform.ntt(self.residues))
@@ -125,6 +128,9 @@ class NttElement:
     ring: Ring
     residues: FloatArray
 
+    def __repr__(self) -> str:
+        return _described(self)
+
     def intt(self) -> CoefficientElement:
         """Return the same polynomials in coefficient form."""
         return CoefficientElement(self.ring, self.ring.transform.intt(self.residues))
@@ -144,6 +150,11 @@ class NttElement:
     def canonical(self) -> FloatArray:
         """Return the residues in [-(q_i - 1)/2, (q_i - 1)/2], to compare elements bit for bit."""
         return canonical(self.residues, self.ring.moduli)
+
+
+def _described(x: CoefficientElement | NttElement) -> str:
+    """Return form, shape and ring, and no residue: it may be a secret."""
+    return f"{type(x).__name__}(shape={x.residues.shape[:-2]}, {x.ring!r})"
 
 
 def _combine(a: Element, b: Element, operation: np.ufunc) -> Element:

@@ -38,7 +38,15 @@ from yashe.noise import Bound
 from yashe.parallel import for_each_group
 from yashe.residues import FloatArray, reduce, reduce_inplace
 from yashe.ring import CoefficientElement, NttElement
-from yashe.sampling import derive_seed, gaussian, stream, ternary, uniform
+from yashe.sampling import (
+    derive_seed,
+    gaussian,
+    numbered_seeds,
+    stream,
+    ternary,
+    uniform,
+    uniform_half,
+)
 from yashe.scheme import Scheme
 
 
@@ -129,7 +137,7 @@ class RLWE(Scheme):
             return self.fresh(rows, key.key_id, True, shape)
         rho = derive_seed(seed, "encrypt-rho")
         rows, shape = self.hidden(values, partial(self._hide_with_secret, key, rho, seed))
-        return self.fresh(rows, key.key_id, False, shape, rho)
+        return self.fresh(rows, key.key_id, False, shape, numbered_seeds(rho, len(rows)))
 
     def _hide_with_secret(
         self,
@@ -146,7 +154,7 @@ class RLWE(Scheme):
         """
         q, n = self.params.ring, self.params.n
         for j, row in zip(numbers, out, strict=True):
-            row[1] = uniform(rho, f"encrypt-a/{j}", n, q.basis.moduli)
+            row[1] = uniform_half(rho, j, n, q.basis.moduli)
         e = self._errors(seed, "encrypt-e", numbers)
         c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
         c_0 -= self.values(out[:, 1]).residues * key.s.residues

@@ -16,6 +16,7 @@ import os
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,10 @@ from yashe.residues import FloatArray, reduce_inplace
 SEED_BYTES = 32
 SIGMA = Fraction(16, 5)  # standard deviation of the errors: 3.2
 TAIL = 32  # errors stop at 10 sigma: the probability beyond is below 2^-75
+
+# From which a uniform half is expanded: a seed, which is not secret, and the number of a row.
+NUMBERED_SEED = np.dtype([("seed", "u1", (SEED_BYTES,)), ("row", "<u4")])
+SeedArray: TypeAlias = NDArray[np.void]  # of that dtype
 
 
 def fresh_seed() -> bytes:
@@ -91,6 +96,22 @@ def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatAr
     float64 array, shape (k, n), centred residues in [-(q_i - 1)/2, (q_i - 1)/2]
     """
     return np.stack([_uniform_row(seed, f"{label}/{p}", n, p) for p in moduli])
+
+
+def uniform_half(seed: bytes, row: int, n: int, moduli: tuple[int, ...]) -> FloatArray:
+    """Return the uniform half of the row with this number of an encryption with the secret key.
+
+    The seed is not secret: with it and the number the half travels. Shape (k, n), as `uniform`.
+    """
+    return uniform(seed, f"encrypt-a/{row}", n, moduli)
+
+
+def numbered_seeds(seed: bytes, count: int) -> SeedArray:
+    """Return the seed with the numbers 0, 1, ..., count - 1."""
+    found = np.empty(count, dtype=NUMBERED_SEED)
+    found["seed"] = np.frombuffer(seed, dtype=np.uint8)
+    found["row"] = np.arange(count, dtype=np.uint32)
+    return found
 
 
 def ternary(seed: bytes, label: str, n: int) -> FloatArray:

@@ -18,6 +18,7 @@ from yashe.noise import Bound
 from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray
+from yashe.sampling import SeedArray
 from yashe.trace import observe
 
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
@@ -36,7 +37,7 @@ class Scheme(Definition):
         key_id: str,
         public: bool,
         shape: tuple[int, ...],
-        public_seed: bytes | None = None,
+        public_seed: SeedArray | None = None,
     ) -> Ciphertext:
         """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
         bound, params = self.fresh_bound(public), self.params

@@ -14,25 +14,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.ciphertext import Ciphertext
-from yashe.contents import (
-    CIPHERTEXTS,
-    SEEDED_CIPHERTEXTS,
-    Contents,
-    ciphertext_description,
-    read_contents,
-)
-from yashe.errors import FormatError, KeyMismatchError, ParameterError
-from yashe.frames import FrameReader, FrameWriter
-from yashe.noise import Bound
+from yashe.contents import CIPHERTEXTS, NOISE, SEEDED_CIPHERTEXTS, Contents, read_contents
+from yashe.errors import KeyMismatchError, ParameterError
+from yashe.frames import FrameReader
+from yashe.noise import LARGEST_ORDER, Bound
 from yashe.packing import pack_polynomials, unpack_polynomials
 from yashe.parallel import for_each
 from yashe.params import Params
-from yashe.residues import FloatArray
-from yashe.sampling import uniform
+from yashe.residues import FloatArray, IntArray
+from yashe.sampling import NUMBERED_SEED, SeedArray, uniform_half
 from yashe.scheme import Scheme
 
 BLOCK_BYTES = 2**24  # of the body that are read or written at a time
-LARGEST_ORDER = 127  # of a noise bound: a product adds two, or doubles it in BGV
+SAMPLE = 4  # coefficients of a half that are compared with its seed
+
+
+def check_noise(bound: Bound) -> None:
+    """Refuse what nothing can be concluded from; for who writes and who reads.
+
+    Raises
+    ------
+    ParameterError
+    """
+    deviation, order = bound.deviation, bound.order
+    if not (np.isfinite(deviation) & (deviation > 0)).all():
+        raise ParameterError("the deviation of a noise must be a positive number")
+    if ((order < 0) | (order > LARGEST_ORDER)).any():
+        raise ParameterError(f"the order of a noise must not exceed {LARGEST_ORDER}")
+
+
+def has_seeds(ct: Ciphertext) -> bool:
+    """Say whether ciphertexts are told by seeds, without anything else that is known of them."""
+    if ct.public_seed is None or ct.degree != 1 or ct.factor != 1:
+        return False
+    bound, fresh = ct.bound[ct.index], _scheme(ct).fresh_bound(public=False)
+    same = (bound.deviation == fresh.deviation) & (bound.order == fresh.order)
+    return bool(same.all())
+
+
+def _scheme(ct: Ciphertext) -> Scheme:
+    assert isinstance(ct.scheme, Scheme)
+    return ct.scheme
 
 
 class CiphertextWriter:
@@ -47,24 +69,16 @@ class CiphertextWriter:
     Raises
     ------
     ParameterError
-        If the parameters have a name that cannot be sent.
+        If no reader would accept it. Nothing has been written then.
     """
 
     def __init__(self, stream: BinaryIO, like: Ciphertext, shape: tuple[int, ...]) -> None:
-        kind = CIPHERTEXTS if like.public_seed is None else SEEDED_CIPHERTEXTS
-        params, scheme = like.params, like.scheme
-        assert isinstance(scheme, Scheme)
+        kind = SEEDED_CIPHERTEXTS if has_seeds(like) else CIPHERTEXTS
         self.contents = Contents(
-            kind, Ciphertext, params, 0, like.key_id, scheme, like.degree, shape, like.factor
+            kind, like.params, like.key_id, _scheme(like), like.degree, shape, like.factor
         )
-        self._like, self._missing = like, math.prod(shape)
-        self._frame = FrameWriter(
-            stream,
-            kind,
-            bytes.fromhex(params.digest),
-            ciphertext_description(like, scheme, shape),
-            self._missing * self.contents.record.itemsize,
-        )
+        self._missing = math.prod(shape)
+        self._frame = self.contents.write_head(stream)
 
     def append(self, ct: Ciphertext) -> None:
         """Write the next ciphertexts, an array of any shape.
@@ -72,34 +86,34 @@ class CiphertextWriter:
         Raises
         ------
         ParameterError
-            If they are more than the shape has room for, or of another degree or seeding.
+            If they are more than the shape has room for, or of another degree or seeding, or no
+            reader would accept them.
         KeyMismatchError
-            If they belong to other keys or parameters.
+            If they belong to other keys, parameters or schemes.
         """
-        like = self._like
+        like, record = self.contents, self.contents.record
         if (ct.key_id, ct.params.digest) != (like.key_id, like.params.digest):
             raise KeyMismatchError("the ciphertexts of one array belong to the same keys")
-        if ct.degree != like.degree or (ct.public_seed is None) != (like.public_seed is None):
+        if type(ct.scheme) is not type(like.scheme):
+            raise KeyMismatchError("the ciphertexts of one array belong to the same scheme")
+        if (ct.degree, has_seeds(ct)) != (like.degree, like.kind == SEEDED_CIPHERTEXTS):
             raise ParameterError("the ciphertexts of one array have one degree, seeded or not")
         if ct.factor != like.factor:
             raise ParameterError("the ciphertexts of one array were switched at the same depths")
         if ct.size > self._missing:
             raise ParameterError(f"the array has room for {self._missing} more, got {ct.size}")
-        self._missing -= ct.size
-        flat, record = ct.index.reshape(-1), self.contents.record
-        step = max(1, BLOCK_BYTES // record.itemsize)
+        expected = (_scheme(ct).parts(ct.degree), ct.params.k, ct.params.n)
+        if ct.rows.shape[1:] != expected:
+            raise ParameterError(f"rows of shape {expected} were required: {ct.rows.shape[1:]}")
+        flat, step = ct.index.reshape(-1), max(1, BLOCK_BYTES // record.itemsize)
+        heads, parts = _heads(ct, flat), record["parts"].shape[0]
         for start in range(0, len(flat), step):
-            rows = flat[start : start + step]
-            records = np.zeros(len(rows), dtype=record)
-            if ct.public_seed is None:
-                records["deviation"] = ct.bound.deviation[rows]
-                records["order"] = ct.bound.order[rows]
-            else:
-                records["seed"] = np.frombuffer(ct.public_seed, dtype=np.uint8)
-                records["row"] = rows
-            parts = record["parts"].shape[0]
-            records["parts"] = pack_polynomials(ct.rows[rows, :parts], ct.params.moduli)
+            some = slice(start, start + step)
+            records = np.zeros(len(flat[some]), dtype=record)
+            records["head"] = heads[some]
+            records["parts"] = pack_polynomials(ct.rows[flat[some], :parts], ct.params.moduli)
             self._frame.write(records.tobytes())
+            self._missing -= len(records)
 
     def close(self) -> None:
         """Write the hash.
@@ -110,6 +124,26 @@ class CiphertextWriter:
             If ciphertexts are missing.
         """
         self._frame.close()
+
+
+def _heads(ct: Ciphertext, flat: IntArray) -> NDArray[np.void]:
+    """Return what stands before the polynomials of each ciphertext, checked."""
+    if has_seeds(ct):
+        assert ct.public_seed is not None
+        seeds = ct.public_seed[flat]
+        for row, numbered in zip(ct.rows[flat, 1, 0, :SAMPLE], seeds, strict=True):
+            if not np.array_equal(row, _half(numbered, SAMPLE, ct.params.moduli[:1])[0]):
+                raise ParameterError("a row is not what its seed gives: set public_seed to None")
+        return seeds
+    bound, heads = ct.bound[flat], np.zeros(len(flat), dtype=NOISE)
+    check_noise(bound)
+    heads["deviation"], heads["order"] = bound.deviation, bound.order
+    return heads
+
+
+def _half(numbered: np.void, n: int, moduli: tuple[int, ...]) -> FloatArray:
+    """Return the first n coefficients of the uniform half that a numbered seed gives."""
+    return uniform_half(numbered["seed"].tobytes(), int(numbered["row"]), n, moduli)
 
 
 class CiphertextReader:
@@ -157,19 +191,16 @@ class CiphertextReader:
         params, step = self.contents.params, max(1, BLOCK_BYTES // self.contents.record.itemsize)
         if not 0 < count <= self.missing:
             raise ParameterError(f"1 to {self.missing} ciphertexts can be taken, not {count}")
-        rows = np.empty((count, self._parts, params.k, params.n))
+        rows = np.empty((count, self._scheme.parts(self.contents.degree), params.k, params.n))
         bounds: list[Bound] = []
-        seeds: set[bytes] = set()
-        in_place = True  # every row is numbered by its place
+        seeds: SeedArray | None = np.empty(count, NUMBERED_SEED) if self._seeded else None
         for start in range(0, count, step):
             some = slice(start, min(start + step, count))
             records = self._records(some.stop - some.start)
             rows[some] = self._rows(records)
-            bounds.append(self._bound(records))
-            if self._seeded:
-                places = np.arange(some.start, some.stop, dtype=np.int64)
-                in_place = in_place and np.array_equal(records["row"], places)
-                seeds |= {one.tobytes() for one in records["seed"]}
+            bounds.append(self._bound(records["head"]))
+            if seeds is not None:
+                seeds[some] = records["head"]
         return Ciphertext(
             self._scheme,
             self.contents.key_id,
@@ -177,7 +208,7 @@ class CiphertextReader:
             Bound.concatenate(bounds),
             np.arange(count, dtype=np.int64),
             self.contents.degree,
-            seeds.pop() if in_place and len(seeds) == 1 else None,
+            seeds,
             self.contents.factor,
         )
 
@@ -219,10 +250,6 @@ class CiphertextReader:
     def _seeded(self) -> bool:
         return self.contents.kind == SEEDED_CIPHERTEXTS
 
-    @property
-    def _parts(self) -> int:
-        return 1 if self._scheme.fixed_parts else self.contents.degree + 1
-
     def _records(self, count: int) -> NDArray[np.void]:
         """Return the next records of the body."""
         record = self.contents.record
@@ -234,29 +261,24 @@ class CiphertextReader:
     def _rows(self, records: NDArray[np.void]) -> FloatArray:
         """Return the residues (m, parts, k, n) of some records, uniform halves expanded."""
         params = self.contents.params
-        try:
+        with self._frame.refusing():
             sent = unpack_polynomials(records["parts"], params.n, params.moduli)
-        except FormatError as error:
-            raise self._frame.error(str(error)) from error
         if not self._seeded:
             return sent
-        rows = np.empty((len(records), self._parts, params.k, params.n))
+        rows = np.empty((len(records), 2, params.k, params.n))
         rows[:, :1] = sent
 
         def expand(j: int) -> None:
-            seed, label = records["seed"][j].tobytes(), f"encrypt-a/{records['row'][j]}"
-            rows[j, 1] = uniform(seed, label, params.n, params.moduli)
+            rows[j, 1] = _half(records["head"][j], params.n, params.moduli)
 
         for_each(expand, range(len(records)))
         return rows
 
-    def _bound(self, records: NDArray[np.void]) -> Bound:
+    def _bound(self, heads: NDArray[np.void]) -> Bound:
         """Return what the sender says about the noise."""
         if self._seeded:
-            return self._scheme.fresh_bound(public=False).broadcast((len(records),))
-        deviation, order = records["deviation"], records["order"]
-        if not (np.isfinite(deviation).all() and (deviation > 0).all()):
-            raise self._frame.error("the deviation of a noise must be a positive number")
-        if (order > LARGEST_ORDER).any():
-            raise self._frame.error(f"the order of a noise must not exceed {LARGEST_ORDER}")
-        return Bound(deviation.astype(np.float64), order.astype(np.int64))
+            return self._scheme.fresh_bound(public=False).broadcast(heads.shape)
+        bound = Bound(heads["deviation"].astype(np.float64), heads["order"].astype(np.int64))
+        with self._frame.refusing():
+            check_noise(bound)
+        return bound

@@ -22,10 +22,10 @@ from typing import BinaryIO, TypeVar, cast
 import numpy as np
 
 from yashe.ciphertext import Ciphertext
-from yashe.contents import KEY_FORMS, PARAMETERS, key_form, params_description, read_contents
+from yashe.contents import KIND_TYPES, PARAMETERS, Contents, key_form, read_contents
 from yashe.errors import FormatError, ParameterError
 from yashe.files import check_private, open_input, whole_file
-from yashe.frames import FrameReader, FrameWriter
+from yashe.frames import FrameReader
 from yashe.keys import Key, SecretKey
 from yashe.packing import pack_polynomials, unpack_polynomials
 from yashe.params import Params
@@ -33,6 +33,7 @@ from yashe.ring import CoefficientElement
 from yashe.streams import CiphertextReader, CiphertextWriter
 from yashe.yashe_prime import YasheSecretKey
 
+SECRET = (SecretKey, YasheSecretKey)
 T = TypeVar("T", bound="Params | Key | Ciphertext")
 K = TypeVar("K", bound=Key)
 
@@ -44,19 +45,21 @@ def write(stream: BinaryIO, thing: Params | Key | Ciphertext) -> None:
     ------
     FormatError
         If it is a secret key, or something that has no form on the wire.
+    ParameterError
+        If no reader would accept it. Nothing has been written then, but for earlier blocks of
+        ciphertexts if the residues of a later one turn out to be none.
     """
-    if isinstance(thing, (SecretKey, YasheSecretKey)):
+    if isinstance(thing, SECRET):
         raise FormatError(
             "a secret key is written by save_secret_key only: nothing that is sent may hold one"
         )
     if isinstance(thing, Params):
-        digest = bytes.fromhex(thing.digest)
-        FrameWriter(stream, PARAMETERS, digest, params_description(thing), 0).close()
+        Contents(PARAMETERS, thing).write_head(stream).close()
     elif isinstance(thing, Ciphertext):
         writer = CiphertextWriter(stream, thing, thing.shape)
         writer.append(thing)
         writer.close()
-    elif isinstance(thing, tuple(form.type for form in KEY_FORMS)):
+    elif type(thing) in KIND_TYPES.values():
         _write_key(stream, thing)
     else:
         raise FormatError(
@@ -66,10 +69,13 @@ def write(stream: BinaryIO, thing: Params | Key | Ciphertext) -> None:
 
 def _write_key(stream: BinaryIO, key: Key) -> None:
     form, params = key_form(type(key)), key.params
+    contents = Contents(form.kind, params, key.key_id)
     columns = [getattr(key, name).intt().residues for name in form.polynomials]
-    body = pack_polynomials(np.stack(columns, axis=-3), params.moduli).tobytes()
-    description = params_description(params) + bytes.fromhex(key.key_id)
-    frame = FrameWriter(stream, form.kind, bytes.fromhex(params.digest), description, len(body))
+    residues, expected = np.stack(columns, axis=-3), (*contents.polynomials, params.k, params.n)
+    if residues.shape != expected:
+        raise ParameterError(f"a key of shape {expected} was required, got {residues.shape}")
+    body = pack_polynomials(residues, params.moduli).tobytes()
+    frame = contents.write_head(stream)
     frame.write(body)
     frame.close()
 
@@ -91,7 +97,7 @@ def read(stream: BinaryIO, expected: type[T], params: Params | None = None) -> T
         If the parameters are not the required ones.
     """
     thing = _read(stream, expected, params)
-    if isinstance(thing, (SecretKey, YasheSecretKey)):
+    if isinstance(thing, SECRET):
         raise FormatError("a secret key is read by load_secret_key only")
     return thing
 
@@ -116,14 +122,12 @@ def _read(stream: BinaryIO, expected: type[T], params: Params | None) -> T:
     if contents.kind == PARAMETERS:
         frame.close()
         return cast(T, params)
-    form = key_form(contents.type)
     body = np.frombuffer(frame.read(contents.body_bytes, "the key"), dtype=np.uint8)
     frame.close()
-    shape = (params.k, len(form.polynomials)) if form.per_digit else (len(form.polynomials),)
-    try:
-        residues = unpack_polynomials(body.reshape(*shape, -1), params.n, params.moduli)
-    except FormatError as error:
-        raise frame.error(str(error)) from error
+    with frame.refusing():
+        packed = body.reshape(*contents.polynomials, -1)
+        residues = unpack_polynomials(packed, params.n, params.moduli)
+    form = key_form(contents.type)
     columns = [
         CoefficientElement(params.ring, residues[..., i, :, :]).ntt()
         for i in range(len(form.polynomials))
@@ -156,7 +160,15 @@ def load(path: str | os.PathLike[str], expected: type[T], params: Params | None 
 
 
 def save_secret_key(path: str | os.PathLike[str], key: SecretKey | YasheSecretKey) -> None:
-    """Write a secret key into a file that only its owner can read (mode 0600)."""
+    """Write a secret key into a file that only its owner can read (mode 0600).
+
+    Raises
+    ------
+    FormatError
+        If it is anything else.
+    """
+    if not isinstance(key, SECRET):
+        raise FormatError(f"a secret key was required, got a {type(key).__name__}: use save")
     with whole_file(path, private=True) as file:
         _write_key(file, key)
 
@@ -169,6 +181,8 @@ def load_secret_key(path: str | os.PathLike[str], expected: type[K]) -> K:
     FormatError
         If it is anything else, or others may read the file.
     """
+    if expected not in SECRET:
+        raise FormatError("a SecretKey or YasheSecretKey was required: others are read by load")
     check_private(path)
     with open_input(path) as file:
         return _read(file, expected, None)
