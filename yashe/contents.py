@@ -193,8 +193,8 @@ class Contents:
         found += np.array([self.factor], dtype="<u8").tobytes() if kind is BGV else b""
         return found + np.array(self.shape, dtype="<u4").tobytes()
 
-    def write_head(self, stream: BinaryIO) -> FrameWriter:
-        """Write header and description, and return the frame for its body."""
+    def frame(self, stream: BinaryIO) -> FrameWriter:
+        """Return a frame with this head, to be written to the stream."""
         digest = bytes.fromhex(self.params.digest)
         return FrameWriter(stream, self.kind, digest, self.description(), self.body_bytes)
 

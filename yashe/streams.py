@@ -78,7 +78,7 @@ class CiphertextWriter:
             kind, like.params, like.key_id, _scheme(like), like.degree, shape, like.factor
         )
         self._missing = math.prod(shape)
-        self._frame = self.contents.write_head(stream)
+        self._frame = self.contents.frame(stream)
 
     def append(self, ct: Ciphertext) -> None:
         """Write the next ciphertexts, an array of any shape.

@@ -54,7 +54,7 @@ def write(stream: BinaryIO, thing: Params | Key | Ciphertext) -> None:
             "a secret key is written by save_secret_key only: nothing that is sent may hold one"
         )
     if isinstance(thing, Params):
-        Contents(PARAMETERS, thing).write_head(stream).close()
+        Contents(PARAMETERS, thing).frame(stream).close()
     elif isinstance(thing, Ciphertext):
         writer = CiphertextWriter(stream, thing, thing.shape)
         writer.append(thing)
@@ -75,7 +75,7 @@ def _write_key(stream: BinaryIO, key: Key) -> None:
     if residues.shape != expected:
         raise ParameterError(f"a key of shape {expected} was required, got {residues.shape}")
     body = pack_polynomials(residues, params.moduli).tobytes()
-    frame = contents.write_head(stream)
+    frame = contents.frame(stream)
     frame.write(body)
     frame.close()
 
