@@ -46,8 +46,8 @@ TAIL = """
 - **Relinearisation comes last**, on 100 sums instead of 845 squares, and right after it the modulus
   is switched from nine primes to six.
 - **The plan finds the fewest primes** that are proved to be enough (`nn.plan.cheapest_params`).
-- **Two kinds of threads never meet**: loops over ciphertexts run on threads, BLAS inside them on
-  one.
+- **Two kinds of threads never meet**: loops over ciphertexts run on threads, BLAS inside them and
+  inside transforms on one, whether there are `workers` or not (`yashe/blas.py`).
 - In BFV: **squares are scaled once for each sum, not once for each square** (`yashe/products.py`),
   from an auxiliary modulus that is as small as its bound.
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import builtins
 import math
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ from yashe.bfv import BFV
 from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import KeyMismatchError, NoiseBudgetExhausted, ParameterError
+from yashe.parallel import for_each, watched, workers
 from yashe.params import Params, make_params
 from yashe.scheme import Scheme
 from yashe.trace import Step, Trace, label, observe
@@ -100,6 +105,33 @@ def test_the_table_has_a_line_for_every_step() -> None:
     assert line.split() == ["Dense", "a", "product", "1234", "0.500", "20.0", "25.1"]
 
 
+def test_the_table_says_what_could_not_be_measured() -> None:
+    steps = [Step("", "a sum", 1, 20.0, 21.0, 0.5), Step("", "a product", 1, 9.0, math.nan, 0.5)]
+    _, first, second, note = Trace(None, steps=steps).table().splitlines()
+    assert first.split()[-1] == "21.0"
+    assert second.split()[-2:] == ["9.0", "-"]
+    assert note == "-: could not be measured with this key"
+    assert "could not" not in Trace(None, steps=steps[:1]).table()
+
+
+def test_a_merged_step_has_what_could_be_measured() -> None:
+    own, foreign = Step("", "a sum", 1, 20.0, 21.0, 0.5), Step("", "a sum", 1, 9.0, math.nan, 0.5)
+    assert own.merged(foreign).measured_bits == foreign.merged(own).measured_bits == 21.0
+    assert math.isnan(foreign.merged(foreign).measured_bits)
+    assert own.merged(foreign).predicted_bits == 9.0
+
+
+def test_the_picture_leaves_out_what_could_not_be_measured() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure, axes = pyplot.subplots()
+    steps = [Step("", "a sum", 1, 30.0, math.nan, 0.1), Step("", "a product", 1, 9.0, 12.0, 0.1)]
+    for some in (steps, steps[:1], []):
+        Trace(None, steps=some).plot(axes)
+        figure.canvas.draw()
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [math.nan, 12.0])
+    pyplot.close(figure)
+
+
 def test_the_picture_shows_both_budgets() -> None:
     pyplot = pytest.importorskip("matplotlib.pyplot")
     figure, axes = pyplot.subplots()
@@ -123,6 +155,115 @@ def test_the_picture_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
     with pytest.raises(ImportError, match=r"pip install 'cryptonets-yashe\[notebooks\]'"):
         Trace(None).plot()
+
+
+# A trace looks on.
+
+OTHER = make_params("INSECURE_OTHER_TRACE", 64, 250, security=None, log2_q=120)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
+def test_what_the_key_cannot_measure_is_computed_and_recorded_all_the_same(scheme: Scheme) -> None:
+    others = scheme.keygen(bytes(32))
+    expected = computation(scheme, others)
+    secret_keys = [other.keygen(SEED).secret for other in SCHEMES]
+    secret_keys += [type(scheme)(OTHER).keygen(SEED).secret, others.public]
+    for key in [*secret_keys, None, "no key"]:
+        with noise.trace(key) as trace:
+            result = computation(scheme, others)
+        np.testing.assert_array_equal(result.rows, expected.rows)
+        assert [step.count for step in trace.steps] == [12, 12, 12, 3, 3]
+        assert all(math.isnan(step.measured_bits) for step in trace.steps)
+        assert trace.steps[-1].predicted_bits == float(result.noise_budget.min())
+        assert trace.table().count("      -") == 5
+
+
+def test_own_results_are_measured_between_those_of_others() -> None:
+    scheme = SCHEMES[0]
+    keys, others = scheme.keygen(SEED), scheme.keygen(bytes(32))
+    with noise.trace(keys.secret) as trace:
+        mine = scheme.encrypt([1], keys.public, SEED)
+        theirs = scheme.encrypt([1], others.public, SEED)
+        theirs * theirs
+        mine * mine
+    encryptions, products = trace.steps
+    assert encryptions.count == products.count == 2
+    assert encryptions.measured_bits == noise.measure(mine, keys.secret)
+    assert products.measured_bits == noise.measure(mine * mine, keys.secret)
+
+
+def test_measuring_does_not_tick() -> None:
+    scheme, ticks = SCHEMES[0], []
+    keys = scheme.keygen(SEED)
+    with noise.trace(keys.secret), watched(lambda: ticks.append(1)):
+        scheme.encrypt(np.ones((9, 1), dtype=np.int64), keys.public, SEED)
+    assert len(ticks) == 9
+
+
+@pytest.mark.parametrize("sample", [0, -1, 1.5, True, "4"])
+def test_a_trace_without_a_sample_is_refused(sample: Any) -> None:
+    with pytest.raises(ParameterError, match="a sample of at least 1"), noise.trace(None, sample):
+        pass
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_bodies_on_workers_are_traced_under_their_label(count: int) -> None:
+    scheme = SCHEMES[0]
+    keys = scheme.keygen(SEED)
+    ct = scheme.encrypt(np.ones((8, 1), dtype=np.int64), keys.public, SEED)
+
+    def body(i: int) -> None:
+        with label(f"layer {i % 2}"):
+            ct[i] * ct[i]
+        ct[i] * 2
+
+    with workers(count), noise.trace(keys.secret) as trace, label("outside"):
+        for_each(body, range(8))
+        ct[0] + 1
+    found: Counter[tuple[str, str]] = Counter()
+    for step in trace.steps:
+        found[step.layer, step.operation] += step.count
+        assert step.predicted_bits <= step.measured_bits
+    constant, added = "a product with a constant", trace.steps[-1].operation
+    assert found == {
+        ("layer 0", "a product"): 4,
+        ("layer 1", "a product"): 4,
+        ("outside", constant): 8,
+        ("outside", added): 1,
+    }
+
+
+def test_nothing_is_lost_when_threads_record_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheme, real = SCHEMES[0], Step.merged
+    keys = scheme.keygen(SEED)
+    ct = scheme.encrypt([1], keys.public, SEED)
+
+    def slowly(step: Step, other: Step) -> Step:
+        time.sleep(0.001)  # another thread's turn
+        return real(step, other)
+
+    monkeypatch.setattr(Step, "merged", slowly)
+    with workers(4), noise.trace(keys.secret) as trace:
+        for_each(lambda _: observe("nothing", ct), range(40))
+    assert [(step.operation, step.count) for step in trace.steps] == [("nothing", 40)]
+
+
+def test_threads_of_the_user_that_share_trace_and_workers_do_not_wait_for_each_other() -> None:
+    scheme = SCHEMES[0]
+    keys = scheme.keygen(SEED)
+    ct = scheme.encrypt(np.ones((8, 1), dtype=np.int64), keys.public, SEED)
+
+    def compute() -> None:
+        for _ in range(3):
+            for_each(lambda i: ct[i] * 2, range(8))
+            ct * 3
+
+    with workers(2), noise.trace(keys.secret) as trace, ThreadPoolExecutor(3) as mine:
+        for future in [mine.submit(copy_context().run, compute) for _ in range(3)]:
+            future.result(timeout=60)
+        assert sum(step.count for step in trace.steps) == 3 * 3 * 16
+        mine.submit(compute).result(timeout=60)  # without the context
+    assert sum(step.count for step in trace.steps) == 3 * 3 * 16
 
 
 # Switching the modulus.

@@ -37,6 +37,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from yashe.blas import one_blas_thread
 from yashe.errors import ParameterError
 from yashe.primes import check_degree, ntt_shape, root_of_unity
 from yashe.residues import (
@@ -146,6 +147,7 @@ class Ntt:
         """
         return self._each_prime(values, self._inverse, self._interpolate)
 
+    @one_blas_thread
     def ntt_modulo(self, i: int, a: FloatArray) -> FloatArray:
         """Evaluate polynomials modulo the i-th prime only.
 
@@ -164,6 +166,7 @@ class Ntt:
             out[block] = self._evaluate(rows[block], self.moduli[i], self._forward[i])
         return out.reshape(a.shape)
 
+    @one_blas_thread
     def _each_prime(
         self,
         a: FloatArray,

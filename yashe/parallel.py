@@ -6,30 +6,38 @@ the loops of the schemes are written as `for_each(body, items)`, which is a plai
     with workers(2):
         ...
 
-BLAS would also like to use all cores for each of its many small products, and two kinds of threads
-that fight for the same cores are slower than one: inside `workers`, BLAS gets a single thread.
+Bodies run in copies of the caller's context: what holds there (`noise.trace`, `trace.label`,
+`noise.unchecked`, `numpy.errstate`) holds in all threads of the pool. Threads that you start
+yourself begin with an empty context, as usual in Python: there loops are plain, and nothing is traced.
+Give a copy of yours to every call if they shall have it, too:
+
+    futures = [mine.submit(copy_context().run, scheme.encrypt, x, key) for x in values]
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
+import numpy as np
 
+from yashe.blas import limit, one_blas_thread
 from yashe.errors import ParameterError
 
 T = TypeVar("T")
 
+GROUP = 4  # ciphertexts that a worker takes at once
+MOST_WORKERS = 1024  # each may become a thread, and no machine that we know has more cores
+
 _pool: ContextVar[ThreadPoolExecutor | None] = ContextVar("pool", default=None)
 _tick: ContextVar[Callable[[], object]] = ContextVar("tick", default=lambda: None)
-_inside = threading.local()
-GROUP = 4  # ciphertexts that a worker takes at once
+_open: set[ThreadPoolExecutor] = set()  # whose threads exist
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_open.clear)
 
 
 def available_cores() -> int:
@@ -43,22 +51,32 @@ def available_cores() -> int:
 def workers(count: int | None = None) -> Iterator[None]:
     """Let loops inside use `count` threads, by default one for each core.
 
+    The child of an `os.fork` has none of them: its loops are plain until it has its own `workers`.
+
     Raises
     ------
     ParameterError
-        If the count is not positive.
+        If the count is no integer from 1 to `MOST_WORKERS`.
     """
     count = available_cores() if count is None else count
-    if count < 1:
-        raise ParameterError(f"the number of workers must be at least 1, not {count}")
-    with threadpool_limits(limits=1, user_api="blas"):
-        pool = ThreadPoolExecutor(count, thread_name_prefix="yashe") if count > 1 else None
+    integer = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
+    if not (integer and 1 <= count <= MOST_WORKERS):
+        raise ParameterError(
+            f"the number of workers must be an integer from 1 to {MOST_WORKERS}, not {count!r}; "
+            "leave it out for one on each core"
+        )
+    with one_blas_thread:
+        # Some BLAS libraries (MKL, those with OpenMP) have a number of threads for every thread.
+        pool = ThreadPoolExecutor(int(count), "yashe", initializer=limit) if count > 1 else None
         token = _pool.set(pool)
+        if pool:
+            _open.add(pool)
         try:
             yield
         finally:
             _pool.reset(token)
-            if pool is not None:
+            if pool in _open:
+                _open.remove(pool)
                 pool.shutdown()
 
 
@@ -72,10 +90,20 @@ def watched(tick: Callable[[], object]) -> Iterator[None]:
         _tick.reset(token)
 
 
+def alone() -> Context:
+    """Return a copy of this thread's context in which loops are plain and nobody watches them."""
+    context = copy_context()
+    context.run(_pool.set, None)
+    context.run(_tick.set, lambda: None)
+    return context
+
+
 def for_each(body: Callable[[T], None], items: Iterable[T]) -> None:
     """Call body(item) for all items, in any order, on the workers if there are any.
 
-    An exception of a body is raised here. Loops inside of a body are plain loops.
+    Loops inside of a body are plain loops, unless it has `workers` of its own. If bodies raise, the
+    exception of the first such item is raised here, as in a plain loop, once no body runs any more;
+    those that have not begun are left out.
     """
     _run(body, items, lambda item: 1)
 
@@ -92,20 +120,29 @@ def for_each_group(body: Callable[[slice], None], count: int) -> None:
 
 def _run(body: Callable[[T], None], tasks: Iterable[T], size: Callable[[T], int]) -> None:
     """Call body(task) for all tasks, and tick for each of the items that a task consists of."""
-    if getattr(_inside, "busy", False):
-        for task in tasks:
-            body(task)
-        return
+    pool, tick, context = _pool.get(), _tick.get(), alone()
 
-    def guarded(task: T) -> T:
-        _inside.busy = True
-        try:
-            body(task)
-        finally:
-            _inside.busy = False
-        return task
+    def call(task: T) -> None:
+        context.copy().run(body, task)  # a context cannot serve two threads at once
 
-    pool, tick = _pool.get(), _tick.get()
-    for task in map(guarded, tasks) if pool is None else pool.map(guarded, tasks):
+    def finished(task: T) -> None:
         for _ in range(size(task)):
             tick()
+
+    with one_blas_thread:
+        if pool not in _open:
+            for task in tasks:
+                call(task)
+                finished(task)
+            return
+        begun: list[tuple[T, Future[None]]] = []
+        try:
+            for task in tasks:
+                begun.append((task, pool.submit(call, task)))
+            for task, future in begun:
+                future.result()
+                finished(task)
+        finally:
+            for _, future in begun:
+                future.cancel()
+            wait([future for _, future in begun])

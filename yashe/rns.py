@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yashe.blas import one_blas_thread
 from yashe.errors import ParameterError
 from yashe.residues import (
     FloatArray,
@@ -215,6 +216,7 @@ class Rescale:
         k = len(source)
         self._safe = 0.5 - (k + 2) ** 2 * 2.0**-30
 
+    @one_blas_thread
     def __call__(self, x: FloatArray) -> FloatArray:
         """Return round(ratio * x) in the target basis.
 

@@ -8,19 +8,25 @@
 
 Inside of the `with`, every operation that makes new ciphertexts tells its name and its result to
 `observe`. A trace decrypts a sample of them to measure their noise, so it needs the secret key: it
-is for whoever develops a computation, never for the server.
+is for whoever develops a computation, never for the server. It looks on, and changes nothing: what
+it cannot measure, because it is encrypted under another key, it records without a measurement.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
+
+from yashe.errors import ParameterError
+from yashe.parallel import alone
 
 SAMPLE = 4  # ciphertexts of each result that are measured
 
@@ -35,8 +41,8 @@ class Step:
     operation : its name
     count : ciphertexts it made
     predicted_bits : least predicted noise budget among them
-    measured_bits : least measured one among a sample of them
-    seconds : since the operation before it
+    measured_bits : least measured one among a sample of them, nan if none could be measured
+    seconds : since the operation before it, in whatever thread that was
     """
 
     layer: str
@@ -52,7 +58,7 @@ class Step:
             self,
             count=self.count + other.count,
             predicted_bits=min(self.predicted_bits, other.predicted_bits),
-            measured_bits=min(self.measured_bits, other.measured_bits),
+            measured_bits=float(np.fmin(self.measured_bits, other.measured_bits)),  # nan if both
             seconds=self.seconds + other.seconds,
         )
 
@@ -72,25 +78,32 @@ class Trace:
     sample: int = SAMPLE
     steps: list[Step] = field(default_factory=list)
     _clock: float = field(default_factory=time.perf_counter, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def record(self, operation: str, result: Any) -> None:
         """Measure a result and add a step, or enlarge the last one if it is the same operation."""
-        seconds = time.perf_counter() - self._clock
-        if result.size:
-            budgets = result.noise_budget
-            chosen = np.linspace(0, result.size - 1, min(self.sample, result.size)).astype(np.int64)
-            chosen[0] = budgets.argmin()  # the worst one is always measured
-            some = result.reshape(-1)[chosen]
-            measured = float(result.scheme.noise_budget(some, self.secret_key).min())
-            step = Step(
-                _label.get(), operation, result.size, float(budgets.min()), measured, seconds
-            )
-            last = self.steps[-1] if self.steps else None
-            if last and (last.layer, last.operation) == (step.layer, step.operation):
-                self.steps[-1] = last.merged(step)
-            else:
-                self.steps.append(step)
-        self._clock = time.perf_counter()  # measuring is not the computation's time
+        with self._lock:  # several threads may compute
+            seconds = time.perf_counter() - self._clock
+            if result.size:
+                predicted, measured = float(result.noise_budget.min()), self._measured(result)
+                step = Step(_label.get(), operation, result.size, predicted, measured, seconds)
+                last = self.steps[-1] if self.steps else None
+                if last and (last.layer, last.operation) == (step.layer, step.operation):
+                    self.steps[-1] = last.merged(step)
+                else:
+                    self.steps.append(step)
+            self._clock = time.perf_counter()  # measuring is not the computation's time
+
+    def _measured(self, result: Any) -> float:
+        """Return the least budget in bits among a sample, nan if it cannot be measured."""
+        chosen = np.linspace(0, result.size - 1, min(self.sample, result.size)).astype(np.int64)
+        chosen[0] = result.noise_budget.argmin()  # the worst one is always measured
+        some = result.reshape(-1)[chosen]
+        try:
+            # Alone, because the workers may be waiting for our lock.
+            return float(alone().run(result.scheme.noise_budget, some, self.secret_key).min())
+        except Exception:  # noqa: BLE001 (whatever fails here must not end the computation)
+            return math.nan
 
     def table(self) -> str:
         """Return all steps as a table."""
@@ -99,10 +112,13 @@ class Trace:
             f"{'measured':>10}  bits of noise budget"
         ]
         for step in self.steps:
+            measured = "-" if math.isnan(step.measured_bits) else f"{step.measured_bits:.1f}"
             lines.append(
                 f"{step.layer:<11}{step.operation:<30}{step.count:>7}{step.seconds:>9.3f}"
-                f"{step.predicted_bits:>11.1f}{step.measured_bits:>10.1f}"
+                f"{step.predicted_bits:>11.1f}{measured:>10}"
             )
+        if any(math.isnan(step.measured_bits) for step in self.steps):
+            lines.append("-: could not be measured with this key")
         return "\n".join(lines)
 
     def plot(self, axes: Any = None) -> Any:
@@ -151,8 +167,16 @@ def trace(secret_key: Any, sample: int = SAMPLE) -> Iterator[Trace]:
     Parameters
     ----------
     secret_key : of the ciphertexts that will be computed
-    sample : how many ciphertexts of each result are measured at most
+    sample : how many ciphertexts of each result are measured at most, at least 1
+
+    Raises
+    ------
+    ParameterError
+        If the sample is no positive integer.
     """
+    integer = isinstance(sample, (int, np.integer)) and not isinstance(sample, bool)
+    if not (integer and sample >= 1):
+        raise ParameterError(f"a trace measures a sample of at least 1 ciphertext, not {sample!r}")
     found = Trace(secret_key, sample)
     token = _trace.set(found)
     try:
