@@ -297,8 +297,8 @@ class Ciphertext:
         flat = index.reshape(-1)
         rows = self.rows[flat]
         self._add_constants_to(rows, constants)
-        bound = self.bound[flat] + self.scheme.plain_addition_bound(self.degree)
-        return self.derive(rows, bound, index.shape, "adding a constant")
+        added = self.scheme.plain_addition_bound(self.degree) * (constants.reshape(-1) != 0)
+        return self.derive(rows, self.bound[flat] + added, index.shape, "adding a constant")
 
     def _add_constants_to(self, rows: FloatArray, constants: IntArray) -> None:
         """Add one constant to each row in place: to its first coefficient, which is all values."""
@@ -322,8 +322,8 @@ class Ciphertext:
         if not np.array_equal(self.index.reshape(-1), np.arange(len(self.rows), dtype=np.int64)):
             return self._add_constant(constants)  # rows in another order, or shared
         self._add_constants_to(self.rows, values)
-        bound = self.bound + self.scheme.plain_addition_bound(self.degree)
-        return self.derive(self.rows, bound, self.shape, "adding a constant")
+        added = self.scheme.plain_addition_bound(self.degree) * (values.reshape(-1) != 0)
+        return self.derive(self.rows, self.bound + added, self.shape, "adding a constant")
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""
