@@ -61,6 +61,10 @@ class Block:
     outputs: IndexArray
     bias: NumberArray
 
+    def __repr__(self) -> str:
+        taps, columns = self.weight.shape
+        return f"Block({len(self.inputs)} positions, {taps} taps, {columns} values each)"
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -69,6 +73,9 @@ class Patch:
     inputs: IndexArray
     taps: IndexArray
     outputs: IndexArray
+
+    def __repr__(self) -> str:
+        return f"Patch({len(self.inputs)} positions, {len(self.taps)} taps)"
 
 
 class Layer:

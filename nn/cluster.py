@@ -39,7 +39,7 @@ from concurrent.futures import (
     Future,
     wait,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -97,7 +97,7 @@ class Crew:
     name : what they are, for people
     """
 
-    executor: Executor
+    executor: Executor = field(repr=False)
     size: int
     name: str
 
@@ -116,8 +116,8 @@ class Task:
     """
 
     batch: int
-    step: Step
-    frame: bytes
+    step: Step = field(repr=False)
+    frame: bytes = field(repr=False)
     share: float
     attempts: int = 0
     informed: bool = False

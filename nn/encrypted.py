@@ -114,7 +114,7 @@ class Report:
     """
 
     layers: list[LayerReport] = field(default_factory=list)
-    progress: Callable[[float], None] = lambda share: None
+    progress: Callable[[float], None] = field(default=lambda share: None, repr=False)
 
     def begin(self, model: Sequential) -> None:
         """Forget what there was, and make a line for every layer of a network."""

@@ -84,6 +84,12 @@ class Result:
     encrypted_bytes: int
     reply_bytes: int
 
+    def __repr__(self) -> str:
+        return (
+            f"Result({self.scheme}: {len(self.logits):,} images, {self.agree:,} as the integers, "
+            f"accuracy {self.accuracy:.2%}, {self.seconds['infer']:.2f} s on the server)"
+        )
+
     @property
     def predictions_per_hour(self) -> float:
         """Images by the hour, from the server's time."""
@@ -128,6 +134,9 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
+    def __repr__(self) -> str:
+        return f"Clock({self.seconds})"
+
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time the body and add it to `name`."""
@@ -171,6 +180,9 @@ class Sides:
         with self.clock("keys"):
             self.keys = scheme.keygen()
         self.tell("client  makes keys", self.clock.seconds["keys"])
+
+    def __repr__(self) -> str:
+        return f"Sides({self.model.info.name!r} under {self.scheme})"
 
     def tell(self, what: str, seconds: float | None = None, budget: str = "") -> None:
         """Say a line of the story: what, how long it took, and the noise budget after it."""

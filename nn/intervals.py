@@ -30,6 +30,9 @@ class Interval:
         """Shape of the array."""
         return self.low.shape
 
+    def __repr__(self) -> str:
+        return f"Interval(shape={self.shape}, up to {self.bits:.1f} bits)"
+
     @property
     def bits(self) -> float:
         """log2(2 max|x|): a modulus t of more than this holds every value."""

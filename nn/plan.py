@@ -111,6 +111,12 @@ class Plan:
     reasons: tuple[str, ...] = ()
     client_seconds: dict[str, float] | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"Plan({self.params}, {len(self.layers)} layers, logits of {self.range_bits:.1f} bits, "
+            f"noise budget >= {self.final_budget_bits:.1f} bits)"
+        )
+
     @property
     def range_bits(self) -> float:
         """Bits that the logits need, which t must have."""

@@ -62,6 +62,9 @@ class Probe:
         """Shape of the array, the two images apart."""
         return self.values.shape[:-1]
 
+    def __repr__(self) -> str:
+        return f"Probe(shape={self.shape}, {int(self.constant.sum())} constant)"
+
     @property
     def constant(self) -> NDArray[np.bool_]:
         """Which entries do not depend on the image, boolean array of the shape."""
@@ -118,6 +121,10 @@ class Forecast:
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
         return self.bound.shape
+
+    def __repr__(self) -> str:
+        least = float(self.noise_budget.min())
+        return f"Forecast(shape={self.shape}, {self.scheme.name}, noise budget >= {least:.1f} bits)"
 
     @property
     def noise_budget(self) -> FloatArray:

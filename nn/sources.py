@@ -36,6 +36,11 @@ class Images:
     white: int
     labels: NDArray[np.int64] | None = None
 
+    def __repr__(self) -> str:
+        count, *shape = self.pixels.shape
+        labelled = "without" if self.labels is None else "with"
+        return f"Images({count:,} of shape {tuple(shape)}, 0..{self.white}, {labelled} labels)"
+
 
 def load_images(
     sources: Sequence[str],

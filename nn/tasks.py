@@ -40,6 +40,9 @@ class Network:
     model: bytes
     key: bytes
 
+    def __repr__(self) -> str:
+        return f"Network({len(self.model):,} bytes, key of {len(self.key):,} bytes)"
+
     @classmethod
     def of(cls, model: Sequential, key: Key) -> Network:
         """Return a network and the evaluation key of a client as bytes."""
@@ -135,6 +138,9 @@ class Part:
 
     tiles: list[Block] = field(default_factory=list)
     inputs: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Part({len(self.tiles)} tiles, {len(self.inputs)} inputs)"
 
     @property
     def units(self) -> IntArray:
