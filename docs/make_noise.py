@@ -207,7 +207,7 @@ def trace_network(name: str, pixels: np.ndarray, kind: type[Scheme]) -> Trace:
     scheme = kind(plan_for(model, kind).params)
     keys = scheme.keygen(SEED)
     with workers(), noise.trace(keys.secret) as trace:
-        ct = encrypt_images(scheme, pixels[: scheme.params.n], keys.encryption, SEED)
+        ct = encrypt_images(scheme, model, pixels[: scheme.params.n], keys.encryption, SEED)
         reply = infer(scheme, model, ct, keys.relinearization)
         scheme.switch_modulus(reply)
     return trace

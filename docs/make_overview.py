@@ -30,7 +30,7 @@ def main() -> None:
     scheme = BGV(make_plan(model).params)
     with workers():
         keys = scheme.keygen(SEED)
-        ct = encrypt_images(scheme, pixels, keys.secret, SEED)
+        ct = encrypt_images(scheme, model, pixels, keys.secret, SEED)
         reply = infer(scheme, model, ct, keys.relinearization)
         logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
 

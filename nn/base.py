@@ -23,17 +23,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from yashe.errors import ParameterError
+from nn.checks import Shape as Shape
+from nn.checks import truth
+from yashe.errors import ParameterError, RangeError
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 IndexArray: TypeAlias = npt.NDArray[np.int64]
 NumberArray: TypeAlias = npt.NDArray[Any]
-Shape: TypeAlias = tuple[int, ...]
 # Whatever has the operations listed above: an ndarray, a Ciphertext array, an array of intervals.
 Values: TypeAlias = Any
 
@@ -59,6 +61,10 @@ class Block:
     outputs: IndexArray
     bias: NumberArray
 
+    def __repr__(self) -> str:
+        taps, columns = self.weight.shape
+        return f"Block({len(self.inputs)} positions, {taps} taps, {columns} values each)"
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -67,6 +73,9 @@ class Patch:
     inputs: IndexArray
     taps: IndexArray
     outputs: IndexArray
+
+    def __repr__(self) -> str:
+        return f"Patch({len(self.inputs)} positions, {len(self.taps)} taps)"
 
 
 class Layer:
@@ -88,6 +97,11 @@ class Layer:
         self.input_shape: Shape = ()
         self.output_shape: Shape = ()
         self.parameters: dict[str, NumberArray] = {}
+
+    def __repr__(self) -> str:
+        usual = {name: each.default for name, each in signature(type(self)).parameters.items()}
+        shown = [f"{k}={v}" for k, v in self.settings().items() if usual.get(k) != v]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments that make an equal, unbuilt layer."""
@@ -139,7 +153,7 @@ class Linear(Layer):
 
     def __init__(self, bias: bool) -> None:
         super().__init__()
-        self.has_bias = bias
+        self.has_bias = truth("bias", bias)
         self.patches: tuple[Patch, ...] = ()
 
     @property
@@ -186,7 +200,7 @@ class Linear(Layer):
     def forward(self, x: Values) -> Values:
         """Evaluate block by block, then put the positions in order."""
         batch = self.batch_shape(x)
-        flat = x.reshape((*batch, math.prod(self.input_shape)))
+        flat = widened(x).reshape((*batch, math.prod(self.input_shape)))
         parts = []
         for block in self.blocks():
             part = gather(flat, block.inputs) @ block.weight
@@ -222,6 +236,21 @@ class Linear(Layer):
     @staticmethod
     def _flatten(x: FloatArray, features: Shape) -> FloatArray:
         return x.reshape(-1, math.prod(features))
+
+
+def widened(x: Values) -> Values:
+    """Return small integers as int64, in which products of pixels do not wrap; others as they are.
+
+    Raises
+    ------
+    RangeError
+        If there are integers beyond int64.
+    """
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iub" or x.dtype == np.int64:
+        return x
+    if x.dtype == np.uint64 and (x > np.iinfo(np.int64).max).any():
+        raise RangeError(f"integers must lie below 2^63 to be computed with, got {x.max()}")
+    return x.astype(np.int64)
 
 
 def gather(x: Values, indices: IndexArray) -> Values:

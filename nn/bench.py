@@ -243,7 +243,7 @@ def whole(
     with workers(threads):
         speed = matrix_product_gflops(threads)
         keys = clocked("keys", scheme.keygen)
-        ct = clocked("encrypt", lambda: encrypt_images(scheme, pixels, keys.secret))
+        ct = clocked("encrypt", lambda: encrypt_images(scheme, model, pixels, keys.secret))
         reply = clocked("infer", lambda: infer(scheme, model, ct, keys.relinearization, report))
         logits = clocked("decrypt", lambda: decrypt_logits(scheme, reply, keys.secret, params.n))
     agree = int((logits == model.forward(pixels)).all(axis=1).sum())

@@ -7,12 +7,14 @@ comes from a server, so it is read like a stranger's file. The weights are not i
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nn.flooding import needed_budget
+from nn.descent import promised_bits
+from nn.flooding import needed_spare
 from nn.model import Sequential
-from nn.plan import make_plan
+from nn.plan import SPARE_BITS, make_plan
 from yashe.errors import FheError, FormatError, SecurityError
 from yashe.params import Params
 
@@ -32,7 +34,6 @@ class ModelCard:
     levels : pixels are integers 0..levels (`nn.quantize.quantize_pixels`)
     classes : how many logits there are for each image
     params : the parameters under which the network has been proved to run
-    final_budget_bits : predicted noise budget of the logits
     """
 
     name: str
@@ -40,7 +41,11 @@ class ModelCard:
     levels: int
     classes: int
     params: Params
-    final_budget_bits: float
+
+    @property
+    def final_budget_bits(self) -> float:
+        """Noise budget that the logits have at least: what is promised to all, in bits."""
+        return promised_bits(self.params.n)
 
     @classmethod
     def of(cls, model: Sequential, public: bool = False, flood_bits: int = 0) -> ModelCard:
@@ -57,8 +62,8 @@ class ModelCard:
         RangeError, NoiseBudgetExhausted
             If it cannot run encrypted.
         """
-        coefficients = model.output_shape[-1] * LARGEST_N
-        spare = needed_budget(flood_bits, coefficients) if flood_bits else 0.0
+        coefficients = math.prod(model.output_shape) * LARGEST_N
+        spare = needed_spare(flood_bits, coefficients, LARGEST_N) if flood_bits else SPARE_BITS
         plan = make_plan(model, public=public, spare_bits=spare)
         return cls(
             model.info.name or "unnamed",
@@ -66,7 +71,6 @@ class ModelCard:
             model.info.levels,
             model.output_shape[-1],
             plan.params,
-            plan.final_budget_bits,
         )
 
     def to_json(self) -> str:
@@ -125,5 +129,4 @@ class ModelCard:
         if not all(isinstance(name, str) and name.isprintable() for name in names):
             raise ValueError("names that cannot be printed")
         params = Params(given["name"], given["n"], *moduli, given["security"])
-        budget = float(facts["final_budget_bits"])
-        return cls(facts["name"], shape, facts["levels"], facts["classes"], params, budget)
+        return cls(facts["name"], shape, facts["levels"], facts["classes"], params)

@@ -94,6 +94,9 @@ class Client:
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._url = url
 
+    def __repr__(self) -> str:
+        return f"Client({self._url!r})"  # and not the token
+
     # Requests.
 
     def _once(self, method: str, path: str, body: Path | None, into: BinaryIO | None) -> Answer:

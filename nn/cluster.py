@@ -39,12 +39,13 @@ from concurrent.futures import (
     Future,
     wait,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from nn.encrypted import Report
 from nn.model import Sequential
+from nn.proofs import check_network
 from nn.tasks import Network, Step, first_stage_parts, rest, sums_of_part, whole, work
 from yashe import wire
 from yashe.ciphertext import Ciphertext
@@ -96,7 +97,7 @@ class Crew:
     name : what they are, for people
     """
 
-    executor: Executor
+    executor: Executor = field(repr=False)
     size: int
     name: str
 
@@ -115,8 +116,8 @@ class Task:
     """
 
     batch: int
-    step: Step
-    frame: bytes
+    step: Step = field(repr=False)
+    frame: bytes = field(repr=False)
     share: float
     attempts: int = 0
     informed: bool = False
@@ -130,8 +131,11 @@ def predict(
     parts: int = 1,
     in_flight: int = 3,
     progress: Callable[[float], None] = lambda share: None,
+    joined_with: int = 1,
 ) -> Iterator[Ciphertext]:
     """Yield the encrypted logits of encrypted batches, computed on the workers of an executor.
+
+    As from `infer`, they are for whoever computes: a client gets `nn.replies.reply_of` them.
 
     Parameters
     ----------
@@ -143,6 +147,7 @@ def predict(
     in_flight : how many tasks may be with the executor at the same time, which bounds the memory;
         best one more than there are workers, so that the next one is there when one has finished
     progress : told how much has just been done, in batches
+    joined_with : of `nn.encrypted.infer`
 
     Yields
     ------
@@ -154,6 +159,8 @@ def predict(
         If a batch has another shape, or there are no parts or no room for any task.
     WorkersLostError
         If a task was lost with its worker `MOST_ATTEMPTS` times.
+    RangeError, TransparentCiphertextError
+        As from `infer`, before a worker gets anything.
     NoiseBudgetExhausted, KeyMismatchError
         From a worker, as from `infer`; what is wrong is not tried again.
     """
@@ -161,6 +168,7 @@ def predict(
         raise ParameterError(
             f"at least one part and one task in flight are needed, got {parts} and {in_flight}"
         )
+    batches = checked(model, batches, joined_with)
     if executor is None:
         for batch in batches:
             yield whole(model, relinearization, batch, Report(progress=progress))
@@ -180,6 +188,19 @@ def predict(
                 yielded += 1
     finally:
         run.cancel()
+
+
+def checked(
+    model: Sequential, batches: Iterable[Ciphertext], joined_with: int
+) -> Iterator[Ciphertext]:
+    """Yield batches, but refuse those under whose parameters the network may be wrong."""
+    known = ""
+    for batch in batches:
+        if batch.params.digest != known:
+            check_network(model, batch.params, joined_with)
+            known = batch.params.digest
+        yield batch
+        del batch  # which is a gigabyte, while the next one is made
 
 
 class Run:

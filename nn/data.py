@@ -60,6 +60,13 @@ class Dataset:
     test_labels: NDArray[np.int64]
     pixel_max: int
 
+    def __repr__(self) -> str:
+        height, width = self.train_images.shape[1:3]
+        return (
+            f"Dataset({self.name!r}: {len(self.train_images):,} training and "
+            f"{len(self.test_images):,} test images, {height} x {width} pixels 0..{self.pixel_max})"
+        )
+
     def __post_init__(self) -> None:
         for field in ("train_images", "train_labels", "test_images", "test_labels"):
             view = np.asarray(getattr(self, field)).view()

@@ -1,9 +1,10 @@
 """Networks on encrypted images: the client's two steps, and the server's one between them.
 
     pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
-    ct = encrypt_images(scheme, pixels, keys.secret)              # client
+    ct = encrypt_images(scheme, model, pixels, keys.secret)       # client
     logits_ct = infer(scheme, model, ct, keys.relinearization)    # server, which has no secret key
-    logits = decrypt_logits(scheme, logits_ct, keys.secret, len(pixels))
+    reply = reply_of(scheme, logits_ct)                           # server (nn.replies)
+    logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
 
 Slot i of every ciphertext belongs to image i: one ciphertext for each pixel *position* carries that
 pixel of thousands of images (CryptoNets, section 3.1, "parallel scaling").
@@ -22,8 +23,12 @@ from typing import Any
 import numpy as np
 
 from nn.base import Block, Layer, Linear
+from nn.checks import TakesImages, check_pixels
+from nn.descent import primes_for_squares
 from nn.layers import Dense, Flatten, Square
 from nn.model import Sequential
+from nn.proofs import check_network
+from nn.tiles import apply, hidden_tiles
 from yashe.ciphertext import Ciphertext
 from yashe.columns import Hidden, SquareLayer
 from yashe.errors import EncodingError, ParameterError
@@ -34,30 +39,35 @@ from yashe.residues import IntArray
 from yashe.scheme import Scheme
 from yashe.trace import label
 
-TILE_UNITS = 128  # hidden units that exist at the same time
-
 
 def encrypt_images(
-    scheme: Scheme, pixels: IntArray, key: Any, seed: bytes | None = None
+    scheme: Scheme, network: TakesImages, pixels: IntArray, key: Any, seed: bytes | None = None
 ) -> Ciphertext:
     """Encrypt a batch of images, pixel position by pixel position.
 
     Parameters
     ----------
     scheme : Scheme
-    pixels : int64 array, shape (B, H, W, C), B at most the number of slots n
+    network : the Sequential that shall classify them, or its ModelCard
+    pixels : integers 0..network.levels, shape (B, *network.input_shape), B at most the number of
+        slots n
     key : a key that encrypts
     seed : 32 bytes that determine the randomness, for tests only; see `RLWE.encrypt`
 
     Returns
     -------
-    Ciphertext of shape (H, W, C); slot i belongs to image i
+    Ciphertext of shape network.input_shape; slot i belongs to image i
 
     Raises
     ------
     EncodingError
-        If there are no images, or more than slots.
+        If there are no images, more than slots, or they are no integers.
+    ParameterError
+        If they have another shape.
+    RangeError
+        If a pixel is not in 0..levels, naming image and pixel.
     """
+    pixels = check_pixels(network, pixels)
     if not 0 < len(pixels) <= scheme.params.n:
         raise EncodingError(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
@@ -104,7 +114,7 @@ class Report:
     """
 
     layers: list[LayerReport] = field(default_factory=list)
-    progress: Callable[[float], None] = lambda share: None
+    progress: Callable[[float], None] = field(default=lambda share: None, repr=False)
 
     def begin(self, model: Sequential) -> None:
         """Forget what there was, and make a line for every layer of a network."""
@@ -133,9 +143,51 @@ def infer(
     ct: Ciphertext,
     relinearization: Any,
     report: Report | None = None,
-    summed: bool = False,
+    joined_with: int = 1,
 ) -> Ciphertext:
     """Return the encrypted logits of encrypted images, for somebody who has no secret key.
+
+    They are right for all images with pixels 0..model.levels, or refused: see
+    `nn.proofs.check_network`. They are for whoever computes; a client gets `nn.replies.reply_of`
+    them, whose noise bound does not tell sums of weights.
+
+    Parameters
+    ----------
+    scheme : the scheme of the ciphertexts
+    model : integer network
+    ct : Ciphertext of the model's input shape
+    relinearization : the relinearisation key of the same keys
+    report : collects times and predicted noise budgets, if given
+    joined_with : product of other plaintext moduli under which the same is computed, for logits
+        that are joined afterwards (`nn.split.join`); with more than 1 they are logits modulo t
+
+    Returns
+    -------
+    Ciphertext of the model's output shape, degree 1
+
+    Raises
+    ------
+    ParameterError
+        If the shape is not the model's input shape, or the network not one of integers.
+    RangeError
+        If the logits might not fit into (-t/2, t/2).
+    TransparentCiphertextError
+        If an output of a layer depends on no pixel.
+    NoiseBudgetExhausted, KeyMismatchError
+    """
+    check_network(model, ct.params, joined_with)
+    return evaluate(scheme, model, ct, relinearization, report)
+
+
+def evaluate(
+    scheme: Scheme,
+    model: Sequential,
+    ct: Ciphertext,
+    relinearization: Any,
+    report: Report | None = None,
+    summed: bool = False,
+) -> Ciphertext:
+    """Return what `infer` returns, for a network that has been checked.
 
     The same messages as from `nn.proofs.run`, but where a square and a dense layer follow a linear
     one, the hidden units, the largest layer of all, never stand in memory as a whole,
@@ -149,11 +201,7 @@ def infer(
 
     Parameters
     ----------
-    scheme : the scheme of the ciphertexts
-    model : integer network
-    ct : Ciphertext of the model's input shape
-    relinearization : the relinearisation key of the same keys
-    report : collects times and predicted noise budgets, if given
+    scheme, model, ct, relinearization, report : of `infer`
     summed : whether ct holds the first stage's sums instead (`stage_sums`), to go on from there
 
     Returns
@@ -171,7 +219,8 @@ def infer(
         raise ParameterError(f"the network takes shape {expected}, got {ct.shape}")
     report = report or Report()
     report.begin(model)
-    x = ct
+    x, are_squares = ct, [squares(layer) for layer in model.layers]
+    primes = primes_for_squares(type(scheme), ct.params, sum(are_squares))
 
     def relinearized(i: int, x: Ciphertext, before_square: bool) -> Ciphertext:
         """Return x with degree 1, booked on layer i, ready for a product if one follows."""
@@ -179,14 +228,16 @@ def infer(
             return x
         with report.clock(i):
             x = scheme.relinearize(x, relinearization)
-            x = scheme.ready_for_product(x) if before_square else x
+            if before_square:
+                x = scheme.switch_modulus(x, primes[sum(are_squares[: i + 1])])
         report.layers[i].note(0, x.bound[x.index], x.params.n)
         return x
 
     for start, stop in stages(model):
         first = model.layers[start]
         if stop - start == 1:
-            x = report.step(start, first.forward, x)
+            at_its_level = partial(scheme.square, primes=x.params.k)
+            x = report.step(start, at_its_level if squares(first) else first.forward, x)
             report.progress(x.size / squarings(model) if squares(first) else 0)
         elif summed and start == 0:
             x = x + dense_layer(model, stop).bias
@@ -316,43 +367,3 @@ def dense_layer(model: Sequential, stop: int) -> Dense:
     dense = model.layers[stop - 1]
     assert isinstance(dense, Dense)
     return dense
-
-
-def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Block]:
-    """Yield a layer in blocks of about `units` hidden units.
-
-    Parameters
-    ----------
-    first : a linear layer, whose outputs are the units; or any other, whose inputs they are
-    """
-    if isinstance(first, Linear):
-        for block in first.blocks():
-            yield from cut(block, units)
-    else:
-        count = math.prod(first.input_shape)
-        one, zero = np.ones((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)
-        for begin in range(0, count, units):
-            numbers = np.arange(begin, min(begin + units, count), dtype=np.int64)[:, None]
-            yield Block(numbers, one, numbers, zero)
-
-
-def apply(block: Block, x: Ciphertext) -> Ciphertext:
-    """Return the outputs of a block, flat."""
-    chosen = x.reshape(-1)[block.inputs]
-    if block.weight.shape == (1, 1) and block.weight[0, 0] == 1 and not block.bias.any():
-        return chosen.reshape(-1)
-    return chosen.affine(block.weight, block.bias).reshape(-1)
-
-
-def cut(block: Block, units: int) -> Iterator[Block]:
-    """Cut a block into blocks of about `units` outputs, along positions or else along columns."""
-    positions, columns = block.outputs.shape
-    step = max(1, units // columns)
-    if positions > 1 or columns <= units:
-        for p in range(0, positions, step):
-            rows = slice(p, p + step)
-            yield Block(block.inputs[rows], block.weight, block.outputs[rows], block.bias)
-        return
-    for c in range(0, columns, units):
-        some = slice(c, c + units)
-        yield Block(block.inputs, block.weight[:, some], block.outputs[:, some], block.bias[some])

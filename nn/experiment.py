@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from nn.checks import check_pixels
 from nn.cluster import Crew, predict
 from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.model import Sequential
 from nn.plan import Plan, make_plan, ranges
+from nn.replies import reply_of
 from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import EncodingError
@@ -82,6 +84,12 @@ class Result:
     encrypted_bytes: int
     reply_bytes: int
 
+    def __repr__(self) -> str:
+        return (
+            f"Result({self.scheme}: {len(self.logits):,} images, {self.agree:,} as the integers, "
+            f"accuracy {self.accuracy:.2%}, {self.seconds['infer']:.2f} s on the server)"
+        )
+
     @property
     def predictions_per_hour(self) -> float:
         """Images by the hour, from the server's time."""
@@ -126,6 +134,9 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
+    def __repr__(self) -> str:
+        return f"Clock({self.seconds})"
+
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time the body and add it to `name`."""
@@ -141,7 +152,7 @@ def plan_for(model: Sequential, scheme: type[Scheme]) -> Plan:
     """
     if scheme is not YASHE:
         return make_plan(model, scheme=scheme)
-    params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.info.levels)[-1].smallest_t
+    params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.levels)[-1].smallest_t
     if params.t < need:
         params = paper_set_a(f"{params.name}_t{need.bit_length()}", need)
     return make_plan(model, params, public=True, scheme=YASHE)
@@ -170,6 +181,9 @@ class Sides:
             self.keys = scheme.keygen()
         self.tell("client  makes keys", self.clock.seconds["keys"])
 
+    def __repr__(self) -> str:
+        return f"Sides({self.model.info.name!r} under {self.scheme})"
+
     def tell(self, what: str, seconds: float | None = None, budget: str = "") -> None:
         """Say a line of the story: what, how long it took, and the noise budget after it."""
         time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
@@ -180,7 +194,7 @@ class Sides:
         with self.clock("encrypt"), bar("encrypting", batch[0].size) as progress:
             begin = time.perf_counter()
             with watched(partial(progress.update, 1)):
-                ct = encrypt_images(self.scheme, batch, self.keys.encryption)
+                ct = encrypt_images(self.scheme, self.model, batch, self.keys.encryption)
             seconds = time.perf_counter() - begin
         self.first_seconds = self.first_seconds or seconds
         self.encrypted_bytes = wire_bytes(ct)
@@ -197,7 +211,7 @@ class Sides:
         with self.clock("infer"), bar("inferring", 100) as progress:
             report.progress = percent(progress)
             logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
-            reply = self.scheme.switch_modulus(logits)
+            reply = reply_of(self.scheme, logits)
         for line in report.layers:
             if line.ciphertexts:
                 what = f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts"
@@ -227,7 +241,7 @@ class Sides:
                 in_flight=crew.size + 1,
                 progress=percent(progress),
             ):
-                reply = self.scheme.switch_modulus(logits)
+                reply = reply_of(self.scheme, logits)
                 self.clock.seconds["infer"] = time.perf_counter() - begin - self.first_seconds
                 self.note_reply(logits, reply)
                 yield reply
@@ -278,12 +292,15 @@ def run(
     Raises
     ------
     EncodingError
-        If there are no images.
+        If there are no images, or they are no integers.
+    ParameterError, RangeError
+        If they are not such images.
     RangeError, NoiseBudgetExhausted
         If the network cannot run encrypted (`nn.plan.make_plan`).
     WorkersLostError
         If the crew dies again and again.
     """
+    pixels = check_pixels(model, pixels)
     if len(pixels) == 0:
         raise EncodingError("there are no images to classify: give at least one")
     plan = plan_for(model, scheme_type)

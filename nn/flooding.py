@@ -7,10 +7,14 @@ layer (`yashe.attacks.weights_from_noise`). A server that minds adds to every ci
 - an encryption of zero with the client's public key, after which c_1 is as good as fresh, and
 - t times a polynomial with coefficients uniform in [-B, B), so wide that the noise drowns in it.
 
-If t x is the noise, |x| <= E, the statistical distance between uniform and uniform
-plus x is at most E / (2 B) for each coefficient. For N coefficients and a distance of 2^-bits in
-all, B = N E 2^(bits - 1): this costs about bits + log2 N bits of noise budget, 56 for 40 bits and
-ten logits at n = 8192, two or three primes of q. Gentry (STOC 2009) has the idea.
+B is public: it fills what the parameters leave, up to the promised budget (`nn.descent`). If it
+were made to measure, whoever measures the noise would read the weights off its width.
+
+If t x is the noise, |x| <= E, the statistical distance between uniform and uniform plus x is at
+most E / (2 B) for each coefficient. So N coefficients are hidden up to a distance of 2^-bits in all
+if N E 2^(bits - 1) <= B, and E is what is predicted; else the reply is refused. This costs about
+bits + log2 N bits of noise budget, 56 for 40 bits and ten logits at n = 8192, two or three primes
+of q. Gentry (STOC 2009) has the idea.
 
 It hides how the logits were computed. The logits themselves are an answer of the network, and
 whoever asks often enough can train another network on the answers.
@@ -19,35 +23,70 @@ whoever asks often enough can train another network on the answers.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nn.descent import PROMISED_BITS, promised_bound
+from yashe import noise
 from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
-from yashe.errors import FormError, ParameterError
+from yashe.errors import FormError, NoiseBudgetExhausted, ParameterError
 from yashe.keys import BgvPublicKey
-from yashe.noise import Bound
+from yashe.params import Params
 from yashe.residues import reduce
 from yashe.sampling import check_seed, derive_seed, stream
 
+MOST_BITS = 256
 
-def needed_budget(bits: int, coefficients: int) -> float:
-    """Return how many bits of noise budget flooding takes, for N coefficients in the reply.
 
-    bits + log2 N; one bit for rounding log2 B up, and three because the prediction takes uniform
-    noise for Gaussian noise of the same deviation, whose tail is longer.
+@dataclass(frozen=True)
+class Flooding:
+    """The wish to hide the weights: the client's public key, and how well (`flood`)."""
+
+    key: BgvPublicKey
+    bits: int
+
+    def __post_init__(self) -> None:
+        check_bits(self.bits)
+
+
+def check_bits(bits: int) -> None:
+    """Refuse what is no number of bits."""
+    if type(bits) is not int or not 1 <= bits <= MOST_BITS:
+        raise ParameterError(f"flooding hides up to 2^-bits with 1 to {MOST_BITS} bits, not {bits}")
+
+
+def needed_spare(bits: int, coefficients: int, n: int) -> float:
+    """Return how much budget beyond the least flooding needs, for N coefficients in the reply.
+
+    bits + log2 N, the promise, and three bits because a bound takes uniform noise for Gaussian
+    noise, whose tail is longer.
     """
-    return bits + math.log2(coefficients) + 4
+    check_bits(bits)
+    return bits + math.log2(coefficients) + PROMISED_BITS + math.log2(noise.tail_factor(n, 1)) + 0.1
 
 
-def flooding_exponent(ct: Ciphertext, bits: int) -> int:
-    """Return log2 B: 2^bits is the inverse of the statistical distance for the whole array."""
-    params = ct.params
-    # |nu| <= 2^-(budget + 1), and nu is t/q times x, up to the message.
-    worst = params.log2_q - params.log2_t - float(ct.noise_budget.min()) - 1
-    return math.ceil(worst + math.log2(ct.size * params.n) + bits - 1)
+def flooding_exponent(params: Params) -> int:
+    """Return log2 B, the largest with which the promised budget is left.
+
+    t B / q / sqrt(3) is the deviation. The rest of t B / q has room for what is hidden: a
+    polynomial with coefficients up to E <= B / n, which counts as a deviation of sqrt(n) E.
+
+    Raises
+    ------
+    NoiseBudgetExhausted
+        If there is no room at all.
+    """
+    room = float(promised_bound(params.n, 1).deviation - BGV(params).fresh_bound(True).deviation)
+    bits = params.log2_q - params.log2_t + math.log2(room) if room > 0 else -1.0
+    if bits < 0:
+        raise NoiseBudgetExhausted(
+            f"{params.name} with log2 q = {params.log2_q:.1f} has no room for noise flooding: take "
+            "keys that were made for it (cryptonets keygen --flood BITS)"
+        )
+    return math.floor(bits)
 
 
 def flood(ct: Ciphertext, key: BgvPublicKey, bits: int, seed: bytes | None = None) -> Ciphertext:
@@ -62,32 +101,49 @@ def flood(ct: Ciphertext, key: BgvPublicKey, bits: int, seed: bytes | None = Non
 
     Returns
     -------
-    Ciphertext of the same shape
+    Ciphertext of the same shape, of the promised noise
 
     Raises
     ------
     NoiseBudgetExhausted
-        If the budget does not suffice: plan for it (`cryptonets keygen --flood`).
+        If the noise is too large to be hidden: plan for it (`cryptonets keygen --flood`).
     FormError, ParameterError, KeyMismatchError
     """
     scheme = ct.scheme
     if not isinstance(scheme, BGV) or ct.degree != 1:
         raise FormError("relinearised ciphertexts of BGV are flooded, nothing else")
-    if not 1 <= bits <= 256:
-        raise ParameterError(f"flooding hides up to 2^-bits with 1 to 256 bits, not {bits}")
-    seed = check_seed(seed)
-    exponent, params = flooding_exponent(ct, bits), ct.params
+    check_bits(bits)
+    seed, params = check_seed(seed), ct.params
+    exponent = flooding_exponent(params)
+    check_hidden(ct, bits, exponent)
     zeros = np.zeros((*ct.shape, 1), dtype=np.int64)
     hiding = scheme.encrypt(zeros, key, derive_seed(seed, "flood-zero"))
     total = ct + replace(hiding, factor=ct.factor)  # zero times any factor is zero
     rows = total.rows[total.index.reshape(-1)]
     for j, row in enumerate(rows):
-        wide = scheme.params.t * _uniform(seed, f"flood/{j}", params.n, exponent)
+        wide = params.t * _uniform(seed, f"flood/{j}", params.n, exponent)
         row[0] = reduce(row[0] + scheme.rows(params.ring.element(wide)), params.ring.moduli)
-    width = math.ldexp(params.t / math.sqrt(3), exponent) / params.q
-    bound = total.bound[total.index].reshape(-1) + Bound.of(width, 0)
-    flooded = total.derive(rows, bound, total.shape, "noise flooding")
-    return replace(flooded, public_seed=None)
+    bound = promised_bound(params.n, 1).broadcast((len(rows),))
+    return total.derive(rows, bound, total.shape, "noise flooding")
+
+
+def check_hidden(ct: Ciphertext, bits: int, exponent: int) -> None:
+    """Refuse noise that B = 2^exponent does not hide; there is no way around this check.
+
+    Raises
+    ------
+    NoiseBudgetExhausted
+    """
+    params, budget = ct.params, float(ct.noise_budget.min())
+    # |nu| <= 2^-(budget + 1), and nu is t/q (x + m/t), the message |m| <= t/2 included.
+    largest = 2.0 ** (params.log2_q - params.log2_t - budget - 1) + 0.5
+    lacking = math.log2(largest) + math.log2(ct.size * params.n) + bits - 1 - exponent
+    if lacking > 0:
+        raise NoiseBudgetExhausted(
+            f"noise flooding leaves a distance of 2^-{bits - lacking:.1f}, but 2^-{bits} was asked "
+            f"for: the keys need {lacking:.1f} more bits of noise budget (cryptonets keygen "
+            f"--flood {bits})"
+        )
 
 
 def _uniform(seed: bytes, label: str, n: int, exponent: int) -> NDArray[np.object_]:

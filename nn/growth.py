@@ -59,7 +59,7 @@ def seconds_of(model: Sequential, images: int = 1, params: Params | None = None)
     total = 0.0
     for start in range(0, images, params.n):
         size = (min(images - start, params.n), *model.input_shape)
-        ct = encrypt_images(scheme, np.ones(size, dtype=np.int64), keys.secret)
+        ct = encrypt_images(scheme, model, np.ones(size, dtype=np.int64), keys.secret)
         begin = time.perf_counter()
         infer(scheme, model, ct, keys.relinearization)
         total += time.perf_counter() - begin

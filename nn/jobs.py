@@ -131,6 +131,9 @@ class Store:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self._recover()
 
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r}, {self.card.name!r}, {len(self._jobs)} jobs)"
+
     def _recover(self) -> None:
         """Take over what an earlier server has left in the folder."""
         for path in (self.folder / "uploads").iterdir():

@@ -29,7 +29,9 @@ from nn.base import (
     Patch,
     Shape,
     Values,
+    widened,
 )
+from nn.checks import whole_number
 from yashe.errors import ParameterError
 
 __all__ = ["Block", "Conv2D", "Dense", "Flatten", "Layer", "Linear", "MeanPool", "Square"]
@@ -48,7 +50,7 @@ class Dense(Linear):
 
     def __init__(self, units: int, bias: bool = True) -> None:
         super().__init__(bias)
-        self.units = positive("units", units)
+        self.units = whole_number("units", units)
 
     def settings(self) -> dict[str, Any]:
         return {"units": self.units, "bias": self.has_bias}
@@ -72,6 +74,7 @@ class Dense(Linear):
     def forward(self, x: Values) -> Values:
         """Return x @ W + b: the one block without its copies."""
         self.batch_shape(x)
+        x = widened(x)
         return x @ self.weight + self.bias if self.has_bias else x @ self.weight
 
     def input_gradient(self, x: FloatArray, dy: FloatArray) -> FloatArray:
@@ -98,14 +101,14 @@ class Conv2D(Linear):
         self, maps: int, kernel: int, stride: int = 1, pad_end: int = 0, bias: bool = True
     ) -> None:
         super().__init__(bias)
-        self.maps, self.kernel = positive("maps", maps), positive("kernel", kernel)
-        self.stride = positive("stride", stride)
-        if not 0 <= pad_end < kernel:
+        self.maps, self.kernel = whole_number("maps", maps), whole_number("kernel", kernel)
+        self.stride = whole_number("stride", stride)
+        self.pad_end = whole_number("pad_end", pad_end, 0)
+        if pad_end >= kernel:
             raise ParameterError(
                 f"pad_end must lie in [0, kernel) = [0, {kernel}); got {pad_end}. With more, some "
                 "positions would read padding alone."
             )
-        self.pad_end = pad_end
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -159,8 +162,8 @@ class MeanPool(Linear):
 
     def __init__(self, size: int) -> None:
         super().__init__(bias=False)
-        self.size = positive("size", size)
-        self.scale = size**2
+        self.size = whole_number("size", size)
+        self.scale = self.size**2
 
     def settings(self) -> dict[str, Any]:
         return {"size": self.size}
@@ -206,6 +209,7 @@ class Square(Layer):
 
     def forward(self, x: Values) -> Values:
         self.batch_shape(x)
+        x = widened(x)
         return x * x
 
     def input_gradient(self, x: FloatArray, dy: FloatArray) -> FloatArray:
@@ -239,13 +243,6 @@ def window(top: Any, left: Any, extent: tuple[int, int, int], width: int) -> Ind
     pixels = (corners + y * width + x) * channels + channel
     indices: IndexArray = pixels.reshape(corners.size, -1).astype(np.int64)
     return indices
-
-
-def positive(name: str, value: int) -> int:
-    """Return the value if it is at least 1, else refuse."""
-    if value < 1:
-        raise ParameterError(f"{name} must be at least 1; got {value}.")
-    return value
 
 
 def check_image(layer: Layer, shape: Shape, smallest: int) -> tuple[int, int, int]:

@@ -10,12 +10,9 @@ layers and what is known about the network; see `ModelInfo`.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,17 +20,19 @@ from typing import Any
 
 import numpy as np
 
-from nn.base import FloatArray, Layer, Linear, NumberArray, Shape, Values
+from nn.arrays import narrowed, read_arrays
+from nn.base import FloatArray, Layer, Linear, NumberArray, Shape, Values, widened
 from nn.batchnorm import BatchNorm
+from nn.checks import KindError, shape_of, whole_number
+from nn.intervals import Interval
 from nn.layers import Conv2D, Dense, Flatten, MeanPool, Square
-from yashe.errors import FormatError, ParameterError
+from yashe.errors import FormatError, ParameterError, RangeError
 
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Dense, Conv2D, MeanPool, Square, Flatten)
 }
-# The networks here take 100 KB, and 100,000 products in their largest layer. What asks for 500
-# times more is refused before anything is allocated for it.
-LARGEST_FILE_BYTES = 1 << 26
+# The networks here take 100,000 products in their largest layer. What asks for 500 times more is
+# refused before anything is allocated for it.
 LARGEST_LAYER = 1 << 26
 FORMAT = 1
 
@@ -67,6 +66,9 @@ class ModelInfo:
     proved_bits: float = 0.0
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", whole_number("levels", self.levels))
+
     @classmethod
     def checked(cls, facts: dict[str, Any]) -> ModelInfo:
         """Make one from a stranger's JSON; ValueError unless names and types are the right ones."""
@@ -91,7 +93,8 @@ class Sequential:
     Raises
     ------
     ParameterError
-        If a layer cannot take the output of the layer before it.
+        If there are no layers, one is there twice or belongs to another network, or a layer cannot
+        take the output of the layer before it.
     """
 
     def __init__(
@@ -101,12 +104,20 @@ class Sequential:
         rng: np.random.Generator | None = None,
         info: ModelInfo | None = None,
     ) -> None:
-        self.layers = tuple(layers)
-        self.input_shape = shape = tuple(input_shape)
+        self.layers = check_layers(layers)
+        self.input_shape = shape = shape_of("input_shape", input_shape)
         self.info = info or ModelInfo()
         for layer in self.layers:
             shape = layer.build(shape, rng)
         self.output_shape = shape
+
+    def __repr__(self) -> str:
+        return f"Sequential({list(self.layers)}, {self.input_shape}) -> {self.output_shape}"
+
+    @property
+    def levels(self) -> int:
+        """Pixels of an integer network are integers 0..levels."""
+        return self.info.levels
 
     @property
     def scale(self) -> int:
@@ -120,10 +131,49 @@ class Sequential:
         return scale
 
     def forward(self, x: Values) -> Values:
-        """Apply all layers to floats, integers, ciphertexts or intervals (..., *input_shape)."""
+        """Apply all layers to floats, integers, ciphertexts or intervals (..., *input_shape).
+
+        Integers of all types are computed with in int64; Python integers (dtype object) are exact
+        whatever their size.
+
+        Raises
+        ------
+        RangeError
+            If outputs of an integer network might not fit into int64.
+        """
+        if isinstance(x, np.ndarray) and x.dtype.kind in "iub":
+            x = widened(x)
+            self._check_int64(x)
         for layer in self.layers:
             x = layer.forward(x)
         return x
+
+    def _check_int64(self, x: NumberArray) -> None:
+        """Refuse integers whose outputs might wrap: first by one bound for all, then by intervals.
+
+        Between the layers values may wrap, because sums and products are exact modulo 2^64.
+        """
+        if not x.size or any(p.dtype.kind == "f" for p in self.parameters()):
+            return
+        largest = float(np.abs(x.astype(np.float64)).max())
+        for layer in self.layers:
+            if isinstance(layer, Linear):
+                weight, bias = (np.abs(p.astype(np.float64)) for p in (layer.weight, layer.bias))
+                largest = largest * float(weight.sum(axis=0).max()) + float(bias.max())
+            elif isinstance(layer, Square):
+                largest = min(largest, 2.0**500) ** 2
+        if largest < 2.0**62:
+            return
+        images = x.reshape((-1, *self.input_shape))
+        ends = (end(images, axis=0).astype(object) for end in (np.min, np.max))
+        outputs = Interval(*ends)
+        for layer in self.layers:
+            outputs = layer.forward(outputs)
+        if outputs.smallest_t > 2**64:
+            raise RangeError(
+                f"outputs may reach {outputs.smallest_t // 2}, and int64 ends at 2^63: compute "
+                "with Python integers, forward(x.astype(object))"
+            )
 
     def training_forward(self, x: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
         """Apply all layers as in training; return the output and the input of every layer."""
@@ -256,55 +306,25 @@ class Sequential:
         return model
 
 
-def narrowed(values: NumberArray) -> NumberArray:
-    """Return integers in the smallest signed type that holds them all: small files."""
-    for kind in (np.int8, np.int16, np.int32):
-        limits = np.iinfo(kind)
-        if limits.min <= values.min(initial=0) and values.max(initial=0) <= limits.max:
-            return values.astype(kind)
-    return values
-
-
-def read_arrays(path: Path) -> list[NumberArray]:
-    """Read the arrays arr_0, arr_1, ... of an .npz file: bytes first, then signed integers.
-
-    A header may promise any shape, so it is compared with the bytes that are there before NumPy
-    allocates anything.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            names = [member.filename for member in members]
-            if names != [f"arr_{i}.npy" for i in range(len(names))] or not names:
-                raise ValueError(f"members {names[:4]}")
-            total = sum(member.file_size for member in members)
-            if total > LARGEST_FILE_BYTES:
-                raise ValueError(f"{total} bytes, and at most {LARGEST_FILE_BYTES} are accepted")
-            contents = [archive.read(member) for member in members]
-        arrays = [parse_array(content) for content in contents]
-        if arrays[0].dtype != np.uint8 or any(a.dtype.kind != "i" for a in arrays[1:]):
-            raise ValueError(f"types {[str(a.dtype) for a in arrays]}")
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}.") from error
-    # RuntimeError: an encrypted archive; NotImplementedError: a compression of another world.
-    except (zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError) as error:
-        raise FormatError(
-            f"{path} must be an .npz file as Sequential.save() writes it; got something else: "
-            f"{error}. Fetch or train it again."
-        ) from error
-    return arrays
-
-
-def parse_array(content: bytes) -> NumberArray:
-    """Read one .npy file from memory; the bytes must be as many as its header says."""
-    stream = io.BytesIO(content)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("an array in a version other than 1.0")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    data = content[stream.tell() :]
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"an array of {len(data)} bytes whose header says {dtype} {shape}")
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return layers as a tuple, or refuse what cannot be a chain of layers of its own."""
+    found = tuple(layers)
+    if not found:
+        raise ParameterError("a network has at least one layer; got none.")
+    for i, layer in enumerate(found):
+        if not isinstance(layer, Layer):
+            raise KindError(f"layer {i} must be a Layer such as Square(); got {layer!r}.")
+        if any(layer is other for other in found[:i]):
+            raise ParameterError(
+                f"layer {i}, {layer!r}, is in the network twice, and its weights would be shared: "
+                "make a second layer."
+            )
+        if layer.output_shape:
+            raise ParameterError(
+                f"layer {i}, {layer!r}, belongs to another network, which would lose its weights: "
+                "make a new layer."
+            )
+    return found
 
 
 def check_sizes(layers: list[Layer], input_shape: Shape, shapes: list[Shape]) -> None:

@@ -19,6 +19,10 @@ class Optimizer:
     def __init__(self, parameters: list[FloatArray]) -> None:
         self.parameters = parameters
 
+    def __repr__(self) -> str:
+        size = sum(p.size for p in self.parameters)
+        return f"{type(self).__name__}({len(self.parameters)} arrays, {size:,} numbers)"
+
     def step(self, gradients: list[FloatArray], rate: float) -> None:
         """Move every parameter against its gradient; the learning rate is positive."""
         raise NotImplementedError

@@ -26,15 +26,17 @@ import numpy as np
 
 from nn.base import Layer, Linear, Values
 from nn.calibrate import Calibration
+from nn.checks import check_pixels
+from nn.descent import promised_bound
 from nn.layers import Dense, Flatten, Square
 from nn.model import Sequential
 from nn.proofs import Forecast as Forecast
 from nn.proofs import Interval as Interval
-from nn.proofs import forecast, ranges, run
+from nn.proofs import check_depends, check_fits, forecast, ranges, run
 from yashe import noise
 from yashe.bgv import BGV
 from yashe.choose import candidates, choose, lacking
-from yashe.errors import NoiseBudgetExhausted, RangeError
+from yashe.errors import NoiseBudgetExhausted, ParameterError
 from yashe.noise import Bound
 from yashe.packing import packed_bytes
 from yashe.params import Params
@@ -44,6 +46,7 @@ from yashe.security import secure_degrees
 
 __all__ = ["Forecast", "Interval", "Plan", "PlannedLayer", "forecast", "make_plan", "ranges", "run"]
 
+SPARE_BITS = 1.0  # for the promise of a reply, and for the rounding of predictions
 FLOAT_BYTES = 8  # of a residue in memory
 HEAD_BYTES = 44  # of a ciphertext on the wire: noise bound and seed
 
@@ -107,6 +110,12 @@ class Plan:
     client_work: dict[str, int]
     reasons: tuple[str, ...] = ()
     client_seconds: dict[str, float] | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan({self.params}, {len(self.layers)} layers, logits of {self.range_bits:.1f} bits, "
+            f"noise budget >= {self.final_budget_bits:.1f} bits)"
+        )
 
     @property
     def range_bits(self) -> float:
@@ -201,7 +210,7 @@ def make_plan(
     security: int = 128,
     public: bool = False,
     scheme: Callable[[Params], Scheme] = BGV,
-    spare_bits: float = 0,
+    spare_bits: float = SPARE_BITS,
     pixels: IntArray | None = None,
     joined_with: int = 1,
     slots: int = 1,
@@ -215,35 +224,41 @@ def make_plan(
     security : level in bits for the parameters to look for
     public : whether the images will be encrypted with the public key
     scheme : the class of the scheme that will run it
-    spare_bits : noise budget that shall be left for the server, e.g. for flooding
+    spare_bits : noise budget that shall be left beyond what decryption requires; a server needs
+        `SPARE_BITS` for its promise (`nn.replies`), and more for flooding
     pixels : images of the network, to show beside the proof what they really reach
     joined_with : product of other plaintext moduli that hold a part of the result (`nn.split`)
     slots : images that a batch shall hold at least
 
     Raises
     ------
+    ParameterError
+        If the network is not one of integers, or another argument is not what it should be.
     RangeError
         If the logits may leave (-t/2, t/2), naming the layer, with the numbers.
+    TransparentCiphertextError
+        If an output of a layer depends on no pixel, naming the layer.
     NoiseBudgetExhausted
         If the noise may overwhelm the logits, naming the layer; or no parameters would do.
     """
-    intervals = ranges(model, model.info.levels)
+    if not (isinstance(spare_bits, int | float) and 0 <= spare_bits < math.inf):
+        raise ParameterError(f"spare_bits must be a number of bits from 0 on, not {spare_bits!r}")
+    intervals = ranges(model, model.levels)
     need = intervals[-1].smallest_t
+    check_depends(model)
     reasons: tuple[str, ...] = ()
     names = [type(layer).__name__ for layer in model.layers]
     if params is None:
         params, reasons = cheapest_params(model, need, security, public, scheme, spare_bits, slots)
-    if params.t * joined_with < need:
-        raise RangeError(
-            f"the layer {names[-1]}: the logits can reach {need // 2} in absolute value for some "
-            f"image, which needs t of {math.log2(need):.1f} bits, but {params.name} has log2 t = "
-            f"{params.log2_t:.1f}; take a larger t, smaller weights or fewer pixel levels"
-        )
+    check_fits(model, need, params, joined_with)
+    check_depends(model, params.t)
     forecasts = forecast(model, scheme(params), public)
     budgets = [float(f.noise_budget.min()) for f in forecasts]
     for i, (name, before) in enumerate(zip(names, budgets, strict=False)):
-        least = noise.least_budget(params.n) if i + 1 == len(names) else 0.0
-        noise.check_budget(budgets[i + 1], f"the layer {name}", before, least)
+        noise.check_budget(budgets[i + 1], f"the layer {name}", before)
+    last = f"the layer {names[-1]}, with {spare_bits:.1f} bits to spare,"
+    least = noise.least_budget(params.n)
+    noise.check_budget(budgets[-1] - spare_bits, last, budgets[-2], least)
     found = []
     for i, layer in enumerate(model.layers):
         residues = math.prod(layer.output_shape) * params.n * params.k
@@ -260,11 +275,12 @@ def make_plan(
             )
         )
     if pixels is not None:
-        seen = seen_bits(model, pixels)
+        proved = max(interval.bits for interval in intervals)
+        seen = seen_bits(model, check_pixels(model, pixels), proved)
         found = [replace(line, seen_bits=bits) for line, bits in zip(found, seen, strict=True)]
     client = {"encrypt": math.prod(model.input_shape), "decrypt": math.prod(model.output_shape)}
-    sizes = wire_bytes(scheme(params), client, forecasts[-1].bound, public)
-    return Plan(params, model.info.levels, budgets[0], tuple(found), sizes, client, reasons)
+    sizes = wire_bytes(scheme(params), client, forecasts[-1], public)
+    return Plan(params, model.levels, budgets[0], tuple(found), sizes, client, reasons)
 
 
 def cheapest_params(
@@ -337,20 +353,24 @@ def work_of(layers: Sequence[Layer], i: int) -> dict[str, int]:
     return dict(work)
 
 
-def seen_bits(model: Sequential, pixels: IntArray) -> list[float]:
-    """Return log2(2 max|value|) of every layer's output for some images."""
+def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[float]:
+    """Return log2(2 max|value|) of every layer's output for some images.
+
+    What may leave 64 bits is computed in floats, whose rounding the logarithm does not show.
+    """
     largest = [1] * len(model.layers)
+    kind = np.int64 if proved_bits < 63 else np.float64
 
     def note(i: int, x: Values) -> None:
         largest[i] = max(largest[i], int(np.abs(x).max()))
 
     for part in np.array_split(pixels, max(1, len(pixels) // 500)):
-        run(model, part, observe=note)
+        run(model, part.astype(kind), observe=note)
     return [1 + math.log2(value) for value in largest]
 
 
 def wire_bytes(
-    scheme: Scheme, client: dict[str, int], logits: Bound, public: bool
+    scheme: Scheme, client: dict[str, int], logits: Forecast, public: bool
 ) -> dict[str, int]:
     """Return the bytes of images, keys and reply, packed as in `yashe.wire`.
 
@@ -359,7 +379,8 @@ def wire_bytes(
     params = scheme.params
     polynomial = packed_bytes(params.n, params.moduli)
     parts = scheme.parts(1)
-    reply = params.shortened(scheme.fewest_primes(logits, 1))
+    promised = promised_bound(params.n, int(logits.bound.order.max()))
+    reply = params.shortened(logits.scheme.fewest_primes(promised, 1))
     per_image = HEAD_BYTES + polynomial * (parts if public else 1)
     per_logit = HEAD_BYTES + parts * packed_bytes(params.n, reply.moduli)
     return {

@@ -3,6 +3,8 @@
 The very same `forward` of the layers runs on these instead of numbers or ciphertexts:
 
 - `Interval` arrays carry the lowest and highest value that any allowed image can cause.
+- `Probe` arrays carry the values for two random images, which differ unless there is nothing but
+  constants.
 - `Forecast` arrays carry the predicted noise, by the formulas of `yashe.noise`.
 """
 
@@ -17,74 +19,87 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn.base import Values
+from nn.checks import whole_number
+from nn.descent import hopeless_at_most, primes_for_squares
+from nn.intervals import Interval as Interval
 from nn.layers import Square
 from nn.model import Sequential
 from yashe import noise
+from yashe.encoding import encode_constant
+from yashe.errors import ParameterError, RangeError, TransparentCiphertextError
 from yashe.noise import Bound
+from yashe.params import Params
 from yashe.residues import FloatArray, IntArray
 from yashe.scheme import Scheme
 
+LARGEST_WEIGHT = 2**62  # of which sums of two residues are exact in int64: `yashe.linear`
+PROBE_PRIME = 2**61 - 1
+
 
 @dataclass(frozen=True, eq=False)
-class Interval:
-    """An array of integer intervals [low, high]; arithmetic gives the tightest interval around it.
+class Probe:
+    """An array of what a network computes for two random images, modulo a large prime.
+
+    Two polynomials of degree d that are not constant agree there with probability d / PROBE_PRIME.
 
     Attributes
     ----------
-    low, high : object arrays of Python integers, so that nothing can overflow
+    values : object array of Python integers; the last axis are the images
+    t : plaintext modulus, modulo which weights act on ciphertexts; None for the integers themselves
     """
 
-    low: NDArray[np.object_]
-    high: NDArray[np.object_]
+    values: NDArray[np.object_]
+    t: int | None
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], t: int | None) -> Probe:
+        """Return two random images of this shape, always the same ones."""
+        draws = np.random.default_rng(0).integers(PROBE_PRIME, size=(*shape, 2), dtype=np.int64)
+        return cls(draws.astype(object), t)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.low.shape
+        """Shape of the array, the two images apart."""
+        return self.values.shape[:-1]
+
+    def __repr__(self) -> str:
+        return f"Probe(shape={self.shape}, {int(self.constant.sum())} constant)"
 
     @property
-    def bits(self) -> float:
-        """log2(2 max|x|): a modulus t of more than this holds every value."""
-        largest = max(int(np.abs(self.low).max()), int(np.abs(self.high).max()), 1)
-        return 1 + math.log2(largest)
+    def constant(self) -> NDArray[np.bool_]:
+        """Which entries do not depend on the image, boolean array of the shape."""
+        return np.asarray(self.values[..., 0] == self.values[..., 1], dtype=np.bool_)
 
-    @property
-    def smallest_t(self) -> int:
-        """The smallest plaintext modulus that holds every value: 2 max|x| + 1."""
-        return 2 * max(int(np.abs(self.low).max()), int(np.abs(self.high).max())) + 1
+    def __getitem__(self, key: Any) -> Probe:
+        place = (*key, slice(None)) if isinstance(key, tuple) else (key, slice(None))
+        return replace(self, values=self.values[place])
 
-    def __getitem__(self, key: Any) -> Interval:
-        return Interval(self.low[key], self.high[key])
-
-    def reshape(self, *shape: Any) -> Interval:
-        """Return the same intervals in another shape."""
-        return Interval(self.low.reshape(*shape), self.high.reshape(*shape))
+    def reshape(self, *shape: Any) -> Probe:
+        """Return the same values in another shape."""
+        wanted = shape[0] if isinstance(shape[0], tuple) else shape
+        return replace(self, values=self.values.reshape((*wanted, 2)))
 
     @staticmethod
-    def concatenate(parts: Sequence[Interval], axis: int = 0) -> Interval:
+    def concatenate(parts: Sequence[Probe], axis: int = 0) -> Probe:
         """Join arrays along an axis."""
-        low = np.concatenate([part.low for part in parts], axis=axis)
-        return Interval(low, np.concatenate([part.high for part in parts], axis=axis))
+        place = axis if axis >= 0 else axis - 1
+        return replace(parts[0], values=np.concatenate([p.values for p in parts], axis=place))
 
-    def __matmul__(self, matrix: IntArray) -> Interval:
-        up = np.maximum(matrix, 0).astype(object)
-        down = np.minimum(matrix, 0).astype(object)
-        return Interval(
-            self.low @ up + self.high @ down,
-            self.high @ up + self.low @ down,
-        )
+    def _weights(self, integers: IntArray) -> NDArray[np.object_]:
+        weights = np.asarray(integers).astype(object)
+        if self.t is None:
+            return weights
+        half = self.t // 2
+        return np.asarray((weights + half) % self.t - half, dtype=object)
 
-    def __add__(self, other: IntArray) -> Interval:
-        shift = np.asarray(other).astype(object)
-        return Interval(self.low + shift, self.high + shift)
+    def __matmul__(self, matrix: IntArray) -> Probe:
+        return replace(self, values=self._weights(matrix).T @ self.values % PROBE_PRIME)
 
-    def __mul__(self, other: Interval) -> Interval:
-        if other is self:  # a square is not negative, which a product of two intervals can't know
-            ends = self.low * self.low, self.high * self.high
-            least = np.where(self.low * self.high <= 0, 0, np.minimum(*ends))
-            return Interval(least.astype(object), np.maximum(*ends))
-        ends4 = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]
-        return Interval(np.minimum.reduce(ends4), np.maximum.reduce(ends4))
+    def __add__(self, other: IntArray) -> Probe:
+        return replace(self, values=(self.values + self._weights(other)[..., None]) % PROBE_PRIME)
+
+    def __mul__(self, other: Probe) -> Probe:
+        return replace(self, values=self.values * other.values % PROBE_PRIME)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +122,10 @@ class Forecast:
         """Shape of the array."""
         return self.bound.shape
 
+    def __repr__(self) -> str:
+        least = float(self.noise_budget.min())
+        return f"Forecast(shape={self.shape}, {self.scheme.name}, noise budget >= {least:.1f} bits)"
+
     @property
     def noise_budget(self) -> FloatArray:
         """Predicted noise budget in bits."""
@@ -125,11 +144,13 @@ class Forecast:
         return replace(parts[0], bound=Bound.concatenate([p.bound for p in parts], axis))
 
     def __matmul__(self, matrix: IntArray) -> Forecast:
-        return replace(self, bound=self.bound @ matrix)
+        bound = self.bound @ encode_constant(self.scheme.params, matrix)
+        return replace(self, bound=hopeless_at_most(bound))
 
     def __add__(self, other: IntArray) -> Forecast:
-        shape = np.broadcast_shapes(self.shape, np.shape(other))
-        added = self.scheme.plain_addition_bound(self.degree)
+        constants = encode_constant(self.scheme.params, other)
+        shape = np.broadcast_shapes(self.shape, constants.shape)
+        added = self.scheme.plain_addition_bound(self.degree) * (constants != 0)
         return replace(self, bound=self.bound.broadcast(shape) + added)
 
     def __mul__(self, other: Forecast) -> Forecast:
@@ -141,12 +162,11 @@ class Forecast:
             return self
         return replace(self, bound=self.bound + self.scheme.relinearization_bound(), degree=1)
 
-    def before_square(self) -> Forecast:
+    def before_square(self, primes: int) -> Forecast:
         """Return the forecast after relinearisation and a switch of the modulus, if they happen."""
         if self.degree == 1:
             return self
         bound = self.relinearize().bound
-        primes = self.scheme.best_for_products(bound)
         if primes == self.scheme.params.k:
             return replace(self, bound=bound, degree=1)
         scheme = self.scheme.at(self.scheme.params.shortened(primes))
@@ -181,11 +201,95 @@ def run(
 
 
 def ranges(model: Sequential, levels: int) -> list[Interval]:
-    """Return what every layer can put out for images with pixels in [0, levels], by intervals."""
+    """Return what every layer can put out for images with pixels in [0, levels], by intervals.
+
+    Raises
+    ------
+    ParameterError
+        If the network is not one of integers, or there are no levels.
+    """
+    check_integers(model)
+    whole_number("levels", levels)
     zeros = np.zeros(model.input_shape, dtype=np.int64).astype(object)
     found: list[Interval] = []
     run(model, Interval(zeros, zeros + levels), observe=lambda i, x: found.append(x))
     return found
+
+
+def check_integers(model: Sequential) -> None:
+    """Refuse a network whose parameters are not int64, or so large that sums are not exact.
+
+    Raises
+    ------
+    ParameterError
+    """
+    for i, layer in enumerate(model.layers):
+        for name, values in layer.parameters.items():
+            kind = type(layer).__name__
+            if values.dtype != np.int64:
+                raise ParameterError(
+                    f"only networks of integers run encrypted, and layer {i}, {kind}, has a {name} "
+                    f"of {values.dtype}: quantise the network (nn.quantize), or give int64 values"
+                )
+            if values.size and not -LARGEST_WEIGHT < values.min() <= values.max() < LARGEST_WEIGHT:
+                raise ParameterError(f"layer {i}, {kind}, has a {name} of 2^62 or more")
+
+
+def check_depends(model: Sequential, t: int | None = None) -> None:
+    """Refuse a network with an output of a layer that is the same number for all images.
+
+    Encrypted it would be readable without a key, so ciphertexts refuse to become that.
+
+    Raises
+    ------
+    TransparentCiphertextError
+        Naming the layer and the output.
+    """
+
+    def observe(i: int, x: Probe) -> None:
+        if x.constant.any():
+            layer, place = model.layers[i], tuple(int(j) for j in np.argwhere(x.constant)[0])
+            raise TransparentCiphertextError(
+                f"layer {i}, {type(layer).__name__}, has an output, {place}, that depends on no "
+                f"pixel: its weights are all zero, or cancel. Leave it out: what is the same for "
+                "all images is a bias of the next layer"
+            )
+
+    run(model, Probe.of(model.input_shape, t), observe=observe)
+
+
+def check_fits(model: Sequential, need: int, params: Params, joined_with: int = 1) -> None:
+    """Refuse a plaintext modulus that does not hold all logits.
+
+    Parameters
+    ----------
+    need : the smallest one that does
+    joined_with : product of other plaintext moduli that hold a part of the result (`nn.split`)
+
+    Raises
+    ------
+    RangeError
+        Naming the layer, with the numbers.
+    """
+    if params.t * whole_number("joined_with", joined_with) < need:
+        raise RangeError(
+            f"the layer {type(model.layers[-1]).__name__}: the logits can reach {need // 2} in "
+            f"absolute value for some image, which needs t of {math.log2(need):.1f} bits, but "
+            f"{params.name} has log2 t = {params.log2_t:.1f}; take a larger t, smaller weights or "
+            "fewer pixel levels"
+        )
+
+
+def check_network(model: Sequential, params: Params, joined_with: int = 1) -> None:
+    """Refuse a network whose encrypted logits would be wrong, or readable, under parameters.
+
+    Raises
+    ------
+    ParameterError, RangeError, TransparentCiphertextError
+        As from `ranges`, `check_fits` and `check_depends`.
+    """
+    check_fits(model, ranges(model, model.levels)[-1].smallest_t, params, joined_with)
+    check_depends(model, params.t)
 
 
 def forecast(model: Sequential, scheme: Scheme, public: bool = False) -> list[Forecast]:
@@ -198,10 +302,12 @@ def forecast(model: Sequential, scheme: Scheme, public: bool = False) -> list[Fo
     public : whether the images are encrypted with the public key, which is noisier
     """
     found = [Forecast(scheme, scheme.fresh_bound(public).broadcast(model.input_shape))]
+    squares = sum(isinstance(layer, Square) for layer in model.layers)
+    primes = iter(primes_for_squares(type(scheme), scheme.params, squares))
     final = run(
         model,
         found[0],
-        Forecast.before_square,
+        lambda x: x.before_square(next(primes)),
         Forecast.relinearize,
         lambda i, x: found.append(x),
     )

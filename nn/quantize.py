@@ -81,6 +81,9 @@ class RoundedWeight:
     step: float
     limit: int
 
+    def __repr__(self) -> str:
+        return f"RoundedWeight(shape={self.weight.shape}, step={self.step:.3g}, limit={self.limit})"
+
     def apply(self) -> None:
         """Round the latent weight into the network."""
         # Beyond the last integer a latent weight would first have to come all the way back before
@@ -132,6 +135,9 @@ class StraightThrough:
             fold.norm.deviation /= step
             self.weights.append(RoundedWeight(latent_of[id(weight)], weight, step, limit))
 
+    def __repr__(self) -> str:
+        return f"StraightThrough({self.weights}, whole_biases={self.whole_biases})"
+
     def apply(self) -> None:
         """Put the rounded values of the latent parameters into the network."""
         for latent, parameter in zip(self.latent, self.model.parameters(), strict=True):
@@ -170,6 +176,9 @@ class Fold:
     unit: float
     factor: float
     bias: npt.NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return f"Fold({self.layer!r}, unit={self.unit:.3g}, factor={self.factor:.3g})"
 
 
 def folded(model: Sequential) -> Iterator[Fold]:

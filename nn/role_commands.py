@@ -16,6 +16,7 @@ from nn import pretrained, roles
 from nn.card import ModelCard
 from nn.eavesdrop import eavesdrop
 from nn.experiment import bar
+from nn.flooding import Flooding
 from nn.idx import read_idx
 from nn.model import Sequential
 from nn.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET, Progress
@@ -194,7 +195,7 @@ def infer_command(arguments: argparse.Namespace) -> None:
     flooding = None
     if arguments.flood is not None:
         public = load(arguments.keys / ENCRYPTION, BgvPublicKey, key.params)
-        flooding = roles.Flooding(public, arguments.flood)
+        flooding = Flooding(public, arguments.flood)
     with (
         open_input(arguments.input) as source,
         step("classified without the secret key", arguments.workers) as progress,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,11 +24,12 @@ import numpy as np
 from nn.base import NumberArray
 from nn.card import LARGEST_CARD_BYTES, ModelCard
 from nn.encrypted import Report, infer
-from nn.flooding import flood, needed_budget
+from nn.flooding import Flooding, needed_spare
 from nn.model import Sequential
-from nn.plan import make_plan
+from nn.plan import SPARE_BITS, make_plan
 from nn.quantize import quantize_pixels
-from yashe import noise, wire
+from nn.replies import reply_of
+from yashe import wire
 from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.contents import SEEDED_CIPHERTEXTS, Contents
@@ -167,14 +168,6 @@ def encrypt(
     return shape
 
 
-@dataclass(frozen=True)
-class Flooding:
-    """The wish to hide the weights: the client's public key, and how well (`nn.flooding.flood`)."""
-
-    key: BgvPublicKey
-    bits: int
-
-
 def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) -> BGV:
     """Refuse ciphertexts that are no batches of images for a network, or under other keys.
 
@@ -237,23 +230,20 @@ def classify(
     reader = CiphertextReader.open(source, key.params)
     contents = reader.contents
     shape, scheme = contents.shape, check_images(contents, model.input_shape, key.key_id)
-    public = contents.kind != SEEDED_CIPHERTEXTS
-    plan = make_plan(model, key.params, public=public)
+    public, n = contents.kind != SEEDED_CIPHERTEXTS, key.params.n
+    spare = SPARE_BITS
     if flooding is not None:
         check_key(key.params, key.key_id, flooding.key)
-        spare = needed_budget(flooding.bits, model.output_shape[-1] * key.params.n)
-        left = plan.final_budget_bits
-        noise.check_budget(left - spare, "noise flooding", left, noise.least_budget(key.params.n))
+        spare = needed_spare(flooding.bits, math.prod(model.output_shape) * n, n)
+    make_plan(model, key.params, public=public, spare_bits=spare)
     writer: CiphertextWriter | None = None
     for _ in range(shape[0]):
         ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)
         ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
         report = Report(progress=lambda share: progress(share / shape[0]))
-        reply = infer(scheme, model, ct, key, report).reshape(-1)
+        logits = infer(scheme, model, ct, key, report).reshape(-1)
         del ct  # a gigabyte, before the next one is read
-        if flooding is not None:
-            reply = flood(reply, flooding.key, flooding.bits)
-        reply = scheme.switch_modulus(reply)  # as few primes as the noise allows: a short reply
+        reply = reply_of(scheme, logits, flooding)
         writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))
         writer.append(reply)
     reader.close()

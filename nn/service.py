@@ -123,6 +123,9 @@ class Service:
             exception_handlers={HTTPException: self._plain_refusal},
         )
 
+    def __repr__(self) -> str:
+        return f"Service({self.store!r})"
+
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """Work while the server runs; at its end, finish the job that is being computed."""

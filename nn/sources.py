@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nn.arrays import parse_array
 from nn.base import NumberArray
 from nn.data import load_digits, load_mnist
 from nn.idx import read_idx
-from nn.model import parse_array
 from nn.png import read_png
 from yashe.errors import DataError, FormatError
 from yashe.files import open_input
@@ -35,6 +35,11 @@ class Images:
     pixels: NumberArray
     white: int
     labels: NDArray[np.int64] | None = None
+
+    def __repr__(self) -> str:
+        count, *shape = self.pixels.shape
+        labelled = "without" if self.labels is None else "with"
+        return f"Images({count:,} of shape {tuple(shape)}, 0..{self.white}, {labelled} labels)"
 
 
 def load_images(

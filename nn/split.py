@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.model import Sequential
 from nn.plan import Plan, make_plan, name_of
 from nn.proofs import ranges
+from nn.replies import reply_of
 from yashe.bgv import BGV
 from yashe.choose import candidates
 from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
@@ -41,7 +41,7 @@ def make_plans(
     try:
         return (make_plan(model, security=security, pixels=pixels),)
     except (RangeError, NoiseBudgetExhausted, ParameterError) as error:
-        need = ranges(model, model.info.levels)[-1].smallest_t
+        need = ranges(model, model.levels)[-1].smallest_t
         for n in RINGS:
             primes = enough_primes(n, need)
             for parts in range(2, len(primes) + 1):
@@ -122,17 +122,23 @@ def classify(model: Sequential, plans: Sequence[Plan], pixels: IntArray) -> IntA
     -------
     integers, shape (images, *model.output_shape)
     """
-    run = partial(classify_modulo, model, pixels)
-    return join([run(plan.params) for plan in plans], [plan.params.t for plan in plans])
+    moduli = [plan.params.t for plan in plans]
+    product = math.prod(moduli)
+    residues = [
+        classify_modulo(model, pixels, plan.params, product // plan.params.t) for plan in plans
+    ]
+    return join(residues, moduli)
 
 
-def classify_modulo(model: Sequential, pixels: IntArray, params: Params) -> IntArray:
+def classify_modulo(
+    model: Sequential, pixels: IntArray, params: Params, joined_with: int
+) -> IntArray:
     """Return the logits modulo one t, with keys of their own."""
     scheme = BGV(params)
     keys = scheme.keygen()
-    ct = encrypt_images(scheme, pixels, keys.secret)
-    logits = scheme.switch_modulus(infer(scheme, model, ct, keys.relinearization))
-    return decrypt_logits(scheme, logits, keys.secret, len(pixels))
+    ct = encrypt_images(scheme, model, pixels, keys.secret)
+    logits = infer(scheme, model, ct, keys.relinearization, joined_with=joined_with)
+    return decrypt_logits(scheme, reply_of(scheme, logits), keys.secret, len(pixels))
 
 
 def describe(plans: Sequence[Plan]) -> str:

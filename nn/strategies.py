@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from nn.base import Layer, Linear
 from nn.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.model import ModelInfo, Sequential
-from nn.plan import ranges
+from nn.proofs import check_depends, ranges
+from yashe.errors import TransparentCiphertextError
 from yashe.params import Params, plaintext_primes
 from yashe.primes import ntt_primes
 from yashe.residues import IntArray
-from yashe.strategies import SearchStrategy, centred_integers, st
+from yashe.strategies import SearchStrategy, centred_integers, hypothesis, st
 
 
 @st.composite
@@ -20,7 +21,7 @@ def networks(draw: st.DrawFn, most_squares: int = 2, largest_weight: int = 3) ->
     """Integer networks of up to 5 x 5 pixels, with a convolution or pool, squares, dense layers.
 
     Weights are at most `largest_weight` in absolute value, 0 is one of them, and no output has
-    weights that are all zero.
+    weights that are all zero, or cancel.
     """
     side = draw(st.integers(2, 5))
     layers: list[Layer] = []
@@ -42,6 +43,10 @@ def networks(draw: st.DrawFn, most_squares: int = 2, largest_weight: int = 3) ->
                 if name == "weight":  # a column of zeros would be a transparent result
                     values[0, ~values.any(axis=0)] = 1
                 layer.parameters[name] = values
+    try:
+        check_depends(model)
+    except TransparentCiphertextError:  # weights that cancel, too
+        hypothesis.reject()
     return model
 
 
@@ -64,7 +69,7 @@ def insecure_params_for(model: Sequential, n: int = 16) -> Params:
 
     YASHE' needs 2 log2 t + 24 bits for each product and one more, and the weights some 30.
     """
-    t_primes = plaintext_primes(n, ranges(model, model.info.levels)[-1].smallest_t)
+    t_primes = plaintext_primes(n, ranges(model, model.levels)[-1].smallest_t)
     squares = sum(isinstance(layer, Square) for layer in model.layers)
     t_bits = sum(p.bit_length() for p in t_primes)
     bits = (squares + 1) * (2 * t_bits + 24) + 40

@@ -1,7 +1,8 @@
 """What a worker of `nn.cluster` does, bytes in and bytes out; and how a network is cut for many.
 
 A task is a function of network, evaluation key and ciphertexts; see `work`. Three kinds are enough:
-`whole` batches, or `sums_of_part` for every part of the first stage, and then the `rest`.
+`whole` batches, or `sums_of_part` for every part of the first stage, and then the `rest`. Whoever
+hands them out has checked that network and parameters fit (`nn.cluster.predict`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from nn.base import Block, Layer, Linear
-from nn.encrypted import TILE_UNITS, Report, hidden_tiles, infer, stage_sums, stages
+from nn.encrypted import Report, evaluate, stage_sums, stages
 from nn.layers import Dense
 from nn.model import Sequential
+from nn.tiles import TILE_UNITS, hidden_tiles
 from yashe import wire
 from yashe.ciphertext import Ciphertext
 from yashe.keys import Key
@@ -37,6 +39,9 @@ class Network:
 
     model: bytes
     key: bytes
+
+    def __repr__(self) -> str:
+        return f"Network({len(self.model):,} bytes, key of {len(self.key):,} bytes)"
 
     @classmethod
     def of(cls, model: Sequential, key: Key) -> Network:
@@ -88,12 +93,12 @@ def work(step: Step, digest: str, network: Network | None, frame: bytes) -> byte
 
 def whole(model: Sequential, key: Key, ct: Ciphertext, report: Report | None = None) -> Ciphertext:
     """Return the logits of a batch."""
-    return infer(scheme_of(ct), model, ct, key, report)
+    return evaluate(scheme_of(ct), model, ct, key, report)
 
 
 def rest(model: Sequential, key: Key, ct: Ciphertext) -> Ciphertext:
     """Return the logits, from the sums of the first stage."""
-    return infer(scheme_of(ct), model, ct, key, summed=True)
+    return evaluate(scheme_of(ct), model, ct, key, summed=True)
 
 
 def sums_of_part(
@@ -133,6 +138,9 @@ class Part:
 
     tiles: list[Block] = field(default_factory=list)
     inputs: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Part({len(self.tiles)} tiles, {len(self.inputs)} inputs)"
 
     @property
     def units(self) -> IntArray:

@@ -194,6 +194,9 @@ class Trainer:
         self.validation = self.pixels(dataset.train_images[split:])
         self.validation_labels = dataset.train_labels[split:]
 
+    def __repr__(self) -> str:
+        return f"Trainer({len(self.images):,} images of {self.dataset.name!r}, seed={self.seed})"
+
     def run(self, name: str) -> tuple[Sequential, dict[str, Any]]:
         """Train the float networks, round the first, export and record."""
         started = time.perf_counter()

@@ -9,10 +9,15 @@ from nn import roles
 from nn.jobs import DONE, FAILED, RUNNING, Store
 from nn.model import Sequential
 from yashe import wire
-from yashe.errors import FheError
+from yashe.errors import FheError, NoiseBudgetExhausted
 from yashe.files import open_input, whole_file
 from yashe.keys import BgvRelinearizationKey
 from yashe.parallel import workers
+
+NO_ROOM = (
+    "NoiseBudgetExhausted: the parameters have no room for images of this kind: encrypt them with "
+    "the secret key"
+)
 
 
 class OutOfTimeError(FheError, TimeoutError):
@@ -65,6 +70,8 @@ class Worker(threading.Thread):
             ):
                 roles.classify(source, target, self._model, key, progress)
             outcome: dict[str, object] = {"status": DONE, "progress": 1.0}
+        except NoiseBudgetExhausted:  # whose numbers are those of the weights
+            outcome = {"status": FAILED, "error": NO_ROOM}
         except FheError as error:
             outcome = {"status": FAILED, "error": f"{type(error).__name__}: {error}"}
         except Exception as error:  # noqa: BLE001 - one bad job must not end the service

@@ -41,7 +41,7 @@ from yashe.errors import FheError, KeyMismatchError, ParameterError
 from yashe.frames import FrameReader
 from yashe.params import make_params
 
-PARAMS = make_params("INSECURE_cluster", 64, 2**20, security=None, log2_q=190)
+PARAMS = make_params("INSECURE_cluster", 64, 2**30, security=None, log2_q=230)
 SCHEMES = {"BGV": BGV(PARAMS), "BFV": BFV(PARAMS)}
 KEYS_OF = {name: scheme.keygen(bytes(32)) for name, scheme in SCHEMES.items()}
 SCHEME, KEYS = SCHEMES["BGV"], KEYS_OF["BGV"]
@@ -79,8 +79,9 @@ def encrypted(
 ) -> list[Ciphertext]:
     """Batches of images."""
     generator, scheme, key = np.random.default_rng(count), SCHEMES[which], KEYS_OF[which].secret
+    model = Sequential([Flatten()], shape, info=ModelInfo(levels=3))
     return [
-        encrypt_images(scheme, generator.integers(0, 4, (64, *shape), dtype=np.int64), key)
+        encrypt_images(scheme, model, generator.integers(0, 4, (64, *shape), dtype=np.int64), key)
         for _ in range(count)
     ]
 

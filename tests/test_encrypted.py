@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from nn import pretrained
 from nn.data import load_digits, load_mnist
+from nn.descent import primes_for_squares
 from nn.encrypted import (
     Report,
-    cut,
     decrypt_logits,
     encrypt_images,
-    hidden_tiles,
     infer,
     stages,
 )
 from nn.layers import Conv2D, Dense, Flatten, MeanPool, Square
-from nn.model import Sequential
+from nn.model import ModelInfo, Sequential
 from nn.plan import make_plan, run
 from nn.quantize import quantize_pixels
+from nn.tiles import cut, hidden_tiles
 from yashe.bfv import BFV
 from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
@@ -68,7 +68,7 @@ ARCHITECTURES = {
 
 def network(name, seed, side=5):
     """A small integer network with weights that leave no output without an input."""
-    model = Sequential(ARCHITECTURES[name](), (side, side, 1))
+    model = Sequential(ARCHITECTURES[name](), (side, side, 1), info=ModelInfo(levels=3))
     generator = np.random.default_rng(seed)
     for layer in model.layers:
         for key, value in layer.parameters.items():
@@ -78,6 +78,9 @@ def network(name, seed, side=5):
                 drawn[0, ~drawn.any(axis=0)] = 1
             layer.parameters[key] = drawn
     return model
+
+
+ANY = 2**200  # other moduli that would hold the rest of the logits
 
 
 def centred(x):
@@ -99,8 +102,8 @@ def test_the_encrypted_network_computes_what_the_integer_network_computes(
 ):
     model, scheme, keys = network(name, seed), SCHEMES[which], KEYS_OF[which]
     pixels = np.random.default_rng(seed).integers(0, 4, size=(images, 5, 5, 1))
-    ct = encrypt_images(scheme, pixels, keys.public if public else keys.secret)
-    reply = infer(scheme, model, ct, keys.relinearization)
+    ct = encrypt_images(scheme, model, pixels, keys.public if public else keys.secret)
+    reply = infer(scheme, model, ct, keys.relinearization, joined_with=ANY)
     logits = decrypt_logits(scheme, reply, keys.secret, images)
     assert reply.degree == 1
     assert np.array_equal(logits, centred(model.forward(pixels)))
@@ -111,11 +114,11 @@ def test_the_encrypted_network_computes_what_the_integer_network_computes(
 def test_tiles_change_nothing_not_even_a_bit(name, which, monkeypatch):
     model, scheme, keys = network(name, 7), SCHEMES[which], KEYS_OF[which]
     pixels = np.random.default_rng(7).integers(0, 4, size=(64, 5, 5, 1))
-    ct = encrypt_images(scheme, pixels, keys.secret, bytes(32))
+    ct = encrypt_images(scheme, model, pixels, keys.secret, bytes(32))
     found = []
     for units in (1000, 1, 3):
         monkeypatch.setattr("nn.encrypted.hidden_tiles", lambda x, u=units: hidden_tiles(x, u))
-        reply = infer(scheme, model, ct, keys.relinearization)
+        reply = infer(scheme, model, ct, keys.relinearization, joined_with=ANY)
         found.append(reply.params.ring.basis.compose(reply.rows[reply.index]))
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
@@ -126,16 +129,20 @@ def test_tiles_change_nothing_not_even_a_bit(name, which, monkeypatch):
 def test_tiles_encrypt_what_layer_after_layer_encrypts_with_no_more_noise_predicted(name, which):
     model, scheme, keys = network(name, 7), SCHEMES[which], KEYS_OF[which]
     pixels = np.random.default_rng(7).integers(0, 4, size=(64, 5, 5, 1))
-    ct = encrypt_images(scheme, pixels, keys.secret, bytes(32))
+    ct = encrypt_images(scheme, model, pixels, keys.secret, bytes(32))
 
     def relinearize(x: Ciphertext) -> Ciphertext:
         return scheme.relinearize(x, keys.relinearization)
 
+    squares = sum(isinstance(layer, Square) for layer in model.layers)
+    primes = iter(primes_for_squares(type(scheme), PARAMS, squares))
+
     def before_square(x: Ciphertext) -> Ciphertext:
-        return x if x.degree == 1 else scheme.ready_for_product(relinearize(x))
+        left = next(primes)
+        return x if x.degree == 1 else scheme.switch_modulus(relinearize(x), left)
 
     expected = run(model, ct, before_square, relinearize)
-    tiled = infer(scheme, model, ct, keys.relinearization)
+    tiled = infer(scheme, model, ct, keys.relinearization, joined_with=ANY)
     decrypted = [scheme.decrypt(reply, keys.secret) for reply in (expected, tiled)]
     assert np.array_equal(*decrypted)
     assert np.allclose(expected.noise_budget, tiled.noise_budget)
@@ -153,8 +160,8 @@ def test_two_workers_give_what_one_gives():
     replies = []
     for count in (1, 2):
         with workers(count):
-            ct = encrypt_images(SCHEME, pixels, KEYS.secret, bytes(32))
-            replies.append(infer(SCHEME, model, ct, KEYS.relinearization))
+            ct = encrypt_images(SCHEME, model, pixels, KEYS.secret, bytes(32))
+            replies.append(infer(SCHEME, model, ct, KEYS.relinearization, joined_with=ANY))
     assert np.array_equal(replies[0].rows, replies[1].rows)
 
 
@@ -162,8 +169,8 @@ def test_the_report_books_every_layer_and_the_whole_progress():
     model = network("cryptonets", 3)
     shares = []
     report = Report(progress=shares.append)
-    ct = encrypt_images(SCHEME, np.ones((1, 5, 5, 1), dtype=np.int64), KEYS.secret)
-    reply = infer(SCHEME, model, ct, KEYS.relinearization, report)
+    ct = encrypt_images(SCHEME, model, np.ones((1, 5, 5, 1), dtype=np.int64), KEYS.secret)
+    reply = infer(SCHEME, model, ct, KEYS.relinearization, report, joined_with=ANY)
     assert [line.name for line in report.layers] == [type(x).__name__ for x in model.layers]
     assert [line.ciphertexts for line in report.layers] == [8, 8, 0, 5, 5, 3]
     assert math.isclose(sum(shares), 1)
@@ -186,29 +193,35 @@ def test_tiles_cover_every_unit_once(units):
 
 
 def test_no_images_and_too_many_are_refused():
+    model = network("dense", 0)
     for count in (0, 65):
         with pytest.raises(EncodingError, match=f"1 to 64 images .* not {count}"):
-            encrypt_images(SCHEME, np.zeros((count, 5, 5, 1), dtype=np.int64), KEYS.secret)
+            encrypt_images(SCHEME, model, np.zeros((count, 5, 5, 1), dtype=np.int64), KEYS.secret)
 
 
 def test_ciphertexts_of_another_shape_are_refused():
-    ct = encrypt_images(SCHEME, np.zeros((2, 4, 4, 1), dtype=np.int64), KEYS.secret)
+    small = network("dense", 0, side=4)
+    ct = encrypt_images(SCHEME, small, np.zeros((2, 4, 4, 1), dtype=np.int64), KEYS.secret)
     with pytest.raises(ParameterError, match=r"takes shape \(5, 5, 1\), got \(4, 4, 1\)"):
         infer(SCHEME, network("dense", 0), ct, KEYS.relinearization)
 
 
 def test_another_key_is_refused():
-    ct = encrypt_images(SCHEME, np.zeros((2, 5, 5, 1), dtype=np.int64), KEYS.secret)
+    model = network("one square", 0)
+    ct = encrypt_images(SCHEME, model, np.zeros((2, 5, 5, 1), dtype=np.int64), KEYS.secret)
     other = SCHEME.keygen(b"x" * 32)
     with pytest.raises(KeyMismatchError, match="RelinearizationKey"):
-        infer(SCHEME, network("cryptonets", 0), ct, other.relinearization)
+        infer(SCHEME, model, ct, other.relinearization)
 
 
 def test_an_output_without_inputs_is_refused():
     model = network("one square", 0)
     model.layers[-1].parameters["weight"][:, 1] = 0
-    ct = encrypt_images(SCHEME, np.zeros((2, 5, 5, 1), dtype=np.int64), KEYS.secret)
-    with pytest.raises(TransparentCiphertextError, match="no longer depends on any ciphertext"):
+    ct = encrypt_images(SCHEME, model, np.zeros((2, 5, 5, 1), dtype=np.int64), KEYS.secret)
+    with pytest.raises(
+        TransparentCiphertextError,
+        match=r"layer 3, Dense, has an output, \(1,\), that depends on no pixel",
+    ):
         infer(SCHEME, model, ct, KEYS.relinearization)
 
 
@@ -221,7 +234,7 @@ def test_digits_agree_in_every_logit_at_128_bit_security():
     scheme = BGV(plan.params)
     with workers():
         keys = scheme.keygen()
-        ct = encrypt_images(scheme, pixels, keys.secret)
+        ct = encrypt_images(scheme, model, pixels, keys.secret)
         reply = infer(scheme, model, ct, keys.relinearization)
         logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
     assert np.array_equal(logits, model.forward(pixels))
@@ -240,7 +253,7 @@ def test_mnist_agrees_in_every_logit_at_128_bit_security(name, mnist_folder):
     scheme = BGV(plan.params)
     with workers():
         keys = scheme.keygen()
-        ct = encrypt_images(scheme, pixels, keys.secret)
+        ct = encrypt_images(scheme, model, pixels, keys.secret)
         reply = infer(scheme, model, ct, keys.relinearization)
         logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
     assert np.array_equal(logits, model.forward(pixels))

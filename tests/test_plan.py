@@ -112,7 +112,7 @@ def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool) -> None
     plan, scheme = make_plan(model, params, public=public), BGV(params)
     keys = scheme.keygen(bytes(32))
     key = keys.public if public else keys.secret
-    ct = encrypt_images(scheme, images(model, 64, 1), key, bytes(32))
+    ct = encrypt_images(scheme, model, images(model, 64, 1), key, bytes(32))
     assert float(ct.noise_budget.min()) == pytest.approx(plan.fresh_budget_bits, abs=1e-9)
     reply = infer(scheme, model, ct, keys.relinearization)
     # What is run may round less often than what is planned, never more.
@@ -145,7 +145,7 @@ def test_a_depth_that_no_parameters_carry_is_refused_with_the_layer() -> None:
         make_plan(model, security=256, scheme=BFV)
     # There are few primes for n = 32768, and only products of BFV need auxiliary ones.
     assert make_plan(model, security=256).params.n == 32768
-    deeper = network(4, largest=1, levels=1, squares=5)
+    deeper = network(7, largest=1, levels=1, squares=5)
     with pytest.raises(NoiseBudgetExhausted, match="the layer Dense of small: .* cannot hold t"):
         make_plan(deeper)
 
@@ -189,7 +189,7 @@ def test_the_bytes_of_the_plan_are_those_of_the_wire() -> None:
     plan = make_plan(model)
     scheme = BGV(plan.params)
     keys = scheme.keygen(bytes(32))
-    ct = encrypt_images(scheme, images(model, 5, 1), keys.secret, bytes(32))
+    ct = encrypt_images(scheme, model, images(model, 5, 1), keys.secret, bytes(32))
     reply = scheme.switch_modulus(infer(scheme, model, ct, keys.relinearization))
     sent = {"images": ct, "keys": keys.relinearization, "reply": reply}
     for name, thing in sent.items():

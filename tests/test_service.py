@@ -401,6 +401,21 @@ def test_a_fault_of_the_server_is_reported_and_the_worker_lives(
         client.wait(job, pause=0.02)
 
 
+def test_a_failed_job_tells_no_noise_budget_because_that_is_one_of_the_weights(
+    tmp_path: Path, sent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*arguments: Any) -> Any:
+        raise NoiseBudgetExhausted("the layer Dense leaves a noise budget of -1.2 bits")
+
+    with running(tmp_path) as (_, url):
+        client = Client(url)
+        monkeypatch.setattr(roles, "classify", exhausted)
+        job = client.submit(client.register(KEYS.relinearization), sent)
+        with pytest.raises(ServiceError, match="the job has failed: NoiseBudgetExhausted") as info:
+            client.wait(job, pause=0.02)
+    assert not any(character.isdigit() for character in str(info.value))
+
+
 # Restarts and limits of the store
 
 

@@ -22,7 +22,7 @@ def test_encrypted_logits_are_those_of_the_integers(scheme_type, data: st.DataOb
     scheme = scheme_type(insecure_params_for(model))
     plan = make_plan(model, scheme.params, public=True, scheme=scheme_type)
     keys = scheme.keygen(bytes(32))
-    ct = encrypt_images(scheme, pixels, keys.public)
+    ct = encrypt_images(scheme, model, pixels, keys.public)
     reply = infer(scheme, model, ct, keys.relinearization)
     logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
     assert np.array_equal(logits, model.forward(pixels))

@@ -92,7 +92,7 @@ def test_set_b_computes_modulo_each_t_and_joins_the_results() -> None:
     for params in INSECURE_YASHE_PAPER_B[2:]:
         scheme = YASHE(params)
         keys = scheme.keygen()
-        ct = encrypt_images(scheme, pixels, keys.public)
+        ct = encrypt_images(scheme, model, pixels, keys.public)
         reply = infer(scheme, model, ct, keys.relinearization)
         residues.append(decrypt_logits(scheme, reply, keys.secret, len(pixels)))
     basis = RnsBasis(tuple(params.t for params in INSECURE_YASHE_PAPER_B[2:]))

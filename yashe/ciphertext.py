@@ -296,8 +296,8 @@ class Ciphertext:
         flat = index.reshape(-1)
         rows = self.rows[flat]
         self._add_constants_to(rows, constants)
-        bound = self.bound[flat] + self.scheme.plain_addition_bound(self.degree)
-        return self.derive(rows, bound, index.shape, "adding a constant")
+        added = self.scheme.plain_addition_bound(self.degree) * (constants.reshape(-1) != 0)
+        return self.derive(rows, self.bound[flat] + added, index.shape, "adding a constant")
 
     def _add_constants_to(self, rows: FloatArray, constants: IntArray) -> None:
         """Add one constant to each row in place: to its first coefficient, which is all values."""
@@ -327,7 +327,8 @@ class Ciphertext:
             ) from error
         # The product's rows are new, one for each entry in its order, and known to nobody else.
         product._add_constants_to(product.rows, values)
-        bound = product.bound + self.scheme.plain_addition_bound(self.degree)
+        added = self.scheme.plain_addition_bound(self.degree) * (values.reshape(-1) != 0)
+        bound = product.bound + added
         return product.derive(product.rows, bound, product.shape, "adding a constant")
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:

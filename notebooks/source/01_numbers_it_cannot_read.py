@@ -73,7 +73,7 @@ print(params)
 # %%
 start = time.perf_counter()
 with workers():
-    encrypted = encrypt_images(scheme, images, keys.secret)
+    encrypted = encrypt_images(scheme, network, images, keys.secret)
 print(f"{time.perf_counter() - start:.1f} s")
 encrypted
 

@@ -136,7 +136,7 @@ keys = scheme.keygen()
 seconds = {}
 with workers(available_cores()):
     start = time.perf_counter()
-    encrypted = encrypt_images(scheme, batch, keys.secret)
+    encrypted = encrypt_images(scheme, model, batch, keys.secret)
     seconds["encrypt"] = time.perf_counter() - start
 slots = scheme.decrypt(encrypted[4, 4, 0], keys.secret)[: len(batch)]
 assert slots.tolist() == batch_to_slots(batch)[4, 4, 0].tolist()
