@@ -18,6 +18,7 @@ from nn.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.model import ModelInfo, Sequential
 from nn.plan import Plan, make_plan, work_of
 from nn.proofs import Interval, ranges, run
+from nn.replies import reply_of
 from yashe import wire
 from yashe.bfv import BFV
 from yashe.bgv import BGV
@@ -190,7 +191,7 @@ def test_the_bytes_of_the_plan_are_those_of_the_wire() -> None:
     scheme = BGV(plan.params)
     keys = scheme.keygen(bytes(32))
     ct = encrypt_images(scheme, model, images(model, 5, 1), keys.secret, bytes(32))
-    reply = scheme.switch_modulus(infer(scheme, model, ct, keys.relinearization))
+    reply = reply_of(scheme, infer(scheme, model, ct, keys.relinearization))
     sent = {"images": ct, "keys": keys.relinearization, "reply": reply}
     for name, thing in sent.items():
         assert len(wire.to_bytes(thing)) == pytest.approx(plan.bytes[name], rel=0.02), name

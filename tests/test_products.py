@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nn.encrypted import decrypt_logits, encrypt_images, infer
 from nn.layers import Dense, Flatten, Square
-from nn.model import Sequential
+from nn.model import ModelInfo, Sequential
 from strategies_engine import centred
 from yashe import textbook
 from yashe.bfv import BFV
@@ -17,6 +17,7 @@ from yashe.errors import (
     FormError,
     KeyMismatchError,
     ParameterError,
+    RangeError,
     TransparentCiphertextError,
 )
 from yashe.params import make_params
@@ -139,20 +140,24 @@ def test_the_largest_weights_are_exact_at_a_real_degree(weight):
 
 
 @pytest.mark.parametrize("scheme", [BFV, BGV, YASHE], ids=lambda scheme: scheme.name)
-@pytest.mark.parametrize("weight", [2**61, 2**63 - 1, -(2**63)])
-def test_a_network_with_weights_of_64_bits_computes_modulo_t(scheme, weight):
+def test_a_network_with_large_weights_computes_modulo_t_if_that_is_meant(scheme):
     scheme = scheme(make_params("INSECURE_64", 16, 2**20, security=None, log2_q=400))
     keys = scheme.keygen(bytes(32))
-    model = Sequential([Flatten(), Square(), Dense(2)], (3, 3, 1))
+    info, weight = ModelInfo(name="large", levels=3), 2**61
+    model = Sequential([Flatten(), Square(), Dense(2)], (3, 3, 1), info=info)
     model.layers[-1].parameters["weight"] = np.full((9, 2), weight)
     model.layers[-1].parameters["bias"] = np.array([0, weight])
     pixels = np.random.default_rng(0).integers(1, 4, size=(16, 3, 3, 1))
-    reply = infer(
-        scheme, model, encrypt_images(scheme, pixels, keys.encryption), keys.relinearization
-    )
+    ct = encrypt_images(scheme, model, pixels, keys.encryption)
+    with pytest.raises(RangeError, match="the layer Dense: the logits can reach"):
+        infer(scheme, model, ct, keys.relinearization)
+    reply = infer(scheme, model, ct, keys.relinearization, joined_with=2**80)
     sums = (pixels.reshape(16, 9).astype(object) ** 2).sum(axis=1)[:, None] * weight
     logits = decrypt_logits(scheme, reply, keys.secret, 16)
     assert np.array_equal(logits, centred(sums + np.array([[0, weight]]), scheme.params.t))
+    model.layers[-1].parameters["bias"] = np.array([0, -(2**63)])
+    with pytest.raises(ParameterError, match=r"has a bias of 2\^62 or more"):
+        infer(scheme, model, ct, keys.relinearization, joined_with=2**80)
 
 
 @pytest.mark.parametrize("scheme", [BFV, YASHE], ids=lambda scheme: scheme.name)

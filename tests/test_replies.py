@@ -59,7 +59,7 @@ def said(ct: Ciphertext) -> tuple[bytes, bytes]:
     contents = read_contents(FrameReader(io.BytesIO(data)))
     start = len(data) - 32 - contents.body_bytes
     records = np.frombuffer(data[start:-32], dtype=contents.record)
-    return data[:start], records["deviation"].tobytes() + records["order"].tobytes()
+    return data[:start], records["head"].tobytes()
 
 
 def reply(model: Sequential, which: str = "BGV", flooding: int | None = None) -> Ciphertext:
