@@ -30,7 +30,7 @@ from nn.quantize import quantize_pixels
 from yashe import noise
 from yashe.bfv import BFV
 from yashe.bgv import BGV
-from yashe.choose import choose_params
+from yashe.choose import choose_params, switched
 from yashe.errors import FheError
 from yashe.lattice import rlwe_security_bits
 from yashe.noise import Bound
@@ -114,8 +114,7 @@ def steps(kind: type[Scheme], t_bits: int) -> list[tuple[str, float]]:
             bound = note("relinearisation", bound + scheme.relinearization_bound())
             primes = scheme.best_for_products(bound)
             if primes < scheme.params.k:
-                scheme = scheme.at(params.shortened(primes))
-                bound = bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
+                scheme, bound = switched(scheme, bound, primes)
             bound = note("switch of the modulus, in BGV", bound)
         bound = note(f"{product} product", scheme.product_bound(bound, bound))
     return found

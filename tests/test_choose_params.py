@@ -220,6 +220,18 @@ def test_any_depth_gets_an_answer(scheme: type[Scheme], depth: int) -> None:
         choose_params(depth, scheme=scheme)
 
 
+def test_the_refusal_speaks_of_the_largest_q() -> None:
+    """For BFV that is not the one of n = 32768, where there are few primes."""
+    with pytest.raises(
+        NoiseBudgetExhausted, match=r"bits do, .*: at n = 16384 log2 q <= 425 lacks"
+    ):
+        choose_params(13, scheme=BFV)
+    with pytest.raises(
+        NoiseBudgetExhausted, match=r"bits do, .*: at n = 32768 log2 q <= 558 lacks"
+    ):
+        choose_params(13)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_circuit_without_products_is_possible_whatever_is_asked(scheme: type[Scheme]) -> None:
     request: dict[str, Any] = {"range_bits": 61, "security": 256, "slots": 32768, "scheme": scheme}

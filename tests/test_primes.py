@@ -1,11 +1,14 @@
 """NTT-friendly primes against brute force and sympy."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies_engine import degrees, ntt_moduli
+from strategies_engine import degrees, junk, ntt_moduli
 from yashe.errors import ParameterError
 from yashe.primes import (
     check_degree,
@@ -110,9 +113,12 @@ def test_the_odd_powers_of_psi_are_all_roots_of_x_to_the_n_plus_1(
 @pytest.mark.parametrize(
     ("n", "p", "reason"),
     [
-        (4, 33, r"prime p = 1 \(mod 8\), not 33"),  # 33 = 1 (mod 8), but 3 * 11
-        (4, 19, r"prime p = 1 \(mod 8\), not 19"),  # prime, but 3 (mod 8)
-        (8, 41, r"prime p = 1 \(mod 16\), not 41"),  # 1 (mod 8) is not enough
+        (4, 33, r"prime p = 1 \(mod 8\), not 33; the nearest: 17 or 41"),  # 1 (mod 8), but 3 * 11
+        (4, 19, r"prime p = 1 \(mod 8\), not 19; the nearest: 17 or 41"),  # prime, but 3 (mod 8)
+        (8, 41, r"prime p = 1 \(mod 16\), not 41; the nearest: 17 or 97"),  # not 1 (mod 16)
+        (4, 3, "not 3; the nearest: 17"),
+        (4, 17.0, "a modulus, .* whole number from 3 to 16777215, not 17.0"),
+        (4, 10**50, "a modulus, .* not 1000000000"),
         (4, 16, "odd prime below"),
         (4, 2**24 + 73, "odd prime below"),
         (5, 11, "power of two"),
@@ -121,3 +127,30 @@ def test_the_odd_powers_of_psi_are_all_roots_of_x_to_the_n_plus_1(
 def test_a_modulus_without_a_transform_is_refused(n: int, p: int, reason: str) -> None:
     with pytest.raises(ParameterError, match=reason):
         root_of_unity(n, p)
+
+
+def test_primes_are_integers_of_python_whatever_was_given() -> None:
+    n = np.int64(4096)
+    for found in (
+        ntt_primes(n, np.int8(3)),  # type: ignore[arg-type]
+        next_ntt_primes(n, np.int32(2**20), np.uint8(3)),  # type: ignore[arg-type]
+        (check_degree(n), root_of_unity(n, np.int64(40961))),  # type: ignore[arg-type]
+    ):
+        assert {type(p) for p in found} == {int}
+    psi = root_of_unity(n, np.int64(40961))  # type: ignore[arg-type]
+    assert pow(psi, 4096, 40961) == 40960
+    with pytest.raises(ParameterError, match="a modulus, .* not a number of thousands of digits"):
+        root_of_unity(4, 10**5000)
+
+
+@given(junk, junk, junk)
+def test_a_search_for_primes_finds_some_or_says_what_it_was_not_given(
+    n: Any, start: Any, count: Any
+) -> None:
+    for search in (ntt_primes_below, next_ntt_primes):
+        for degree in (n, 4096):
+            try:
+                found = search(degree, start, count)
+            except ParameterError:
+                continue
+            assert len(found) <= count

@@ -1,11 +1,12 @@
 """The security tables, entry by entry, and what they refuse."""
 
+import numpy as np
 import pytest
 
-from yashe.errors import SecurityError
+from yashe.errors import ParameterError, SecurityError
 from yashe.params import Params, make_params
 from yashe.primes import ntt_primes
-from yashe.security import TABLE_2018, TABLE_2024, check_security, max_log2_q
+from yashe.security import TABLE_2018, TABLE_2024, check_security, max_log2_q, secure_degrees
 
 # Typed from the publications once more, so that a slip in one place shows.
 BOSSUAT_ET_AL_2024 = """
@@ -105,3 +106,20 @@ def test_parameters_are_checked_when_they_are_made() -> None:
         Params("nine", 8192, moduli, t, security=None)
     Params("INSECURE_nine", 8192, moduli, t, security=None)
     assert make_params("largest", 8192, 2**16, security=128).q.bit_length() <= 214
+
+
+def test_the_degrees_of_a_level_are_those_with_an_entry() -> None:
+    for level, column in ((128, 0), (192, 1), (256, 2)):
+        found = secure_degrees(level)
+        assert found == sorted(n for n, row in TABLE_2024.items() if row[column])
+        assert all(max_log2_q(n, level) for n in found)
+    assert 1024 in secure_degrees(128)
+    assert 1024 not in secure_degrees(192)
+
+
+@pytest.mark.parametrize("level", ["128", 128.0, None, [128], True, np.array([128, 192])])
+def test_a_level_that_is_no_whole_number_is_refused(level: object) -> None:
+    with pytest.raises(ParameterError, match="security level in bits must be a whole number"):
+        max_log2_q(8192, level)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="ring degree n must be a whole number, not 8192.0"):
+        max_log2_q(8192.0, 128)  # type: ignore[arg-type]

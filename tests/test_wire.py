@@ -587,13 +587,13 @@ DAMAGED = {
     "n": (changed(FRESH, 56, b"\x09"), "the parameters are refused: .*degree"),
     "large n": (changed(FRESH, 56, b"\0\0\0\x80"), "the parameters are refused: .*degree"),
     "security": (changed(FRESH, 60, b"\x80"), "the parameters are refused: .*insecure set has"),
-    "no moduli": (changed(FRESH, 64, b"\0"), "1 to 64 moduli .* got 0 and 1"),
-    "many moduli": (changed(FRESH, 64, b"\xff"), "1 to 64 moduli .* got 255 and 1"),
-    "plaintext moduli": (changed(FRESH, 65, b"\x05"), "1 to 4 plaintext moduli .* got 4 and 5"),
-    "long name": (changed(EIGHT_AXES, 66, b"\x41"), "name of at most 64 printable"),
+    "no moduli": (changed(FRESH, 64, b"\0"), "refused: q has 1 to 64 primes, not 0"),
+    "many moduli": (changed(FRESH, 64, b"\xff"), "description is too short"),
+    "plaintext moduli": (changed(FRESH, 65, b"\x05"), "refused: t has 1 to 4 primes, not 5"),
+    "long name": (changed(EIGHT_AXES, 66, b"\x41"), "refused: the name .* at most 53"),
     "name beyond": (changed(FRESH, 66, b"\xff"), "description is too short"),
-    "terminal escape": (changed(FRESH, NAME, b"\x1b[2J"), "at most 64 printable characters"),
-    "zero modulus": (changed(FRESH, NAME + 16, bytes(4)), "moduli between 2 and 16777216 were"),
+    "terminal escape": (changed(FRESH, NAME, b"\x1b[2J"), "refused: the name .*, not .*x1b"),
+    "zero modulus": (changed(FRESH, NAME + 16, bytes(4)), "refused: a modulus, .* prime .* not 0"),
     "composite modulus": (changed(FRESH, NAME + 16, b"\x63"), "the parameters are refused"),
     "scheme": (changed(FRESH, AXES - 2, b"\x07"), "scheme 7 is unknown"),
     "degree": (changed(FRESH, AXES - 1, b"\x03"), "degree 1 or 2 .* got degree 3"),
@@ -705,13 +705,6 @@ def test_a_promise_of_much_takes_no_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 200_000
-
-
-def test_a_name_that_cannot_be_sent_is_refused() -> None:
-    for name, problem in (("INSECURE_\n", "printable ASCII"), ("INSECURE_" * 8, "at most 64")):
-        params = Params(name, PARAMS.n, PARAMS.moduli, PARAMS.plaintext_moduli, None)
-        with pytest.raises(ParameterError, match=problem):
-            wire.to_bytes(params)
 
 
 @pytest.mark.slow

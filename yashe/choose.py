@@ -265,18 +265,14 @@ def explained(
     spare_bits: float,
 ) -> Choice:
     """Return the cheapest of the sets, with primes as small as they can be, and say why."""
-    lacks = [lacking(sets[0], computation, scheme, spare_bits)]
+
+    def lack(params: Params) -> tuple[float, str]:
+        return lacking(params, computation, scheme, spare_bits)
+
+    lacks = [lack(sets[0])]
     while lacks[-1][0] > 0:  # the last of the sets is known to do
-        lacks.append(lacking(sets[len(lacks)], computation, scheme, spare_bits))
-    params = sets[len(lacks) - 1]
-    for log2_q in range(int(params.log2_q), 0, -1):
-        moduli = primes_of_q(params.n, log2_q, params.plaintext_moduli, params.k)
-        if not moduli or 2 * params.t > math.prod(moduli):
-            break
-        smaller = replace(params, moduli=moduli)
-        if lacking(smaller, computation, scheme, spare_bits)[0] > 0:
-            break
-        params = smaller
+        lacks.append(lack(sets[len(lacks)]))
+    params = narrowed(sets[len(lacks) - 1], lambda smaller: lack(smaller)[0] == 0)
     reasons = [
         *reasons,
         f"n = {params.n}: the smallest that does; {SOURCE_2024} allows log2 q <= "
@@ -286,9 +282,9 @@ def explained(
         f"log2 q = {params.log2_q:.1f}, primes: {params.k}.",
     ]
     if len(lacks) > 1:
-        fewer, (lack, step) = sets[len(lacks) - 2], lacks[-2]
+        fewer, (bits, step) = sets[len(lacks) - 2], lacks[-2]
         reasons.append(
-            f"Not fewer: {fewer.k} primes, log2 q = {fewer.log2_q:.1f}, lack {lack:.1f} bits at "
+            f"Not fewer: {fewer.k} primes, log2 q = {fewer.log2_q:.1f}, lack {bits:.1f} bits at "
             f"the step '{step}'."
         )
     elif params.k > 1:
@@ -296,6 +292,19 @@ def explained(
     steps = tuple(budgets(params, computation, scheme))
     reasons.append(f"{steps[-1][1]:.1f} bits of noise budget are left at the end.")
     return Choice(params, steps, tuple(reasons))
+
+
+def narrowed(params: Params, suffices: Callable[[Params], bool]) -> Params:
+    """Return the parameters with as many, but smaller primes of q: bit by bit, while they do."""
+    for log2_q in range(int(params.log2_q), 0, -1):
+        moduli = primes_of_q(params.n, log2_q, params.plaintext_moduli, params.k)
+        if 2 * params.t > math.prod(moduli):  # also if there are not so many of that size
+            break
+        smaller = replace(params, moduli=moduli)
+        if not suffices(smaller):
+            break
+        params = smaller
+    return params
 
 
 def choose_params(

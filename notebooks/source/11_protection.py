@@ -140,7 +140,7 @@ security_map(
 # ## Choosing
 #
 # The computation pulls the other way: every product of BFV spends about $\log_2 t + 12$ bits of $q$, and one of BGV somewhat more. So: the range gives $t$, the depth
-# gives $q$, and $q$ gives $n$. The library does it, here for BFV, and says why:
+# gives $q$, and $q$ gives $n$. The library does it, here for BGV, and says why:
 
 # %%
 choice = choose_params(depth=2, weights=(29, 939, 237), range_bits=46)
