@@ -154,7 +154,9 @@ def test_what_was_computed_forgets_the_seed() -> None:
     scheme = BFV(INSECURE_TOY)
     keys = scheme.keygen()
     ct = scheme.encrypt([[1], [2]], keys.secret)
-    results = (ct + 1, -ct, ct * ct, ct @ [1, 2], Ciphertext.concatenate([ct, ct]), ct + ct)
+    other = scheme.encrypt([[3], [4]], keys.secret)
+    joined = Ciphertext.concatenate([ct, other])
+    results = (ct + 1, -ct, ct * ct, ct @ [1, 2], joined, ct + ct)
     assert [result.public_seed for result in results] == [None] * len(results)
     switched = scheme.switch_modulus(ct, INSECURE_TOY.k - 1)
     assert switched.public_seed is None
