@@ -339,7 +339,7 @@ class Ciphertext(RowArray):
 
     def _with_plaintext(self, other: Plaintext) -> tuple[IntArray, FloatArray]:
         """Return the index broadcast against a plaintext, and its residues, one per entry."""
-        check_same_slots(other.params, self.params)
+        check_same_slots(self.params, other.params)
         shape = numpys(np.broadcast_shapes, self.shape, other.shape)
         residues = other.element.residues
         message = np.broadcast_to(residues, (*shape, *residues.shape[-2:]))

@@ -131,7 +131,8 @@ def check_same_slots(params: Params, other: Params) -> None:
     """
     if (params.n, params.plaintext_moduli) != (other.n, other.plaintext_moduli):
         raise KeyMismatchError(
-            f"plaintext for {other.name}, required for {params.name}: n and t must be the same"
+            f"a plaintext for {other.name} does not fit {params.name}: n and t must be the same; "
+            "encode the numbers again"
         )
 
 

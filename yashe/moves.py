@@ -31,7 +31,7 @@ def numpys(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any
     except IndexError as error:  # that of an axis is a ValueError as well
         kind = AxisError if isinstance(error, ValueError) else IndexingError
         raise kind(str(error)) from error
-    except (ValueError, OverflowError) as error:
+    except (ValueError, ArithmeticError) as error:  # np.split into 0 parts is a division by zero
         raise ShapeError(str(error)) from error
     except TypeError as error:
         raise OperationError(str(error)) from error
