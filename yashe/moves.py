@@ -140,13 +140,23 @@ class Moves(Opaque):
 
 
 def move(function: Callable[..., Any], things: Any, *arguments: Any, **options: Any) -> Any:
-    """Return things moved by a function of NumPy, or what it says about their shape."""
-    if not isinstance(things, Moves):
-        raise OperationError(f"np.{function.__name__} moves what stands in the first place only")
-    found = function(things.index, *arguments, **options)
+    """Return things moved by a function of NumPy, or a list of them."""
+    found = _of_index(function, things, *arguments, **options)
     if isinstance(found, list):
         return [things.at(index) for index in found]
-    return things.at(found) if isinstance(found, np.ndarray) else found
+    return things.at(np.asarray(found))  # np.flip makes a scalar of an array without axes
+
+
+def _of_index(function: Callable[..., Any], things: Any, *arguments: Any, **options: Any) -> Any:
+    """Return what a function of NumPy makes of the index, or of its shape."""
+    if not isinstance(things, Moves):
+        raise OperationError(f"np.{function.__name__} moves what stands in the first place only")
+    return function(things.index, *arguments, **options)
+
+
+def reshape(things: Moves, shape: Any, order: str = "C") -> Moves:
+    """Return the same things in another shape, like numpy.reshape."""
+    return things.reshape(shape, order=order)
 
 
 def join(function: Callable[..., Any], parts: Any, *axis: Any, **options: Any) -> Any:
@@ -195,20 +205,21 @@ def call_method(function: Callable[..., Any], things: Any, *arguments: Any, **op
     return method(*arguments, **options)
 
 
-METHODS = (
-    np.copy, np.mean, np.ravel, np.reshape, np.squeeze, np.sum, np.swapaxes, np.take, np.transpose
-)  # fmt: skip
+METHODS = (np.copy, np.mean, np.ravel, np.squeeze, np.sum, np.swapaxes, np.take, np.transpose)
+QUESTIONS = (np.ndim, np.shape, np.size)
 JOINS = (np.column_stack, np.concatenate, np.dstack, np.hstack, np.stack, np.vstack)
 MOVES = (
     np.array_split, np.broadcast_to, np.delete, np.diagonal, np.dsplit, np.expand_dims, np.flip,
     np.fliplr, np.flipud, np.hsplit, np.moveaxis, np.repeat, np.roll, np.rollaxis, np.rot90,
-    np.split, np.take_along_axis, np.tile, np.vsplit, np.ndim, np.shape, np.size
+    np.split, np.take_along_axis, np.tile, np.vsplit
 )  # fmt: skip
 CONSTANTS = (np.zeros_like, np.ones_like, np.empty_like, np.full_like)
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{function: partial(call_method, function) for function in METHODS},
     **{function: partial(join, function) for function in JOINS},
     **{function: partial(move, function) for function in MOVES},
+    **{function: partial(_of_index, function) for function in QUESTIONS},
+    np.reshape: reshape,
     np.where: where,
     np.dot: dot,
 }

@@ -42,6 +42,7 @@ class Opaque:
         return OperationError(f"{self.plural} {sentence}: {remedy or self.remedy}")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refused("cannot be compared")
+    __contains__ = _refused("cannot be compared")
     __hash__ = object.__hash__  # of the object itself, not of the numbers
     __bool__ = _refused("are neither true nor false")
     __int__ = __float__ = __complex__ = __index__ = _refused("are no numbers that can be read")
