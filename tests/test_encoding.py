@@ -85,9 +85,9 @@ def test_plaintexts_do_not_mix_with_numbers_or_with_those_of_other_slots() -> No
                 operation(plaintext, numbers)
             with pytest.raises(TypeError, match="encode numbers with scheme.encode, one for"):
                 operation(numbers, plaintext)
-    for other in (TOYS[0], TOYS[5]):
+    for one, other in ((TOYS[1], TOYS[0]), (TOYS[2], TOYS[3])):  # another n, another t
         with pytest.raises(KeyMismatchError, match="n and t must be the same; encode the numbers"):
-            plaintext + encode(other, [1])
+            encode(one, [1]) + encode(other, [1])
     with pytest.raises(ShapeError, match="broadcast"):
         plaintext + encode(TOYS[1], [[1], [2], [3]])
     # Another q does not matter.
