@@ -131,6 +131,7 @@ def assert_same_outcome(
 @kinds
 @given(shapes, calls)
 @example((), (np.flip, (None,)))  # NumPy returns a scalar, which is no array
+@example((2, 3), (np.reshape, ((3, 2), "F")))
 @settings(max_examples=300)
 def test_a_function_that_moves_things_does_what_numpy_does(
     kind: type[Moves], shape: tuple[int, ...], call: tuple[Any, tuple[Any, ...]]
