@@ -4,6 +4,7 @@ Every law evaluates one expression twice, on ciphertexts and on integers modulo 
 """
 
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -21,11 +22,13 @@ from yashe.bfv import BFV
 from yashe.bgv import BGV
 from yashe.ciphertext import Ciphertext
 from yashe.errors import (
+    AxisError,
     EncodingError,
     FormError,
     KeyMismatchError,
     NoiseBudgetExhausted,
-    ParameterError,
+    OperationError,
+    ShapeError,
     TransparentCiphertextError,
 )
 from yashe.keys import Keys
@@ -112,8 +115,9 @@ def test_ciphertexts_are_combined_slot_by_slot_and_broadcast(
 def test_an_integer_array_has_one_number_for_all_slots_of_a_ciphertext(
     operation: Operation, data: st.DataObject, params: Params, shapes: tuple[Any, Any]
 ) -> None:
-    ct, x = data.draw(encrypted(params, shapes[0]))
-    c = data.draw(nonzero_arrays(shapes[1], params.t))
+    more_axes, fewer_axes = sorted(shapes, key=len, reverse=True)
+    ct, x = data.draw(encrypted(params, more_axes))
+    c = data.draw(nonzero_arrays(fewer_axes, params.t))
     wide = c.astype(object)[..., None]
     assert_equal(operation(ct, c), operation(x, wide))
     assert_equal(operation(c, ct), operation(wide, x))
@@ -156,6 +160,121 @@ def test_negation_and_sums_of_negations_are_differences(
     assert_equal(a + -b, x - y)
     negated = -a
     assert_equal(-negated, x)
+
+
+@operators
+@given(st.data(), params_of_laws, st.integers(-(2**200), 2**200))
+@settings(max_examples=25)
+def test_numbers_of_any_size_count_modulo_t(
+    operation: Operation, data: st.DataObject, params: Params, number: int
+) -> None:
+    ct, x = data.draw(encrypted(params, (2,)))
+    number += number % params.t == 0
+    for c in (number, [number, 1], np.array([1, number], dtype=object)):
+        wide = np.asarray(c, dtype=object)[..., None]
+        assert_equal(operation(ct, c), operation(x, wide))
+        assert_equal(operation(c, ct), operation(wide, x))
+    assert_equal(ct @ [number, -1], number * x[0] - x[1])
+    assert_equal([[number, 1]] @ ct, number * x[:1] + x[1:])
+
+
+@given(st.data(), params_of_laws, st.lists(st.integers(1, 3), max_size=3).map(tuple))
+@settings(max_examples=40)
+def test_sums_along_axes_are_those_of_numpy(
+    data: st.DataObject, params: Params, shape: tuple[int, ...]
+) -> None:
+    ct, x = data.draw(encrypted(params, shape))
+    axes = st.sampled_from(range(-len(shape), len(shape))) if shape else st.nothing()
+    some = st.lists(axes, unique_by=lambda axis: axis % len(shape)).map(tuple)
+    axis = data.draw(st.one_of(st.none(), axes, some))
+    keepdims = data.draw(st.booleans())
+    expected = [np.sum(slot, axis=axis, keepdims=keepdims) for slot in np.moveaxis(x, -1, 0)]
+    expected = np.stack(np.asarray(expected, dtype=object), axis=-1)
+    assert_equal(ct.sum(axis, keepdims), expected)
+    assert_equal(np.sum(ct, axis=axis, keepdims=keepdims), expected)
+
+
+def test_a_sum_of_nothing_and_a_mean_are_refused() -> None:
+    ct = encrypt_ids((2, 3))
+    assert ct[:0].sum(axis=1).shape == (0,)
+    with transparent("depends on no ciphertext"):
+        ct[:0].sum(axis=0)
+    with pytest.raises(AxisError, match="axis 2 is out of bounds"):
+        ct.sum(axis=2)
+    for mean in (ct.mean, lambda: ct.mean(axis=0), lambda: np.mean(ct, axis=0)):
+        with pytest.raises(
+            OperationError, match=r"no mean.*: decrypt x.sum\(axis\), divide by the"
+        ):
+            mean()
+
+
+@given(st.data(), params_of_laws)
+@settings(max_examples=15)
+def test_the_first_and_second_power_are_those_of_numpy(data: st.DataObject, params: Params) -> None:
+    ct, x = data.draw(encrypted(params, (2,)))
+    for square in (ct**2, ct ** np.int64(2), np.square(ct), np.power(ct, 2)):
+        assert_equal(square, x**2)
+        assert square.degree == 2
+    assert_equal(ct**1, x)
+    assert_equal(+ct, x)
+
+
+def test_other_powers_say_how_to_get_them() -> None:
+    ct = encrypt([[1], [2]])
+    for exponent in (0, 3, -1, [1, 2], 2**70):
+        with pytest.raises(OperationError, match=r"not x \*\* .* relinearize in between"):
+            ct**exponent
+    with pytest.raises(EncodingError, match="an exponent must be integers, not float64"):
+        ct**2.0
+    with pytest.raises(OperationError, match="ciphertexts are no exponents"):
+        2**ct
+    with pytest.raises(FormError, match="degree 1, got 2: relinearize first"):
+        (ct**2) ** 2
+
+
+@given(st.data(), params_of_laws)
+@settings(max_examples=15)
+def test_dot_is_the_matrix_product_or_a_product_with_a_number(
+    data: st.DataObject, params: Params
+) -> None:
+    ct, x = data.draw(encrypted(params, (2,)))
+    matrix = data.draw(nonzero_arrays((2, 3), params.t))
+    wide = matrix.astype(object)
+    for product in (ct.dot(matrix), np.dot(ct, matrix), np.matmul(ct, matrix)):
+        assert_equal(product, wide.T @ x)
+    for product in (np.dot(matrix.T, ct), np.matmul(matrix.T, ct)):
+        assert_equal(product, wide.T @ x)
+    for product in (ct.dot(3), np.dot(ct, 3), np.dot(3, ct)):
+        assert_equal(product, 3 * x)
+
+
+def test_products_that_numpys_dot_would_order_otherwise_are_refused() -> None:
+    with pytest.raises(ShapeError, match="at most two axes on the right; write a @ b"):
+        np.dot(np.ones((2, 2), dtype=np.int64), encrypt_ids((2, 2, 1)))
+
+
+def test_augmented_assignments_make_new_ciphertexts() -> None:
+    first = ct = encrypt([[3], [4]])
+    ct += 1
+    ct *= [2, 3]
+    ct -= first
+    ct @= [[1, 1], [0, 1]]
+    assert decrypt(ct)[:, 0].tolist() == [5, 16]
+    assert decrypt(first)[:, 0].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("scheme", [BFV(TOY), BGV(TOY)], ids=["BFV", "BGV"])
+@operators
+def test_plaintexts_fit_ciphertexts_with_fewer_primes(operation: Operation, scheme: Any) -> None:
+    keys = scheme.keygen(SEED)
+    values = np.array([[1, -2, 3], [500, 5, -6]], dtype=np.int64)
+    ct = scheme.switch_modulus(scheme.encrypt(values, keys.public), TOY.k - 1)
+    assert ct.params.digest != TOY.digest
+    plaintext = scheme.encode([7, 11, 13])
+    found = scheme.decrypt(operation(ct, plaintext), keys.secret)[:, :3]
+    assert found.tolist() == centred(operation(values, np.array([7, 11, 13])), TOY.t).tolist()
+    found = scheme.decrypt(operation(plaintext, ct), keys.secret)[:, :3]
+    assert found.tolist() == centred(operation(np.array([7, 11, 13]), values), TOY.t).tolist()
 
 
 shapes_before_matrix = st.lists(st.integers(1, 3), max_size=2).map(tuple)
@@ -420,12 +539,37 @@ def test_anything_but_integers_is_refused(other: Any) -> None:
 def test_matrices_that_do_not_fit_are_refused() -> None:
     ct = encrypt([[1], [2]])
     for shape in ((3, 2), (3,), (2, 2, 2), ()):
-        with pytest.raises(ParameterError, match="do not fit"):
-            ct @ np.ones(shape, dtype=np.int64)
-    with pytest.raises(ParameterError, match="do not fit"):
-        np.ones((2, 3), dtype=np.int64) @ ct
-    with pytest.raises(ParameterError, match="do not fit"):
-        ct[0] @ np.ones((2, 2), dtype=np.int64)
+        ones = np.ones(shape, dtype=np.int64)
+        with pytest.raises(ShapeError, match=re.escape(f"shapes (2,) @ {shape} do not fit")):
+            ct @ ones
+    for shape in ((2, 3), (3,), (2, 2, 2), ()):
+        ones = np.ones(shape, dtype=np.int64)
+        with pytest.raises(ValueError, match=re.escape(f"shapes {shape} @ (2,) do not fit")):
+            ones @ ct
+    matrix = np.ones((2, 2), dtype=np.int64)
+    with pytest.raises(ShapeError, match=r"shapes \(\) @ \(2, 2\) do not fit"):
+        ct[0] @ matrix
+    with pytest.raises(ShapeError, match=r"shapes \(2, 2\) @ \(\) do not fit"):
+        matrix @ ct[0]
+
+
+def test_the_shapes_of_a_product_that_does_not_fit_are_named_as_they_were_written() -> None:
+    ct = encrypt_ids((3, 4))
+    with pytest.raises(ShapeError, match=r"shapes \(2, 4\) @ \(3, 4\) do not fit"):
+        np.ones((2, 4), dtype=np.int64) @ ct
+    with pytest.raises(ShapeError, match=r"shapes \(3, 4\) @ \(3, 2\) do not fit"):
+        ct @ np.ones((3, 2), dtype=np.int64)
+
+
+def test_a_product_without_results_is_empty_and_one_without_terms_is_refused() -> None:
+    ct = encrypt([[1], [2], [3]])
+    for empty in (ct @ np.zeros((3, 0)), np.zeros((0, 3)) @ ct, ct[:0] * 5, ct[:0] * ct[:0]):
+        assert empty.shape == (0,)
+        assert decrypt(empty).shape == (0, TOY.n)
+    assert (ct[:, None][:0] @ np.ones((1, 4), dtype=np.int64)).shape == (0, 4)
+    for no_terms in (lambda: ct[:0] @ np.zeros((0, 2)), lambda: np.zeros((2, 0)) @ ct[:0]):
+        with transparent(ZERO_WEIGHTS):
+            no_terms()
 
 
 def test_other_keys_and_other_parameters_do_not_mix() -> None:
@@ -438,7 +582,7 @@ def test_other_keys_and_other_parameters_do_not_mix() -> None:
             operation(ct, stranger)
         with pytest.raises(KeyMismatchError, match="do not mix|is for"):
             operation(ct, foreign)
-        with pytest.raises(KeyMismatchError, match=f"plaintext for {PARAMS[0].name}"):
+        with pytest.raises(KeyMismatchError, match=f"plaintext for {PARAMS[0].name} does not fit"):
             operation(ct, BFV(PARAMS[0]).encode([1]))
     with pytest.raises(KeyMismatchError, match="encrypted under different keys"):
         Ciphertext.concatenate([ct, stranger])
@@ -464,14 +608,33 @@ def test_shapes_that_do_not_broadcast_are_refused() -> None:
     others = (np.ones(3, np.int64), encrypt([[1], [2], [3]]), BFV(TOY).encode([[1], [2], [3]]))
     for other in others:
         for operation in (operator.add, operator.sub, operator.mul):
-            with pytest.raises(ValueError, match="broadcast"):
+            with pytest.raises(ShapeError, match="broadcast"):
                 operation(ct, other)
+            with pytest.raises(ValueError, match="broadcast"):
+                operation(other, ct)
+
+
+@operators
+def test_numbers_do_not_add_axes_because_slots_may_be_meant(operation: Operation) -> None:
+    ct = encrypt([[1, 2, 3], [4, 5, 6]])
+    question = r"numbers of shape .* one for each ciphertext. For one per slot write scheme.encode"
+    for one, numbers in ((ct[0], [1, 2, 3]), (ct, [[1, 2]]), (ct[0], [5]), (ct, [1, 2, 3])):
+        with pytest.raises(ShapeError, match=question):
+            operation(one, numbers)
+        with pytest.raises(ShapeError, match=question):
+            operation(numbers, one)
+    # What may have been meant:
+    values = np.array([1, 2, 3], dtype=np.int64)
+    per_slot = decrypt(operation(ct[0], BFV(TOY).encode(values)))[:3]
+    assert per_slot.tolist() == operation(values, values).tolist()
+    three = decrypt(operation(np.broadcast_to(ct[0], (3,)), values))[:, 0]
+    assert three.tolist() == operation(1, values).tolist()
 
 
 def test_constants_that_do_not_fit_an_affine_map_are_refused() -> None:
     ct, matrix = encrypt([[1], [2]]), np.ones((2, 3), np.int64)
     for shape in ((2,), (2, 3), (3, 1)):
-        with pytest.raises(ParameterError, match=r"do not fit a product of shape \(3,\)"):
+        with pytest.raises(ShapeError, match=r"do not fit a product of shape \(3,\)"):
             ct.affine(matrix, np.ones(shape, np.int64))
     with pytest.raises(EncodingError, match="integers of at most 64 bits, not float64"):
         ct.affine(matrix, 0.5)

@@ -1,11 +1,13 @@
 """Slots: vectors of integers in polynomials, and the messages that do not fit."""
 
+import operator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from strategies_engine import TOYS, centred, slot_values, toys
 from yashe import textbook
@@ -17,7 +19,7 @@ from yashe.encoding import (
     encode_constant,
     slot_positions,
 )
-from yashe.errors import EncodingError
+from yashe.errors import EncodingError, KeyMismatchError, OperationError, ShapeError
 from yashe.params import Params
 from yashe.ring import CoefficientElement
 
@@ -53,6 +55,44 @@ def test_products_and_sums_of_polynomials_are_those_of_the_slots(
     assert decode(product).tolist() == expected.tolist()
     expected = centred(a.astype(object) + b.astype(object), params.t)
     assert decode(Plaintext(params, x + y)).tolist() == expected.tolist()
+
+
+two_shapes = mutually_broadcastable_shapes(num_shapes=2, max_dims=2, max_side=3).map(
+    lambda drawn: drawn.input_shapes
+)
+
+
+@pytest.mark.parametrize("operation", [operator.add, operator.sub, operator.mul])
+@given(st.data(), toys, two_shapes)
+@settings(max_examples=30)
+def test_plaintexts_are_combined_slot_by_slot_and_broadcast(
+    operation: Any, data: st.DataObject, params: Params, shapes: Any
+) -> None:
+    a, b = (data.draw(slot_values(params, shape)) for shape in shapes)
+    found = operation(encode(params, a), encode(params, b))
+    expected = centred(operation(a.astype(object), b.astype(object)), params.t)
+    assert decode(found).tolist() == expected.tolist()
+    assert found.shape == expected.shape[:-1]
+    assert decode(-encode(params, a)).tolist() == (-a).tolist()
+    assert decode(+encode(params, a)).tolist() == a.tolist()
+
+
+def test_plaintexts_do_not_mix_with_numbers_or_with_those_of_other_slots() -> None:
+    plaintext = encode(TOYS[1], [[1, 2], [3, 4]])
+    for numbers in (3, [1, 2], np.array([1, 2])):
+        for operation in (operator.add, operator.sub, operator.mul):
+            with pytest.raises(OperationError, match="encode numbers with scheme.encode, one for"):
+                operation(plaintext, numbers)
+            with pytest.raises(TypeError, match="encode numbers with scheme.encode, one for"):
+                operation(numbers, plaintext)
+    for one, other in ((TOYS[1], TOYS[0]), (TOYS[2], TOYS[3])):  # another n, another t
+        with pytest.raises(KeyMismatchError, match="n and t must be the same; encode the numbers"):
+            encode(one, [1]) + encode(other, [1])
+    with pytest.raises(ShapeError, match="broadcast"):
+        plaintext + encode(TOYS[1], [[1], [2], [3]])
+    # Another q does not matter.
+    same = encode(TOYS[1].shortened(TOYS[1].k - 1), [1, 1])
+    assert decode(plaintext + same)[:, :2].tolist() == [[2, 3], [4, 5]]
 
 
 @given(st.data(), toys, st.integers(0, 64))
@@ -108,18 +148,48 @@ NO_INTEGERS = {
     "a boolean": [True],
     "nothing": [None],
     "complex": [1j],
+    "rows of different lengths": [[1, 2], [3]],
+    "a float beside a wide integer": [2**64, 1.0],
+    "a fraction beside a huge integer": [10**400, 0.5],
+    "a boolean beside a wide integer": [2**64, True],
+    "objects": np.array([1, None], dtype=object),
+    "a date, which is an integer inside": np.array(["2020-01-01"], dtype="M8[ns]"),
+    "a masked integer": np.ma.array([1, 2], mask=[False, True]),
+}
+WIDE = {
     "65 bits": [2**64],
     "64 bits without sign": np.array([2**63], dtype=np.uint64),
-    "rows of different lengths": [[1, 2], [3]],
+    "integers that NumPy would make floats": [2**63, -1],
+    "201 bits": [2**200, -(2**200)],
+    "objects that are integers": np.array([2**70, np.int64(3)], dtype=object),
+    "one number": 2**70,
+    "a table": [[2**70, 1], [2, 3]],
 }
 
 
 @pytest.mark.parametrize("values", NO_INTEGERS.values(), ids=NO_INTEGERS)
 def test_anything_but_integers_is_refused(values: Any) -> None:
-    with pytest.raises(EncodingError, match="slot values must be integers of at most 64 bits"):
+    with pytest.raises(EncodingError, match="slot values must be integers, (not|in|and)"):
         encode(TOYS[0], values)
-    with pytest.raises(EncodingError, match="constants must be integers of at most 64 bits"):
+    with pytest.raises(EncodingError, match="constants must be integers, (not|in|and)"):
         encode_constant(TOYS[0], values)
+
+
+@pytest.mark.parametrize("values", WIDE.values(), ids=WIDE)
+def test_wide_integers_are_constants_modulo_t_and_no_slot_values(values: Any) -> None:
+    params = TOYS[2]
+    with pytest.raises(EncodingError, match="slot values must be integers of at most 64 bits"):
+        encode(params, values)
+    found = encode_constant(params, values)
+    assert found.dtype == np.int64
+    assert found.tolist() == centred(values, params.t).tolist()
+
+
+def test_integers_in_an_array_of_objects_are_integers() -> None:
+    params = TOYS[2]
+    values = np.array([[1, -2], [3, np.int8(4)]], dtype=object)
+    assert decode(encode(params, values))[:, :2].tolist() == [[1, -2], [3, 4]]
+    assert check_integers(values, "values").dtype == np.int64
 
 
 def test_a_single_number_is_no_vector() -> None:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 YASHE = {
     "errors": 0,
+    "opaque": 1,
     "textbook": 0,
     "files": 1,
     "lattice": 1,
@@ -30,6 +31,7 @@ YASHE = {
     "textbook_yashe": 1,
     "textbook_bgv": 2,
     "attacks": 2,
+    "moves": 2,
     "packing": 2,
     "primes": 2,
     "rns": 2,
@@ -42,8 +44,8 @@ YASHE = {
     "paper": 6,
     "keys": 6,
     "noise": 6,
-    "arithmetic": 7,
     "ranges": 6,
+    "rows": 7,
     "ciphertext": 8,
     "definition": 9,
     "scheme": 10,

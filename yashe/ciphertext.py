@@ -2,95 +2,51 @@
 
 A `Ciphertext` is an integer array of any shape, the `index`, whose entries are row numbers in a
 store of residues, the `rows`. Everything that only moves ciphertexts around (indexing, reshaping,
-transposing) is NumPy's own operation on the index and copies no residue. Arithmetic writes new
-rows, block by block. Sums and products with integers are the same in every scheme and are here;
-products of ciphertexts belong to the scheme (`yashe.scheme`).
+transposing) is NumPy's own operation on the index and copies no residue: `yashe.moves`. Arithmetic
+writes new rows, block by block. Sums and products with integers are the same in every scheme and
+are here; products of ciphertexts belong to the scheme (`yashe.scheme`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import math
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import numpy as np
 
 from yashe import noise
-from yashe.arithmetic import Arithmetic
-from yashe.encoding import Plaintext, check_integers, encode_constant
+from yashe.encoding import Plaintext, as_integers, check_same_slots, encode_constant
 from yashe.errors import (
     FormError,
-    KeyMismatchError,
-    ParameterError,
+    OperationError,
+    ShapeError,
     TransparentCiphertextError,
 )
 from yashe.linear import add_rows, check_not_transparent, combine, scale_rows
+from yashe.moves import Moves, dot, numpys
 from yashe.noise import Bound
-from yashe.params import Params
 from yashe.residues import FloatArray, IntArray, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
-from yashe.sampling import SeedArray
+from yashe.rows import RowArray
 from yashe.trace import observe
 
 
-@dataclass(frozen=True, eq=False)
-class Ciphertext:
+class Ciphertext(RowArray):
     """An array of encrypted slot vectors.
 
     The arithmetic is that of integers modulo t, slot by slot: `+`, `-`, `*` between ciphertexts,
     with integers and integer arrays (one number for all slots of a ciphertext) and with `Plaintext`
-    (one number per slot); `ct @ W` and `W @ ct` with an integer matrix. Results are new objects.
+    (one number per slot); `ct @ W` and `W @ ct` with an integer matrix; `ct ** 2`; `ct.sum(axis)`.
+    What only moves ciphertexts works like in NumPy, as a method or as a function: `ct[...]`,
+    `ct.reshape`, `ct.T`, `np.concatenate`, `np.roll`, ... (`yashe.moves` has the list). Results are
+    new objects, and nothing ever changes a ciphertext.
 
-    Attributes
-    ----------
-    scheme : the scheme that made it, with its parameters
-    key_id : names the keys it belongs to
-    rows : float64 array, shape (number of rows, parts, k, n), centred residues in the scheme's form
-    bound : Bound of shape (number of rows,), what is known about the noise (`yashe.noise`)
-    index : int64 array of the ciphertext array's shape, row numbers
-    degree : power of the secret in the phase: 1 when fresh, 2 after a product, 1 when relinearised
-    public_seed : for fresh ciphertexts of BFV and BGV made with the secret key, an array of
-        `sampling.NUMBERED_SEED`, one per row, from which rows[:, 1] is expanded; not secret
-    factor : what the messages are multiplied with in the phase, modulo t; 1 but in `yashe.bgv`
+    Arrays broadcast, with one exception: an array of numbers may not have more axes than the array
+    of ciphertexts. `x[0] + [1, 2, 3]` would be three ciphertexts, and whoever writes it may mean
+    three slots of one.
     """
-
-    scheme: Arithmetic
-    key_id: str
-    rows: FloatArray
-    bound: Bound
-    index: IntArray
-    degree: int = 1
-    public_seed: SeedArray | None = None
-    factor: int = 1
-
-    # NumPy leaves `array + ct` and `array @ ct` to the methods below.
-    __array_ufunc__ = None
-
-    @property
-    def params(self) -> Params:
-        """Parameters of the scheme."""
-        return self.scheme.params
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array of ciphertexts; each holds n slots."""
-        return self.index.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.index.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of ciphertexts."""
-        return self.index.size
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the rows that are kept in memory."""
-        return self.rows.nbytes
 
     @property
     def noise_budget(self) -> FloatArray:
@@ -106,56 +62,13 @@ class Ciphertext:
             f"noise budget >= {least:.1f} bits{warning})"
         )
 
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __iter__(self) -> Iterator[Ciphertext]:
-        return (self[i] for i in range(len(self)))
-
-    # Moving ciphertexts around: NumPy on the index.
-
-    def __getitem__(self, key: Any) -> Ciphertext:
-        return replace(self, index=np.asarray(self.index[key]))
-
-    def reshape(self, *shape: Any) -> Ciphertext:
-        """Return the same ciphertexts in another shape, like numpy.ndarray.reshape."""
-        return replace(self, index=self.index.reshape(*shape))
-
-    def transpose(self, *axes: int) -> Ciphertext:
-        """Return the same ciphertexts with permuted axes, like numpy.ndarray.transpose."""
-        return replace(self, index=self.index.transpose(*axes))
-
-    @staticmethod
-    def concatenate(parts: Sequence[Ciphertext], axis: int = 0) -> Ciphertext:
-        """Join arrays of ciphertexts along an axis, like numpy.concatenate.
-
-        Raises
-        ------
-        KeyMismatchError, FormError
-            If they belong to different keys, parameters or schemes, or differ in degree.
-        """
-        first, *others = parts
-        for other in others:
-            first.check_same_keys(other)
-            if other.degree != first.degree:
-                raise FormError(f"degrees {first.degree} and {other.degree}: relinearize first")
-            if other.factor != first.factor:
-                raise FormError("the ciphertexts have different factors: see scheme.aligned")
-        seeds = [part.public_seed for part in parts if part.public_seed is not None]
-        starts = np.cumsum([0, *(len(part.rows) for part in parts)])[:-1]
-        indices = [part.index + start for part, start in zip(parts, starts, strict=True)]
-        return replace(
-            first,
-            rows=np.concatenate([part.rows for part in parts]),
-            bound=Bound.concatenate([part.bound for part in parts]),
-            index=np.concatenate(indices, axis=axis),
-            public_seed=np.concatenate(seeds) if len(seeds) == len(parts) else None,
-        )
-
     # Arithmetic: new rows.
 
     def __neg__(self) -> Ciphertext:
         return self._multiply_constant(-1)
+
+    def __pos__(self) -> Ciphertext:
+        return self
 
     def __add__(self, other: Any) -> Ciphertext:
         if isinstance(other, Ciphertext):
@@ -170,7 +83,7 @@ class Ciphertext:
         if isinstance(other, Ciphertext):
             return self._add(other, np.subtract)
         if isinstance(other, Plaintext):
-            return self._add_plaintext(Plaintext(other.params, -other.element))
+            return self._add_plaintext(-other)
         return self._add_constant(-encode_constant(self.params, other))
 
     def __rsub__(self, other: Any) -> Ciphertext:
@@ -180,6 +93,7 @@ class Ciphertext:
 
     def __mul__(self, other: Any) -> Ciphertext:
         if isinstance(other, Ciphertext):
+            numpys(np.broadcast_shapes, self.shape, other.shape)
             product: Ciphertext = self.scheme.multiply(self, other)
             return product
         if isinstance(other, Plaintext):
@@ -188,6 +102,49 @@ class Ciphertext:
 
     __rmul__ = __mul__
 
+    def __pow__(self, exponent: Any) -> Ciphertext:
+        """Return self ** 1 or self ** 2.
+
+        Raises
+        ------
+        OperationError
+            If the exponent is another one.
+        """
+        power = as_integers(exponent, "an exponent")
+        if power.ndim == 0 and power in (1, 2):
+            return self if power == 1 else self * self
+        raise OperationError(
+            f"x ** 1 and x ** 2 can be done at once, not x ** {exponent}: multiply step by step, "
+            "and relinearize in between, like scheme.relinearize(x ** 2, key) * x"
+        )
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Ciphertext:
+        """Return the sums along some axes, or of all ciphertexts, like numpy.sum.
+
+        Raises
+        ------
+        TransparentCiphertextError
+            If there is nothing to sum: zero needs no ciphertext.
+        NoiseBudgetExhausted
+        """
+        shape = numpys(np.sum, self.index, axis=axis, keepdims=keepdims).shape
+        axes = tuple(range(self.ndim)) if axis is None else tuple(np.atleast_1d(axis))
+        terms = numpys(np.moveaxis, self.index, axes, range(-len(axes), 0))
+        results = math.prod(terms.shape[: self.ndim - len(axes)])
+        ones = np.ones((math.prod(terms.shape[self.ndim - len(axes) :]), 1), dtype=np.int64)
+        return self._combine(terms.reshape(results, len(ones)), ones, shape, "a sum")
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> NoReturn:
+        """Refuse: a mean is a fraction, and slots hold integers."""
+        raise self.refusal(
+            "have no mean, as slots hold integers", "decrypt x.sum(axis), divide by the count"
+        )
+
+    def dot(self, other: Any) -> Ciphertext:
+        """Return self @ other, or self * other for a single number, like numpy.dot."""
+        product: Ciphertext = dot(self, other)
+        return product
+
     def __matmul__(self, matrix: Any) -> Ciphertext:
         """Return self @ matrix: (..., K) @ (K, M) -> (..., M), or (..., K) @ (K,) -> (...).
 
@@ -195,52 +152,53 @@ class Ciphertext:
         ------
         EncodingError
             If the matrix is not of integers.
+        ShapeError
+            If the shapes do not fit.
         TransparentCiphertextError
             If an entry of the result depends on no ciphertext.
         NoiseBudgetExhausted
             If the sums would use the budget up.
         """
-        weights = encode_constant(self.params, matrix)
-        if weights.ndim == 1:
-            return (self @ weights[:, None])[..., 0]
-        if weights.ndim != 2 or self.ndim == 0 or self.shape[-1] != len(weights):
-            raise ParameterError(f"shapes {self.shape} @ {weights.shape} do not fit")
-        index = self.index.reshape(-1, self.shape[-1])
+        weights = self._matrix(matrix)
+        if weights.ndim not in (1, 2) or self.shape[-1:] != weights.shape[:1]:
+            raise _do_not_fit(self.shape, weights.shape)
+        index = self.index.reshape(math.prod(self.shape[:-1]), self.shape[-1])
+        shape = (*self.shape[:-1], *weights.shape[1:])
+        columns = weights.reshape(len(weights), math.prod(weights.shape[1:]))
+        return self._combine(index, columns, shape, "a matrix product")
+
+    def __rmatmul__(self, matrix: Any) -> Ciphertext:
+        """Return matrix @ self: (M, K) @ (K,) -> (M,), or (M, K) @ (..., K, L) -> (..., M, L)."""
+        weights = self._matrix(matrix)
+        if weights.ndim not in (1, 2) or self.shape[-2:][:1] != weights.shape[-1:]:
+            raise _do_not_fit(weights.shape, self.shape)
+        if self.ndim == 1:
+            return self.__matmul__(weights.T)
+        product = self.swapaxes(-1, -2).__matmul__(weights.T)
+        return product if weights.ndim == 1 else product.swapaxes(-1, -2)
+
+    def _matrix(self, matrix: Any) -> IntArray:
+        """Return the weights of a matrix modulo t."""
+        if isinstance(matrix, Moves):
+            raise OperationError(
+                f"a matrix product of ciphertexts with {matrix.plural} is no single operation: "
+                "write (x * y).sum(axis)"
+            )
+        return encode_constant(self.params, matrix)
+
+    def _combine(
+        self, index: IntArray, weights: IntArray, shape: tuple[int, ...], what: str
+    ) -> Ciphertext:
+        """Return the sums of weights[k, m] times the ciphertext index[p, k], in a shape."""
+        if not index.shape[0] * weights.shape[1]:
+            return self.derive(self.rows[:0], self.bound[:0], shape, what)
         if not weights.any(axis=0).all():
             raise TransparentCiphertextError(
                 "a result whose weights are all zero depends on no ciphertext: leave it out"
             )
         used = weights.any(axis=1)  # what has weight zero everywhere is not even read
         rows = combine(self.rows, index[:, used], weights[used], self.params.moduli)
-        bound = self.bound[index] @ weights
-        out = (*self.shape[:-1], weights.shape[1])
-        return self.derive(rows, bound.reshape(-1), out, "a matrix product")
-
-    def __rmatmul__(self, matrix: Any) -> Ciphertext:
-        """Return matrix @ self: (M, K) @ (K, ...) with NumPy's rules for matmul."""
-        weights = check_integers(matrix, "matrix entries")
-        if weights.ndim > 2:
-            raise ParameterError(f"shapes {weights.shape} @ {self.shape} do not fit")
-        moved = self if self.ndim <= 1 else self.transpose(*_swapped(self.ndim))
-        product: Ciphertext = moved @ weights.T
-        if self.ndim <= 1 or weights.ndim == 1:
-            return product
-        return product.transpose(*_swapped(self.ndim))
-
-    def check_same_keys(self, other: Ciphertext) -> None:
-        """Refuse a ciphertext of another scheme, of other parameters, or under other keys.
-
-        Raises
-        ------
-        KeyMismatchError
-        """
-        if self.scheme.name != other.scheme.name or self.params.digest != other.params.digest:
-            raise KeyMismatchError(
-                f"{self.scheme.name} {self.params.name} and {other.scheme.name} "
-                f"{other.params.name} do not mix"
-            )
-        if self.key_id != other.key_id:
-            raise KeyMismatchError("the ciphertexts are encrypted under different keys")
+        return self.derive(rows, (self.bound[index] @ weights).reshape(-1), shape, what)
 
     def derive(
         self,
@@ -280,7 +238,7 @@ class Ciphertext:
         self, other = self.scheme.aligned(self, other)
         if self.degree != other.degree and self.scheme.fixed_parts:
             raise FormError(f"degrees {self.degree} and {other.degree} differ: relinearize first")
-        a, b = np.broadcast_arrays(self.index, other.index)
+        a, b = numpys(np.broadcast_arrays, self.index, other.index)
         rows = add_rows(self.rows, a.ravel(), other.rows, b.ravel(), operation, self.params.moduli)
         return self.derive(
             rows,
@@ -292,12 +250,25 @@ class Ciphertext:
 
     def _add_constant(self, values: Any) -> Ciphertext:
         """Add the same integer to all slots of a ciphertext."""
-        index, constants = np.broadcast_arrays(self.index, encode_constant(self.params, values))
+        index, constants = self._with_constants(values)
         flat = index.reshape(-1)
         rows = self.rows[flat]
         self._add_constants_to(rows, constants)
         added = self.scheme.plain_addition_bound(self.degree) * (constants.reshape(-1) != 0)
         return self.derive(rows, self.bound[flat] + added, index.shape, "adding a constant")
+
+    def _with_constants(self, values: Any) -> tuple[IntArray, IntArray]:
+        """Return the index and integers modulo t, broadcast; the integers add no axes."""
+        constants = encode_constant(self.params, values)
+        ends = zip(self.shape[::-1], constants.shape[::-1], strict=False)
+        if constants.ndim > self.ndim or any(a != b and 1 not in (a, b) for a, b in ends):
+            raise ShapeError(
+                f"numbers of shape {constants.shape} do not broadcast with ciphertexts of shape "
+                f"{self.shape}: there is one for each ciphertext. For one per slot write "
+                "scheme.encode(numbers), for more ciphertexts np.broadcast_to(x, shape)"
+            )
+        index, broadcast = np.broadcast_arrays(self.index, constants)
+        return index, broadcast
 
     def _add_constants_to(self, rows: FloatArray, constants: IntArray) -> None:
         """Add one constant to each row in place: to its first coefficient, which is all values."""
@@ -322,7 +293,7 @@ class Ciphertext:
         try:
             values = np.broadcast_to(values, product.shape)
         except ValueError as error:
-            raise ParameterError(
+            raise ShapeError(
                 f"constants of shape {values.shape} do not fit a product of shape {product.shape}"
             ) from error
         # The product's rows are new, one for each entry in its order, and known to nobody else.
@@ -345,14 +316,16 @@ class Ciphertext:
 
     def _multiply_constant(self, values: Any) -> Ciphertext:
         """Multiply all slots of a ciphertext by the same integer."""
-        index, weights = np.broadcast_arrays(self.index, encode_constant(self.params, values))
+        index, weights = self._with_constants(values)
         flat, w = index.reshape(-1), weights.reshape(-1)
         if not w.all():
             raise TransparentCiphertextError(
                 "a product with 0 no longer depends on the ciphertext: leave the term out instead"
             )
         rows = scale_rows(self.rows, flat, w, self.params.ring.basis)
-        return self.derive(rows, self.bound[flat] * w, index.shape, "a product with a constant")
+        return self.derive(
+            rows, self.bound[flat] * w.astype(np.float64), index.shape, "a product with a constant"
+        )
 
     def _multiply_plaintext(self, other: Plaintext) -> Ciphertext:
         """Multiply slot by slot with integers."""
@@ -370,17 +343,17 @@ class Ciphertext:
 
     def _with_plaintext(self, other: Plaintext) -> tuple[IntArray, FloatArray]:
         """Return the index broadcast against a plaintext, and its residues, one per entry."""
-        if other.params.digest != self.params.digest:
-            raise KeyMismatchError(
-                f"plaintext for {other.params.name}, ciphertext for {self.params.name}"
-            )
-        shape = np.broadcast_shapes(self.shape, other.shape)
+        check_same_slots(self.params, other.params)
+        shape = numpys(np.broadcast_shapes, self.shape, other.shape)
         residues = other.element.residues
         message = np.broadcast_to(residues, (*shape, *residues.shape[-2:]))
         index = np.broadcast_to(self.index, shape)
         return index, message.reshape(index.size, *residues.shape[-2:])
 
 
-def _swapped(ndim: int) -> tuple[int, ...]:
-    """Return the axes with the last two exchanged."""
-    return (*range(ndim - 2), ndim - 1, ndim - 2)
+def _do_not_fit(left: tuple[int, ...], right: tuple[int, ...]) -> ShapeError:
+    """Return the error for a product of these shapes, as the user has written it."""
+    return ShapeError(
+        f"shapes {left} @ {right} do not fit: a matrix has one or two axes, and as many entries in "
+        "a row or column as there are ciphertexts to be summed"
+    )

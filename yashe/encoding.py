@@ -11,13 +11,19 @@ that a Galois automorphism X -> X^(5^i) rotates the rows (Halevi and Shoup, ePri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
-from yashe.errors import EncodingError
+from yashe.errors import EncodingError, KeyMismatchError, OperationError
+from yashe.moves import Moves, numpys
+from yashe.opaque import Opaque
 from yashe.params import Params
 from yashe.residues import FloatArray, IntArray
 from yashe.ring import CoefficientElement
@@ -41,8 +47,11 @@ def slot_positions(n: int) -> IntArray:
 
 
 @dataclass(frozen=True, eq=False)
-class Plaintext:
-    """Encoded messages: polynomials modulo t.
+class Plaintext(Moves):
+    """Encoded messages: an array of polynomials modulo t.
+
+    `+`, `-` and `*` are those of the slots, between plaintexts and with ciphertexts. Numbers have
+    to be encoded first: for a ciphertext, a number is one for all slots.
 
     Attributes
     ----------
@@ -52,34 +61,119 @@ class Plaintext:
 
     params: Params
     element: CoefficientElement
+    index: IntArray = field(init=False)  # the place of each polynomial, for what only moves them
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array of plaintexts, each with n slots."""
-        return self.element.residues.shape[:-2]
+    plural = "plaintexts"
+    remedy = "decode them first"
+
+    def __post_init__(self) -> None:
+        shape = self.element.residues.shape[:-2]
+        index = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
+        object.__setattr__(self, "index", index)
 
     def __repr__(self) -> str:
         return f"Plaintext(shape={self.shape}, {self.params.name})"
 
+    def at(self, index: IntArray) -> Plaintext:
+        """Return the plaintexts with these numbers."""
+        residues = self.element.residues
+        chosen = residues.reshape(-1, *residues.shape[-2:])[index]
+        return Plaintext(self.params, CoefficientElement(self.element.ring, chosen))
+
+    @staticmethod
+    def stored_together(parts: Sequence[Plaintext]) -> tuple[Plaintext, list[IntArray]]:
+        """Return all plaintexts in one row, and their numbers there."""
+        first, starts = parts[0], np.cumsum([0, *(part.size for part in parts)])
+        for other in parts:
+            check_same_slots(first.params, other.params)
+        residues = np.concatenate([part.ravel().element.residues for part in parts])
+        store = Plaintext(first.params, CoefficientElement(first.element.ring, residues))
+        return store, [part.index + i for part, i in zip(parts, starts[:-1], strict=True)]
+
+    def __neg__(self) -> Plaintext:
+        return Plaintext(self.params, -self.element)
+
+    def __pos__(self) -> Plaintext:
+        return self
+
+    def __add__(self, other: Any) -> Any:
+        return self._combined(other, operator.add)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._combined(other, operator.sub)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._combined(other, lambda x, y: (x.ntt() * y.ntt()).intt())
+
+    def _combined(self, other: Any, operation: Callable[[Any, Any], CoefficientElement]) -> Any:
+        if not isinstance(other, Plaintext):
+            return NotImplemented if isinstance(other, Opaque) else self._refuse_numbers(other)
+        check_same_slots(self.params, other.params)
+        numpys(np.broadcast_shapes, self.shape, other.shape)
+        return Plaintext(self.params, operation(self.element, other.element))
+
+    def _refuse_numbers(self, other: Any) -> NoReturn:
+        raise OperationError(
+            f"plaintexts do not mix with {type(other).__name__}: encode numbers with "
+            "scheme.encode, one for each slot, or compute with numbers before they are encoded"
+        )
+
+    # With another Plaintext or a Ciphertext on the left, their own operators are called.
+    __radd__ = __rsub__ = __rmul__ = _refuse_numbers
+
+
+def check_same_slots(params: Params, other: Params) -> None:
+    """Refuse plaintexts that were encoded for another n or another t; q does not matter.
+
+    Raises
+    ------
+    KeyMismatchError
+    """
+    if (params.n, params.plaintext_moduli) != (other.n, other.plaintext_moduli):
+        raise KeyMismatchError(
+            f"a plaintext for {other.name} does not fit {params.name}: n and t must be the same; "
+            "encode the numbers again"
+        )
+
+
+def as_integers(values: Any, what: str) -> NDArray[Any]:
+    """Return integers of any size: as int64, or as Python integers if some need more bits.
+
+    Raises
+    ------
+    EncodingError
+        If they are anything else: floats, booleans, text, rows of different lengths.
+    """
+    if np.ma.is_masked(values):
+        raise EncodingError(f"{what} must be integers, and none of them masked")
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "i" or array.dtype in (np.uint8, np.uint16, np.uint32):
+            return array.astype(np.int64)
+        # Python integers, one by one: to NumPy 2^64 is an object, and [2^63, -1] are two floats.
+        exact = np.asarray(values, dtype=object)
+    except (ValueError, OverflowError) as error:
+        raise EncodingError(f"{what} must be integers, in rows of equal length") from error
+    if array.dtype.kind not in "ufO" or not all(
+        type(x) is int or isinstance(x, np.integer) for x in exact.flat
+    ):
+        raise EncodingError(f"{what} must be integers, not {array.dtype}")
+    numbers = [int(x) for x in exact.flat]
+    narrow = all(-(2**63) <= x < 2**63 for x in numbers)
+    return np.array(numbers, dtype=np.int64 if narrow else object).reshape(array.shape)
+
 
 def check_integers(values: Any, what: str) -> IntArray:
-    """Return values as int64, or refuse floats, booleans, and integers beyond 64 bits.
+    """Return values as int64, or refuse what `as_integers` does and integers beyond 64 bits.
 
     Raises
     ------
     EncodingError
     """
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise EncodingError(
-            f"{what} must be integers of at most 64 bits, in rows of equal length"
-        ) from error
-    if array.size == 0 and array.dtype.kind == "f":
-        return array.astype(np.int64)  # an empty list
-    if array.dtype.kind not in "iu" or (array.dtype.kind == "u" and (array > 2**63 - 1).any()):
-        raise EncodingError(f"{what} must be integers of at most 64 bits, not {array.dtype}")
-    return array.astype(np.int64)
+    array = as_integers(values, what)
+    if array.dtype == object:
+        raise EncodingError(f"{what} must be integers of at most 64 bits")
+    return array
 
 
 def encode(params: Params, values: Any) -> Plaintext:
@@ -136,7 +230,7 @@ def encode_constant(params: Params, values: Any) -> IntArray:
     Parameters
     ----------
     params : Params
-    values : integers of any shape; unlike slot values they may exceed t/2 and wrap
+    values : integers of any shape and size; unlike slot values they may exceed t/2 and wrap
 
     Returns
     -------
@@ -145,10 +239,9 @@ def encode_constant(params: Params, values: Any) -> IntArray:
     Raises
     ------
     EncodingError
-        If they are not integers of at most 64 bits.
+        If they are not integers.
     """
-    array = check_integers(values, "constants")
-    residue = np.mod(array, params.t, dtype=np.int64)
+    residue = np.asarray(as_integers(values, "constants") % params.t, dtype=np.int64)
     return np.where(residue > params.t // 2, residue - params.t, residue)
 
 

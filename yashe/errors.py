@@ -14,6 +14,22 @@ class ParameterError(FheError, ValueError):
     """A parameter, shape or value lies outside of what the mathematics allows."""
 
 
+class ShapeError(FheError, ValueError):
+    """Arrays of shapes that do not fit together, or do not fit what they are asked for."""
+
+
+class IndexingError(FheError, IndexError):
+    """An index or a position that an array does not have."""
+
+
+class AxisError(IndexingError, ShapeError):
+    """An axis that an array does not have; both an IndexError and a ValueError, as in NumPy."""
+
+
+class OperationError(FheError, TypeError):
+    """Something that numbers can do, and that cannot be done to hidden numbers."""
+
+
 class ExactnessError(FheError, ArithmeticError):
     """A float64 computation could lose, or has lost, a bit: refused instead of rounded."""
 
