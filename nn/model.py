@@ -24,9 +24,9 @@ from nn.arrays import narrowed, read_arrays
 from nn.base import FloatArray, Layer, Linear, NumberArray, Shape, Values, widened
 from nn.batchnorm import BatchNorm
 from nn.checks import KindError, shape_of, whole_number
-from nn.intervals import Interval
 from nn.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from yashe.errors import FormatError, ParameterError, RangeError
+from yashe.ranges import Interval
 
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Dense, Conv2D, MeanPool, Square, Flatten)

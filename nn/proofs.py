@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from nn.base import Values
 from nn.checks import whole_number
 from nn.descent import hopeless_at_most, primes_for_squares
-from nn.intervals import Interval as Interval
 from nn.layers import Square
 from nn.model import Sequential
 from yashe import noise
@@ -29,6 +28,7 @@ from yashe.encoding import encode_constant
 from yashe.errors import ParameterError, RangeError, TransparentCiphertextError
 from yashe.noise import Bound
 from yashe.params import Params
+from yashe.ranges import Interval as Interval
 from yashe.residues import FloatArray, IntArray
 from yashe.scheme import Scheme
 

@@ -93,7 +93,6 @@ NN = {
     "descent": 0,
     "download": 0,
     "idx": 0,
-    "intervals": 0,
     "png": 0,
     "base": 1,
     "data": 1,

@@ -223,7 +223,8 @@ def _scaled(ct: Ciphertext, u: int) -> Ciphertext:
     """Return u times the rows, which is the same message with u times the factor."""
     if u == 1:
         return ct
-    return replace(ct * u, factor=ct.factor * u % ct.params.t)
+    rows, within = ct.modulo() * u, ct.within_of(ct.index)
+    return replace(rows, factor=ct.factor * u % ct.params.t, within=within)
 
 
 def from_bfv(ct: Ciphertext) -> Ciphertext:

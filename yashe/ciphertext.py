@@ -10,27 +10,34 @@ are here; products of ciphertexts belong to the scheme (`yashe.scheme`).
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+import operator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
 
 from yashe import noise
-from yashe.encoding import Plaintext, as_integers, check_same_slots, encode_constant
+from yashe.encoding import (
+    Plaintext,
+    as_integers,
+    check_same_slots,
+    decode,
+    encode_constant,
+)
 from yashe.errors import (
     FormError,
     OperationError,
+    RangeError,
     ShapeError,
     TransparentCiphertextError,
 )
-from yashe.linear import add_rows, check_not_transparent, combine, scale_rows
+from yashe.linear import add_rows, combine, scale_rows
 from yashe.moves import Moves, dot, numpys
-from yashe.noise import Bound
+from yashe.ranges import Interval, combined
 from yashe.residues import FloatArray, IntArray, reduce
 from yashe.ring import CoefficientElement, NttElement
 from yashe.rns import rescale
 from yashe.rows import RowArray
-from yashe.trace import observe
 
 
 class Ciphertext(RowArray):
@@ -48,18 +55,15 @@ class Ciphertext(RowArray):
     three slots of one.
     """
 
-    @property
-    def noise_budget(self) -> FloatArray:
-        """Predicted noise budget in bits (see `yashe.noise`), array of the ciphertext's shape."""
-        return self.bound[self.index].budget(self.params.n)
-
     def __repr__(self) -> str:
         least = float(self.noise_budget.min()) if self.size else float("inf")
         warning = ", NOISE BUDGET EXHAUSTED" if least < 0 else ""
+        found = self.within_of(self.index) if self.size else None
+        within = "" if found is None else f", within ({found.low.min()}, {found.high.max()})"
         return (
             f"Ciphertext(shape={self.shape}, {self.scheme.name} {self.params.name}, "
             f"degree={self.degree}, parts={self.rows.shape[1]}, "
-            f"noise budget >= {least:.1f} bits{warning})"
+            f"noise budget >= {least:.1f} bits{warning}{within})"
         )
 
     # Arithmetic: new rows.
@@ -84,7 +88,7 @@ class Ciphertext(RowArray):
             return self._add(other, np.subtract)
         if isinstance(other, Plaintext):
             return self._add_plaintext(-other)
-        return self._add_constant(-encode_constant(self.params, other))
+        return self._add_constant(-self._constants(other))
 
     def __rsub__(self, other: Any) -> Ciphertext:
         if isinstance(other, Plaintext):
@@ -184,7 +188,7 @@ class Ciphertext(RowArray):
                 f"a matrix product of ciphertexts with {matrix.plural} is no single operation: "
                 "write (x * y).sum(axis)"
             )
-        return encode_constant(self.params, matrix)
+        return self._constants(matrix)
 
     def _combine(
         self, index: IntArray, weights: IntArray, shape: tuple[int, ...], what: str
@@ -198,40 +202,9 @@ class Ciphertext(RowArray):
             )
         used = weights.any(axis=1)  # what has weight zero everywhere is not even read
         rows = combine(self.rows, index[:, used], weights[used], self.params.moduli)
-        return self.derive(rows, (self.bound[index] @ weights).reshape(-1), shape, what)
-
-    def derive(
-        self,
-        rows: FloatArray,
-        bound: Bound,
-        shape: tuple[int, ...],
-        what: str,
-        degree: int | None = None,
-    ) -> Ciphertext:
-        """Return new rows as the result of an operation, for schemes and networks.
-
-        Raises
-        ------
-        NoiseBudgetExhausted
-            If the predicted noise is too large.
-        TransparentCiphertextError
-            If a row is readable without a key.
-        """
-        check_not_transparent(rows, self.scheme.first_secret_part, what)
-        bound = bound.capped()  # inside of `noise.unchecked` noise grows without end
-        if len(rows):
-            n, before = self.params.n, float(self.noise_budget.min(initial=np.inf))
-            noise.check_budget(float(bound.budget(n).min()), what, before)
-        result = replace(
-            self,
-            rows=rows,
-            bound=bound,
-            index=np.arange(len(rows), dtype=np.int64).reshape(shape),
-            degree=self.degree if degree is None else degree,
-            public_seed=None,
-        )
-        observe(what, result)
-        return result
+        bound = (self.bound[index] @ weights).reshape(-1)
+        within = None if self.within is None else (self.within[index] @ weights).reshape(-1)
+        return self.derive(rows, bound, shape, what, within=within)
 
     def _add(self, other: Ciphertext, operation: np.ufunc) -> Ciphertext:
         """Return self + other or self - other; a missing part is a zero."""
@@ -246,6 +219,7 @@ class Ciphertext(RowArray):
             a.shape,
             "a sum" if operation is np.add else "a difference",
             max(self.degree, other.degree),
+            combined(operation, self.within_of(a), other.within_of(b)),
         )
 
     def _add_constant(self, values: Any) -> Ciphertext:
@@ -255,11 +229,23 @@ class Ciphertext(RowArray):
         rows = self.rows[flat]
         self._add_constants_to(rows, constants)
         added = self.scheme.plain_addition_bound(self.degree) * (constants.reshape(-1) != 0)
-        return self.derive(rows, self.bound[flat] + added, index.shape, "adding a constant")
+        within = combined(operator.add, self.within_of(flat), constants.reshape(-1))
+        bound = self.bound[flat] + added
+        return self.derive(rows, bound, index.shape, "adding a constant", within=within)
+
+    def _constants(self, values: Any) -> IntArray:
+        """Return integers modulo t; where a range was declared, they must be what they are."""
+        constants = encode_constant(self.params, values)
+        if self.within is not None and (constants != as_integers(values, "constants")).any():
+            raise RangeError(
+                f"where a range is declared, constants are those of a slot, +-{self.params.t // 2}:"
+                " take a larger t, or say that numbers modulo t are meant: ct.modulo()"
+            )
+        return constants
 
     def _with_constants(self, values: Any) -> tuple[IntArray, IntArray]:
         """Return the index and integers modulo t, broadcast; the integers add no axes."""
-        constants = encode_constant(self.params, values)
+        constants = self._constants(values)
         ends = zip(self.shape[::-1], constants.shape[::-1], strict=False)
         if constants.ndim > self.ndim or any(a != b and 1 not in (a, b) for a, b in ends):
             raise ShapeError(
@@ -283,13 +269,13 @@ class Ciphertext(RowArray):
 
         Raises
         ------
-        EncodingError, ParameterError
+        EncodingError, ShapeError
             If matrix or constants are not integers, or their shapes do not fit.
         TransparentCiphertextError, NoiseBudgetExhausted
             As for a product with a matrix.
         """
         product: Ciphertext = self @ matrix
-        values = encode_constant(self.params, constants)
+        values = self._constants(constants)
         try:
             values = np.broadcast_to(values, product.shape)
         except ValueError as error:
@@ -299,8 +285,13 @@ class Ciphertext(RowArray):
         # The product's rows are new, one for each entry in its order, and known to nobody else.
         product._add_constants_to(product.rows, values)
         added = self.scheme.plain_addition_bound(self.degree) * (values.reshape(-1) != 0)
-        bound = product.bound + added
-        return product.derive(product.rows, bound, product.shape, "adding a constant")
+        bound, within = (
+            product.bound + added,
+            combined(operator.add, product.within, values.ravel()),
+        )
+        return product.derive(
+            product.rows, bound, product.shape, "adding a constant", within=within
+        )
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""
@@ -312,7 +303,8 @@ class Ciphertext(RowArray):
             row[0] = reduce(row[0] + self.scheme.rows(embedded), q.moduli)
         added = self.scheme.plaintext_addition_bound(message, self.degree)
         bound = self.bound[index.reshape(-1)] + added
-        return self.derive(rows, bound, index.shape, "adding a plaintext")
+        within = self._within_with(other, operator.add, index)
+        return self.derive(rows, bound, index.shape, "adding a plaintext", within=within)
 
     def _multiply_constant(self, values: Any) -> Ciphertext:
         """Multiply all slots of a ciphertext by the same integer."""
@@ -323,9 +315,9 @@ class Ciphertext(RowArray):
                 "a product with 0 no longer depends on the ciphertext: leave the term out instead"
             )
         rows = scale_rows(self.rows, flat, w, self.params.ring.basis)
-        return self.derive(
-            rows, self.bound[flat] * w.astype(np.float64), index.shape, "a product with a constant"
-        )
+        bound, within = self.bound[flat] * w.astype(np.float64), self.within_of(flat)
+        within = combined(operator.mul, within, w)
+        return self.derive(rows, bound, index.shape, "a product with a constant", within=within)
 
     def _multiply_plaintext(self, other: Plaintext) -> Ciphertext:
         """Multiply slot by slot with integers."""
@@ -339,7 +331,21 @@ class Ciphertext(RowArray):
             rows[j] = self.scheme.rows(NttElement(q, product))
             norms[j] = noise.canonical_norm(t_basis.compose_int64(m))
         bound = self.bound[index.reshape(-1)] * norms
-        return self.derive(rows, bound, index.shape, "a product with a plaintext")
+        within = self._within_with(other, operator.mul, index)
+        return self.derive(rows, bound, index.shape, "a product with a plaintext", within=within)
+
+    def _within_with(
+        self, other: Plaintext, operation: Callable[[Any, Any], Interval], index: IntArray
+    ) -> Interval | None:
+        """Return what the results of an operation with the slots of a plaintext lie within."""
+        if self.within is None:
+            return None
+        slots = decode(other).astype(object)
+        low, high = (
+            np.broadcast_to(ends, index.shape).reshape(-1)
+            for ends in (slots.min(-1), slots.max(-1))
+        )
+        return operation(self.within[index.reshape(-1)], Interval(low, high))
 
     def _with_plaintext(self, other: Plaintext) -> tuple[IntArray, FloatArray]:
         """Return the index broadcast against a plaintext, and its residues, one per entry."""

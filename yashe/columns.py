@@ -167,7 +167,7 @@ class SquareLayer:
             lambda task: modulo[task[0]].fill(self.ct.rows, task[1], out),
             product(range(params.k), self.columns),
         )
-        squared = replace(self.ct, factor=self.ct.factor**2 % t)
+        squared = replace(self.ct.modulo(), factor=self.ct.factor**2 % t)
         total = self.squared_bound @ self.weights
         total = total + self.scheme.plain_addition_bound(2) * (self.constants != 0)
         return squared.derive(out, total, total.shape, "a sum of squares", 2)

@@ -10,8 +10,11 @@ from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from yashe.ciphertext import Ciphertext
-from yashe.errors import ParameterError
+from yashe.errors import ParameterError, TransparentCiphertextError
 from yashe.noise import Bound
 from yashe.params import Params
 from yashe.residues import FloatArray
@@ -61,7 +64,13 @@ class Definition(ABC):
         """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
 
     @abstractmethod
-    def encrypt(self, values: Any, key: Any, seed: bytes | None = None) -> Ciphertext:
+    def encrypt(
+        self,
+        values: Any,
+        key: Any,
+        seed: bytes | None = None,
+        within: tuple[int, int] | None = None,
+    ) -> Ciphertext:
         """Encrypt slot vectors, integers of shape (..., at most n), or a Plaintext."""
 
     @abstractmethod
@@ -146,6 +155,36 @@ class Definition(ABC):
         """Return rows in coefficient form."""
         ring = self.params.ring
         return NttElement(ring, rows).intt() if self.ntt_form else CoefficientElement(ring, rows)
+
+    def is_open(self, rows: FloatArray) -> NDArray[np.bool_]:
+        """Return which rows show their message without a key, by what can be seen of them.
+
+        Parameters
+        ----------
+        rows : float64 array, shape (N, parts, k, m), some or all of the n columns
+
+        Returns
+        -------
+        boolean array, shape (N,): here, whether all parts that need the secret are zero
+        """
+        return np.asarray(~rows[:, self.first_secret_part :].any(axis=(1, 2, 3)))
+
+    def check_not_transparent(self, rows: FloatArray, what: str) -> None:
+        """Refuse rows that show their message to everybody.
+
+        The first few columns of an honest row are uniform: they look open once in 2^32 times, and
+        only then the rest is looked at.
+
+        Raises
+        ------
+        TransparentCiphertextError
+        """
+        for j in np.flatnonzero(self.is_open(rows[..., :16])):
+            if self.is_open(rows[j : j + 1])[0]:
+                raise TransparentCiphertextError(
+                    f"{what} no longer depends on any ciphertext: anybody could read the result; "
+                    "compute it in the clear"
+                )
 
     def parts(self, degree: int) -> int:
         """Return how many parts a ciphertext of that degree has."""

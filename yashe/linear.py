@@ -16,7 +16,7 @@ from itertools import product
 
 import numpy as np
 
-from yashe.errors import ExactnessError, ParameterError, TransparentCiphertextError
+from yashe.errors import ExactnessError, ParameterError
 from yashe.parallel import for_each
 from yashe.residues import (
     EXACT_LIMIT,
@@ -241,18 +241,3 @@ class RunningSums:
         for_each(one_row, self.total)
         self._largest = bound(max(self.moduli))
         return self.total
-
-
-def check_not_transparent(rows: FloatArray, first: int, what: str) -> None:
-    """Refuse rows in which all parts that need the secret are zero.
-
-    Such a "ciphertext" shows its message to everybody. The first few residues of an honest one are
-    uniform, so that they are all zero only once in 2^384 times; only then the rest is looked at.
-    """
-    suspects = ~rows[:, first:, 0, :16].any(axis=(1, 2))
-    for j in np.flatnonzero(suspects):
-        if not rows[j, first:].any():
-            raise TransparentCiphertextError(
-                f"{what} no longer depends on any ciphertext: anybody could read the result; "
-                "compute it in the clear"
-            )

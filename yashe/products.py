@@ -25,7 +25,7 @@ import numpy as np
 from yashe.ciphertext import Ciphertext
 from yashe.encoding import encode_constant
 from yashe.errors import FormError, KeyMismatchError, ParameterError
-from yashe.linear import RunningSums, check_not_transparent
+from yashe.linear import RunningSums
 from yashe.noise import Bound
 from yashe.parallel import for_each_group
 from yashe.residues import FloatArray, IntArray, column, reduce
@@ -101,7 +101,7 @@ class SumsOfSquares:
             )
         if not ct.size:
             return
-        self._template = ct
+        self._template = ct.modulo()  # of sums of squares nobody knows the range
         bound = ct.bound[ct.index.reshape(-1)]
         self._bound = self._bound + self.scheme.product_bound(bound, bound) @ weights
         tensors = self._tensor_squares(ct)
@@ -181,7 +181,7 @@ class SumsOfSquares:
         rows = self._scale(self._tensors.reduce())
         if self._scaled is not None:
             rows = reduce(rows + self._scaled.reduce(), column(params.moduli))
-        check_not_transparent(rows, scheme.first_secret_part, what)  # which a constant could hide
+        scheme.check_not_transparent(rows, what)  # which a constant could hide
         embedded = scheme.embedded(params.plaintext_ring.basis.decompose(constants)).T
         rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0] + embedded, column(params.moduli)[:, 0])
         bound = self._bound + scheme.plain_addition_bound(2) * (constants != 0)

@@ -107,7 +107,13 @@ class RLWE(Scheme):
         a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
         return -(a_s + self._times(self.error_unit, e).ntt()), a
 
-    def encrypt(self, values: Any, key: Any, seed: bytes | None = None) -> Ciphertext:
+    def encrypt(
+        self,
+        values: Any,
+        key: Any,
+        seed: bytes | None = None,
+        within: tuple[int, int] | None = None,
+    ) -> Ciphertext:
         """Encrypt vectors of integers.
 
         Parameters
@@ -117,6 +123,8 @@ class RLWE(Scheme):
         key : public key, or SecretKey for less noise and less work
         seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
             as good as none: give one only in tests and lessons.
+        within : (low, high) that the slots lie within, or None if they are numbers modulo t; public
+            (`yashe.ranges`)
 
         Returns
         -------
@@ -126,18 +134,21 @@ class RLWE(Scheme):
         ------
         EncodingError
             If there are more values than slots, or they are not integers in (-t/2, t/2).
+        RangeError
+            If a slot is not within what is declared.
         KeyMismatchError
             If the key is neither a public nor a secret one, or for another scheme or parameters.
         """
         seed = self.own_seed(seed)
         check_kind(key, self.public_key_type, SecretKey)
-        key = check_key(self.params, key.key_id, key)
+        key, declared = check_key(self.params, key.key_id, key), self.range_of(values, within)
         if isinstance(key, Pair):
             rows, shape = self.hidden(values, partial(self._hide_with_public, key, seed))
-            return self.fresh(rows, key.key_id, True, shape)
+            return self.fresh(rows, key.key_id, True, shape, within=declared)
         rho = derive_seed(seed, "encrypt-rho")
         rows, shape = self.hidden(values, partial(self._hide_with_secret, key, rho, seed))
-        return self.fresh(rows, key.key_id, False, shape, numbered_seeds(rho, len(rows)))
+        seeds = numbered_seeds(rho, len(rows))
+        return self.fresh(rows, key.key_id, False, shape, seeds, declared)
 
     def _hide_with_secret(
         self,
@@ -227,7 +238,7 @@ class RLWE(Scheme):
 
         for_each_group(relinearize_some, len(rows))
         bound = ct.bound[flat] + self.relinearization_bound()
-        return ct.derive(rows, bound, ct.shape, "a relinearisation", 1)
+        return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
         """Return c_0 + c_1 s (+ c_2 s^2) of one row."""

@@ -8,13 +8,16 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from yashe import noise
 from yashe.errors import FormError, KeyMismatchError
 from yashe.moves import Moves, join, numpys
 from yashe.noise import Bound
 from yashe.params import Params
+from yashe.ranges import Interval, check_fits, combined, declared
 from yashe.residues import FloatArray, IntArray
 from yashe.ring import CoefficientElement, NttElement
 from yashe.sampling import SeedArray
+from yashe.trace import observe
 
 Self = TypeVar("Self", bound="RowArray")
 
@@ -26,14 +29,12 @@ class Arithmetic(Protocol):
     ----------
     name : of the scheme
     params : its parameters
-    first_secret_part : the parts of a ciphertext from here on hide the message
     fixed_parts : whether ciphertexts of degree 2 have as many parts as those of degree 1
     ntt_form : whether rows are values instead of coefficients
     """
 
     name: str
     params: Params
-    first_secret_part: int
     fixed_parts: bool
     ntt_form: bool
 
@@ -54,6 +55,9 @@ class Arithmetic(Protocol):
 
     def switch_modulus(self, ct: Any, primes: int) -> Any:
         """Return the same ciphertexts with fewer primes in q."""
+
+    def check_not_transparent(self, rows: FloatArray, what: str) -> None:
+        """Refuse rows that show their message without a key."""
 
     def plain_addition_bound(self, degree: int) -> Bound:
         """Return what adding a constant adds to the noise."""
@@ -80,6 +84,7 @@ class RowArray(Moves):
     public_seed : for fresh ciphertexts of BFV and BGV made with the secret key, an array of
         `sampling.NUMBERED_SEED`, one per row, from which rows[:, 1] is expanded; not secret
     factor : what the messages are multiplied with in the phase, modulo t; 1 but in `yashe.bgv`
+    within : Interval of shape (number of rows,), what slots lie within (`yashe.ranges`), or None
     """
 
     scheme: Arithmetic
@@ -90,6 +95,7 @@ class RowArray(Moves):
     degree: int = 1
     public_seed: SeedArray | None = None
     factor: int = 1
+    within: Interval | None = None
 
     plural = "ciphertexts"
     remedy = "decrypt them first"
@@ -103,6 +109,11 @@ class RowArray(Moves):
     def nbytes(self) -> int:
         """Bytes of the rows that are kept in memory."""
         return self.rows.nbytes
+
+    @property
+    def noise_budget(self) -> FloatArray:
+        """Predicted noise budget in bits (see `yashe.noise`), array of the ciphertext's shape."""
+        return self.bound[self.index].budget(self.params.n)
 
     def at(self: Self, index: IntArray) -> Self:
         """Return the ciphertexts in these rows."""
@@ -120,7 +131,69 @@ class RowArray(Moves):
             bound=self.bound[used],
             index=index.reshape(self.shape).astype(np.int64),
             public_seed=None if self.public_seed is None else self.public_seed[used],
+            within=self.within_of(used),
         )
+
+    def within_of(self, rows: IntArray) -> Interval | None:
+        """Return what the slots of some rows lie within, as a flat array, if it was declared."""
+        return None if self.within is None else self.within[rows.reshape(-1)]
+
+    def declared(self: Self, low: int, high: int) -> Self:
+        """Return the same ciphertexts with a range: all slots lie within low..high.
+
+        Nobody can check that without the secret key. The owner says so, in `encrypt` or to whoever
+        computes; decryption finds out.
+
+        Raises
+        ------
+        ParameterError, RangeError
+            If these are no integers, or do not fit into the slots.
+        """
+        return replace(self, within=declared(self.params, (low, high), (len(self.rows),)))
+
+    def modulo(self: Self) -> Self:
+        """Return the same ciphertexts without a range: results may wrap around modulo t."""
+        return replace(self, within=None)
+
+    def derive(
+        self: Self,
+        rows: FloatArray,
+        bound: Bound,
+        shape: tuple[int, ...],
+        what: str,
+        degree: int | None = None,
+        within: Interval | None = None,
+    ) -> Self:
+        """Return new rows as the result of an operation, for schemes and networks.
+
+        Raises
+        ------
+        RangeError
+            If the slots may leave what they lie within.
+        NoiseBudgetExhausted
+            If the predicted noise is too large.
+        TransparentCiphertextError
+            If a row is readable without a key.
+        """
+        assert self.within is None or within is not None  # every operation knows what it does
+        if within is not None:
+            check_fits(self.params, within, what)
+        self.scheme.check_not_transparent(rows, what)
+        bound = bound.capped()  # inside of `noise.unchecked` noise grows without end
+        if len(rows):
+            n, before = self.params.n, float(self.noise_budget.min(initial=np.inf))
+            noise.check_budget(float(bound.budget(n).min()), what, before)
+        result = replace(
+            self,
+            rows=rows,
+            bound=bound,
+            index=np.arange(len(rows), dtype=np.int64).reshape(shape),
+            degree=self.degree if degree is None else degree,
+            public_seed=None,
+            within=within,
+        )
+        observe(what, result)
+        return result
 
     def without_spare_rows(self: Self) -> Self:
         """Return the same ciphertexts; a copy, if there are rows that the index does not name."""
@@ -169,6 +242,9 @@ class RowArray(Moves):
             rows=np.concatenate([part.rows for part in kept]),
             bound=Bound.concatenate([part.bound for part in kept]),
             public_seed=np.concatenate(seeds) if len(seeds) == len(kept) else None,
+            within=combined(
+                lambda *ranges: Interval.concatenate(ranges), *(part.within for part in kept)
+            ),
         )
         return store, [part.index + start for part, start in zip(kept, starts, strict=True)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -12,11 +13,19 @@ import numpy as np
 from yashe import noise
 from yashe.ciphertext import Ciphertext
 from yashe.definition import Definition
-from yashe.encoding import Plaintext, check_slots, decode, encode, interpolate
+from yashe.encoding import (
+    Plaintext,
+    check_same_slots,
+    check_slots,
+    decode,
+    encode,
+    interpolate,
+)
 from yashe.errors import FormError, KeyMismatchError, ParameterError
 from yashe.noise import Bound
 from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
+from yashe.ranges import Interval, check_within, combined, declared
 from yashe.residues import FloatArray, IntArray
 from yashe.sampling import SeedArray
 from yashe.trace import observe
@@ -38,13 +47,14 @@ class Scheme(Definition):
         public: bool,
         shape: tuple[int, ...],
         public_seed: SeedArray | None = None,
+        within: Interval | None = None,
     ) -> Ciphertext:
         """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
         bound, params = self.fresh_bound(public), self.params
         noise.check_budget(float(bound.budget(params.n)), f"encryption under {params.name}")
         index = np.arange(len(rows), dtype=np.int64).reshape(shape)
         bounds = bound.broadcast((len(rows),))
-        ct = Ciphertext(self, key_id, rows, bounds, index, public_seed=public_seed)
+        ct = Ciphertext(self, key_id, rows, bounds, index, public_seed=public_seed, within=within)
         observe("an encryption", ct)
         return ct
 
@@ -60,8 +70,7 @@ class Scheme(Definition):
             encryptions, shape (numbers, parts, k, n)
         """
         if isinstance(values, Plaintext):
-            if values.params.digest != self.params.digest:
-                raise KeyMismatchError(f"the plaintext is for {values.params.name}")
+            check_same_slots(self.params, values.params)
             shape, encoded = values.shape, values.element.residues
             flat = encoded.reshape(-1, *encoded.shape[-2:])
         else:
@@ -76,6 +85,23 @@ class Scheme(Definition):
 
         for_each_group(hide_some, len(rows))
         return rows, shape
+
+    def range_of(self, values: Any, within: tuple[int, int] | None) -> Interval | None:
+        """Return the range that is declared for slots, after a look at them, for `encrypt`.
+
+        Raises
+        ------
+        ParameterError, RangeError
+            If it is no range, or a slot is outside of it.
+        """
+        if within is None:
+            return None
+        slots = (
+            decode(values) if isinstance(values, Plaintext) else check_slots(self.params, values)
+        )
+        found = declared(self.params, within, slots.shape[:-1])
+        check_within(slots, found, "there is a slot value")
+        return found.reshape(-1)
 
     def encode(self, values: Any) -> Plaintext:
         """Put integers into slots; see `yashe.encoding.encode`."""
@@ -194,7 +220,9 @@ class Scheme(Definition):
         for_each_group(multiply_some, len(rows))
         bound = scheme.product_bound(a.bound[flat_a], b.bound[flat_b])
         product = replace(a, factor=a.factor * b.factor % scheme.params.t)
-        return product.derive(rows, bound, index_a.shape, "a product", 2)
+        x, y = a.within_of(flat_a), b.within_of(flat_b)
+        within = combined(lambda x: x * x, x) if a is b else combined(operator.mul, x, y)
+        return product.derive(rows, bound, index_a.shape, "a product", 2, within)
 
     def _factors(
         self, a: Ciphertext, b: Ciphertext, primes: int | None
@@ -251,7 +279,8 @@ class Scheme(Definition):
         bound = ct.bound[flat] + noise.rounding(target, self.secret_norm, ct.degree)
         factor = scheme.switched_factor(ct.factor, source)
         switched = replace(ct, scheme=scheme, factor=factor)
-        return switched.derive(rows, bound, ct.shape, "a switch of the modulus")
+        within = ct.within_of(flat)
+        return switched.derive(rows, bound, ct.shape, "a switch of the modulus", within=within)
 
     def ready_for_product(self, ct: Ciphertext) -> Ciphertext:
         """Return ciphertexts of degree 1 at the modulus where squares of them are least noisy."""
@@ -292,6 +321,8 @@ class Scheme(Definition):
             If the noise is so large that the message cannot be trusted: max |nu| above 1/8, or
             less for toys. Noise that has overflowed passes with probability at most 2^-43
             (`yashe.noise.least_budget`).
+        RangeError
+            If a slot is not within what was declared: somebody has declared a wrong range.
         """
         scheme = self.scheme_of(ct)
         params = scheme.params
@@ -309,7 +340,10 @@ class Scheme(Definition):
         for_each(decrypt_one, range(ct.size))
         if overflows:
             noise.check_budget(min(overflows), "what was computed", least=least)
-        return out.reshape(*ct.shape, params.n)
+        slots = out.reshape(*ct.shape, params.n)
+        if ct.within is not None:
+            check_within(slots, ct.within[ct.index], "decryption gives")
+        return slots
 
     def noise_budget(self, ct: Ciphertext, key: Any) -> FloatArray:
         """Return the noise budget in bits as it really is, which takes the secret key.

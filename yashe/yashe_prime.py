@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from yashe import noise
 from yashe.ciphertext import Ciphertext
@@ -162,7 +163,13 @@ class YASHE(ScaleInvariant):
         """Return t times a ternary polynomial; t < 2^62 fits into int64."""
         return self.params.ring.element(self.params.t * coefficients.astype(np.int64))
 
-    def encrypt(self, values: Any, key: YashePublicKey, seed: bytes | None = None) -> Ciphertext:
+    def encrypt(
+        self,
+        values: Any,
+        key: YashePublicKey,
+        seed: bytes | None = None,
+        within: tuple[int, int] | None = None,
+    ) -> Ciphertext:
         """Encrypt vectors of integers with the public key; the paper has no other encryption.
 
         Parameters
@@ -172,6 +179,8 @@ class YASHE(ScaleInvariant):
         key : YashePublicKey
         seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
             as good as none: give one only in tests and lessons.
+        within : (low, high) that the slots lie within, or None if they are numbers modulo t; public
+            (`yashe.ranges`)
 
         Returns
         -------
@@ -181,6 +190,8 @@ class YASHE(ScaleInvariant):
         ------
         EncodingError
             If there are more values than slots, or they are not integers in (-t/2, t/2).
+        RangeError
+            If a slot is not within what is declared.
         KeyMismatchError
             If the key is not a public key of YASHE', or for other parameters.
         """
@@ -189,7 +200,7 @@ class YASHE(ScaleInvariant):
                 f"YASHE' encrypts with its public key only, got a {type(key).__name__}: "
                 "give keys.public"
             )
-        seed = self.own_seed(seed)
+        seed, declared = self.own_seed(seed), self.range_of(values, within)
         key = check_key(self.params, key.key_id, key)
 
         def hide(numbers: range, messages: FloatArray, out: FloatArray) -> None:
@@ -203,7 +214,7 @@ class YASHE(ScaleInvariant):
             out[:, 0] = ((key.h * u.ntt()).intt() + e + message).residues
 
         rows, shape = self.hidden(values, hide)
-        return self.fresh(rows, key.key_id, True, shape)
+        return self.fresh(rows, key.key_id, True, shape, within=declared)
 
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
         """Write the one part x y of a product: f^2 c c' is the product of two phases.
@@ -241,7 +252,7 @@ class YASHE(ScaleInvariant):
 
         for_each(relinearize_one, range(len(rows)))
         bound = ct.bound[flat] + self.relinearization_bound()
-        return ct.derive(rows, bound, ct.shape, "a key switching", 1)
+        return ct.derive(rows, bound, ct.shape, "a key switching", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
         """Return f c of one row, or f^2 c if its degree is 2."""
@@ -251,6 +262,13 @@ class YASHE(ScaleInvariant):
         for _ in range(ct.degree):
             value = value * key.f
         return value.intt()
+
+    def is_open(self, rows: FloatArray) -> NDArray[np.bool_]:
+        """Return which rows decrypt with f = 1, like (x + 5) - x, which is round(q/t 5)."""
+        q, t = self.params.ring, self.params.t
+        t_mod_q = q.basis.decompose(np.array([t], dtype=np.int64))
+        nu = np.abs(q.basis.fraction(reduce(rows[:, 0] * t_mod_q, q.moduli))).max(axis=-1)
+        return np.asarray(nu <= 2.0 ** -(1 + noise.least_budget(self.params.n)), dtype=np.bool_)
 
     # Noise: nu of t/q f^degree c = m + t k + nu, tracked as `yashe.noise` says. f = t f' + 1 takes
     # the place of (1, s), and is larger by a factor t.
