@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from yashe import wire
 from yashe.bfv import BFV
 from yashe.bgv import BGV
 from yashe.errors import NoiseBudgetExhausted, RangeError
-from yashe.params import make_params
+from yashe.params import Params, make_params
 
 
 def network(seed: int, largest: int = 5, levels: int = 3, squares: int = 2) -> Sequential:
@@ -149,6 +150,15 @@ def test_a_depth_that_no_parameters_carry_is_refused_with_the_layer() -> None:
     deeper = network(7, largest=1, levels=1, squares=5)
     with pytest.raises(NoiseBudgetExhausted, match="the layer Dense of small: .* cannot hold t"):
         make_plan(deeper)
+
+
+@pytest.mark.parametrize("name", ["Größe\n", "n" * 200, "", "a, b"], ids=repr)
+def test_a_network_of_any_name_has_parameters_with_a_name_that_can_be_written(name: str) -> None:
+    model = network(5, largest=1)
+    model.info = replace(model.info, name=name)
+    params = make_plan(model).params
+    assert params.name.startswith({"Größe\n": "Gr??e?-", "": "network-"}.get(name, name[:40]))
+    assert wire.from_bytes(wire.to_bytes(params.shortened(3)), Params) == params.shortened(3)
 
 
 def test_spare_bits_are_left_over() -> None:
