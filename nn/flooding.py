@@ -140,7 +140,7 @@ def check_hidden(ct: Ciphertext, bits: int, exponent: int) -> None:
     lacking = math.log2(largest) + math.log2(ct.size * params.n) + bits - 1 - exponent
     if lacking > 0:
         raise NoiseBudgetExhausted(
-            f"noise flooding leaves a distance of 2^-{bits - lacking:.1f}, but 2^-{bits} was asked "
+            f"noise flooding leaves a distance of 2^{lacking - bits:.1f}, but 2^-{bits} was asked "
             f"for: the keys need {lacking:.1f} more bits of noise budget (cryptonets keygen "
             f"--flood {bits})"
         )

@@ -275,8 +275,8 @@ def check_fits(model: Sequential, need: int, params: Params, joined_with: int = 
         raise RangeError(
             f"the layer {type(model.layers[-1]).__name__}: the logits can reach {need // 2} in "
             f"absolute value for some image, which needs t of {math.log2(need):.1f} bits, but "
-            f"{params.name} has log2 t = {params.log2_t:.1f}; take a larger t, smaller weights or "
-            "fewer pixel levels"
+            f"{params.name} has log2 t = {params.log2_t:.1f}; take a larger t, several of them "
+            "(nn.split), smaller weights or fewer pixel levels"
         )
 
 

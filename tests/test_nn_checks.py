@@ -99,8 +99,10 @@ def test_the_digits_as_they_are_in_the_data_set_are_refused_everywhere() -> None
     key = scheme.keygen(bytes(32)).secret
     with pytest.raises(RangeError, match=message):
         encrypt_images(scheme, card, raw, key)
+    told: list[str] = []
     with pytest.raises(RangeError, match=message):
-        experiment.run(model, raw, dataset.test_labels, lambda line: None)
+        experiment.run(model, raw, dataset.test_labels, told.append)
+    assert not told  # before a plan and keys are made
     with pytest.raises(RangeError, match=message):
         make_plan(model, pixels=raw)
     with pytest.raises(RangeError, match=message):
@@ -253,6 +255,22 @@ def test_a_border_whose_weights_are_all_zero_is_refused() -> None:
     model.layers[0].parameters = {"weight": weight, "bias": np.ones(1, dtype=np.int64)}
     with pytest.raises(TransparentCiphertextError, match=r"layer 0, Conv2D.*\(0, 1, 0\)"):
         make_plan(model)
+
+
+def test_a_dead_class_without_a_bias_is_refused_before_its_noise_is_measured() -> None:
+    model = Sequential([Flatten(), Dense(2, bias=False)], (1, 2, 1))
+    model.layers[1].parameters = {"weight": np.array([[1, 0], [1, 0]], dtype=np.int64)}
+    for params in (None, PARAMS):
+        with pytest.raises(TransparentCiphertextError, match="layer 1, Dense"):
+            make_plan(model, params)
+
+
+def test_weights_count_modulo_t_for_the_noise_too() -> None:
+    model = dense([[PARAMS.t - 1], [PARAMS.t + 2]], squares=False)
+    plan = make_plan(model, PARAMS, joined_with=2**40)
+    ct = encrypt_images(SCHEME, model, np.ones((1, 1, 2, 1), dtype=np.int64), KEYS.secret)
+    logits = infer(SCHEME, model, ct, KEYS.relinearization, joined_with=2**40)
+    assert float(logits.noise_budget[0]) == plan.final_budget_bits
 
 
 def test_squares_that_cancel_are_constants_and_those_that_do_not_are_none() -> None:

@@ -77,6 +77,8 @@ def test_slots_stay_within_their_range_or_the_operation_is_refused(
     for name in data.draw(st.lists(st.sampled_from(sorted(STEPS)), max_size=5)):
         try:
             ct, values = STEPS[name](scheme, ct, values)
+        except TransparentCiphertextError:  # (x + y) - (y + x)
+            break
         except RangeError:
             # Not without need: the largest operation grows a bound b to 10 b + 10 or to b^2.
             assert max(10 * bound + 10, bound**2) > HALF

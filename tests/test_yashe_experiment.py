@@ -89,11 +89,13 @@ def test_set_b_computes_modulo_each_t_and_joins_the_results() -> None:
     model, dataset = pretrained.load("digits"), load_digits()
     pixels = quantize_pixels(dataset.test_images[:20], dataset.pixel_max, model.info.levels)
     residues = []
+    product = math.prod(params.t for params in INSECURE_YASHE_PAPER_B[2:])
     for params in INSECURE_YASHE_PAPER_B[2:]:
         scheme = YASHE(params)
         keys = scheme.keygen()
         ct = encrypt_images(scheme, model, pixels, keys.public)
-        reply = infer(scheme, model, ct, keys.relinearization)
+        others = product // params.t
+        reply = infer(scheme, model, ct, keys.relinearization, joined_with=others)
         residues.append(decrypt_logits(scheme, reply, keys.secret, len(pixels)))
     basis = RnsBasis(tuple(params.t for params in INSECURE_YASHE_PAPER_B[2:]))
     joined = basis.compose(np.stack(residues, axis=-2).astype(np.float64))

@@ -8,13 +8,8 @@ the loops of the schemes are written as `for_each(body, items)`, which is a plai
 
 Bodies run in copies of the caller's context: what holds there (`noise.trace`, `trace.label`,
 `noise.unchecked`, `numpy.errstate`) holds in all threads of the pool. Threads that you start
-<<<<<<< HEAD
-yourself begin with an empty context, as usual in Python: loops are plain there, nothing is traced.
-Give a copy of yours to every call if they shall have it, too:
-=======
 yourself begin with an empty context, as usual in Python: there loops are plain, and nothing is
 traced. Give a copy of yours to every call if they shall have it, too:
->>>>>>> parallel
 
     futures = [mine.submit(copy_context().run, scheme.encrypt, x, key) for x in values]
 """
