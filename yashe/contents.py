@@ -77,8 +77,7 @@ SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: YASHE, 3: BGV}
 # seeded, its seed; its noise is then that of a fresh ciphertext.
 NOISE = np.dtype([("deviation", "<f8"), ("order", "<u4")])
 
-MOST_MODULI, MOST_PLAINTEXT_MODULI, MOST_AXES = 64, 4, 8
-LONGEST_AXIS, LARGEST_BODY = 2**32 - 1, 2**63 - 1
+MOST_AXES, LONGEST_AXIS, LARGEST_BODY = 8, 2**32 - 1, 2**63 - 1
 KEY_ID = re.compile("[0-9a-f]{32}")
 
 
@@ -108,7 +107,6 @@ class Contents:
     factor: int = 1
 
     def __post_init__(self) -> None:
-        check_counts(self.params.k, len(self.params.plaintext_moduli))
         if self.kind != PARAMETERS and not KEY_ID.fullmatch(self.key_id):
             raise ParameterError(f"a key id of 32 hexadecimal digits was required: {self.key_id!r}")
         if self.scheme is not None:
@@ -199,20 +197,6 @@ class Contents:
         return FrameWriter(stream, self.kind, digest, self.description(), self.body_bytes)
 
 
-def check_counts(moduli: int, plaintext_moduli: int) -> None:
-    """Refuse more moduli than a description may have.
-
-    Raises
-    ------
-    ParameterError
-    """
-    if not (1 <= moduli <= MOST_MODULI and 1 <= plaintext_moduli <= MOST_PLAINTEXT_MODULI):
-        raise ParameterError(
-            f"1 to {MOST_MODULI} moduli and 1 to {MOST_PLAINTEXT_MODULI} plaintext moduli were "
-            f"required, got {moduli} and {plaintext_moduli}"
-        )
-
-
 def params_description(params: Params) -> bytes:
     """Return the description of a parameter set, with which every description begins.
 
@@ -271,8 +255,6 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
 def _read_params(frame: FrameReader, fields: Fields) -> Params:
     """Return the parameters at the beginning of a description."""
     n, security, k, k_plaintext, name_bytes = fields.take("IIBBB")
-    with frame.refusing():
-        check_counts(k, k_plaintext)
     name = fields.take(f"{name_bytes}s")[0].decode("latin-1")
     moduli, plaintext_moduli = fields.take(f"{k}I"), fields.take(f"{k_plaintext}I")
     with frame.refusing("the parameters are refused: "):
