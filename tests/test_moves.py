@@ -282,7 +282,7 @@ def test_joining_parts_of_one_array_copies_no_residue() -> None:
     ct = numbered(Ciphertext, 6)
     for joined in (np.stack([ct[4], ct[1]]), np.concatenate(list(ct.reshape(3, 2)[::-1]))):
         assert joined.rows is ct.rows
-        assert joined.public_seed == ct.public_seed
+        assert joined.public_seed is ct.public_seed
     assert numbers_in(np.stack([ct[4], ct[1]])).tolist() == numbers(6)[[4, 1]].tolist()
 
 
@@ -294,7 +294,8 @@ def test_what_is_joined_copied_or_pickled_leaves_other_rows_behind() -> None:
     assert one[[3, 3, 1]].copy().nbytes == 2 * row
     joined = np.concatenate([one[[1, 1]], two[2:]])
     assert joined.nbytes == 3 * row
-    assert one.public_seed != joined.public_seed is None
+    assert joined.public_seed is not None
+    assert joined.public_seed["row"].tolist() == [1, 2, 3]
     assert REAL.decrypt(joined, REAL_KEYS.secret)[:, 0].tolist() == [2, 2, 3, 4]
     assert joined.noise_budget.tolist() == [one.noise_budget[0]] * 4
     for copied in (pickle.loads(pickle.dumps(one[1:3])), copy.deepcopy(one[1:3])):
@@ -305,12 +306,15 @@ def test_what_is_joined_copied_or_pickled_leaves_other_rows_behind() -> None:
     assert len(pickle.dumps(one)) - len(pickle.dumps(one[0])) > 2.9 * row
 
 
-def test_a_copy_shares_no_memory_and_keeps_the_seed_only_of_first_rows() -> None:
+def test_a_copy_shares_no_memory_and_keeps_the_seeds_of_its_rows() -> None:
     ct = numbered(Ciphertext, 6)
     assert not np.shares_memory(ct.copy().rows, ct.rows)
     assert numbers_in(ct[4:1:-1].copy()).tolist() == numbers(6)[4:1:-1].tolist()
-    assert ct.copy().public_seed == ct[:3].copy().public_seed == ct.public_seed is not None
-    assert ct[3:].copy().public_seed is None  # its rows would be numbered 0, 1, 2
+    for part in (ct, ct[:3], ct[3:], ct[[5, 0]]):
+        seeds = part.copy().public_seed
+        assert seeds is not None
+        assert ct.public_seed is not None
+        assert np.array_equal(seeds, ct.public_seed[np.unique(part.index)])
 
 
 def test_joined_plaintexts_have_one_n_and_one_t_and_ciphertexts_one_degree_and_factor() -> None:

@@ -77,7 +77,8 @@ SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: YASHE, 3: BGV}
 # seeded, its seed; its noise is then that of a fresh ciphertext.
 NOISE = np.dtype([("deviation", "<f8"), ("order", "<u4")])
 
-MOST_AXES, LONGEST_AXIS, LARGEST_BODY = 8, 2**32 - 1, 2**63 - 1
+MOST_AXES = 8
+LONGEST_AXIS, LARGEST_BODY = 2**32 - 1, 2**63 - 1
 KEY_ID = re.compile("[0-9a-f]{32}")
 
 

@@ -91,7 +91,8 @@ class SumsOfSquares:
             raise KeyMismatchError(
                 f"the ciphertexts are for {ct.params.name}, the sums for {self.scheme.params.name}"
             )
-        (self._template or ct).check_same_keys(ct)
+        if self._template is not None:
+            self._template.check_same_keys(ct)
         self.scheme.check_factors(ct, ct)
         weights = encode_constant(self.scheme.params, weights)
         if weights.shape != (ct.size, self.results):
