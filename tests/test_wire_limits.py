@@ -34,6 +34,8 @@ from yashe.streams import CiphertextWriter
 from yashe.yashe_prime import YASHE
 
 TOY = toy_params(8, 1, 4, t_above=100)
+LONGEST_NAME = "INSECURE_" + "X" * 44 + ", 64 primes"
+LONGEST = Params(LONGEST_NAME, 4, next_ntt_primes(4, 100, 64), next_ntt_primes(4, 3, 4), None)
 SCHEMES: dict[str, Any] = {"BFV": BFV, "BGV": BGV, "YASHE'": YASHE}
 
 
@@ -264,26 +266,30 @@ def test_slices_that_are_joined_travel_as_what_they_hold() -> None:
 
 
 @st.composite
-def parameters(draw: st.DrawFn) -> Params:
-    """Of 4 or 8 coefficients, up to the largest numbers of moduli that there may be."""
+def parameters(draw: st.DrawFn) -> tuple[Any, ...]:
+    """Name, degree and moduli, around the largest numbers of moduli and the longest names."""
     n = draw(st.sampled_from([4, 8]))
-    plaintext = next_ntt_primes(n, 3, draw(st.integers(1, 4)))
-    k = draw(st.sampled_from([5, 41, 63, 64]))
-    moduli = next_ntt_primes(n, 2**23, k) if k < 42 else next_ntt_primes(n, 2**14, k)
-    return Params("INSECURE_DRAWN", n, moduli, plaintext, None)
+    plaintext = next_ntt_primes(n, 3, draw(st.integers(1, 5)))
+    q = next_ntt_primes(n, 2**11, draw(st.sampled_from([6, 7, 63, 64, 65])))
+    name = "INSECURE_" + "X" * draw(st.sampled_from([0, 1, 43, 44, 45, 55, 56]))
+    return name + draw(st.sampled_from(["", ", 63 primes", "\n", "é"])), n, q, plaintext, None
 
 
 @given(parameters())
-def test_parameters_are_read_back_equal(params: Params) -> None:
-    assert wire.from_bytes(wire.to_bytes(params), Params) == params
-
-
-# As many moduli as there may be, and q below 2^1000.
-MOST = Params("INSECURE_MOST", 4, next_ntt_primes(4, 2**14, 64), (17,), None)
+def test_parameters_are_read_back_equal_or_there_are_none(drawn: tuple[Any, ...]) -> None:
+    """`Params` itself refuses what a description has no room for."""
+    name, _, q, plaintext, _ = drawn
+    base = name.partition(", ")[0]
+    if len(q) > 64 or len(plaintext) > 4 or len(base) > 53 or not name.isascii() or "\n" in name:
+        with pytest.raises(ParameterError, match="1 to 64 primes|1 to 4 primes|the name of param"):
+            Params(*drawn)
+    else:
+        params = Params(*drawn)
+        assert wire.from_bytes(wire.to_bytes(params), Params) == params
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-@pytest.mark.parametrize("params", [TOYS[1], TOYS[3], MOST])
+@pytest.mark.parametrize("params", [TOYS[1], TOYS[3], LONGEST])
 def test_keys_are_read_back_equal(name: str, params: Params, tmp_path: Path) -> None:
     keys = keys_of(name, params)
     wire.save_secret_key(tmp_path / "secret", keys.secret)
@@ -434,12 +440,10 @@ def test_what_has_no_form_is_refused() -> None:
 
 
 def test_the_head_of_every_frame_is_short_enough_for_a_reader() -> None:
-    """The longest one: 63 and 4 moduli, a name of 64 characters, eight axes, a factor."""
-    moduli, plaintext_moduli = next_ntt_primes(4, 100, 64), next_ntt_primes(4, 3, 4)
-    params = Params("INSECURE_" + "X" * 44, 4, moduli, plaintext_moduli, None).shortened(63)
-    keys = BGV(params).keygen(SEED)
-    ct = BGV(params).encrypt([1], keys.public).reshape((1,) * 8)
+    """The longest one: 64 and 4 moduli, a name of 64 characters, eight axes, a factor."""
+    keys = BGV(LONGEST).keygen(SEED)
+    ct = BGV(LONGEST).encrypt([1], keys.public).reshape((1,) * 8)
     sent = wire.to_bytes(ct)
-    assert int.from_bytes(sent[12:16], "little") == 11 + 64 + 4 * 67 + 16 + 3 + 8 + 4 * 8 < 4096
+    assert int.from_bytes(sent[12:16], "little") == 11 + 64 + 4 * 68 + 16 + 3 + 8 + 4 * 8 < 4096
     assert HEADER.size == 56
     assert_same(wire.from_bytes(sent, Ciphertext), ct)
