@@ -97,7 +97,6 @@ class Ciphertext(RowArray):
 
     def __mul__(self, other: Any) -> Ciphertext:
         if isinstance(other, Ciphertext):
-            numpys(np.broadcast_shapes, self.shape, other.shape)
             product: Ciphertext = self.scheme.multiply(self, other)
             return product
         if isinstance(other, Plaintext):

@@ -258,8 +258,8 @@ class RowArray(Moves):
         if self.scheme.name != other.scheme.name or self.params.digest != other.params.digest:
             raise KeyMismatchError(
                 f"{self.scheme.name} {self.params.name} and {other.scheme.name} "
-                f"{other.params.name} do not mix: parameters that differ in the number of primes "
-                "only are made equal by scheme.switch_modulus, others not at all"
+                f"{other.params.name} do not mix; where they differ in the number of primes only, "
+                "scheme.switch_modulus(ct, primes) makes them equal (+ - * do it by themselves)"
             )
         if self.key_id != other.key_id:
             raise KeyMismatchError("the ciphertexts are encrypted under different keys")

@@ -22,6 +22,7 @@ from yashe.encoding import (
     interpolate,
 )
 from yashe.errors import FormError, KeyMismatchError, ParameterError
+from yashe.moves import numpys
 from yashe.noise import Bound
 from yashe.parallel import for_each, for_each_group
 from yashe.params import Params
@@ -207,6 +208,7 @@ class Scheme(Definition):
         """
         for ct in (a, b):
             self.check_own(ct)
+        numpys(np.broadcast_shapes, a.shape, b.shape)
         a, b = self._factors(a, b, primes)
         scheme = self.scheme_of(a)
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
