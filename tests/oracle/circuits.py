@@ -247,7 +247,11 @@ class Circuit(Draws):
                 lambda: a.slots * 2**times, a)  # fmt: skip
 
     def matmul(self) -> None:
+        """Multiply by a matrix or a vector, now and then one of hundreds of rows."""
         a = self.operand(vector=True)
+        if not self.large and not self.random.randrange(4):
+            some = self.random.choices(range(a.ct.shape[-1]), k=self.random.randint(9, 300))
+            a = Node(f"{a.name}[..., {some}]", a.ct[..., some], a.slots[..., some, :])
         K = a.ct.shape[-1]
         w = self.weights(self.random.choice([(K,), (K, 1), (K, 2)]))
         self.do("ct @ W", f"{a.name} @ {w.tolist()}", lambda: a.ct @ w,
@@ -364,7 +368,7 @@ def broadcast(operation: Any, a: Node, b: Node) -> Any:
 OPERATIONS: dict[str, Any] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 VERBS = (
     "encrypt", "add", "subtract", "negate", "constants", "constants", "plaintext", "plaintext",
-    "pile", "double", "matmul", "rmatmul", "affine", "multiply", "square", "relinearize", "switch", 
+    "pile", "double", "matmul", "rmatmul", "affine", "multiply", "square", "relinearize", "switch",
     "ready", "index", "reshape", "transpose", "concatenate", "convert", "travel",
 )  # fmt: skip
 

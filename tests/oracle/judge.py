@@ -51,7 +51,7 @@ SMALL = {
 }
 LARGE = {
     "n=8192": lambda: toy(8192, 2**20, 190),
-    "n=16384": lambda: toy(16384, 2**32, 216),
+    "n=16384": lambda: toy(16384, 2**32, 215),
     "n=32768": lambda: toy(32768, 2**17, 138),
 }
 _made: dict[str, Params] = {}
