@@ -40,13 +40,16 @@ class Circuit(Draws):
         self.pool: list[Node] = []
         self.count = 0
 
-    def run(self, length: int) -> Outcome:
-        """Do so many steps, refused ones included; at the end all that is left is read again."""
-        self.call = f"{self.call[:-1]}, length={length})"
+    def run(self, length: int, opening: tuple[str, ...] = ()) -> Outcome:
+        """Do the steps of the opening, and so many random ones, refused ones included.
+
+        At the end all that is left is read again.
+        """
+        self.call = f"{self.call[:-1]}, length={length}, opening={opening})"
         while len(self.pool) < 2:
             self.encrypt()
-        for _ in range(length):
-            verb = self.random.choice(VERBS)
+        for i in range(len(opening) + length):
+            verb = opening[i] if i < len(opening) else self.random.choice(VERBS)
             getattr(self, verb)()
         for node in self.pool:  # no step has changed its operands
             self.compare(node, "at the end")
@@ -373,6 +376,8 @@ VERBS = (
 )  # fmt: skip
 
 
-def run(scheme: str, params: str, seed: int, length: int = 12) -> Outcome:
+def run(
+    scheme: str, params: str, seed: int, length: int = 12, opening: tuple[str, ...] = ()
+) -> Outcome:
     """Run one circuit."""
-    return Circuit(scheme, params, seed).run(length)
+    return Circuit(scheme, params, seed).run(length, opening)

@@ -277,14 +277,17 @@ def test_many_random_circuits_give_what_integers_give(scheme: str) -> None:
     assert not {verb for verb in EVERY_VERB if outcome.done[verb] < 3}
     assert bool(outcome.done["wire (seeded)"]) == (scheme != "YASHE'")  # which has no seeds
     assert bool(outcome.done["convert"]) == (scheme != "YASHE'")  # BFV to BGV, or back
-    assert bool(outcome.done["aligned"]) == (scheme == "BGV")  # which has factors
+    assert outcome.done["aligned"] or scheme != "BGV"  # factors differ
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("params", LARGE)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_circuits_at_real_ring_degrees_give_what_integers_give(scheme: str, params: str) -> None:
-    check_refusals(circuits.run(scheme, params, seed=1, length=8))
+    opening = ("pile", "multiply", "relinearize", "convert", "travel")
+    outcome = circuits.run(scheme, params, seed=1, length=4, opening=opening)
+    check_refusals(outcome)
+    assert outcome.done["ct * ct"] and outcome.done["relinearize"] and outcome.done["wire"]
 
 
 # Networks
