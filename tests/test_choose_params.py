@@ -47,7 +47,6 @@ def run_circuit(scheme: Scheme, weights: list[int], public: bool, seed: int) -> 
     plain: Any = values.astype(object)
     for level, total in enumerate(weights):
         if level > 0:
-            ct = scheme.ready_for_product(ct)
             ct, plain = ct * ct, plain * plain
         if total > 1:
             w = rng.multinomial(total, [1 / 3] * 3, 3).T * rng.choice([-1, 1], (3, 3))

@@ -107,7 +107,7 @@ def run(scheme_name: str, seed: int, n: int = 16) -> bool:
         scheme = SCHEMES[scheme_name](params)
         keys = scheme.keygen(key_seed)
         key = keys.public if public else keys.encryption
-        ct = encrypt_images(scheme, batch, key, encryption_seed)
+        ct = encrypt_images(scheme, model, batch, key, encryption_seed)
         ct = infer(scheme, model, ct, keys.relinearization)
     except FheError:
         return False

@@ -53,7 +53,7 @@ class Sums(Draws):
         sums, tile = SumsOfSquares(self.scheme, results), self.random.randint(1, ct.size)
         for start in range(0, ct.size, tile):
             some = slice(start, start + tile)
-            sums.add(ct[some], sums.squares(ct[some]), weights[some])
+            sums.add_squares(ct[some], weights[some])
         return sums.total(), slots, weights
 
     def by_columns(self, ct: Ciphertext, slots: Any, results: int) -> tuple[Ciphertext, Any, Any]:

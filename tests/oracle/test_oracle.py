@@ -287,7 +287,7 @@ def test_circuits_at_real_ring_degrees_give_what_integers_give(scheme: str, para
     opening = ("pile", "multiply", "relinearize", "convert", "travel")
     outcome = circuits.run(scheme, params, seed=1, length=4, opening=opening)
     check_refusals(outcome)
-    assert outcome.done["ct * ct"] and outcome.done["relinearize"] and outcome.done["wire"]
+    assert all(outcome.done[name] for name in ("ct * ct", "relinearize", "wire"))
 
 
 # Networks
@@ -368,16 +368,18 @@ def other_root_of_unity(patch: pytest.MonkeyPatch) -> None:
 
 
 def other_uniform_parts(patch: pytest.MonkeyPatch) -> None:
-    def other(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> Any:
-        return uniform(seed, f"{label}/", n, moduli)
+    def other(seed: bytes, row: int, n: int, moduli: tuple[int, ...]) -> Any:
+        return uniform(seed, f"encrypt-a/{row}/", n, moduli)
 
     for module in (rlwe, streams):
-        patch.setattr(module, "uniform", other)
+        patch.setattr(module, "uniform_half", other)
 
 
 def changed_operand(patch: pytest.MonkeyPatch) -> None:
     def add_constant(self: Ciphertext, values: Any) -> Ciphertext:
-        return self.absorbing(values) if np.shape(values) == () else right(self, values)
+        found = right(self, values)
+        self.rows[self.index.reshape(-1)] = found.rows
+        return found
 
     right = Ciphertext._add_constant
     patch.setattr(Ciphertext, "_add_constant", add_constant)
