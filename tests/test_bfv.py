@@ -298,7 +298,7 @@ def test_keys_and_plaintexts_for_other_parameters_are_refused() -> None:
     ct = scheme.encrypt([1], keys.public)
     with pytest.raises(KeyMismatchError, match=f"is for {TOYS[4].name}, the data for"):
         scheme.encrypt([1], others.public)
-    with pytest.raises(KeyMismatchError, match=f"the plaintext is for {TOYS[4].name}"):
+    with pytest.raises(KeyMismatchError, match=f"a plaintext for {TOYS[4].name} does not fit"):
         scheme.encrypt(BFV(TOYS[4]).encode([1]), keys.public)
     with pytest.raises(KeyMismatchError, match=f"is for {TOYS[4].name}, the data for"):
         scheme.relinearize(ct, others.relinearization)

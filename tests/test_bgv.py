@@ -307,6 +307,19 @@ def test_every_pair_of_factors_is_aligned_without_losing_a_part_of_the_message()
         assert math.gcd(a.factor, t) == 1
 
 
+def test_only_ciphertexts_of_one_scheme_key_and_set_of_parameters_are_aligned() -> None:
+    bfv, scheme = BFV(TOY), BGV(TOY)
+    a = bfv.encrypt([1, 2, 3], bfv.keygen(SEED).secret)
+    mine, theirs = from_bfv(a), scheme.encrypt([1], keys_of(TOY, OTHER_SEED).secret)
+    other = BGV(TOYS[5]).encrypt([1], keys_of(TOYS[5]).secret)
+    for x, y in ((mine, a), (mine, theirs), (theirs, other), (other, theirs)):
+        with pytest.raises(KeyMismatchError, match="do not mix|under different keys"):
+            scheme.aligned(x, y)
+    low = scheme.switch_modulus(theirs, 3)
+    x, y = scheme.aligned(low, theirs)
+    assert (x.params.k, x.factor) == (y.params.k, y.factor)
+
+
 def test_ciphertexts_that_were_switched_before_and_after_a_product_can_be_added() -> None:
     params = toy_params(64, 1, 5, t_above=1000)
     scheme, keys = BGV(params), keys_of(params)

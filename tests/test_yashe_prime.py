@@ -264,7 +264,7 @@ def test_keys_of_other_parameters_or_other_sets_are_refused() -> None:
     ct = scheme.encrypt([1], keys.public)
     with pytest.raises(KeyMismatchError, match="is for INSECURE_64_4, the data for INSECURE_TOY"):
         scheme.encrypt([1], other.keygen().public)
-    with pytest.raises(KeyMismatchError, match="the plaintext is for INSECURE_64_4"):
+    with pytest.raises(KeyMismatchError, match="a plaintext for INSECURE_64_4 does not fit"):
         scheme.encrypt(other.encode([1]), keys.public)
     with pytest.raises(KeyMismatchError, match="does not belong to the ciphertext's keys"):
         scheme.decrypt(ct, stranger.secret)

@@ -338,7 +338,7 @@ def choose_params(
     --------
     >>> choice = choose_params(depth=1, weights=(100,), range_bits=20)
     >>> choice.params
-    Params('chosen-4096': n=4096, log2 q=68.0 (3 primes), log2 t=20.0, security=128)
+    Params('chosen-4096': n=4096, log2 q=70.0 (3 primes), log2 t=20.0, security=128)
     """
     if not (inspect.isclass(scheme) and issubclass(scheme, Scheme)) or inspect.isabstract(scheme):
         raise ParameterError(f"scheme must be a scheme like BGV or BFV, not {shown(scheme)}")

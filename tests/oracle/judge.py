@@ -40,9 +40,11 @@ def toy(n: int, t: int | tuple[int, ...], log2_q: int) -> Params:
 
 # t from a few bits to nearly 62, from one prime and from several; q for three products in a row and
 # more, or for one of YASHE'.
+MINUS_ONE = (16777153, 16777121, 16776961, 16776689, 16776337)
 SMALL = {
     "n=4, t=17": lambda: toy(4, (17,), 140),
     "n=4, t=60 bits": lambda: toy(4, 2**60, 440),
+    "n=8, q=-1 mod t": lambda: Params("INSECURE_ORACLE_8", 8, MINUS_ONE, (17,), None),
     "n=8, t=17*97": lambda: toy(8, (97, 17), 170),
     "n=16, t=24 bits": lambda: toy(16, 2**23, 160),
     "n=16, t=40 bits": lambda: toy(16, 2**40, 400),

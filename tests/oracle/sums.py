@@ -17,8 +17,6 @@ from yashe.columns import Hidden, SquareLayer
 from yashe.errors import FheError
 from yashe.products import SumsOfSquares
 
-LARGEST_SUM = 2**62  # of the absolute weights of a sum
-
 
 class Sums(Draws):
     """One sum of squares, of an array of up to 40 ciphertexts."""
@@ -43,7 +41,7 @@ class Sums(Draws):
 
     def numbers(self, shape: tuple[int, ...]) -> Any:
         """Return weights, int64, as large as their sums may be or as small as in a network."""
-        limit = self.random.choice([3, 1000, 2**30, min(self.params.t // 2, LARGEST_SUM // 40)])
+        limit = self.random.choice([3, 1000, 2**30, self.params.t // 2])
         weights = self.integers(shape, limit)
         self.log.append(f"weights {weights.tolist()}")
         return weights
