@@ -192,7 +192,7 @@ class Circuit(Draws):
         if self.random.randrange(2):
             kind, other = "integer", self.integer(limit)
         else:
-            shape = self.random.choice([a.ct.shape, (1,) * a.ct.ndim, (1, *a.ct.shape)])
+            shape = self.random.choice([a.ct.shape, (1,) * a.ct.ndim])
             kind, other = "integers", self.integers(shape, limit)
         left = bool(self.random.randrange(2))
         wide = np.asarray(other, dtype=object)[..., None]

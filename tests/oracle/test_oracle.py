@@ -164,6 +164,12 @@ def test_numbers_are_unpacked_as_the_document_packs_them() -> None:
     assert source.numbers(4, 31) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("data", ["41 8C 08", "41 0C 12"])  # 17 in place of 4; a 21st bit
+def test_numbers_beyond_the_modulus_or_the_last_bit_are_refused(data: str) -> None:
+    with pytest.raises(oracle.OracleError, match="no residue modulo 17, or bits behind"):
+        reader.Bytes(bytes.fromhex(data)).numbers(4, 17)
+
+
 def golden(name: str) -> reader.Frame:
     return reader.read_frame((VECTORS / f"{name}.fhe").read_bytes())
 
@@ -287,7 +293,7 @@ def test_circuits_at_real_ring_degrees_give_what_integers_give(scheme: str, para
     opening = ("pile", "multiply", "relinearize", "convert", "travel")
     outcome = circuits.run(scheme, params, seed=1, length=4, opening=opening)
     check_refusals(outcome)
-    assert all(outcome.done[name] for name in ("ct * ct", "relinearize", "wire"))
+    assert all(outcome.done[verb] for verb in ("ct * ct", "relinearize", "wire"))
 
 
 # Networks
