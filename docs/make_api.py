@@ -1,4 +1,4 @@
-"""Write the API reference: a page for each module, from its docstrings.
+"""Write the API reference: a page for each room and each module, from their docstrings.
 
 The docstrings are plain text with formulas in it, in numpydoc's sections. They are read here with
 `ast`, so that nothing is imported, and written as Markdown: what is indented stays as it is, what
@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from rooms import PACKAGES, ROOT, card
+
 SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Raises", "Notes", "Examples")
 SPECIAL = re.compile(r"([\\*_<>\[\]$#|~^{}])")
 NAME = re.compile(r"[A-Za-z_][\w.]*")
@@ -201,6 +202,17 @@ def _mixed(lines: list[str], linker: Linker, module: str) -> list[str]:
     return [*out, ""]
 
 
+def children(package: str, found: dict[str, Path]) -> list[str]:
+    """Return the pages below a package's, in the order of its card."""
+    names = (f"{package}.{name}" for name in card(package).entries)
+    return [name for name in names if name in found]
+
+
+def toctree(names: list[str]) -> list[str]:
+    """Return what puts pages below another one."""
+    return ["```{toctree}", ":hidden:", "", *names, "```", ""] if names else []
+
+
 def write(folder: Path) -> list[str]:
     """Write a page for each module and a list of them; return the names of the modules."""
     found = modules()
@@ -215,12 +227,12 @@ def write(folder: Path) -> list[str]:
     folder.mkdir(parents=True)
     index = ["# API reference", "", "Every public name, from the docstrings.", ""]
     for package, about in (("yashe", "the cryptography"), ("nn", "the networks")):
-        members = [name for name in found if name.split(".")[0] == package]
         index += [f"## {package}: {about}", ""]
-        for name in members:
+        for name in children(package, found):
             summary = (ast.get_docstring(trees[name]) or "").split("\n")[0]
             index.append(f"- {{doc}}`{name} <{name}>`: {linker.text(summary, name)}")
-        index += ["", "```{toctree}", ":hidden:", "", *members, "```", ""]
+        index.append("")
+    index += toctree(list(PACKAGES))
     (folder / "index.md").write_text("\n".join(index), encoding="utf-8")
     for name, tree in trees.items():
         page = [
@@ -237,5 +249,6 @@ def write(folder: Path) -> list[str]:
             ]
             page += ["```python", entry.signature, "```", ""]
             page.append(markdown(entry.docstring, linker, name))
+        page += ["", *toctree(children(name, found))]
         (folder / f"{name}.md").write_text("\n".join(page), encoding="utf-8")
     return list(found)

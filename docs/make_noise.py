@@ -5,7 +5,7 @@ python docs/make_noise.py --networks            the digits network on all scheme
 python docs/make_noise.py --networks --data DIR ... and the MNIST network (several minutes)
 
 A table stands between two comments, `<!-- name -->` and `<!-- end -->`; all seeds are fixed, so
-that the same tables come out again. tests/test_docs_figures.py looks whether they still do.
+that the same tables come out again. tests/project/test_docs_figures.py looks whether they still do.
 """
 
 from __future__ import annotations
@@ -22,24 +22,16 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nn import pretrained
-from nn.data import load_digits, load_mnist
-from nn.encrypted import encrypt_images, infer
+from nn import encrypt_images, infer, load_digits, load_mnist, pretrained, quantize_pixels
 from nn.experiment import plan_for
-from nn.quantize import quantize_pixels
-from yashe import noise
-from yashe.bfv import BFV
-from yashe.bgv import BGV
-from yashe.choose import choose_params, switched
-from yashe.errors import FheError
-from yashe.lattice import rlwe_security_bits
-from yashe.noise import Bound
-from yashe.parallel import workers
-from yashe.params import make_params
-from yashe.scheme import Scheme
-from yashe.security import LEVELS, TABLE_2024, security_table
-from yashe.trace import Trace
-from yashe.yashe_prime import YASHE
+from yashe import BFV, BGV, YASHE, FheError, choose_params, make_params, workers
+from yashe.attacks.estimates import rlwe_security_bits
+from yashe.ciphertexts import noise
+from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.trace import Trace
+from yashe.parameters.security import LEVELS, TABLE_2024, security_table
+from yashe.schemes.base import Scheme
+from yashe.schemes.choose import switched
 
 DOCS = Path(__file__).parent
 IMAGES = DOCS / "images"
@@ -202,7 +194,7 @@ def save(axes: object, target: Path) -> None:
 
 def trace_network(name: str, pixels: np.ndarray, kind: type[Scheme]) -> Trace:
     """Run a pretrained network encrypted, and record its noise."""
-    model = pretrained.load(name)
+    model = pretrained(name)
     scheme = kind(plan_for(model, kind).params)
     keys = scheme.keygen(SEED)
     with workers(), noise.trace(keys.secret) as trace:
@@ -259,7 +251,7 @@ def main() -> None:
     draw_security(IMAGES / "security.png")
     draw_gaps(IMAGES / "noise-gaps.png")
     if arguments.networks:
-        digits, model = load_digits(), pretrained.load("digits")
+        digits, model = load_digits(), pretrained("digits")
         pixels = quantize_pixels(digits.test_images, digits.pixel_max, model.info.levels)
         traces = {kind.name: trace_network("digits", pixels, kind) for kind in (BFV, YASHE)}
         tables["digits"] = network_table(traces)
@@ -267,7 +259,7 @@ def main() -> None:
         tables["digits-bgv"] = network_table({"BGV": trace})
         save(trace.plot(), IMAGES / "noise-trace.png")
     if arguments.networks and arguments.data:
-        mnist, model = load_mnist(arguments.data), pretrained.load("cryptonets")
+        mnist, model = load_mnist(arguments.data), pretrained("cryptonets")
         pixels = quantize_pixels(mnist.test_images, mnist.pixel_max, model.info.levels)
         traces = {kind.name: trace_network("cryptonets", pixels, kind) for kind in (BFV, YASHE)}
         tables["mnist"] = network_table(traces)

@@ -11,13 +11,16 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nn import pretrained
-from nn.data import load_digits
-from nn.encrypted import decrypt_logits, encrypt_images, infer
-from nn.plan import make_plan
-from nn.quantize import quantize_pixels
-from yashe.bgv import BGV
-from yashe.parallel import workers
+from nn import (
+    decrypt_logits,
+    encrypt_images,
+    infer,
+    load_digits,
+    make_plan,
+    pretrained,
+    quantize_pixels,
+)
+from yashe import BGV, workers
 
 SEED = bytes(range(32))
 SHOWN = 64  # residues of the ciphertext in the picture: 64 x 64
@@ -25,7 +28,7 @@ SHOWN = 64  # residues of the ciphertext in the picture: 64 x 64
 
 def main() -> None:
     """Encrypt the test digits, classify them, and draw what each side has seen of the first."""
-    dataset, model = load_digits(), pretrained.load("digits")
+    dataset, model = load_digits(), pretrained("digits")
     pixels = quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
     scheme = BGV(make_plan(model).params)
     with workers():

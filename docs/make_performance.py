@@ -32,35 +32,37 @@ python docs/make_performance.py bench.json
 TAIL = """
 ## What makes it fast
 
-- **Everything heavy is an exact matrix product** (`yashe/residues.py`, `yashe/ntt.py`): BLAS runs
-  at the full speed of the machine, and no bit is lost.
-- **BGV, and ciphertexts that stay in NTT form** (`yashe/bgv.py`). A product of ciphertexts is a
-  product of values modulo q. BFV computes the same product modulo q P, in 17 primes instead of 9,
-  with 34 transforms for a square, and divides by q/t.
-- **A few columns at a time** (`yashe/columns.py`). In NTT form convolution, square and dense layer
-  are pointwise in the values, so that 256 columns of one prime go through all three while they are
-  in the cache: the 845 squares of three parts, 1.5 GB of residues, never exist.
+- **Everything heavy is an exact matrix product** (`yashe/arithmetic/residues.py`,
+  `yashe/arithmetic/ntt.py`): BLAS runs at the full speed of the machine, and no bit is lost.
+- **BGV, and ciphertexts that stay in NTT form** (`yashe/schemes/bgv.py`). A product of ciphertexts
+  is a product of values modulo q. BFV computes the same product modulo q P, in 17 primes instead of
+  9, with 34 transforms for a square, and divides by q/t.
+- **A few columns at a time** (`yashe/circuits/columns.py`). In NTT form convolution, square and
+  dense layer are pointwise in the values, so that 256 columns of one prime go through all three
+  while they are in the cache: the 845 squares of three parts, 1.5 GB of residues, never exist.
 - **Reductions only where a bound needs them.** The primes are as small as the noise allows
-  (`yashe.choose.narrowed`), about 2^22 for the CryptoNets network; a weighted sum of 845 unreduced
-  squares then stays below 2^53.
+  (`yashe.schemes.choose.narrowed`), about 2^22 for the CryptoNets network; a weighted sum of 845
+  unreduced squares then stays below 2^53.
 - **Relinearisation comes last**, on 100 sums instead of 845 squares, and right after it the modulus
   is switched from nine primes to six.
-- **The plan finds the fewest primes** that are proved to be enough (`nn.plan.cheapest_params`).
+- **The plan finds the fewest primes** that are proved to be enough
+  (`nn.planning.plan.cheapest_params`).
 - **Two kinds of threads never meet**: loops over ciphertexts run on threads, BLAS inside them and
-  inside transforms on one, whether there are `workers` or not (`yashe/blas.py`).
-- In BFV: **squares are scaled once for each sum, not once for each square** (`yashe/products.py`),
-  from an auxiliary modulus that is as small as its bound.
+  inside transforms on one, whether there are `workers` or not (`yashe/arithmetic/blas.py`).
+- In BFV: **squares are scaled once for each sum, not once for each square**
+  (`yashe/circuits/products.py`), from an auxiliary modulus that is as small as its bound.
 
 ## What was left out
 
 - **Butterflies.** They need fewer multiplications, but at n = 8192 they are 13 levels of at least
   7 element-wise passes over the data each, where the matrix products come with 14 passes
-  altogether. One level of them pays, because it halves the larger product (`yashe/ntt.py`).
+  altogether. One level of them pays, because it halves the larger product
+  (`yashe/arithmetic/ntt.py`).
 - **Hybrid key switching**, with special primes and fewer digits. It would halve the transforms of
   a relinearisation, and needs keys that know the levels of one network.
 - **24-bit storage in memory.** Residues would have to be widened before every use, and an array of
   another type that somebody multiplies without widening it would be silently wrong. On the wire
-  they are packed (`yashe/packing.py`).
+  they are packed (`yashe/wire/bits.py`).
 """
 
 
@@ -142,7 +144,7 @@ def beside_seal(facts: dict[str, Any]) -> str:
         return ""
     lines = [
         "## Beside Microsoft SEAL\n",
-        "SEAL runs the most favourable programs that we could write for it (`nn/bench_seal.py`),",
+        "SEAL runs the most favourable programs that we could write for it (`nn/bench/seal.py`),",
         "in both of its integer schemes: the same weights, zeros skipped, additions instead of",
         "products, late relinearisation. All programs run in turns, and all their logits are",
         "right.\n",

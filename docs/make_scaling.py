@@ -20,17 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from nn import pretrained
-from nn.bench import timed
-from nn.encrypted import squarings
-from nn.flops import network_flops
-from nn.layers import Dense
-from nn.plan import make_plan
-from nn.tasks import first_stage_parts
-from yashe import wire
-from yashe.bgv import BGV
-from yashe.ciphertext import Ciphertext
-from yashe.parallel import workers
+from nn import Dense, make_plan, pretrained
+from nn.bench.measurements import timed
+from nn.cluster.tasks import first_stage_parts
+from nn.inference.encrypted import squarings
+from nn.planning.flops import network_flops
+from yashe import BGV, Ciphertext, wire, workers
 
 TARGETS = (10**6, 10**9)  # predictions by the hour
 LINK_GBIT, MACHINE_CORES = 10.0, 64  # of one machine in a data centre
@@ -90,7 +85,7 @@ def runs_of(whole: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 def figures(name: str, runs: list[dict[str, Any]]) -> Figures:
     """Put together what the benchmark says about a network, and what can be found out here."""
     threads = runs[0]["threads"]  # as many as there are cores: all of them busy
-    model = pretrained.load(name)
+    model = pretrained(name)
     scheme = BGV(make_plan(model).params)
     params, keys, pixels = scheme.params, scheme.keygen(), math.prod(model.input_shape)
     ct = scheme.encrypt(np.ones((9, 1), dtype=np.int64), keys.secret)

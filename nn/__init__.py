@@ -1,6 +1,94 @@
 """Neural networks that run on encrypted data: layers, training, quantisation, proof, execution.
 
+>>> from nn import decrypt_logits, encrypt_images, infer, make_plan
+>>> from nn import load_digits, pretrained, quantize_pixels
+>>> from yashe import BGV
+>>> model, digits = pretrained("digits"), load_digits()
+>>> pixels = quantize_pixels(digits.test_images, digits.pixel_max, model.info.levels)
+>>> scheme = BGV(make_plan(model).params)  # proved before anything is encrypted
+>>> keys = scheme.keygen()
+>>> x = encrypt_images(scheme, model, pixels, keys.secret)  # the client
+>>> y = infer(scheme, model, x, keys.relinearization)  # the server, which has no secret key
+>>> logits = decrypt_logits(scheme, y, keys.secret, len(pixels))  # the client
+>>> bool((logits == model.forward(pixels)).all())
+True
+
 The networks use additions, multiplications and nothing else (the activation is the square), so one
-forward expression serves float arrays, integer arrays and arrays of ciphertexts. Import the modules
-by name; this one stays empty so that `import nn` costs nothing.
+forward expression serves float arrays, integer arrays and arrays of ciphertexts. What a user needs
+is here by name (`dir(nn)`), and loaded when it is first asked for.
+
+Rooms, in the order of reading; a room imports only rooms before it, and those of `yashe`:
+
+    networks    layers and networks of additions and multiplications
+    data        images and labels
+    training    from images to a network of small integers
+    planning    what is proved and what it costs, before anything is encrypted
+    inference   networks on encrypted images
+    cluster     the same on other processes and machines
+    experiment  the whole run in one process, compared logit by logit with the integers
+    service     a client and a server who share files only
+    bench       how fast it is, and how fast it could be
+    pictures    pictures of images, networks and their encrypted runs
+    commands    `cryptonets`, from a shell
+    __main__    `python -m nn` is `cryptonets`
 """
+
+from importlib import import_module
+
+TYPE_CHECKING = False  # but true for type checkers, which know the name
+if TYPE_CHECKING:
+    from nn.data.sets import load_digits, load_mnist
+    from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
+    from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
+    from nn.networks.model import Sequential
+    from nn.networks.pretrained import pretrained
+    from nn.planning.plan import make_plan
+    from nn.training.quantize import quantize_pixels
+    from nn.training.train import train
+
+__all__ = [
+    "Conv2D",
+    "Dense",
+    "Flatten",
+    "MeanPool",
+    "Sequential",
+    "Square",
+    "decrypt_logits",
+    "encrypt_images",
+    "infer",
+    "load_digits",
+    "load_mnist",
+    "make_plan",
+    "pretrained",
+    "quantize_pixels",
+    "train",
+]
+
+# Where the names live: `import nn` itself loads nothing.
+_HOMES = {
+    "Conv2D": "nn.networks.layers",
+    "Dense": "nn.networks.layers",
+    "Flatten": "nn.networks.layers",
+    "MeanPool": "nn.networks.layers",
+    "Sequential": "nn.networks.model",
+    "Square": "nn.networks.layers",
+    "decrypt_logits": "nn.inference.encrypted",
+    "encrypt_images": "nn.inference.encrypted",
+    "infer": "nn.inference.encrypted",
+    "load_digits": "nn.data.sets",
+    "load_mnist": "nn.data.sets",
+    "make_plan": "nn.planning.plan",
+    "pretrained": "nn.networks.pretrained",
+    "quantize_pixels": "nn.training.quantize",
+    "train": "nn.training.train",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -2,7 +2,7 @@
 
 `run` plays both sides, client and server, in one process, and tells what it does as it goes. What
 comes back is compared, logit by logit and image by image, with the integer network in the clear.
-Other processes or machines can be the server, as a crew of `nn.crews`.
+Other processes or machines can be the server, as a crew of `nn.cluster.crews`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from nn.checks import check_pixels
-from nn.cluster import Crew, predict
-from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
-from nn.model import Sequential
-from nn.plan import Plan, make_plan, ranges
-from nn.replies import reply_of
-from yashe.bgv import BGV
-from yashe.ciphertext import Ciphertext
+from nn.cluster.coordinator import Crew, predict
+from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
+from nn.inference.replies import reply_of
+from nn.networks.checks import check_pixels
+from nn.networks.model import Sequential
+from nn.planning.plan import Plan, make_plan, ranges
+from yashe.arithmetic.parallel import watched
+from yashe.arithmetic.residues import IntArray
+from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import EncodingError
-from yashe.paper import INSECURE_YASHE_PAPER_A, PAPER_A, PAPER_B, paper_set_a
-from yashe.parallel import watched
-from yashe.params import Params
-from yashe.residues import IntArray
-from yashe.scheme import Scheme
-from yashe.security import SOURCE_2024
-from yashe.yashe_prime import YASHE
+from yashe.parameters.paper import INSECURE_YASHE_PAPER_A, PAPER_A, PAPER_B, paper_set_a
+from yashe.parameters.security import SOURCE_2024
+from yashe.parameters.sets import Params
+from yashe.schemes.base import Scheme
+from yashe.schemes.bgv import BGV
+from yashe.schemes.yashe import YASHE
 
 try:
     import resource
@@ -287,7 +287,7 @@ def run(
     labels : int64 array, shape (images,)
     say : receives the story, line by line
     scheme_type : BGV, BFV or YASHE
-    crew : workers that are the server (`nn.crews`); by default this process is
+    crew : workers that are the server (`nn.cluster.crews`); by default this process is
 
     Raises
     ------
@@ -296,7 +296,7 @@ def run(
     ParameterError, RangeError
         If they are not such images.
     RangeError, NoiseBudgetExhausted
-        If the network cannot run encrypted (`nn.plan.make_plan`).
+        If the network cannot run encrypted (`nn.planning.plan.make_plan`).
     WorkersLostError
         If the crew dies again and again.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from nn.download import MNIST_MD5
+from nn.data.download import MNIST_MD5
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -22,13 +22,13 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-with atheris.instrument_imports(include=["yashe", "nn.model"]):
-    from nn.model import Sequential
+with atheris.instrument_imports(include=["yashe", "nn.networks.model"]):
+    from nn.networks.model import Sequential
     from yashe import wire
-    from yashe.contents import read_contents
     from yashe.errors import FheError
-    from yashe.frames import HASH_BYTES, HEADER, FrameReader
-    from yashe.streams import CiphertextReader
+    from yashe.wire.envelope import HASH_BYTES, HEADER, FrameReader
+    from yashe.wire.header import read_contents
+    from yashe.wire.streams import CiphertextReader
 
 # A residue of 5 bits becomes a float64, and a seeded ciphertext becomes twice as large: 26 times.
 # The constant is for rings of tiny degree and what Python keeps per object.

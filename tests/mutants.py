@@ -17,13 +17,27 @@ from unittest.mock import patch
 import numpy as np
 
 import subjects
-from yashe import laws, rlwe, textbook, textbook_bfv, textbook_bgv, textbook_yashe, yashe_prime
-from yashe.bfv import BFV
-from yashe.bgv import BGV
-from yashe.params import Params
-from yashe.primes import ntt_primes
-from yashe.textbook import centred, poly_add, poly_mod, poly_mul, poly_scale
-from yashe.yashe_prime import YASHE
+from yashe import laws
+from yashe.arithmetic.primes import ntt_primes
+from yashe.parameters.sets import Params
+from yashe.schemes import rlwe
+from yashe.schemes import yashe as yashe_prime
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+from yashe.schemes.yashe import YASHE
+from yashe.textbook import (
+    bfv as textbook_bfv,
+)
+from yashe.textbook import (
+    bgv as textbook_bgv,
+)
+from yashe.textbook import (
+    polynomials as textbook,
+)
+from yashe.textbook import (
+    yashe as textbook_yashe,
+)
+from yashe.textbook.polynomials import centred, poly_add, poly_mod, poly_mul, poly_scale
 
 N, P = 8, 97
 PSI = textbook.root_of_unity(N, P)

@@ -15,10 +15,14 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("residues", "ntt", "rns", "columns", "rlwe", "bfv", "bgv", "yashe_prime")
+MODULES = (
+    "arithmetic/residues", "arithmetic/ntt", "arithmetic/rns", "circuits/columns",
+    "schemes/rlwe", "schemes/bfv", "schemes/bgv", "schemes/yashe",
+)  # fmt: skip
 TESTS = (
-    "residues", "ntt", "rns", "linear", "columns", "bfv", "bgv", "keys", "yashe_prime", "bounds",
-    "schemes",
+    "arithmetic/test_residues", "arithmetic/test_ntt", "arithmetic/test_rns",
+    "arithmetic/test_linear", "circuits/test_columns", "schemes/test_bfv", "schemes/test_bgv",
+    "ciphertexts/test_keys", "schemes/test_yashe", "schemes/test_bounds", "schemes/test_schemes",
 )  # fmt: skip
 # A change in a constructor is not seen while objects that were made before it are kept in caches.
 FIXTURE = """
@@ -27,7 +31,7 @@ import functools
 import sys
 import weakref
 
-from yashe.params import Params
+from yashe.parameters.sets import Params
 
 _alive = []
 _check = Params.__post_init__
@@ -63,7 +67,7 @@ def config() -> str:
         "only_mutate": [f"yashe/{name}.py" for name in MODULES],
         "also_copy": ["nn", "docs"],
         "pytest_add_cli_args": ["-q", "-x", "-p", "no:cacheprovider"],
-        "pytest_add_cli_args_test_selection": [f"tests/test_{name}.py" for name in TESTS],
+        "pytest_add_cli_args_test_selection": [f"tests/{name}.py" for name in TESTS],
     }
     lines = [f"{key} =\n    " + "\n    ".join(values) for key, values in lists.items()]
     return "\n[mutmut]\n" + "\n".join(lines) + "\nuse_git_change_detection = false\n"
@@ -96,16 +100,19 @@ def main() -> None:
             file.write(config())
         with (folder / "tests" / "conftest.py").open("a", encoding="utf-8") as file:
             file.write(FIXTURE)
-        mutmut(folder, "run", "yashe.residues.x_column__mutmut_1")  # makes all, tries one
+        # makes all, tries one
+        mutmut(folder, "run", "yashe.arithmetic.residues.x_column__mutmut_1")
         names, chosen = verdicts(folder), []
         generator = random.Random(arguments.seed)
         for module in MODULES:
-            mine = sorted(x for x in names if x.startswith(f"yashe.{module}."))
+            dotted = f"yashe.{module}.".replace("/", ".")
+            mine = sorted(x for x in names if x.startswith(dotted))
             chosen += generator.sample(mine, min(arguments.sample, len(mine)))
         mutmut(folder, "run", *chosen)
         results = verdicts(folder)
         for module in MODULES:
-            found = [results[x] for x in chosen if x.startswith(f"yashe.{module}.")]
+            dotted = f"yashe.{module}.".replace("/", ".")
+            found = [results[x] for x in chosen if x.startswith(dotted)]
             counts = {result: found.count(result) for result in sorted(set(found))}
             print(module, counts)
         for x in chosen:

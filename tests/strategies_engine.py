@@ -7,10 +7,10 @@ import sympy
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from yashe import textbook
-from yashe.params import Params
-from yashe.primes import next_ntt_primes, ntt_primes
-from yashe.residues import FloatArray, IntArray, bound
+from yashe.arithmetic.primes import next_ntt_primes, ntt_primes
+from yashe.arithmetic.residues import FloatArray, IntArray, bound
+from yashe.parameters.sets import Params
+from yashe.textbook import polynomials as textbook
 
 SEED = bytes(range(32))
 OTHER_SEED = bytes(32)

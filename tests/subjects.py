@@ -13,18 +13,30 @@ from typing import Any
 
 import numpy as np
 
-from yashe import keys as engine_keys
-from yashe import sampling, textbook, textbook_bfv, textbook_bgv, textbook_yashe
-from yashe.bgv import BGV
-from yashe.ciphertext import Ciphertext
-from yashe.encoding import Plaintext, decode, encode
-from yashe.ntt import Ntt
-from yashe.params import Params
-from yashe.residues import canonical
-from yashe.ring import CoefficientElement, Ring
-from yashe.rns import RnsBasis, rescale
-from yashe.scheme import Scheme
-from yashe.textbook import Poly
+from yashe.arithmetic import sampling
+from yashe.arithmetic.ntt import Ntt
+from yashe.arithmetic.residues import canonical
+from yashe.arithmetic.rings import CoefficientElement, Ring
+from yashe.arithmetic.rns import RnsBasis, rescale
+from yashe.ciphertexts import keys as engine_keys
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.slots import Plaintext, decode, encode
+from yashe.parameters.sets import Params
+from yashe.schemes.base import Scheme
+from yashe.schemes.bgv import BGV
+from yashe.textbook import (
+    bfv as textbook_bfv,
+)
+from yashe.textbook import (
+    bgv as textbook_bgv,
+)
+from yashe.textbook import (
+    polynomials as textbook,
+)
+from yashe.textbook import (
+    yashe as textbook_yashe,
+)
+from yashe.textbook.polynomials import Poly
 
 SIGMA2 = float(textbook.SIGMA) ** 2
 
@@ -249,7 +261,7 @@ class TextbookScheme:
 
 
 class TextbookBFV(TextbookScheme):
-    """`yashe.textbook_bfv`; keys are (s, public key, relinearisation key)."""
+    """`yashe.textbook.bfv`; keys are (s, public key, relinearisation key)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)
@@ -300,7 +312,7 @@ class TextbookBFV(TextbookScheme):
 
 
 class TextbookBGV(TextbookScheme):
-    """`yashe.textbook_bgv`; keys are (s, public key, relinearisation key)."""
+    """`yashe.textbook.bgv`; keys are (s, public key, relinearisation key)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)
@@ -353,7 +365,7 @@ class TextbookBGV(TextbookScheme):
 
 
 class TextbookYASHE(TextbookScheme):
-    """`yashe.textbook_yashe`; keys are (f, h, evaluation key), ciphertexts (element, degree)."""
+    """`yashe.textbook.yashe`; keys are (f, h, evaluation key), ciphertexts (element, degree)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn.download import MNIST_MD5
+from nn.data.download import MNIST_MD5
 
 NAMES = list(MNIST_MD5)
 

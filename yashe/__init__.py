@@ -1,3 +1,92 @@
-"""A readable homomorphic encryption toolkit: exact arithmetic in float64; BGV, BFV and YASHE'."""
+"""A readable homomorphic encryption toolkit: exact arithmetic in float64; BGV, BFV and YASHE'.
+
+>>> from yashe import BGV, make_params
+>>> scheme = BGV(make_params("example", n=4096, t_at_least=2**16))  # 128-bit secure, or an error
+>>> keys = scheme.keygen()
+>>> x = scheme.encrypt([1, 2, 3], keys.public)
+>>> y = scheme.relinearize(x * x + 1, keys.relinearization)
+>>> scheme.decrypt(y, keys.secret)[:3]
+array([ 2,  5, 10])
+
+What a user needs is here by name (`dir(yashe)`), and loaded when it is first asked for. The code
+stands in rooms; each room has a card, the docstring of its `__init__.py`.
+
+Rooms, in the order of reading; a room imports only rooms before it:
+
+    errors       what a user can do wrong, one class for each mistake
+    textbook     the mathematics on Python integers: read this first
+    attacks      how such schemes break: lattices, and users
+    arithmetic   exact, fast polynomials modulo q in float64
+    parameters   n, q and t, and which of them are secure
+    ciphertexts  slots, keys, noise, and arrays of ciphertexts
+    schemes      BFV, BGV, YASHE': what they share, and where they differ
+    circuits     many products of ciphertexts computed together
+    wire         bytes in and out
+    laws         what must be true of any implementation
+    pictures     what it looks like
+    checks       the exercises of the notebooks, and grading
+"""
+
+from importlib import import_module
+
+TYPE_CHECKING = False  # but true for type checkers, which know the name
+if TYPE_CHECKING:
+    from yashe.arithmetic.parallel import workers
+    from yashe.ciphertexts.array import Ciphertext
+    from yashe.ciphertexts.noise import unchecked
+    from yashe.ciphertexts.slots import Plaintext
+    from yashe.ciphertexts.trace import trace
+    from yashe.errors import FheError
+    from yashe.parameters.sets import Params, make_params
+    from yashe.schemes.bfv import BFV
+    from yashe.schemes.bgv import BGV
+    from yashe.schemes.choose import choose_params
+    from yashe.schemes.yashe import YASHE
+    from yashe.wire import load, save
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BFV",
+    "BGV",
+    "YASHE",
+    "Ciphertext",
+    "FheError",
+    "Params",
+    "Plaintext",
+    "choose_params",
+    "load",
+    "make_params",
+    "save",
+    "trace",
+    "unchecked",
+    "workers",
+]
+
+# Where the names live: `import yashe` itself loads nothing.
+_HOMES = {
+    "BFV": "yashe.schemes.bfv",
+    "BGV": "yashe.schemes.bgv",
+    "YASHE": "yashe.schemes.yashe",
+    "Ciphertext": "yashe.ciphertexts.array",
+    "FheError": "yashe.errors",
+    "Params": "yashe.parameters.sets",
+    "Plaintext": "yashe.ciphertexts.slots",
+    "choose_params": "yashe.schemes.choose",
+    "load": "yashe.wire",
+    "make_params": "yashe.parameters.sets",
+    "save": "yashe.wire",
+    "trace": "yashe.ciphertexts.trace",
+    "unchecked": "yashe.ciphertexts.noise",
+    "workers": "yashe.arithmetic.parallel",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -30,14 +30,17 @@ import time
 
 import numpy as np
 
-from nn import plots, pretrained
-from nn.data import load_digits
-from nn.encrypted import decrypt_logits, encrypt_images, infer
-from nn.plan import make_plan
-from nn.quantize import quantize_pixels
-from yashe import checks, wire
-from yashe.bgv import BGV
-from yashe.parallel import workers
+from nn import (
+    decrypt_logits,
+    encrypt_images,
+    infer,
+    load_digits,
+    make_plan,
+    pictures,
+    pretrained,
+    quantize_pixels,
+)
+from yashe import BGV, checks, wire, workers
 
 # %% [markdown]
 # ## The client: images and keys
@@ -45,9 +48,9 @@ from yashe.parallel import workers
 # 450 digits of 8 x 8 pixels. Encrypted numbers are integers, so pixels are rounded to a few grey levels.
 
 # %%
-data, network = load_digits(), pretrained.load("digits")
+data, network = load_digits(), pretrained("digits")
 images = quantize_pixels(data.test_images, data.pixel_max, network.info.levels)
-plots.digits(images[:16], data.test_labels[:16])
+pictures.digits(images[:16], data.test_labels[:16])
 
 # %% [markdown]
 # *Sixteen of the digits, 8 x 8 pixels in a few shades of grey, with their labels.*
@@ -110,7 +113,7 @@ logits = decrypt_logits(scheme, reply, keys.secret, len(images))
 assert (logits == network.forward(images)).all()
 predictions = logits.argmax(axis=1)
 print(f"{(predictions == data.test_labels).mean():.2%} right, by the label that a person has given")
-plots.both_sides(images[0], encrypted[4, 4], reply[0], logits[0])
+pictures.both_sides(images[0], encrypted[4, 4], reply[0], logits[0])
 
 # %% [markdown]
 # *From left to right: a digit; the ciphertext of one pixel and that of one logit as the server sees them, grey noise both; and

@@ -25,9 +25,20 @@ import random
 
 import numpy as np
 
-from yashe import checks, plots, textbook, textbook_bfv
-from yashe.primes import next_ntt_primes
-from yashe.textbook import Params, centred, gaussian, poly_add, poly_mod, poly_mul, round_div
+from yashe import checks
+from yashe.arithmetic.primes import next_ntt_primes
+from yashe.pictures import plots
+from yashe.textbook import bfv as textbook_bfv
+from yashe.textbook import polynomials as textbook
+from yashe.textbook.polynomials import (
+    Params,
+    centred,
+    gaussian,
+    poly_add,
+    poly_mod,
+    poly_mul,
+    round_div,
+)
 
 # %% [markdown]
 # ## Equations that everybody can solve

@@ -29,10 +29,12 @@ import time
 
 import numpy as np
 
-from yashe import checks, plots, textbook
-from yashe.ntt import Ntt
-from yashe.primes import ntt_primes
-from yashe.textbook import centred, poly_mod
+from yashe import checks
+from yashe.arithmetic.ntt import Ntt
+from yashe.arithmetic.primes import ntt_primes
+from yashe.pictures import plots
+from yashe.textbook import polynomials as textbook
+from yashe.textbook.polynomials import centred, poly_mod
 
 # %% [markdown]
 # ## The definition
@@ -209,7 +211,7 @@ checks.ntt_two_products(ntt_two_products)
 # %% [markdown]
 # ## What the library does
 #
-# `yashe.ntt.Ntt` is exercise 3 on `float64` matrices, for many primes and polynomials at once. Same values, same order:
+# `yashe.arithmetic.ntt.Ntt` is exercise 3 on `float64` matrices, for many primes and polynomials at once. Same values, same order:
 
 # %%
 n = 64

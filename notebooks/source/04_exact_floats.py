@@ -28,9 +28,11 @@ import random
 
 import numpy as np
 
-from yashe import checks, plots, residues, rns
-from yashe.primes import ntt_primes
-from yashe.textbook import centred
+from yashe import checks
+from yashe.arithmetic import residues, rns
+from yashe.arithmetic.primes import ntt_primes
+from yashe.pictures import plots
+from yashe.textbook.polynomials import centred
 
 # %% [markdown]
 # ## What a float64 is
@@ -193,7 +195,7 @@ def compose_residues(residues, moduli):
 checks.compose_residues(compose_residues)
 
 # %% [markdown]
-# `yashe.rns` keeps a polynomial as an array of $k$ rows, one for each prime. Your function reads a column of it:
+# `yashe.arithmetic.rns` keeps a polynomial as an array of $k$ rows, one for each prime. Your function reads a column of it:
 
 # %%
 basis = rns.RnsBasis(ntt_primes(4096, 8))
@@ -204,7 +206,7 @@ basis
 
 # %% [markdown]
 # The one thing that residues are bad at is *size*: no row knows whether $x$ is large, so rounding $\frac{t}{q} x$, which decryption needs, is not
-# possible row by row. `yashe.rns.rescale` does it with one small matrix product. It checks where floating point cannot decide a
+# possible row by row. `yashe.arithmetic.rns.rescale` does it with one small matrix product. It checks where floating point cannot decide a
 # rounding, and computes those few coefficients again with Python integers, so that its result is always exact.
 
 # %%

@@ -26,10 +26,11 @@
 # %%
 import numpy as np
 
-from yashe import checks, plots, textbook
-from yashe.bfv import BFV
-from yashe.params import INSECURE_TOY
-from yashe.textbook import intt, poly_add, poly_mod, poly_mul, slot_exponents
+from yashe import BFV, checks
+from yashe.parameters.sets import INSECURE_TOY
+from yashe.pictures import plots
+from yashe.textbook import polynomials as textbook
+from yashe.textbook.polynomials import intt, poly_add, poly_mod, poly_mul, slot_exponents
 
 # %% [markdown]
 # ## A polynomial is its values
@@ -149,7 +150,7 @@ for values in (range(65), [10**6]):
 # `(B, 8, 8, 1)` becomes an array `(8, 8, 1)` of ciphertexts:
 
 # %%
-from nn.data import load_digits
+from nn import load_digits
 
 images = load_digits().test_images[:64].astype(np.int64)
 keys = scheme.keygen(bytes(32))
@@ -221,7 +222,7 @@ print(decode_slots(total, psi16, t16), "= 0 + ... + 7 and 8 + ... + 15, modulo 9
 # ## Traps
 #
 # - **Not every $t$ has slots.** $t$ has to be a product of primes $\equiv 1 \pmod{2n}$; $t = 2^{20}$ has none.
-# - **Everything is modulo $t$.** A slot that passes $t/2$ comes back at $-t/2$. `nn.plan` proves in advance that no result does.
+# - **Everything is modulo $t$.** A slot that passes $t/2$ comes back at $-t/2$. `nn.planning.plan` proves in advance that no result does.
 # - **Names.** What SEAL calls rotating rows other libraries call rotating columns; look at a picture before you trust a word.
 #
 # **Next:** [6. What happens to the noise?](06.ipynb)

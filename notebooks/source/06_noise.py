@@ -26,11 +26,12 @@
 # %%
 import math
 
-from yashe import checks, noise, plots, textbook_bfv
-from yashe.bfv import BFV
+from yashe import BFV, checks, make_params
+from yashe.ciphertexts import noise
 from yashe.errors import NoiseBudgetExhausted
-from yashe.params import make_params
-from yashe.textbook import Params, centred, poly_mod, scale_up
+from yashe.pictures import plots
+from yashe.textbook import bfv as textbook_bfv
+from yashe.textbook.polynomials import Params, centred, poly_mod, scale_up
 
 # %% [markdown]
 # ## The budget

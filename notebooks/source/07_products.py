@@ -29,14 +29,21 @@ import time
 
 import numpy as np
 
-from yashe import checks, noise, plots, textbook
-from yashe import textbook_bfv as bfv
-from yashe import textbook_bgv as bgv
-from yashe.bfv import BFV
-from yashe.bgv import BGV
-from yashe.params import make_params
-from yashe.primes import ntt_primes
-from yashe.textbook import Params, centred, poly_add, poly_mod, poly_mul, poly_round, poly_scale
+from yashe import BFV, BGV, checks, make_params
+from yashe.arithmetic.primes import ntt_primes
+from yashe.ciphertexts import noise
+from yashe.pictures import plots
+from yashe.textbook import polynomials as textbook
+from yashe.textbook import bfv, bgv
+from yashe.textbook.polynomials import (
+    Params,
+    centred,
+    poly_add,
+    poly_mod,
+    poly_mul,
+    poly_round,
+    poly_scale,
+)
 
 # %% [markdown]
 # ## Messages multiply, and so does the factor in front of them

@@ -26,14 +26,14 @@
 # %%
 import time
 
-from yashe import attacks, checks, lattice, plots, textbook
-from yashe import textbook_yashe as yashe
-from yashe.bfv import BFV
-from yashe.params import make_params
-from yashe.plots_attacks import ntru_plane
-from yashe.primes import ntt_primes
-from yashe.textbook import Params, poly_add, poly_mod, poly_mul, poly_round, poly_scale
-from yashe.yashe_prime import YASHE
+from yashe import BFV, YASHE, checks, make_params
+from yashe.arithmetic.primes import ntt_primes
+from yashe.attacks import estimates, ntru
+from yashe.pictures import plots
+from yashe.pictures.attacks import ntru_plane
+from yashe.textbook import polynomials as textbook
+from yashe.textbook import yashe
+from yashe.textbook.polynomials import Params, poly_add, poly_mod, poly_mul, poly_round, poly_scale
 
 # %% [markdown]
 # ## A fraction that hides two small polynomials
@@ -115,7 +115,7 @@ assert yashe_decrypt(params, f, switched) == poly_mod(poly_mul(m, m), params.t)
 # %% [markdown]
 # ## The library's, and what it costs
 #
-# `yashe.yashe_prime.YASHE` has the same verbs as `BFV`. Its ciphertexts are those of the textbook, bit for bit:
+# `yashe.schemes.yashe.YASHE` has the same verbs as `BFV`. Its ciphertexts are those of the textbook, bit for bit:
 
 # %%
 engine = YASHE(make_params("INSECURE_SMALL", 16, 17, security=None, log2_q=70))
@@ -225,7 +225,7 @@ intercepted = yashe.encrypt(victim, public, message, bytes(32))
 
 # %%
 start = time.perf_counter()
-stolen = attacks.recover_yashe_key(victim, public)  # h goes in, nothing else
+stolen = ntru.recover_yashe_key(victim, public)  # h goes in, nothing else
 print(f"{time.perf_counter() - start:.1f} s")
 opened = yashe_decrypt(victim, stolen, intercepted)
 assert opened == message
@@ -242,7 +242,7 @@ print("message:", opened)
 # $q = 0.004\,n^{2.484}$. For $n = 8192$:
 
 # %%
-print(f"overstretched from {attacks.fatigue_log2_q(8192):.0f} bits on; the paper's q has 383")
+print(f"overstretched from {ntru.fatigue_log2_q(8192):.0f} bits on; the paper's q has 383")
 
 # %% [markdown]
 # How hard is an attack? It reduces blocks of $\beta$ dimensions and takes about $2^{0.292\,\beta}$ steps; $\beta = 2$ is LLL. What block size
@@ -251,7 +251,7 @@ print(f"overstretched from {attacks.fatigue_log2_q(8192):.0f} bits on; the paper
 # %%
 from IPython.display import Markdown
 
-Markdown(attacks.estimate_table())
+Markdown(ntru.estimate_table())
 
 # %% [markdown]
 # The two columns for YASHE' are two ways to write down the same lattice, with $h$ or with $1/h$. The second is a remark of this project
@@ -275,8 +275,8 @@ def smallest_degree(log2_q, log2_t, bits):
     """Return the smallest n at which recovering a YASHE' key takes 2^bits steps."""
     n = 1024
     while True:
-        first = attacks.dense_sublattice_block_size(n, log2_q, log2_t)
-        second = attacks.dense_sublattice_block_size(n, log2_q, log2_t, from_inverse=True)
+        first = ntru.dense_sublattice_block_size(n, log2_q, log2_t)
+        second = ntru.dense_sublattice_block_size(n, log2_q, log2_t, from_inverse=True)
         if 0.292 * min(first, second) >= bits:
             return n
         n *= 2
@@ -292,10 +292,10 @@ print(f"the paper's q and t would need n = {n}, {n // 8192} times the paper's")
 # %%
 degrees = [2**i for i in range(12, 19)]
 block_sizes = {
-    "BFV": [lattice.rlwe_block_size(n, 383) for n in degrees],
-    "YASHE', from h": [attacks.dense_sublattice_block_size(n, 383, 40) for n in degrees],
+    "BFV": [estimates.rlwe_block_size(n, 383) for n in degrees],
+    "YASHE', from h": [ntru.dense_sublattice_block_size(n, 383, 40) for n in degrees],
     "YASHE', from 1/h": [
-        attacks.dense_sublattice_block_size(n, 383, 40, from_inverse=True) for n in degrees
+        ntru.dense_sublattice_block_size(n, 383, 40, from_inverse=True) for n in degrees
     ],
     "128 bits of work": [128 / 0.292] * len(degrees),
 }

@@ -28,18 +28,26 @@ import copy
 
 import numpy as np
 
-from nn import plots as nn_plots
-from nn import pretrained
-from nn.base import Layer
-from nn.batchnorm import BatchNorm
-from nn.data import load_digits
-from nn.layers import Dense, Flatten, Square
-from nn.loss import cross_entropy, smooth_labels
-from nn.model import ModelInfo, Sequential
-from nn.optim import SGD, Adam
-from nn.plan import make_plan, ranges
-from nn.quantize import StraightThrough, export, quantize_pixels
-from yashe import checks, plots
+from nn import pictures as nn_plots
+from nn import (
+    Dense,
+    Flatten,
+    Sequential,
+    Square,
+    load_digits,
+    make_plan,
+    pretrained,
+    quantize_pixels,
+)
+from nn.networks.base import Layer
+from nn.networks.batchnorm import BatchNorm
+from nn.networks.model import ModelInfo
+from nn.planning.plan import ranges
+from nn.training.loss import cross_entropy, smooth_labels
+from nn.training.optim import SGD, Adam
+from nn.training.quantize import StraightThrough, export
+from yashe import checks
+from yashe.pictures import plots
 
 # %%
 LEVELS = 4  # pixels are the integers 0 .. 4: later they will be encrypted
@@ -189,7 +197,7 @@ plots.curves(curves, "step", "loss (cross-entropy)", "Squares learn, if they are
 # project, whose weights are small integers already, reads this share of the test images:
 
 # %%
-pretrained.load("cryptonets").info.test_accuracy
+pretrained("cryptonets").info.test_accuracy
 
 # %% [markdown]
 #
@@ -353,10 +361,10 @@ plan.params
 # ## Traps
 #
 # - **Choosing on the test set.** This notebook looks at test images to show accuracies; whoever *chooses* between networks by them
-#   no longer knows how good the choice is. The recipes of `nn.train` choose on images kept apart.
+#   no longer knows how good the choice is. The recipes of `nn.training.train` choose on images kept apart.
 # - **"No logit on the test set had more than 25 bits."** The next image may. The last picture shows how far the test set and the
 #   proof lie apart; only one of them is a promise.
-# - **Batch normalisation with one deviation for each unit** does not fold into integer biases. `nn.batchnorm` has one for
+# - **Batch normalisation with one deviation for each unit** does not fold into integer biases. `nn.networks.batchnorm` has one for
 #   the whole layer.
 #
 # **Next:** [10. CryptoNets](10.ipynb)

@@ -28,24 +28,32 @@ import time
 
 import numpy as np
 
-from nn import plots, pretrained
-from nn.data import DataNotFoundError, load_digits, load_mnist
-from nn.encrypted import Report, decrypt_logits, encrypt_images, infer
-from nn.plan import make_plan
-from nn.quantize import quantize_pixels
-from yashe import checks, noise
-from yashe.bgv import BGV
-from yashe.paper import PAPER_A, PAPER_B
-from yashe.parallel import available_cores, workers
+from nn import (
+    decrypt_logits,
+    encrypt_images,
+    infer,
+    load_digits,
+    load_mnist,
+    make_plan,
+    pictures,
+    pretrained,
+    quantize_pixels,
+)
+from nn.data.sets import DataNotFoundError
+from nn.inference.encrypted import Report
+from yashe import BGV, checks, workers
+from yashe.arithmetic.parallel import available_cores
+from yashe.ciphertexts import noise
+from yashe.parameters.paper import PAPER_A, PAPER_B
 
 # %%
 try:
-    data, model = load_mnist(), pretrained.load("cryptonets")
+    data, model = load_mnist(), pretrained("cryptonets")
 except DataNotFoundError:
-    data, model = load_digits(), pretrained.load("digits")
+    data, model = load_digits(), pretrained("digits")
 pixels = quantize_pixels(data.test_images, data.pixel_max, model.info.levels)
 print(data.name, pixels.shape, "pixels 0 ..", model.info.levels)
-plots.digits(pixels[:8], data.test_labels[:8])
+pictures.digits(pixels[:8], data.test_labels[:8])
 
 # %% [markdown]
 # *The first eight test images, as coarse as the network sees them, with their labels.*
@@ -99,7 +107,7 @@ print(plan.table())
 plan.params
 
 # %%
-plots.budget(plan)
+pictures.budget(plan)
 
 # %% [markdown]
 # *Predicted noise budget behind each layer, in bits, at the worst output: every layer of squares costs more than log2 t bits,
@@ -176,13 +184,13 @@ assert np.array_equal(logits, in_the_clear)
 print(f"{logits.size:,} logits agree; the first image:", logits[0])
 
 # %%
-plots.confusion(labels, said)
+pictures.confusion(labels, said)
 
 # %% [markdown]
 # *How often each digit (row) is taken for which (column).*
 
 # %%
-plots.misclassified(batch, labels, said)
+pictures.misclassified(batch, labels, said)
 
 # %% [markdown]
 # *Images that the network gets wrong; the server never knew.*

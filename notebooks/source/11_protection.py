@@ -26,17 +26,17 @@
 # %%
 from itertools import product
 
-from yashe import attacks, checks, textbook
-from yashe import textbook_bfv as bfv
-from yashe.choose import choose_params
+from yashe import checks, choose_params, make_params
+from yashe.arithmetic.primes import ntt_primes
+from yashe.attacks import misuse
+from yashe.attacks.estimates import rlwe_security_bits
 from yashe.errors import SecurityError
-from yashe.lattice import rlwe_security_bits
-from yashe.params import make_params
-from yashe.paper import PAPER_A, PAPER_B
-from yashe.plots_attacks import security_map
-from yashe.primes import ntt_primes
-from yashe.security import TABLE_2024, TABLE_2018
-from yashe.textbook import Params, poly_add, poly_mod, poly_mul, poly_scale
+from yashe.parameters.paper import PAPER_A, PAPER_B
+from yashe.parameters.security import TABLE_2018, TABLE_2024
+from yashe.pictures.attacks import security_map
+from yashe.textbook import polynomials as textbook
+from yashe.textbook import bfv
+from yashe.textbook.polynomials import Params, poly_add, poly_mod, poly_mul, poly_scale
 
 # %% [markdown]
 # ## Too small: try all keys
@@ -197,7 +197,7 @@ checks.question_for_the_key(question_for_the_key)
 # %%
 answer = bfv.decrypt(params, s, question_for_the_key(params))
 assert (
-    answer == s == attacks.key_from_decryption_oracle(params, lambda ct: bfv.decrypt(params, s, ct))
+    answer == s == misuse.key_from_decryption_oracle(params, lambda ct: bfv.decrypt(params, s, ct))
 )
 print("the secret key:", answer)
 
@@ -251,8 +251,8 @@ clean = [
     poly_mod(poly_mul(a, u), params.q),
 ]
 print("decrypted with the key: ", bfv.decrypt(params, s, clean)[:2])
-print("opened without the key: ", attacks.message_without_noise(params, public, clean)[:2])
-print("with noise:             ", attacks.message_without_noise(params, public, honest))
+print("opened without the key: ", misuse.message_without_noise(params, public, clean)[:2])
+print("with noise:             ", misuse.message_without_noise(params, public, honest))
 
 # %% [markdown]
 # ### 5. What the noise tells the client
@@ -271,7 +271,7 @@ print(
     "message:",
     bfv.decrypt(params, s, result)[:4],
     " weights:",
-    attacks.weights_from_noise(params, s, inputs, result),
+    misuse.weights_from_noise(params, s, inputs, result),
 )
 
 # %% [markdown]
@@ -285,7 +285,7 @@ flooded = bfv.add(params, bfv.add(params, result, fresh), [flood])
 assert bfv.decrypt(params, s, flooded) == zeros
 print("before flooding:", round(bfv.noise_budget(params, s, result)), "bits of noise budget")
 print("after flooding: ", round(bfv.noise_budget(params, s, flooded)), "bits")
-print("weights:        ", attacks.weights_from_noise(params, s, inputs, flooded))
+print("weights:        ", misuse.weights_from_noise(params, s, inputs, flooded))
 
 # %% [markdown]
 # ## Three sentences to remember

@@ -32,16 +32,24 @@ import time
 
 import numpy as np
 
-from nn import plots as nn_plots
-from nn import pretrained
-from nn.data import load_digits
-from nn.layers import Flatten, Linear, Square
-from nn.plan import ranges
-from nn.quantize import quantize_pixels
-from yashe import checks, plots, textbook
-from yashe.checks.project import Measured
-from yashe.primes import ntt_primes
-from yashe.textbook import Params, centred, poly_add, poly_mod, poly_mul, poly_round, poly_scale
+from nn import pictures as nn_plots
+from nn import Flatten, Square, load_digits, pretrained, quantize_pixels
+from nn.networks.layers import Linear
+from nn.planning.plan import ranges
+from yashe import checks
+from yashe.arithmetic.primes import ntt_primes
+from yashe.checks.exercises.notebook_12_project import Measured
+from yashe.pictures import plots
+from yashe.textbook import polynomials as textbook
+from yashe.textbook.polynomials import (
+    Params,
+    centred,
+    poly_add,
+    poly_mod,
+    poly_mul,
+    poly_round,
+    poly_scale,
+)
 
 # %% [markdown]
 # ## Part 1: a transform
@@ -401,7 +409,7 @@ checks.linear_layer(linear_layer)
 # parameters are a toy ($n = 16$, no security at all), but the modulus is as large as the network needs.
 
 # %%
-model = pretrained.load("digits")
+model = pretrained("digits")
 t = ranges(model, model.info.levels)[-1].smallest_t
 params = Params(n=16, t=t, moduli=ntt_primes(16, 9))
 data = load_digits()
@@ -461,7 +469,7 @@ print("your scheme says:", int(np.argmax(logits)), " the label is:", int(data.te
 
 # %% [markdown]
 # Every logit agrees with the network in the clear. The rest is speed: the same mathematics with $n = 8192$ slots in matrix products, in
-# `yashe/rlwe.py`, `yashe/scale_invariant.py` and `yashe/bfv.py`, which you can read now; and then `yashe/bgv.py`, which is faster still.
+# `yashe/schemes/rlwe.py`, `yashe/schemes/scale_invariant.py` and `yashe/schemes/bfv.py`, which you can read now; and then `yashe/schemes/bgv.py`, which is faster still.
 #
 # ## Three sentences to remember
 #

@@ -29,12 +29,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from nn import roles  # noqa: E402
-from nn.card import ModelCard  # noqa: E402
-from nn.client import Client, ServiceError  # noqa: E402
-from nn.model import Sequential  # noqa: E402
-from nn.role_commands import load_model  # noqa: E402
-from yashe.bgv import BGV  # noqa: E402
+from nn.commands.roles import load_model  # noqa: E402
+from nn.networks.model import Sequential  # noqa: E402
+from nn.service import roles  # noqa: E402
+from nn.service.card import ModelCard  # noqa: E402
+from nn.service.client import Client, ServiceError  # noqa: E402
+from yashe.schemes.bgv import BGV  # noqa: E402
 
 QUEUED = 4  # places in the queue of the server
 

@@ -17,10 +17,10 @@ import reader
 from draws import Draws
 from judge import Node, Outcome
 from yashe import wire
-from yashe.bgv import from_bfv, to_bfv
-from yashe.ciphertext import Ciphertext
-from yashe.encoding import Plaintext, encode
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.slots import Plaintext, encode
 from yashe.errors import FheError, NoiseBudgetExhausted
+from yashe.schemes.bgv import from_bfv, to_bfv
 
 POOL = 5  # arrays of ciphertexts
 MOST = 6  # ciphertexts in one of them

@@ -23,12 +23,12 @@ import numpy as np
 import oracle
 import reader
 from yashe import wire
-from yashe.bfv import BFV
-from yashe.bgv import BGV
-from yashe.ciphertext import Ciphertext
+from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import FheError
-from yashe.params import Params, make_params
-from yashe.yashe_prime import YASHE
+from yashe.parameters.sets import Params, make_params
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+from yashe.schemes.yashe import YASHE
 
 SCHEMES: dict[str, Any] = {"BFV": BFV, "BGV": BGV, "YASHE'": YASHE}
 

@@ -16,11 +16,11 @@ import numpy as np
 import oracle
 from judge import SCHEMES, WrongAnswer
 from logits import logits
-from nn.base import Linear
-from nn.encrypted import encrypt_images, infer
-from nn.layers import Conv2D, Dense, Flatten, MeanPool, Square
-from nn.model import ModelInfo, Sequential
-from nn.strategies import insecure_params_for
+from nn.inference.encrypted import encrypt_images, infer
+from nn.networks.base import Linear
+from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
+from nn.networks.model import ModelInfo, Sequential
+from nn.planning.strategies import insecure_params_for
 from yashe.errors import FheError
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from draws import Draws
 from judge import Node, Outcome
-from yashe.ciphertext import Ciphertext
-from yashe.columns import Hidden, SquareLayer
+from yashe.ciphertexts.array import Ciphertext
+from yashe.circuits.columns import SquareLayer, Units
+from yashe.circuits.products import SumsOfSquares
 from yashe.errors import FheError
-from yashe.products import SumsOfSquares
 
 
 class Sums(Draws):
@@ -61,7 +61,7 @@ class Sums(Draws):
             chosen = self.random.choices(range(ct.size), k=positions * taps)
             inputs = np.array(chosen, dtype=np.int64).reshape(positions, taps)
             weight, bias = self.numbers((taps, maps)), self.numbers((maps,))
-            layers.append(Hidden(inputs, weight, bias))
+            layers.append(Units(inputs, weight, bias))
             for read in inputs:
                 affine = np.tensordot(weight.astype(object).T, slots[read], axes=1)
                 hidden += list(affine + bias.astype(object)[:, None])

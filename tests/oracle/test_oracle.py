@@ -23,10 +23,14 @@ import oracle
 import reader
 import sums
 from judge import LARGE, SCHEMES, SMALL, Outcome, WrongAnswer, params_of
-from yashe import bgv, encoding, linear, ntt, ring, rlwe, streams, wire
-from yashe.ciphertext import Ciphertext
-from yashe.noise import Bound
-from yashe.sampling import TAIL, uniform
+from yashe import wire
+from yashe.arithmetic import linear, ntt, rings
+from yashe.arithmetic.sampling import TAIL, uniform
+from yashe.ciphertexts import slots
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.noise import Bound
+from yashe.schemes import bgv, rlwe
+from yashe.wire import streams
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parent / "vectors"
@@ -365,7 +369,7 @@ def skipped_reduction(patch: pytest.MonkeyPatch) -> None:
 
 
 def other_order_of_slots(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(encoding, "slot_positions", lambda n: np.arange(n, dtype=np.int64))
+    patch.setattr(slots, "slot_positions", lambda n: np.arange(n, dtype=np.int64))
 
 
 def other_root_of_unity(patch: pytest.MonkeyPatch) -> None:
@@ -413,12 +417,12 @@ def test_a_mistake_in_the_package_is_reported(
 ) -> None:
     mistake(monkeypatch)
     monkeypatch.setattr(judge, "_made", {})  # nothing that was prepared before the mistake
-    ring.ring.cache_clear()
+    rings.ring.cache_clear()
     try:
         with pytest.raises(WrongAnswer, match=report) as found:
             run_all(scheme, ["n=16, t=24 bits"], range(40), 25)
     finally:
-        ring.ring.cache_clear()
+        rings.ring.cache_clear()
     text = str(found.value)  # how to repeat it, and what was done
     assert f"repeat: circuits.run('{scheme}', 'n=16, t=24 bits', seed=" in text
     assert "x0 = encrypt(" in text

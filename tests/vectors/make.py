@@ -12,10 +12,10 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
 from yashe import wire  # noqa: E402
-from yashe.bfv import BFV  # noqa: E402
-from yashe.bgv import BGV  # noqa: E402
-from yashe.params import Params  # noqa: E402
-from yashe.yashe_prime import YASHE  # noqa: E402
+from yashe.parameters.sets import Params  # noqa: E402
+from yashe.schemes.bfv import BFV  # noqa: E402
+from yashe.schemes.bgv import BGV  # noqa: E402
+from yashe.schemes.yashe import YASHE  # noqa: E402
 
 # Primes of 7, 8, 14 and 24 bits, so that numbers begin in the middle of bytes.
 PARAMS = Params("INSECURE_VECTORS", 8, (97, 193, 12289, 16776817), (17,), security=None)

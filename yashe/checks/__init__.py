@@ -5,47 +5,61 @@
 
 A check bears the name of the function that the exercise asks for. It says how many points a
 solution has, the smallest input that fails and the kind of mistake, and never the answer.
+
+Modules, in the order of reading:
+
+    report     claims about a student's function, points, and kinds of mistakes
+    cases      inputs for claims, from small to large, the same in every run
+    exercises  the exercises, one module for each notebook
+    grade      many submissions, one table of points
+    __main__   the command line
+
+Uses errors, textbook, attacks, arithmetic, parameters, ciphertexts, schemes, laws.
 """
 
-from yashe.checks.arithmetic import (
+from yashe.checks.exercises.notebook_01_computing import expansion, quadratic, weighted_sum
+from yashe.checks.exercises.notebook_02_encryption import decrypt, encrypt, solve_without_errors
+from yashe.checks.exercises.notebook_03_products import (
+    negacyclic_product,
+    ntt_butterflies,
+    ntt_two_products,
+)
+from yashe.checks.exercises.notebook_04_floats import (
     compose_residues,
     reduce_float,
     terms_that_fit,
 )
-from yashe.checks.broken import shortest_vector, smallest_degree, yashe_decrypt
-from yashe.checks.cryptonets import batch_to_slots, join_logits, predictions_per_hour
-from yashe.checks.first_steps import (
-    decrypt,
-    encrypt,
-    expansion,
-    quadratic,
-    solve_without_errors,
-    weighted_sum,
-)
-from yashe.checks.multiplication import (
+from yashe.checks.exercises.notebook_05_slots import decode_slots, encode_slots, rotate
+from yashe.checks.exercises.notebook_06_noise import budget_bits, fresh_deviation, power
+from yashe.checks.exercises.notebook_07_multiplication import (
     drop_prime,
     multiply_ciphertexts,
     relinearise_digits,
     signed_digits,
 )
-from yashe.checks.networks import dense_interval, round_weights, square_gradients, square_interval
-from yashe.checks.noise import (
-    budget_bits,
-    fresh_deviation,
-    power,
+from yashe.checks.exercises.notebook_08_broken import (
+    shortest_vector,
+    smallest_degree,
+    yashe_decrypt,
 )
-from yashe.checks.products import (
-    negacyclic_product,
-    ntt_butterflies,
-    ntt_two_products,
+from yashe.checks.exercises.notebook_09_networks import (
+    dense_interval,
+    round_weights,
+    square_gradients,
+    square_interval,
 )
-from yashe.checks.project import MyBFV, MyNtt, MyRing, linear_layer
-from yashe.checks.protection import (
+from yashe.checks.exercises.notebook_10_cryptonets import (
+    batch_to_slots,
+    join_logits,
+    predictions_per_hour,
+)
+from yashe.checks.exercises.notebook_11_protection import (
     degree_for,
     difference_of_messages,
     question_for_the_key,
     secret_by_trying,
 )
+from yashe.checks.exercises.notebook_12_project import MyBFV, MyNtt, MyRing, linear_layer
 from yashe.checks.report import (
     EXERCISES,
     CheckFailed,
@@ -60,11 +74,6 @@ from yashe.checks.report import (
     examine,
     exercise,
     require_equal,
-)
-from yashe.checks.slots import (
-    decode_slots,
-    encode_slots,
-    rotate,
 )
 
 __all__ = [

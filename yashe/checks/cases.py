@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 
-from yashe.primes import next_ntt_primes
-from yashe.textbook import Poly, root_of_unity
+from yashe.arithmetic.primes import next_ntt_primes
+from yashe.textbook.polynomials import Poly, root_of_unity
 
 
 def generator(name: str) -> random.Random:

@@ -1,0 +1,12 @@
+"""How fast is it, how fast could it be, and what do others reach?
+
+Modules, in the order of reading:
+
+    seal          the same networks on Microsoft SEAL
+    operations    operation by operation: this package, SEAL, TenSEAL
+    growth        how the cost grows with images, ring degree, primes, units, threads
+    measurements  what `cryptonets bench` measures
+
+Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes,
+yashe.circuits, networks, data, training, planning, inference, experiment.
+"""

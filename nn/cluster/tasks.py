@@ -1,0 +1,184 @@
+"""What a worker of `nn.cluster` does, bytes in and bytes out; and how a network is cut for many.
+
+A task is a function of network, evaluation key and ciphertexts; see `work`. Three kinds are enough:
+`whole` batches, or `sums_of_part` for every part of the first stage, and then the `rest`. Whoever
+hands them out has checked that network and parameters fit (`nn.cluster.coordinator.predict`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from nn.inference.encrypted import Report, evaluate, stage_sums, stages
+from nn.inference.tiles import TILE_UNITS, hidden_tiles
+from nn.networks.base import Block, Layer, Linear
+from nn.networks.layers import Dense
+from nn.networks.model import Sequential
+from yashe import wire
+from yashe.arithmetic.residues import IntArray
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import Key
+from yashe.schemes.base import Scheme
+
+MOST_NETWORKS = 2  # that a worker remembers; each takes megabytes, most of them for the key
+
+Step = Callable[[Sequential, Key, Ciphertext], Ciphertext]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What all tasks have in common: a file of `Sequential.save`, and a frame with the key."""
+
+    model: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"Network({len(self.model):,} bytes, key of {len(self.key):,} bytes)"
+
+    @classmethod
+    def of(cls, model: Sequential, key: Key) -> Network:
+        """Return a network and the evaluation key of a client as bytes."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.npz"
+            model.save(path)
+            return cls(path.read_bytes(), wire.to_bytes(key))
+
+    def opened(self) -> tuple[Sequential, Key]:
+        """Return the network and the key."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.npz"
+            path.write_bytes(self.model)
+            return Sequential.load(path), wire.from_bytes(self.key, Key)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of both, hexadecimal."""
+        return hashlib.sha256(hashlib.sha256(self.model).digest() + self.key).hexdigest()
+
+
+_networks: dict[str, tuple[Sequential, Key]] = {}  # of this worker, by digest, oldest first
+
+
+def work(step: Step, digest: str, network: Network | None, frame: bytes) -> bytes | None:
+    """Do one task on a worker.
+
+    Parameters
+    ----------
+    step : what to do
+    digest : of the network
+    network : the network itself, unless the worker should know it
+    frame : ciphertexts
+
+    Returns
+    -------
+    A frame of ciphertexts, or None if the worker does not know the network.
+    """
+    if network is not None and digest not in _networks:
+        for oldest in list(_networks)[: len(_networks) + 1 - MOST_NETWORKS]:
+            _networks.pop(oldest, None)
+        _networks[digest] = network.opened()
+    known = _networks.get(digest)
+    if known is None:
+        return None
+    return wire.to_bytes(step(*known, wire.from_bytes(frame, Ciphertext)))
+
+
+def whole(model: Sequential, key: Key, ct: Ciphertext, report: Report | None = None) -> Ciphertext:
+    """Return the logits of a batch."""
+    return evaluate(scheme_of(ct), model, ct, key, report)
+
+
+def rest(model: Sequential, key: Key, ct: Ciphertext) -> Ciphertext:
+    """Return the logits, from the sums of the first stage."""
+    return evaluate(scheme_of(ct), model, ct, key, summed=True)
+
+
+def sums_of_part(
+    number: int, parts: int, model: Sequential, key: Key, ct: Ciphertext
+) -> Ciphertext:
+    """Return the sums over one part of the first stage.
+
+    Parameters
+    ----------
+    number, parts : which of `first_stage_parts(model, parts)`
+    ct : the `inputs` of the part
+    """
+    part = first_stage_parts(model, parts)[number]
+    index = np.zeros(math.prod(model.input_shape), dtype=np.int64)
+    index[part.inputs] = ct.index  # the other pixels are not there, and nobody looks at them
+    x = replace(ct, index=index.reshape(model.input_shape), public_seed=None)
+    report = Report()
+    report.begin(model)
+    return stage_sums(scheme_of(ct), model, *stages(model)[0], x, part.tiles, report)
+
+
+def scheme_of(ct: Ciphertext) -> Scheme:
+    """Return the scheme that a ciphertext carries."""
+    assert isinstance(ct.scheme, Scheme)
+    return ct.scheme
+
+
+@dataclass
+class Part:
+    """Hidden units of the first stage, and the pixels that they look at.
+
+    Attributes
+    ----------
+    tiles : of the units
+    inputs : int64 array, numbers of pixels, ascending
+    """
+
+    tiles: list[Block] = field(default_factory=list)
+    inputs: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Part({len(self.tiles)} tiles, {len(self.inputs)} inputs)"
+
+    @property
+    def units(self) -> IntArray:
+        """Numbers of the hidden units."""
+        return np.concatenate([tile.outputs.ravel() for tile in self.tiles])
+
+
+def first_stage_parts(model: Sequential, parts: int) -> list[Part]:
+    """Cut the first stage of a network into at most `parts` parts of about the same work.
+
+    Returns
+    -------
+    A list of parts; a single, empty one where the network does not begin with a stage, that is
+    with squares, or a linear layer and squares, that a dense layer adds up. In every part each sum
+    has a weight that is not zero, because a sum of nothing would not be a ciphertext.
+    """
+    first, dense = model.layers[0], model.layers[stages(model)[0][1] - 1]
+    if stages(model)[0][1] == 1 or not isinstance(dense, Dense):
+        return [Part()]
+    total = len(dense.weight)
+    found = [Part()]
+    for tile in hidden_tiles(first, min(TILE_UNITS, max(1, total // parts))):
+        if found[-1].tiles:
+            units = found[-1].units
+            done = sum(len(part.units) for part in found)
+            if done * parts >= len(found) * total and dense.weight[units].any(axis=0).all():
+                found.append(Part())
+        found[-1].tiles.append(tile)
+    if len(found) > 1 and not dense.weight[found[-1].units].any(axis=0).all():
+        found[-2].tiles += found.pop().tiles
+    for part in found:
+        part.inputs = inputs_of(first, part.units)
+    return found
+
+
+def inputs_of(first: Layer, units: IntArray) -> IntArray:
+    """Return the numbers of the inputs that some outputs of a first layer depend on, ascending."""
+    if not isinstance(first, Linear):
+        return np.sort(units)
+    positions = [b.inputs[np.isin(b.outputs, units).any(axis=1)] for b in first.blocks()]
+    return np.unique(np.concatenate([inputs.ravel() for inputs in positions]))

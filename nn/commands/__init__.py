@@ -1,0 +1,14 @@
+"""What can be done from a shell?
+
+`cryptonets COMMAND`, or `python -m nn COMMAND`.
+
+Modules, in the order of reading:
+
+    eavesdrop  what somebody without the key sees
+    roles      keygen, encrypt, infer, decrypt, eavesdrop
+    service    serve, ask
+    main       demo, mnist, train, plan, bench, and all others
+
+Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, yashe.wire,
+networks, data, training, planning, inference, cluster, experiment, service, bench.
+"""

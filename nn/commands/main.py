@@ -1,0 +1,386 @@
+"""The command line: `cryptonets demo`, `mnist`, `train`, `plan`; others in `nn.commands.roles`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nn.bench import measurements
+from nn.cluster.coordinator import Crew
+from nn.cluster.crews import dask_cluster, processes
+from nn.commands import roles, service
+from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
+from nn.experiment import Result, beside_the_paper, drawing, run
+from nn.inference.split import describe, make_plans
+from nn.networks.model import Sequential
+from nn.networks.pretrained import pretrained, pretrained_names
+from nn.planning.calibrate import calibrate
+from nn.training.quantize import quantize_pixels
+from nn.training.train import RECIPES, train
+from yashe import __version__
+from yashe.arithmetic.parallel import available_cores, workers
+from yashe.arithmetic.residues import IntArray
+from yashe.errors import DataError, FheError
+from yashe.parameters.paper import PAPER_B
+from yashe.parameters.security import LEVELS
+from yashe.schemes.base import Scheme
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+from yashe.schemes.yashe import YASHE
+from yashe.wire.files import whole_file
+
+DIGITS_SHOWN = 5
+SCHEMES: dict[str, type[Scheme]] = {"bgv": BGV, "bfv": BFV, "yashe": YASHE}
+YASHE_WARNING = """\
+WARNING: YASHE' is broken. Anybody can compute the secret key from the public key, at these
+parameters with plain lattice reduction. This run shows how the CryptoNets paper of 2016 computed;
+never encrypt anything with it that matters. The default scheme, bgv, is not affected.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0, or 1 after an error that is the user's to mend."""
+    arguments = parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the output has seen enough, like `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except FheError as error:
+        print(f"cryptonets: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ncryptonets: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="cryptonets",
+        description="Neural networks on encrypted images: the client encrypts, a server without "
+        "the key classifies, the client decrypts.",
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="classify 8x8 handwritten digits encrypted (under a minute, needs no download)",
+        description="Encrypt handwritten digits that come with the package, classify them with a "
+        "network that sees only ciphertexts, decrypt the answers, and compare them with the same "
+        "network in the clear. Every step is shown with its time and remaining noise budget.",
+    )
+    demo.set_defaults(command=demo_command)
+    add_run_options(demo, "450 test digits")
+
+    mnist = commands.add_parser(
+        "mnist",
+        help="classify the MNIST test images encrypted",
+        description="The experiment of the CryptoNets paper: MNIST test images, encrypted in "
+        "batches of as many as there are slots, classified and decrypted.",
+    )
+    mnist.set_defaults(command=mnist_command)
+    add_run_options(mnist, "10,000 test images")
+    add_data_option(mnist)
+    mnist.add_argument(
+        "--model",
+        default="cryptonets",
+        choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
+        help="cryptonets: the paper's layers, 945 squares; lean: 424 squares "
+        "(default: %(default)s)",
+    )
+
+    training = commands.add_parser(
+        "train",
+        help="train an integer network from scratch",
+        description="Train float networks with square activations, then round one of them to "
+        "small integers while it goes on learning. The result is chosen on a part of the training "
+        "images; the test images are used once, for the figure that is printed.",
+    )
+    training.set_defaults(command=train_command)
+    training.add_argument("data", choices=["digits", "mnist"], help="what to learn")
+    training.add_argument("--model", choices=list(RECIPES), help="recipe (default: the first)")
+    training.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
+    training.add_argument("--out", type=Path, metavar="FILE", help="where to save the network")
+    add_data_option(training, flag="--data")
+
+    planning = commands.add_parser(
+        "plan",
+        help="show what a network needs before anything is encrypted",
+        description="Prove the range of every layer for all possible images, choose the cheapest "
+        "parameters of the security table, predict the noise, and count what it costs. The first "
+        "time, some seconds are spent on measuring how fast this machine is.",
+    )
+    planning.set_defaults(command=plan_command)
+    planning.add_argument(
+        "model",
+        help=f"one of {', '.join(pretrained_names())}, mnist for cryptonets, or a network's file",
+    )
+    planning.add_argument(
+        "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
+    )
+    planning.add_argument(
+        "--untimed", action="store_true", help="do not measure how fast this machine is"
+    )
+    planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
+    add_data_option(planning)
+
+    benchmark = commands.add_parser(
+        "bench",
+        help="measure this machine: every operation, and whole networks",
+        description="Time every operation of the scheme against what this machine reaches in a "
+        "matrix product and in copying memory, then whole networks on full batches.",
+    )
+    benchmark.set_defaults(command=bench_command)
+    benchmark.add_argument("--quick", action="store_true", help="under a minute: digits only")
+    benchmark.add_argument(
+        "--seal",
+        action="store_true",
+        help="also run the same networks on Microsoft SEAL, in turns (extra: bench)",
+    )
+    benchmark.add_argument(
+        "--model",
+        action="append",
+        choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
+        help="one network for MNIST only (default: both)",
+    )
+    benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
+    benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    add_data_option(benchmark)
+    roles.add_commands(commands)
+    service.add_commands(commands)
+    return top
+
+
+def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
+    """Add the options that `demo` and `mnist` share."""
+    command.add_argument(
+        "--images", type=positive, metavar="N", help=f"how many images (default: all {everything})"
+    )
+    command.add_argument(
+        "--scheme",
+        choices=list(SCHEMES),
+        default="bgv",
+        help="bgv, bfv: 128-bit security, bgv is faster; yashe: the scheme and parameters of the "
+        "CryptoNets paper, which are broken, as a lesson (default: %(default)s)",
+    )
+    command.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        default=available_cores(),
+        help="threads, or workers (default: one for each core, here %(default)s)",
+    )
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--processes",
+        action="store_true",
+        help="let the server's workers be processes instead of threads",
+    )
+    where.add_argument(
+        "--dask",
+        action="store_true",
+        help="let them be Dask workers, started here (extra: cluster)",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="let them be the workers of this Dask scheduler, wherever they are",
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+
+
+def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> None:
+    """Add the options that say where MNIST is."""
+    command.add_argument(
+        flag,
+        dest="folder",
+        type=Path,
+        metavar="DIR",
+        help=f"folder with the MNIST files (default: ${DATA_VARIABLE}, or the user's cache)",
+    )
+    command.add_argument(
+        "--download", action="store_true", help="fetch MNIST (11 MB) if it is not there"
+    )
+
+
+def natural(text: str) -> int:
+    """Parse an integer from 0 upwards."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {value}")
+    return value
+
+
+def positive(text: str) -> int:
+    """Parse an integer from 1 upwards."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def demo_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets demo`."""
+    print("A server classifies handwritten digits that it cannot see.\n")
+    classify(pretrained("digits"), load_digits(), arguments, draw=True)
+
+
+def mnist_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets mnist`."""
+    dataset = load_mnist(arguments.folder, download=arguments.download)
+    result = classify(pretrained(arguments.model), dataset, arguments, draw=False)
+    print(
+        f"The CryptoNets paper: {PAPER_B.predictions_per_hour:,} predictions per hour. "
+        f"Here: {result.predictions_per_hour / PAPER_B.predictions_per_hour:.0f} times as many."
+    )
+
+
+def classify(
+    model: Sequential, dataset: Dataset, arguments: argparse.Namespace, draw: bool
+) -> Result:
+    """Run a network on test images, print what happens, write the JSON file."""
+    count = arguments.images or len(dataset.test_images)
+    if count > len(dataset.test_images):
+        raise DataError(
+            f"{dataset.name} has {len(dataset.test_images)} test images, {count} were asked for"
+        )
+    if arguments.json:
+        check_writable(arguments.json)
+    images, labels = dataset.test_images[:count], dataset.test_labels[:count]
+    if arguments.scheme == "yashe":
+        print(YASHE_WARNING)
+    print(model.summary(), end="\n\n")
+    pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
+    with workers(arguments.workers), server_crew(arguments) as crew:
+        result = run(model, pixels, labels, scheme_type=SCHEMES[arguments.scheme], crew=crew)
+    if draw:
+        print("\nWhat the server never saw, and what it said:\n")
+        said = result.logits.argmax(axis=1)
+        wrong = np.flatnonzero(said != labels)[:1].tolist()  # one of the mistakes, if there are any
+        right = [i for i in range(count) if i not in wrong]
+        shown = [*right[: DIGITS_SHOWN - len(wrong)], *wrong]
+        captions = [f"{said[i]} (is a {labels[i]})" for i in shown]
+        print(drawing(images[shown].astype(np.int64), captions, dataset.pixel_max))
+    slots = result.plan.params.n
+    batches = -(-count // slots)
+    print(f"\naccuracy                {result.accuracy:.2%} of {count} images")
+    print(f"encrypted = plain integers for {result.agree} of {count} images, in every logit")
+    print(
+        f"predictions per hour    {result.predictions_per_hour:,.0f} "
+        f"({result.seconds['infer']:.1f} s on the server)"
+    )
+    if count % slots:
+        full = batches * slots / result.seconds["infer"] * 3600
+        print(f"                        {full:,.0f} if all {slots} slots carried an image")
+    if arguments.scheme == "yashe":
+        note = "" if dataset.name == "mnist" else ", which classified MNIST with a larger network"
+        print(f"\nBeside the CryptoNets paper{note}:\n\n{beside_the_paper(result)}\n")
+    if arguments.json:
+        write_json(arguments.json, result.as_json())
+    return result
+
+
+@contextmanager
+def server_crew(arguments: argparse.Namespace) -> Iterator[Crew | None]:
+    """Start or find the server's workers; None if this process and its threads are the server."""
+    if arguments.processes:
+        with processes(arguments.workers) as crew:
+            yield crew
+    elif arguments.dask or arguments.scheduler:
+        with dask_cluster(arguments.workers, arguments.scheduler) as crew:
+            yield crew
+    else:
+        yield None
+
+
+def train_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets train`."""
+    fitting = [name for name, recipe in RECIPES.items() if recipe.data == arguments.data]
+    name = arguments.model or fitting[0]
+    if name not in fitting:
+        raise DataError(f"the model {name!r} is not for {arguments.data}: take {fitting}")
+    if arguments.out:
+        check_writable(arguments.out)
+    if arguments.data == "digits":
+        dataset = load_digits()
+    else:
+        dataset = load_mnist(arguments.folder, download=arguments.download)
+    model, record = train(name, dataset, seed=arguments.seed)
+    print(model.summary(), end="\n\n")
+    for key, value in record.items():
+        print(f"{key:<28}{value}")
+    if arguments.out:
+        model.save(arguments.out)
+        print(f"saved to {arguments.out}")
+
+
+def plan_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets plan`."""
+    if arguments.json:
+        check_writable(arguments.json)
+    name = "cryptonets" if arguments.model == "mnist" else arguments.model
+    known = name in pretrained_names()
+    model = pretrained(name) if known else Sequential.load(name)
+    print(model.summary(), end="\n\n")
+    plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
+    if not arguments.untimed:
+        plans = tuple(plan.calibrated(calibrate(plan.params)) for plan in plans)
+    print(describe(plans), end="\n\n")
+    for plan in plans:
+        print("\n".join([repr(plan.params), *plan.reasons]))
+    if arguments.json:
+        write_json(arguments.json, {"plans": [plan.as_json() for plan in plans]})
+
+
+def shown_pixels(name: str, model: Sequential, arguments: argparse.Namespace) -> IntArray | None:
+    """Return the test images of a known network as its pixels, if they are there."""
+    if name not in RECIPES:
+        return None
+    try:
+        if RECIPES[name].data == "digits":
+            dataset = load_digits()
+        else:
+            dataset = load_mnist(arguments.folder, download=arguments.download)
+    except DataError:
+        return None
+    return quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
+
+
+def bench_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets bench`."""
+    if arguments.json:
+        check_writable(arguments.json)
+    if arguments.quick:
+        dataset, names = load_digits(), ["digits"]
+    else:
+        dataset = load_mnist(arguments.folder, download=arguments.download)
+        names = arguments.model or [n for n, recipe in RECIPES.items() if recipe.data == "mnist"]
+    facts = measurements.everything(
+        dataset, names, arguments.rounds, arguments.seal, arguments.quick
+    )
+    if arguments.json:
+        write_json(arguments.json, facts)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output file before the work, not after it."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise DataError(f"cannot write {path}: its folder must exist and be writable")
+
+
+def write_json(path: Path, facts: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(json.dumps(facts, indent=2).encode() + b"\n")

@@ -1,0 +1,252 @@
+"""`cryptonets keygen`, `encrypt`, `infer`, `decrypt` and `eavesdrop`: `roles` from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nn.commands.eavesdrop import eavesdrop
+from nn.data.idx import read_idx
+from nn.data.sources import load_images
+from nn.experiment import bar
+from nn.inference.flooding import Flooding
+from nn.networks.model import Sequential
+from nn.networks.pretrained import pretrained, pretrained_names
+from nn.service import roles
+from nn.service.card import ModelCard
+from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET, Progress
+from yashe.arithmetic.parallel import available_cores, workers
+from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
+from yashe.errors import DataError
+from yashe.wire import load, load_secret_key
+from yashe.wire.files import open_input, whole_file
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser of `cryptonets`."""
+    keygen = commands.add_parser(
+        "keygen",
+        help="make keys: a secret one for you, public ones for a server",
+        description="Make keys for a network. DIR/secret.key decrypts, and stays with you; "
+        "DIR/public is for whoever shall classify your images.",
+    )
+    keygen.set_defaults(command=keygen_command)
+    keygen.add_argument("folder", type=Path, metavar="DIR", help="where the keys shall be")
+    which = keygen.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model", help="the network: a name, or its file")
+    which.add_argument(
+        "--card", type=Path, metavar="FILE", help="its model card, if only the server has it"
+    )
+
+    keygen.add_argument(
+        "--public",
+        action="store_true",
+        help=f"make a {ENCRYPTION} too, with which others can encrypt for you (costs noise budget)",
+    )
+    keygen.add_argument(
+        "--flood",
+        type=int,
+        default=0,
+        metavar="BITS",
+        help="leave room for a server that hides its weights this well ('infer --flood')",
+    )
+
+    encrypt = commands.add_parser(
+        "encrypt",
+        help="encrypt images for a network",
+        description="Encrypt images, one in every slot, under the keys of DIR: with the secret "
+        "key if it is there, else with the public one.",
+    )
+    encrypt.set_defaults(command=encrypt_command)
+    encrypt.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="'digits' or 'mnist' (test images), or IDX, .npy and .png files",
+    )
+    encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
+    encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")
+    encrypt.add_argument("--count", type=int, metavar="N", help="only the first N images")
+    add_image_options(encrypt)
+
+    infer = commands.add_parser(
+        "infer",
+        help="classify encrypted images, without a secret key",
+        description="What the server does: read ciphertexts, run the network, write ciphertexts.",
+    )
+    infer.set_defaults(command=infer_command)
+    infer.add_argument("model", metavar="MODEL", help="a pretrained network's name, or a file")
+    infer.add_argument("input", type=Path, metavar="INPUT", help="a file from 'encrypt'")
+    infer.add_argument(
+        "--keys", type=Path, required=True, metavar="PUBLIC", help=f"{PUBLIC}/ or {EVALUATION}"
+    )
+    infer.add_argument("--out", type=Path, required=True, metavar="REPLY")
+    infer.add_argument("--workers", type=int, default=available_cores(), metavar="N")
+
+    infer.add_argument(
+        "--flood",
+        type=int,
+        metavar="BITS",
+        help=f"hide the weights from the client, up to 2^-BITS; needs {ENCRYPTION} (try 40)",
+    )
+
+    decrypt = commands.add_parser(
+        "decrypt",
+        help="decrypt a reply",
+        description="Decrypt the logits and say which class each image has been found to be.",
+    )
+    decrypt.set_defaults(command=decrypt_command)
+    decrypt.add_argument("reply", type=Path, metavar="REPLY")
+    decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
+    decrypt.add_argument("--images", type=int, metavar="N", help="how many images there were")
+    decrypt.add_argument(
+        "--labels", metavar="LABELS", help="'digits', 'mnist' or an IDX file, to count mistakes"
+    )
+    decrypt.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
+    decrypt.add_argument("--json", type=Path, metavar="FILE", help="write labels and logits there")
+
+    listen = commands.add_parser(
+        "eavesdrop",
+        help="show what a server or a listener sees of your images",
+        description="Compare the bytes of a file of ciphertexts with those of the images.",
+    )
+    listen.set_defaults(command=eavesdrop_command)
+    listen.add_argument("file", type=Path, metavar="FILE", help="a file from 'encrypt'")
+    listen.add_argument(
+        "--images", nargs="+", default=["digits"], help="what is in it (default: digits)"
+    )
+    listen.add_argument("--picture", type=Path, metavar="PNG", help="draw it there, too")
+    add_image_options(listen)
+
+
+def add_image_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say how images are to be read."""
+    command.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
+    command.add_argument(
+        "--white", type=int, default=255, help="a white pixel in .npy files (default: 255)"
+    )
+    command.add_argument("--invert", action="store_true", help="the strokes are dark on light")
+
+
+@contextmanager
+def step(what: str, threads: int | None = None) -> Iterator[Progress]:
+    """Work on all cores, draw a progress bar, and print afterwards how long it took."""
+    start = time.perf_counter()
+    with workers(threads), bar(what, 100) as drawn:
+        yield lambda share: drawn.update(round(100 * share, 2))
+    print(f"{what}: {time.perf_counter() - start:.1f} s")
+
+
+def show(*paths: Path) -> None:
+    """Print the sizes of files."""
+    for path in paths:
+        print(f"{path.stat().st_size:>13,} bytes  {path}")
+
+
+def load_model(name: str) -> Sequential:
+    """Return a pretrained network by name, or one from a file."""
+    return pretrained(name) if name in pretrained_names() else Sequential.load(name)
+
+
+def keygen_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets keygen`."""
+    if arguments.model:
+        card = ModelCard.of(load_model(arguments.model), arguments.public, arguments.flood)
+    else:
+        with open_input(arguments.card) as file:
+            card = ModelCard.from_json(file.read())
+    with step(f"keys for {card.name}, {card.params}"):
+        roles.keygen(arguments.folder, card, arguments.public or arguments.flood > 0)
+    secret, public = arguments.folder / SECRET, arguments.folder / PUBLIC
+    show(secret, *sorted(public.iterdir()))
+    print(f"{secret} stays with you. {public} is for the server.")
+
+
+def encrypt_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets encrypt`."""
+    card = roles.load_card(arguments.keys)
+    key = roles.load_encryption_key(arguments.keys, card)
+    images = load_images(
+        arguments.images, card.input_shape, arguments.data, arguments.white, arguments.invert
+    )
+    pixels = images.pixels[: arguments.count]
+    what = "secret" if isinstance(key, SecretKey) else "public"
+    with (
+        step(f"{len(pixels)} images encrypted with the {what} key") as progress,
+        whole_file(arguments.out) as file,
+    ):
+        shape = roles.encrypt(file, card, key, pixels, images.white, progress)
+    show(arguments.out)
+    print(
+        f"{shape[0]} batches of up to {card.params.n} images. When the reply is here:\n"
+        f"cryptonets decrypt REPLY --keys {arguments.keys} --images {len(pixels)}"
+    )
+
+
+def infer_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets infer`."""
+    model, key = load_model(arguments.model), roles.load_evaluation_key(arguments.keys)
+    flooding = None
+    if arguments.flood is not None:
+        public = load(arguments.keys / ENCRYPTION, BgvPublicKey, key.params)
+        flooding = Flooding(public, arguments.flood)
+    with (
+        open_input(arguments.input) as source,
+        step("classified without the secret key", arguments.workers) as progress,
+        whole_file(arguments.out) as target,
+    ):
+        roles.classify(source, target, model, key, progress, flooding)
+    show(arguments.input, arguments.out)
+
+
+def decrypt_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets decrypt`."""
+    card = roles.load_card(arguments.keys)
+    key = load_secret_key(arguments.keys / SECRET, SecretKey)
+    with step("decrypted"), open_input(arguments.reply) as source:
+        logits = roles.decrypt(source, key, arguments.images)
+    found = logits.argmax(axis=1)
+    facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
+    if arguments.labels:
+        labels = load_labels(arguments.labels, card, arguments.data)[: len(found)]
+        if len(labels) < len(found):
+            raise DataError(f"{len(labels)} labels for {len(found)} images")
+        facts["accuracy"] = float((found == labels).mean())
+        print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
+    else:
+        shown = " ".join(map(str, found[:40]))
+        print(f"{len(found)} images: {shown}{' ...' if len(found) > 40 else ''}")
+    if arguments.json:
+        with whole_file(arguments.json) as file:
+            file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")
+        show(arguments.json)
+
+
+def load_labels(source: str, card: ModelCard, data: Path | None) -> Any:
+    """Return true labels, int64 array."""
+    if source in ("digits", "mnist"):
+        return load_images([source], card.input_shape, data).labels
+    if not Path(source).is_file():
+        raise DataError(f"there is no file {source}")
+    return read_idx(Path(source), ()).astype(np.int64)
+
+
+def eavesdrop_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets eavesdrop`."""
+    with open_input(arguments.file) as file:
+        print(
+            eavesdrop(
+                file,
+                lambda shape: load_images(
+                    arguments.images, shape, arguments.data, arguments.white, arguments.invert
+                ),
+                arguments.picture,
+            )
+        )

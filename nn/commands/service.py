@@ -1,0 +1,185 @@
+"""`cryptonets serve` and `cryptonets ask`: `nn.service` and `nn.service.client` from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nn.commands.roles import add_image_options, load_model
+from nn.data.sources import load_images
+from nn.experiment import bar
+from nn.service import roles
+from nn.service.client import Client
+from nn.service.store import Limits
+from yashe import wire
+from yashe.arithmetic.parallel import available_cores, workers
+from yashe.ciphertexts.keys import Pair, SecretKey
+from yashe.errors import DataError
+from yashe.wire.files import check_private, open_input, whole_file
+
+TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser of `cryptonets`."""
+    serve = commands.add_parser(
+        "serve",
+        help="classify encrypted images for clients over HTTP",
+        description="Run a server. It has the network and no secret key. It listens to this "
+        "machine only, unless --host says otherwise; then put it behind a proxy with TLS.",
+    )
+    serve.set_defaults(command=serve_command)
+    serve.add_argument("--model", required=True, help="a pretrained network's name, or a file")
+    serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    serve.add_argument("--port", type=int, default=8000, help="default: %(default)s")
+    serve.add_argument(
+        "--state",
+        type=Path,
+        default=Path("cryptonets-state"),
+        metavar="DIR",
+        help="where keys and jobs lie, also after a restart (default: %(default)s)",
+    )
+    serve.add_argument("--workers", type=int, default=available_cores(), metavar="N")
+    for name, kind, meaning in (
+        ("keys", int, "registered keys"),
+        ("queued", int, "jobs that wait"),
+        ("batches", int, "batches in a job"),
+        ("job-seconds", float, "seconds for computing a job"),
+        ("upload-seconds", float, "seconds for an upload"),
+        ("reply-seconds", float, "seconds that a reply is kept"),
+    ):
+        default = getattr(Limits, name.replace("-", "_"))
+        serve.add_argument(
+            f"--max-{name}",
+            type=kind,
+            default=default,
+            metavar="N",
+            help=f"{meaning} (default: {default:g})",
+        )
+    add_token_option(serve, "that clients must send")
+
+    ask = commands.add_parser(
+        "ask",
+        help="have images classified by a server that cannot see them",
+        description="Make keys, encrypt images, send them to a server, decrypt what comes back.",
+    )
+    ask.set_defaults(command=ask_command)
+    ask.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="'digits', 'mnist', IDX, .npy or .png files"
+    )
+    ask.add_argument("--server", required=True, metavar="URL")
+    ask.add_argument("--count", type=int, metavar="N", help="only the first N images")
+    ask.add_argument(
+        "--keys", type=Path, metavar="DIR", help="keep the keys there (default: new ones each time)"
+    )
+    ask.add_argument("--json", type=Path, metavar="FILE", help="write classes and logits there")
+    ask.add_argument(
+        "--patience", type=float, default=60, help="seconds of trying again (default: %(default)s)"
+    )
+    add_token_option(ask, "that the server requires")
+    add_image_options(ask)
+
+
+def add_token_option(command: argparse.ArgumentParser, which: str) -> None:
+    """Add the option for the bearer token."""
+    command.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"file (mode 0600) with the token {which} (default: ${TOKEN_VARIABLE}, or none)",
+    )
+
+
+def read_token(path: Path | None) -> str | None:
+    """Return the token from a private file, or from the environment."""
+    if path is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    check_private(path)
+    with open_input(path) as file:
+        token = file.read(4096).decode("latin-1").strip()
+    if not token.isascii() or not token.isprintable() or len(token) < 16:
+        raise DataError(
+            f"{path}: a token is at least 16 printable characters, such as {secrets.token_hex(16)}"
+        )
+    return token
+
+
+def serve_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets serve`."""
+    # Starlette and uvicorn are an extra: nobody else needs this module, so it is imported here.
+    service_module = import_module("nn.service.http")
+    limits = Limits(
+        keys=arguments.max_keys,
+        queued=arguments.max_queued,
+        batches=arguments.max_batches,
+        job_seconds=arguments.max_job_seconds,
+        upload_seconds=arguments.max_upload_seconds,
+        reply_seconds=arguments.max_reply_seconds,
+    )
+    service = service_module.Service(
+        load_model(arguments.model),
+        arguments.state,
+        read_token(arguments.token_file),
+        limits,
+        arguments.workers,
+    )
+    counts = service.store.counts()
+    print(
+        f"{service.card.name} under {service.card.params}\n"
+        f"http://{arguments.host}:{arguments.port}, state in {arguments.state} "
+        f"({counts['queued']} jobs waiting, {counts['keys']} keys); Ctrl-C stops",
+        flush=True,
+    )
+    service_module.serve(service, arguments.host, arguments.port)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str, float], None]]:
+    """Draw a progress bar for every step that is reported."""
+    drawn: dict[str, Any] = {}
+
+    def progress(what: str, share: float) -> None:
+        if what not in drawn:
+            drawn[what] = bar(what, 100)
+        drawn[what].update(round(100 * share, 2))
+
+    yield progress
+    for one in drawn.values():
+        one.close()
+
+
+def ask_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets ask`."""
+    client = Client(arguments.server, read_token(arguments.token_file), arguments.patience)
+    card = client.card()
+    images = load_images(
+        arguments.images, card.input_shape, arguments.data, arguments.white, arguments.invert
+    )
+    pixels = images.pixels[: arguments.count]
+    print(f"{len(pixels)} images for {card.name}, under {card.params}")
+    keys: tuple[SecretKey, Pair] | None = None
+    if arguments.keys is not None:
+        if not (arguments.keys / roles.SECRET).exists():
+            roles.keygen(arguments.keys, card)
+        secret = wire.load_secret_key(arguments.keys / roles.SECRET, SecretKey)
+        evaluation = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
+        keys = secret, evaluation
+    with workers(), steps() as progress:
+        logits = client.ask(pixels, images.white, keys, progress)
+    found = logits.argmax(axis=1)
+    shown = " ".join(map(str, found[:40]))
+    print(f"{shown}{' ...' if len(found) > 40 else ''}")
+    facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
+    if images.labels is not None:
+        facts["accuracy"] = float((found == images.labels[: len(found)]).mean())
+        print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
+    if arguments.json:
+        with whole_file(arguments.json) as file:
+            file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")

@@ -1,0 +1,14 @@
+"""Where do the images come from?
+
+The 8x8 digits come with the package (`digits/`), MNIST from a folder or a mirror.
+
+Modules, in the order of reading:
+
+    idx       the file format of MNIST
+    png       small grey pictures
+    download  the four MNIST files from public mirrors, complete or not at all
+    sets      images and labels: the digits, and MNIST
+    sources   what a client has: sets, IDX, .npy and PNG files
+
+Uses yashe.errors, yashe.wire, networks.
+"""

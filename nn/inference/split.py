@@ -1,0 +1,154 @@
+"""Networks whose logits fit into no single plaintext modulus: one run for each of several.
+
+The CryptoNets paper did the same (section 5): the images are encrypted once for every t_i, the
+network is evaluated modulo each of them, and the Chinese remainder theorem joins the logits, since
+integer arithmetic modulo t_1 t_2 ... is arithmetic modulo every t_i. Each run needs less of q,
+because each product costs log2 t_i bits; but everything is done as often as there are moduli.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
+from nn.inference.replies import reply_of
+from nn.networks.model import Sequential
+from nn.planning.plan import Plan, make_plan, name_of
+from nn.planning.proofs import ranges
+from yashe.arithmetic.primes import next_ntt_primes, prime_limit
+from yashe.arithmetic.residues import IntArray
+from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
+from yashe.parameters.sets import Params
+from yashe.schemes.bgv import BGV
+from yashe.schemes.choose import candidates
+
+RINGS = (4096, 8192, 16384)
+
+
+def make_plans(
+    model: Sequential, security: int = 128, pixels: IntArray | None = None
+) -> tuple[Plan, ...]:
+    """Return one plan if one plaintext modulus holds the logits, else one for each of several.
+
+    Raises
+    ------
+    RangeError, NoiseBudgetExhausted
+        If no number of moduli helps; the error is that of the single plan, and names the layer.
+    """
+    try:
+        return (make_plan(model, security=security, pixels=pixels),)
+    except (RangeError, NoiseBudgetExhausted, ParameterError) as error:
+        need = ranges(model, model.levels)[-1].smallest_t
+        for n in RINGS:
+            primes = enough_primes(n, need)
+            for parts in range(2, len(primes) + 1):
+                groups = [tuple(primes[i::parts]) for i in range(parts)]
+                plans = [cheapest_for(model, n, t, need, security, pixels) for t in groups]
+                found = [plan for plan in plans if plan is not None]
+                if len(found) == parts:
+                    return tuple(found)
+        raise error
+
+
+def enough_primes(n: int, minimum: int) -> tuple[int, ...]:
+    """Return as few batching primes as possible, of about one size, with a product >= minimum."""
+    count = math.ceil(math.log2(minimum) / math.log2(prime_limit(n)))
+    while True:
+        primes = next_ntt_primes(n, math.ceil(minimum ** (1 / count)), count)
+        if len(primes) == count and math.prod(primes) >= minimum:
+            return tuple(primes)
+        count += 1
+
+
+def cheapest_for(
+    model: Sequential,
+    n: int,
+    t_primes: tuple[int, ...],
+    need: int,
+    security: int,
+    pixels: IntArray | None,
+) -> Plan | None:
+    """Return the plan with the fewest primes of q for these primes of t, or None."""
+    others = -(-need // math.prod(t_primes))  # what the other moduli make up for
+    for params in candidates(n, t_primes, BGV, security, f"{name_of(model)}-mod"):
+        try:
+            return make_plan(model, params, pixels=pixels, joined_with=others)
+        except NoiseBudgetExhausted:
+            continue
+    return None
+
+
+def join(residues: Sequence[IntArray], moduli: Sequence[int]) -> IntArray:
+    """Return the integers with these centred residues, centred modulo the product of the moduli.
+
+    Parameters
+    ----------
+    residues : int64 arrays of one shape, one for each modulus
+    moduli : pairwise coprime
+
+    Returns
+    -------
+    int64 array, or one of Python integers (dtype object) if int64 could not hold them
+
+    Examples
+    --------
+    -8 is 2 modulo 5 and -1 modulo 7:
+
+    >>> join([np.array([2]), np.array([-1])], [5, 7])
+    array([-8])
+    """
+    product = math.prod(moduli)
+    total = np.zeros(residues[0].shape, dtype=object)
+    for residue, t in zip(residues, moduli, strict=True):
+        others = product // t
+        total = total + residue.astype(object) * (others * pow(others, -1, t))
+    centred = (total + product // 2) % product - product // 2
+    return centred.astype(np.int64) if product < 2**63 else centred
+
+
+def classify(model: Sequential, plans: Sequence[Plan], pixels: IntArray) -> IntArray:
+    """Return the logits of a batch, computed encrypted once for every plan, and joined.
+
+    Parameters
+    ----------
+    model : integer network
+    plans : of `make_plans`
+    pixels : int64 array, shape (images, *model.input_shape), at most as many images as slots
+
+    Returns
+    -------
+    integers, shape (images, *model.output_shape)
+    """
+    moduli = [plan.params.t for plan in plans]
+    product = math.prod(moduli)
+    residues = [
+        classify_modulo(model, pixels, plan.params, product // plan.params.t) for plan in plans
+    ]
+    return join(residues, moduli)
+
+
+def classify_modulo(
+    model: Sequential, pixels: IntArray, params: Params, joined_with: int
+) -> IntArray:
+    """Return the logits modulo one t, with keys of their own."""
+    scheme = BGV(params)
+    keys = scheme.keygen()
+    ct = encrypt_images(scheme, model, pixels, keys.secret)
+    logits = infer(scheme, model, ct, keys.relinearization, joined_with=joined_with)
+    return decrypt_logits(scheme, reply_of(scheme, logits), keys.secret, len(pixels))
+
+
+def describe(plans: Sequence[Plan]) -> str:
+    """Return the full tables of all plans, with why there are several."""
+    if len(plans) == 1:
+        return plans[0].full_table()
+    bits = plans[0].range_bits
+    title = (
+        f"No single plaintext modulus carries logits of {bits:.1f} bits: the network is evaluated "
+        f"once for each of {len(plans)} moduli, and the results are joined (CRT)."
+    )
+    tables = [f"log2 t = {plan.params.log2_t:.1f}\n{plan.full_table()}" for plan in plans]
+    return "\n\n".join([title, *tables])

@@ -1,0 +1,106 @@
+"""What is asked of layers, networks and pixels before anything is computed with them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from yashe.arithmetic.residues import IntArray
+from yashe.errors import EncodingError, ParameterError, RangeError
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+class KindError(ParameterError, TypeError):
+    """An argument of another type than the one that is required."""
+
+
+class TakesImages(Protocol):
+    """What a network says about its images: a `Sequential`, or a `ModelCard`."""
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one image."""
+
+    @property
+    def levels(self) -> int:
+        """Pixels are integers 0..levels."""
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """Return the value as an int, or refuse what is none or too small; booleans are none.
+
+    Raises
+    ------
+    KindError, ParameterError
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise KindError(f"{name} must be a whole number; got {value!r}.")
+    if value < least:
+        raise ParameterError(f"{name} must be at least {least}; got {value}.")
+    return int(value)
+
+
+def truth(name: str, value: Any) -> bool:
+    """Return the value if it is True or False, else refuse.
+
+    Raises
+    ------
+    KindError
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise KindError(f"{name} must be True or False; got {value!r}.")
+    return bool(value)
+
+
+def shape_of(name: str, value: Any) -> Shape:
+    """Return a shape, one or more positive whole numbers, as a tuple, or refuse.
+
+    Raises
+    ------
+    KindError, ParameterError
+    """
+    if not isinstance(value, tuple | list) or not value:
+        raise KindError(f"{name} must be a tuple like (28, 28, 1); got {value!r}.")
+    return tuple(whole_number(f"every side of {name}", side) for side in value)
+
+
+def check_pixels(network: TakesImages, pixels: Any) -> IntArray:
+    """Return images as int64, or refuse those that the network was not made for.
+
+    Its plan proves the logits right for pixels 0..levels, and for nothing else.
+
+    Parameters
+    ----------
+    network : Sequential or ModelCard
+    pixels : integers, shape (images, *network.input_shape)
+
+    Raises
+    ------
+    EncodingError
+        If they are no integers.
+    ParameterError
+        If they have another shape.
+    RangeError
+        If a pixel is not in 0..levels, naming image and pixel.
+    """
+    array, shape, levels = np.asarray(pixels), tuple(network.input_shape), network.levels
+    if array.dtype.kind not in "iu":
+        raise EncodingError(
+            f"pixels must be integers, not {array.dtype}: quantize_pixels(images, pixel_max, "
+            f"{levels}) makes them"
+        )
+    if array.ndim != 1 + len(shape) or array.shape[1:] != shape:
+        raise ParameterError(
+            f"the network takes images of shape (images, {', '.join(map(str, shape))}), got "
+            f"{array.shape}"
+        )
+    outside = (array < 0) | (array > levels)
+    if outside.any():
+        image, *place = np.argwhere(outside)[0].tolist()
+        raise RangeError(
+            f"image {image} has {array[outside][0]} at pixel {tuple(place)}, and the network takes "
+            f"0..{levels}: quantize_pixels(images, pixel_max, {levels}) makes such pixels"
+        )
+    return array.astype(np.int64)

@@ -1,0 +1,255 @@
+"""The layers of a network that has to live on additions and multiplications alone.
+
+    Dense       y = x @ W + b
+    Conv2D      the same at every position of an image, reading a small window
+    MeanPool    the sum of a window
+    Square      y = x * x
+    Flatten     no arithmetic
+
+That is all a ciphertext can do: there is no ReLU and no maximum among sums and products. The
+square as activation and the scaled mean pool are from CryptoNets (Gilad-Bachrach et al., ICML 2016,
+section 3.2). What all layers share, with the array convention, is in `nn.networks.base`; what only
+training needs, batch normalisation, is in `nn.networks.batchnorm`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nn.networks.base import (
+    Block,
+    FloatArray,
+    IndexArray,
+    Layer,
+    Linear,
+    NumberArray,
+    Patch,
+    Shape,
+    Values,
+    widened,
+)
+from nn.networks.checks import whole_number
+from yashe.errors import ParameterError
+
+__all__ = ["Block", "Conv2D", "Dense", "Flatten", "Layer", "Linear", "MeanPool", "Square"]
+
+
+class Dense(Linear):
+    """Every output reads every input: y = x @ W + b.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs; W has shape (inputs, units).
+    bias : bool
+        Whether there is a b. A layer in front of a `BatchNorm` needs none.
+    """
+
+    def __init__(self, units: int, bias: bool = True) -> None:
+        super().__init__(bias)
+        self.units = whole_number("units", units)
+
+    def settings(self) -> dict[str, Any]:
+        return {"units": self.units, "bias": self.has_bias}
+
+    def infer(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1:
+            raise ParameterError(
+                f"Dense takes flat inputs; got the feature shape {input_shape}. Put a Flatten() "
+                "in front."
+            )
+        return (self.units,)
+
+    def weight_shape(self, input_shape: Shape) -> tuple[int, int]:
+        return input_shape[0], self.units
+
+    def _patches(self) -> tuple[Patch, ...]:
+        taps = np.arange(self.input_shape[0], dtype=np.int64)
+        outputs = np.arange(self.units, dtype=np.int64)[np.newaxis]
+        return (Patch(taps[np.newaxis], taps, outputs),)
+
+    def forward(self, x: Values) -> Values:
+        """Return x @ W + b: the one block without its copies."""
+        self.batch_shape(x)
+        x = widened(x)
+        return x @ self.weight + self.bias if self.has_bias else x @ self.weight
+
+    def input_gradient(self, x: FloatArray, dy: FloatArray) -> FloatArray:
+        dx: FloatArray = dy @ self.weight.T
+        return dx
+
+
+class Conv2D(Linear):
+    """A convolution (in truth a correlation, as everywhere in this field) over height and width.
+
+    Parameters
+    ----------
+    maps : int
+        Number of feature maps; W has shape (kernel * kernel * channels, maps).
+    kernel, stride : int
+        Side of the square kernel, and the distance between neighbouring positions.
+    pad_end : int
+        Rows of zeros at the bottom and columns of zeros at the right, at most kernel - 1.
+    bias : bool
+        Whether each map has a bias.
+    """
+
+    def __init__(
+        self, maps: int, kernel: int, stride: int = 1, pad_end: int = 0, bias: bool = True
+    ) -> None:
+        super().__init__(bias)
+        self.maps, self.kernel = whole_number("maps", maps), whole_number("kernel", kernel)
+        self.stride = whole_number("stride", stride)
+        self.pad_end = whole_number("pad_end", pad_end, 0)
+        if pad_end >= kernel:
+            raise ParameterError(
+                f"pad_end must lie in [0, kernel) = [0, {kernel}); got {pad_end}. With more, some "
+                "positions would read padding alone."
+            )
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "maps": self.maps,
+            "kernel": self.kernel,
+            "stride": self.stride,
+            "pad_end": self.pad_end,
+            "bias": self.has_bias,
+        }
+
+    def infer(self, input_shape: Shape) -> Shape:
+        """Accept (height, width, channels) that a kernel fits into, padding included."""
+        sides = check_image(self, input_shape, self.kernel - self.pad_end)[:2]
+        rows, columns = (1 + (s + self.pad_end - self.kernel) // self.stride for s in sides)
+        return rows, columns, self.maps
+
+    def weight_shape(self, input_shape: Shape) -> tuple[int, int]:
+        return self.kernel**2 * input_shape[2], self.maps
+
+    def _patches(self) -> tuple[Patch, ...]:
+        """Group the positions by the taps that they can use."""
+        height, width, channels = self.input_shape
+        rows, columns, maps = self.output_shape
+        place = np.arange(rows * columns, dtype=np.int64).reshape(rows, columns)
+        return tuple(
+            Patch(
+                inputs=window(top[:, np.newaxis], left, (down, right, channels), width),
+                taps=window(0, 0, (down, right, channels), self.kernel)[0],
+                outputs=place[r][:, c].reshape(-1, 1) * maps + np.arange(maps, dtype=np.int64),
+            )
+            for r, top, down in self._spans(rows, height)
+            for c, left, right in self._spans(columns, width)
+        )
+
+    def _spans(self, count: int, side: int) -> list[tuple[IndexArray, IndexArray, int]]:
+        """Group the positions along one axis: (positions, their first pixels, pixels in reach)."""
+        first = np.arange(count, dtype=np.int64) * self.stride
+        reach = np.minimum(self.kernel, side - first)
+        # Largest reach first: the interior is block 0.
+        groups = [np.flatnonzero(reach == r) for r in sorted(set(reach.tolist()), reverse=True)]
+        return [(g, first[g], int(reach[g[0]])) for g in groups]
+
+
+class MeanPool(Linear):
+    """The mean over windows of size x size pixels, computed as their *sum*.
+
+    A mean needs a division and integers have none, so the result is `scale` = size^2 times the
+    mean, and whoever reads the network's output divides (CryptoNets calls this the scaled mean
+    pool, section 3.2). The argmax does not need it.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(bias=False)
+        self.size = whole_number("size", size)
+        self.scale = self.size**2
+
+    def settings(self) -> dict[str, Any]:
+        return {"size": self.size}
+
+    @property
+    def weight(self) -> NumberArray:
+        """Ones, shape (size^2, 1)."""
+        return np.ones((self.size**2, 1), dtype=np.int64)
+
+    def infer(self, input_shape: Shape) -> Shape:
+        """Accept (height, width, channels), both sides multiples of the size."""
+        height, width, channels = check_image(self, input_shape, self.size)
+        if height % self.size or width % self.size:
+            raise ParameterError(
+                f"MeanPool({self.size}) takes sides that are multiples of {self.size}; got "
+                f"{height} x {width}. Choose another size, or another stride in the layer before."
+            )
+        return height // self.size, width // self.size, channels
+
+    def weight_shape(self, input_shape: Shape) -> tuple[int, int]:
+        return self.size**2, 1
+
+    def build(self, input_shape: Shape, rng: np.random.Generator | None = None) -> Shape:
+        """Lay out the patches; the ones are fixed, and therefore no parameter."""
+        super().build(input_shape)
+        self.parameters = {}
+        return self.output_shape
+
+    def parameter_gradients(self, x: FloatArray, dy: FloatArray) -> dict[str, FloatArray]:
+        return {}
+
+    def _patches(self) -> tuple[Patch, ...]:
+        rows, columns, channels = self.output_shape
+        index = np.arange(math.prod(self.input_shape), dtype=np.int64)
+        tiles = index.reshape(rows, self.size, columns, self.size, channels)
+        inputs = tiles.transpose(0, 2, 4, 1, 3).reshape(-1, self.size**2)
+        outputs = np.arange(len(inputs), dtype=np.int64)[:, np.newaxis]
+        return (Patch(inputs, np.arange(self.size**2, dtype=np.int64), outputs),)
+
+
+class Square(Layer):
+    """y = x * x, the only activation that homomorphic encryption evaluates cheaply."""
+
+    def forward(self, x: Values) -> Values:
+        self.batch_shape(x)
+        x = widened(x)
+        return x * x
+
+    def input_gradient(self, x: FloatArray, dy: FloatArray) -> FloatArray:
+        return 2 * x * dy
+
+
+class Flatten(Layer):
+    """Merge all feature axes into one."""
+
+    def infer(self, input_shape: Shape) -> Shape:
+        return (math.prod(input_shape),)
+
+    def forward(self, x: Values) -> Values:
+        return x.reshape((*self.batch_shape(x), *self.output_shape))
+
+    def input_gradient(self, x: FloatArray, dy: FloatArray) -> FloatArray:
+        return dy.reshape(x.shape)
+
+
+def window(top: Any, left: Any, extent: tuple[int, int, int], width: int) -> IndexArray:
+    """Index the pixels of a window at every corner (top, left) of a flattened image.
+
+    Returns
+    -------
+    int64 array, shape (corners, taps)
+        taps = down * right * channels for the extent (down, right, channels).
+    """
+    down, right, channels = extent
+    y, x, channel = np.ogrid[:down, :right, :channels]
+    corners = np.asarray(top * width + left, dtype=np.int64).reshape(-1, 1, 1, 1)
+    pixels = (corners + y * width + x) * channels + channel
+    indices: IndexArray = pixels.reshape(corners.size, -1).astype(np.int64)
+    return indices
+
+
+def check_image(layer: Layer, shape: Shape, smallest: int) -> tuple[int, int, int]:
+    """Return (height, width, channels) if both sides reach the smallest one allowed."""
+    if len(shape) != 3 or min(shape[:2]) < smallest:
+        raise ParameterError(
+            f"{type(layer).__name__} takes (height, width, channels) with sides of at least "
+            f"{smallest}; got {shape}. Put it before any Flatten(), or make its window smaller."
+        )
+    return shape[0], shape[1], shape[2]

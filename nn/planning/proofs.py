@@ -1,0 +1,317 @@
+"""Arrays that prove: what a network can put out, and how noisy its ciphertexts get.
+
+The very same `forward` of the layers runs on these instead of numbers or ciphertexts:
+
+- `Interval` arrays carry the lowest and highest value that any allowed image can cause.
+- `Probe` arrays carry the values for two random images, which differ unless there is nothing but
+  constants.
+- `Forecast` arrays carry the predicted noise, by the formulas of `yashe.ciphertexts.noise`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn.networks.base import Values
+from nn.networks.checks import whole_number
+from nn.networks.layers import Square
+from nn.networks.model import Sequential
+from nn.planning.descent import hopeless_at_most, primes_for_squares
+from yashe.arithmetic.residues import FloatArray, IntArray
+from yashe.ciphertexts import noise
+from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.ranges import Interval as Interval
+from yashe.ciphertexts.slots import encode_constant
+from yashe.errors import ParameterError, RangeError, TransparentCiphertextError
+from yashe.parameters.sets import Params
+from yashe.schemes.base import Scheme
+
+# of which sums of two residues are exact in int64: `yashe.arithmetic.linear`
+LARGEST_WEIGHT = 2**62
+PROBE_PRIME = 2**61 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """An array of what a network computes for two random images, modulo a large prime.
+
+    Two polynomials of degree d that are not constant agree there with probability d / PROBE_PRIME.
+
+    Attributes
+    ----------
+    values : object array of Python integers; the last axis are the images
+    t : plaintext modulus, modulo which weights act on ciphertexts; None for the integers themselves
+    """
+
+    values: NDArray[np.object_]
+    t: int | None
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], t: int | None) -> Probe:
+        """Return two random images of this shape, always the same ones."""
+        draws = np.random.default_rng(0).integers(PROBE_PRIME, size=(*shape, 2), dtype=np.int64)
+        return cls(draws.astype(object), t)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array, the two images apart."""
+        return self.values.shape[:-1]
+
+    def __repr__(self) -> str:
+        return f"Probe(shape={self.shape}, {int(self.constant.sum())} constant)"
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Which entries do not depend on the image, boolean array of the shape."""
+        return np.asarray(self.values[..., 0] == self.values[..., 1], dtype=np.bool_)
+
+    def __getitem__(self, key: Any) -> Probe:
+        place = (*key, slice(None)) if isinstance(key, tuple) else (key, slice(None))
+        return replace(self, values=self.values[place])
+
+    def reshape(self, *shape: Any) -> Probe:
+        """Return the same values in another shape."""
+        wanted = shape[0] if isinstance(shape[0], tuple) else shape
+        return replace(self, values=self.values.reshape((*wanted, 2)))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Probe], axis: int = 0) -> Probe:
+        """Join arrays along an axis."""
+        place = axis if axis >= 0 else axis - 1
+        return replace(parts[0], values=np.concatenate([p.values for p in parts], axis=place))
+
+    def _weights(self, integers: IntArray) -> NDArray[np.object_]:
+        weights = np.asarray(integers).astype(object)
+        if self.t is None:
+            return weights
+        half = self.t // 2
+        return np.asarray((weights + half) % self.t - half, dtype=object)
+
+    def __matmul__(self, matrix: IntArray) -> Probe:
+        return replace(self, values=self._weights(matrix).T @ self.values % PROBE_PRIME)
+
+    def __add__(self, other: IntArray) -> Probe:
+        return replace(self, values=(self.values + self._weights(other)[..., None]) % PROBE_PRIME)
+
+    def __mul__(self, other: Probe) -> Probe:
+        return replace(self, values=self.values * other.values % PROBE_PRIME)
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """An array of ciphertexts of which only the predicted noise exists.
+
+    Attributes
+    ----------
+    scheme : the scheme whose noise it is
+    bound : Bound of the array's shape
+    degree : as in `yashe.ciphertexts.array.Ciphertext`
+    """
+
+    scheme: Scheme
+    bound: Bound
+    degree: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.bound.shape
+
+    def __repr__(self) -> str:
+        least = float(self.noise_budget.min())
+        return f"Forecast(shape={self.shape}, {self.scheme.name}, noise budget >= {least:.1f} bits)"
+
+    @property
+    def noise_budget(self) -> FloatArray:
+        """Predicted noise budget in bits."""
+        return self.bound.budget(self.scheme.params.n)
+
+    def __getitem__(self, key: Any) -> Forecast:
+        return replace(self, bound=self.bound[key])
+
+    def reshape(self, *shape: Any) -> Forecast:
+        """Return the same forecasts in another shape."""
+        return replace(self, bound=self.bound.reshape(*shape))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Forecast], axis: int = 0) -> Forecast:
+        """Join arrays along an axis."""
+        return replace(parts[0], bound=Bound.concatenate([p.bound for p in parts], axis))
+
+    def __matmul__(self, matrix: IntArray) -> Forecast:
+        bound = self.bound @ encode_constant(self.scheme.params, matrix)
+        return replace(self, bound=hopeless_at_most(bound))
+
+    def __add__(self, other: IntArray) -> Forecast:
+        constants = encode_constant(self.scheme.params, other)
+        shape = np.broadcast_shapes(self.shape, constants.shape)
+        added = self.scheme.plain_addition_bound(self.degree) * (constants != 0)
+        return replace(self, bound=self.bound.broadcast(shape) + added)
+
+    def __mul__(self, other: Forecast) -> Forecast:
+        return replace(self, bound=self.scheme.product_bound(self.bound, other.bound), degree=2)
+
+    def relinearize(self) -> Forecast:
+        """Return the forecast after relinearisation."""
+        if self.degree == 1:
+            return self
+        return replace(self, bound=self.bound + self.scheme.relinearization_bound(), degree=1)
+
+    def before_square(self, primes: int) -> Forecast:
+        """Return the forecast after relinearisation and a switch of the modulus, if they happen."""
+        if self.degree == 1:
+            return self
+        bound = self.relinearize().bound
+        if primes == self.scheme.params.k:
+            return replace(self, bound=bound, degree=1)
+        scheme = self.scheme.at(self.scheme.params.shortened(primes))
+        bound = bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
+        return replace(self, scheme=scheme, bound=bound, degree=1)
+
+
+def run(
+    model: Sequential,
+    x: Values,
+    before_square: Callable[[Values], Values] = lambda x: x,
+    at_end: Callable[[Values], Values] = lambda x: x,
+    observe: Callable[[int, Values], None] = lambda i, x: None,
+) -> Values:
+    """Apply a network layer by layer, relinearising as late as possible.
+
+    This is the definition of an encrypted evaluation; `nn.inference.encrypted.infer` computes the
+    same in tiles. A square needs ciphertexts of degree 1, everything else takes any degree, so
+    relinearisation comes right before the next square, and once at the end.
+
+    Parameters
+    ----------
+    model : integer network
+    x : array of any backend, ending in the model's input shape
+    before_square, at_end : what to do with an array before a square, and with the result
+    observe : called with the number of a layer and its output
+    """
+    for i, layer in enumerate(model.layers):
+        x = layer.forward(before_square(x) if isinstance(layer, Square) else x)
+        observe(i, x)
+    return at_end(x)
+
+
+def ranges(model: Sequential, levels: int) -> list[Interval]:
+    """Return what every layer can put out for images with pixels in [0, levels], by intervals.
+
+    Raises
+    ------
+    ParameterError
+        If the network is not one of integers, or there are no levels.
+    """
+    check_integers(model)
+    whole_number("levels", levels)
+    zeros = np.zeros(model.input_shape, dtype=np.int64).astype(object)
+    found: list[Interval] = []
+    run(model, Interval(zeros, zeros + levels), observe=lambda i, x: found.append(x))
+    return found
+
+
+def check_integers(model: Sequential) -> None:
+    """Refuse a network whose parameters are not int64, or so large that sums are not exact.
+
+    Raises
+    ------
+    ParameterError
+    """
+    for i, layer in enumerate(model.layers):
+        for name, values in layer.parameters.items():
+            kind = type(layer).__name__
+            if values.dtype != np.int64:
+                raise ParameterError(
+                    f"only networks of integers run encrypted, and layer {i}, {kind}, has a {name} "
+                    f"of {values.dtype}: quantise the network (nn.training.quantize), or give "
+                    "int64 values"
+                )
+            if values.size and not -LARGEST_WEIGHT < values.min() <= values.max() < LARGEST_WEIGHT:
+                raise ParameterError(f"layer {i}, {kind}, has a {name} of 2^62 or more")
+
+
+def check_depends(model: Sequential, t: int | None = None) -> None:
+    """Refuse a network with an output of a layer that is the same number for all images.
+
+    Encrypted it would be readable without a key, so ciphertexts refuse to become that.
+
+    Raises
+    ------
+    TransparentCiphertextError
+        Naming the layer and the output.
+    """
+
+    def observe(i: int, x: Probe) -> None:
+        if x.constant.any():
+            layer, place = model.layers[i], tuple(int(j) for j in np.argwhere(x.constant)[0])
+            raise TransparentCiphertextError(
+                f"layer {i}, {type(layer).__name__}, has an output, {place}, that depends on no "
+                f"pixel: its weights are all zero, or cancel. Leave it out: what is the same for "
+                "all images is a bias of the next layer"
+            )
+
+    run(model, Probe.of(model.input_shape, t), observe=observe)
+
+
+def check_fits(model: Sequential, need: int, params: Params, joined_with: int = 1) -> None:
+    """Refuse a plaintext modulus that does not hold all logits.
+
+    Parameters
+    ----------
+    need : the smallest one that does
+    joined_with : product of other plaintext moduli that hold a part of the result
+        (`nn.inference.split`)
+
+    Raises
+    ------
+    RangeError
+        Naming the layer, with the numbers.
+    """
+    if params.t * whole_number("joined_with", joined_with) < need:
+        raise RangeError(
+            f"the layer {type(model.layers[-1]).__name__}: the logits can reach {need // 2} in "
+            f"absolute value for some image, which needs t of {math.log2(need):.1f} bits, but "
+            f"{params.name} has log2 t = {params.log2_t:.1f}; take a larger t, several of them "
+            "(nn.inference.split), smaller weights or fewer pixel levels"
+        )
+
+
+def check_network(model: Sequential, params: Params, joined_with: int = 1) -> None:
+    """Refuse a network whose encrypted logits would be wrong, or readable, under parameters.
+
+    Raises
+    ------
+    ParameterError, RangeError, TransparentCiphertextError
+        As from `ranges`, `check_fits` and `check_depends`.
+    """
+    check_fits(model, ranges(model, model.levels)[-1].smallest_t, params, joined_with)
+    check_depends(model, params.t)
+
+
+def forecast(model: Sequential, scheme: Scheme, public: bool = False) -> list[Forecast]:
+    """Return the predicted noise of the fresh ciphertexts and of every layer's output.
+
+    Parameters
+    ----------
+    model : integer network
+    scheme : Scheme, with its parameters
+    public : whether the images are encrypted with the public key, which is noisier
+    """
+    found = [Forecast(scheme, scheme.fresh_bound(public).broadcast(model.input_shape))]
+    squares = sum(isinstance(layer, Square) for layer in model.layers)
+    primes = iter(primes_for_squares(type(scheme), scheme.params, squares))
+    final = run(
+        model,
+        found[0],
+        lambda x: x.before_square(next(primes)),
+        Forecast.relinearize,
+        lambda i, x: found.append(x),
+    )
+    return [*found[:-1], final]

@@ -1,0 +1,317 @@
+"""The client of a service: `Client` in Python, `cryptonets ask` in a shell.
+
+    client = Client("http://127.0.0.1:8000")
+    logits = client.ask(images, white=255)
+
+The client makes keys for the parameters that the model card names, keeps the secret one, and sends
+evaluation key and encrypted images. Every request may be repeated: keys and jobs are named by the
+hash of their content, so a retry after a cut connection finds what has arrived, and sends nothing
+twice. What passes by itself (no connection, a full queue, a restart) is tried again for `patience`
+seconds; what does not is a `ServiceError` with the server's reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from nn.networks.base import NumberArray
+from nn.service import roles
+from nn.service.card import ModelCard
+from nn.service.roles import Progress
+from nn.service.store import DONE, FAILED, job_id
+from yashe import wire
+from yashe.arithmetic.residues import IntArray
+from yashe.ciphertexts.keys import Pair, SecretKey
+from yashe.errors import FheError, KeyMismatchError, ParameterError
+from yashe.schemes.bgv import BGV
+
+TEMPORARY = (408, 429, 502, 503, 504)  # statuses after which the same request may succeed
+LARGEST_ANSWER = 2**20  # bytes of an answer in JSON
+LARGEST_REPLY = 2**30
+CHUNK_BYTES = 2**20
+
+
+class ServiceError(FheError, OSError):
+    """The server refuses, fails, or cannot be reached.
+
+    Attributes
+    ----------
+    status : of HTTP, or 0 if there was no answer
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the status, how long to wait if it was temporary, and the content."""
+
+    status: int
+    retry_after: float
+    content: bytes
+
+    def facts(self) -> dict[str, Any]:
+        """Return the JSON object of the answer."""
+        try:
+            facts = json.loads(self.content)
+        except (ValueError, RecursionError) as error:
+            raise ServiceError(f"the answer is not JSON: {error}", self.status) from error
+        if not isinstance(facts, dict):
+            raise ServiceError("the answer is not a JSON object", self.status)
+        return facts
+
+
+class Client:
+    """A client of one server.
+
+    Parameters
+    ----------
+    url : of the server, http or https
+    token : if the server requires one
+    patience : how many seconds to go on trying what may pass by itself
+    timeout : seconds after which a silent connection counts as cut
+    """
+
+    def __init__(
+        self, url: str, token: str | None = None, patience: float = 60, timeout: float = 60
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ParameterError(f"a server is named like http://127.0.0.1:8000, not {url!r}")
+        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
+        self._path, self._patience, self._timeout = parts.path.rstrip("/"), patience, timeout
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._url = url
+
+    def __repr__(self) -> str:
+        return f"Client({self._url!r})"  # and not the token
+
+    # Requests.
+
+    def _once(self, method: str, path: str, body: Path | None, into: BinaryIO | None) -> Answer:
+        """Make one request; a body is read from a file, a good reply written into one."""
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=self._timeout)
+        try:
+            if body is None:
+                connection.request(method, self._path + path, headers=self._headers)
+            else:
+                with body.open("rb") as file:
+                    size = {"Content-Length": str(body.stat().st_size)}
+                    try:
+                        headers = {**self._headers, **size}
+                        connection.request(method, self._path + path, file, headers)
+                    except (BrokenPipeError, ConnectionResetError):
+                        pass  # the server has refused before it had read everything: it says why
+            response = connection.getresponse()
+            wait = response.headers.get("Retry-After", "")
+            seconds = float(wait) if wait.isdecimal() else 1.0
+            if into is not None and response.status == 200:
+                copied = 0
+                while chunk := response.read(CHUNK_BYTES):
+                    copied += len(chunk)
+                    if copied > LARGEST_REPLY:
+                        raise ServiceError(f"a reply of more than {LARGEST_REPLY} bytes", 200)
+                    into.write(chunk)
+                return Answer(200, seconds, b"")
+            return Answer(response.status, seconds, response.read(LARGEST_ANSWER))
+        finally:
+            connection.close()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Path | None = None,
+        into: BinaryIO | None = None,
+        missing_is_fine: bool = False,
+    ) -> Answer:
+        """Make a request, again and again while the trouble may pass.
+
+        Raises
+        ------
+        ServiceError
+            If the server refuses, or the patience ends.
+        """
+        end, pause = time.monotonic() + self._patience, 0.2
+        while True:
+            try:
+                if into is not None:
+                    into.seek(0)
+                    into.truncate()
+                answer = self._once(method, path, body, into)
+                if answer.status < 300 or (answer.status == 404 and missing_is_fine):
+                    return answer
+                trouble = ServiceError(refusal(method, path, answer), answer.status)
+                if answer.status not in TEMPORARY:
+                    raise trouble
+                wait = max(pause, answer.retry_after)
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, ServiceError):
+                    raise
+                trouble = ServiceError(
+                    f"no answer from {self._url}: {error or type(error).__name__}; is the server "
+                    "running there?"
+                )
+                wait = pause
+            if time.monotonic() + wait > end:
+                raise trouble
+            time.sleep(wait)
+            pause = min(2 * pause, 5.0)
+
+    # Verbs.
+
+    def health(self) -> dict[str, Any]:
+        """Return how the server is."""
+        return self._request("GET", "/health").facts()
+
+    def card(self) -> ModelCard:
+        """Return the model card.
+
+        Raises
+        ------
+        FormatError, SecurityError
+            If it is none, or asks for keys without security.
+        """
+        return ModelCard.from_json(json.dumps(self._request("GET", "/model").facts().get("card")))
+
+    def register(self, key: Pair) -> str:
+        """Register an evaluation key, unless it is there; return its id."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "evaluation.key"
+            wire.save(path, key)
+            keys = file_digest(path)
+            if self._request("GET", f"/keys/{keys}", missing_is_fine=True).status == 404:
+                self._request("POST", "/keys", path)
+        return keys
+
+    def submit(self, keys: str, images: Path) -> str:
+        """Send a file of encrypted images, unless the server has it; return the id of the job."""
+        job = job_id(keys, file_digest(images))
+        known = self._request("GET", f"/jobs/{job}", missing_is_fine=True)
+        if known.status == 404 or known.facts().get("status") == FAILED:
+            self._request("POST", f"/jobs?keys={keys}", images)
+        return job
+
+    def status(self, job: str) -> dict[str, Any]:
+        """Return how far a job is: see `nn.service.store.Job`."""
+        return self._request("GET", f"/jobs/{job}").facts()
+
+    def wait(self, job: str, progress: Progress = lambda share: None, pause: float = 0.3) -> None:
+        """Wait until a job is done.
+
+        Raises
+        ------
+        ServiceError
+            If it has failed, with the server's reason.
+        """
+        done = 0.0
+        while True:
+            facts = self.status(job)
+            share = facts.get("progress", 0.0)
+            if isinstance(share, float) and done < share <= 1:
+                progress(share - done)
+                done = share
+            if facts.get("status") == DONE:
+                return
+            if facts.get("status") == FAILED:
+                raise ServiceError(f"the job has failed: {facts.get('error')}", 410)
+            time.sleep(pause)
+
+    def reply(self, job: str, file: BinaryIO) -> None:
+        """Write the reply of a job into a file."""
+        self._request("GET", f"/jobs/{job}/reply", into=file)
+
+    def forget(self, job: str) -> None:
+        """Let the server remove a finished job."""
+        self._request("DELETE", f"/jobs/{job}", missing_is_fine=True)
+
+    def ask(
+        self,
+        images: NumberArray,
+        white: int,
+        keys: tuple[SecretKey, Pair] | None = None,
+        progress: Callable[[str, float], None] = lambda what, share: None,
+    ) -> IntArray:
+        """Encrypt images, have them classified, and return the logits.
+
+        Parameters
+        ----------
+        images : array of shape (count, *input_shape), values 0..white
+        white : the value of a white pixel
+        keys : secret and evaluation key, for the parameters of the card; fresh ones by default
+        progress : is told the step ("encrypting", "waiting") and the share just done of it
+
+        Returns
+        -------
+        int64 array, shape (count, classes)
+
+        Raises
+        ------
+        ServiceError
+            If the server refuses, fails, or cannot be reached.
+        KeyMismatchError
+            If the keys are for other parameters than the card's.
+        """
+        card = self.card()
+        if keys is None:
+            fresh = BGV(card.params).keygen()
+            keys = fresh.secret, fresh.relinearization
+        check_keys(card, *keys)
+        secret, evaluation = keys
+        registered = self.register(evaluation)
+        with tempfile.TemporaryDirectory() as folder:
+            sent, received = Path(folder) / "images.fhe", Path(folder) / "reply.fhe"
+            with sent.open("wb") as file:
+                roles.encrypt(
+                    file, card, secret, images, white, lambda share: progress("encrypting", share)
+                )
+            job = self.submit(registered, sent)
+            self.wait(job, lambda share: progress("waiting", share))
+            with received.open("w+b") as file:
+                self.reply(job, file)
+                # The last request comes before the decryption: a server that sends forged replies
+                # must not see whether they decrypt, which would tell about the secret key.
+                self.forget(job)
+                file.seek(0)
+                return roles.decrypt(file, secret, len(images))
+
+
+def check_keys(card: ModelCard, *keys: SecretKey | Pair) -> None:
+    """Refuse keys that are not for the parameters of a card."""
+    for key in keys:
+        if key.params.digest != card.params.digest:
+            raise KeyMismatchError(
+                f"the keys are for {key.params!r}, the server's network needs {card.params!r}: "
+                "make new ones"
+            )
+
+
+def refusal(method: str, path: str, answer: Answer) -> str:
+    """Return the server's reason, made printable, or its status."""
+    try:
+        message = str(answer.facts().get("message", ""))
+    except ServiceError:
+        message = ""
+    reason = "".join(c for c in message if c.isprintable())[:500] or "no reason given"
+    return f"the server refuses {method} {path.split('?')[0]} (status {answer.status}): {reason}"
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

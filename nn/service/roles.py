@@ -1,0 +1,295 @@
+"""The two sides as programs that share nothing but files: keygen, encrypt, infer, decrypt.
+
+    client  cryptonets keygen keys --model cryptonets     keys/secret.key stays,
+                                                          keys/public/ is for the server
+    client  cryptonets encrypt mnist --keys keys --out images.fhe
+    server  cryptonets infer cryptonets images.fhe --keys public --out reply.fhe
+    client  cryptonets decrypt reply.fhe --keys keys --images 10000
+
+The files are those of `yashe.wire`. A file of images or of replies holds an array of ciphertexts
+whose first axis are the batches, each of as many images as there are slots; both sides read and
+write it batch by batch, so that it may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from nn.inference.encrypted import Report, infer
+from nn.inference.flooding import Flooding, needed_spare
+from nn.inference.replies import reply_of
+from nn.networks.base import NumberArray
+from nn.networks.model import Sequential
+from nn.planning.plan import SPARE_BITS, make_plan
+from nn.service.card import LARGEST_CARD_BYTES, ModelCard
+from nn.training.quantize import quantize_pixels
+from yashe import wire
+from yashe.arithmetic.residues import IntArray
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
+from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
+from yashe.schemes.bgv import BGV
+from yashe.wire.files import open_input, whole_file
+from yashe.wire.header import SEEDED_CIPHERTEXTS, Contents
+from yashe.wire.streams import CiphertextReader, CiphertextWriter
+
+SECRET, PUBLIC = "secret.key", "public"
+ENCRYPTION, EVALUATION, CARD = "public.key", "evaluation.key", "model.json"
+MOST_BATCHES = 4096
+
+Progress = Callable[[float], None]  # is told the share (0..1) of the work just done
+
+
+def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
+    """Make keys for a network: the secret one in `folder`, all others in `folder/public`.
+
+    Parameters
+    ----------
+    folder : made if it does not exist
+    card : of the network
+    public_key : whether there shall be one, with which others encrypt, and servers flood
+
+    Raises
+    ------
+    DataError
+        If there is a secret key already: what is encrypted under it would be lost.
+    """
+    public, secret = folder / PUBLIC, folder / SECRET
+    if secret.exists():
+        raise DataError(
+            f"{secret} exists, and whatever is encrypted under it could never be read again: "
+            "name another folder, or remove it"
+        )
+    try:
+        public.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the folder {public}: {error.strerror}") from error
+    keys = BGV(card.params).keygen()
+    wire.save_secret_key(secret, keys.secret)
+    if public_key:
+        wire.save(public / ENCRYPTION, keys.public)
+    wire.save(public / EVALUATION, keys.relinearization)
+    with whole_file(public / CARD) as file:
+        file.write(card.to_json().encode())
+
+
+def load_card(folder: Path, insecure: bool = False) -> ModelCard:
+    """Read the model card of a folder of keys."""
+    path = folder / PUBLIC / CARD
+    with open_input(path if path.exists() else folder / CARD) as file:
+        return ModelCard.from_json(file.read(LARGEST_CARD_BYTES + 1), insecure)
+
+
+def load_encryption_key(folder: Path, card: ModelCard) -> SecretKey | BgvPublicKey:
+    """Return the secret key of a folder, with which its owner encrypts, or else the public one."""
+    if (folder / SECRET).exists():
+        key: SecretKey | BgvPublicKey = wire.load_secret_key(folder / SECRET, SecretKey)
+        if key.params.digest != card.params.digest:
+            raise KeyMismatchError(f"{folder / SECRET} is not for the parameters of {CARD}")
+        return key
+    inner = folder / PUBLIC / ENCRYPTION
+    return wire.load(inner if inner.exists() else folder / ENCRYPTION, BgvPublicKey, card.params)
+
+
+def load_evaluation_key(place: Path) -> BgvRelinearizationKey:
+    """Return the key with which a server computes, from its file or from the public folder.
+
+    Raises
+    ------
+    FormatError
+        If the folder holds a secret key, which has no business on a server.
+    """
+    if (place / SECRET).exists():
+        raise FormatError(
+            f"{place} holds a secret key, and whoever classifies must not have it: copy "
+            f"{place / PUBLIC} to the server and give that folder"
+        )
+    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
+
+
+def batches(count: int, slots: int) -> Iterator[slice]:
+    """Cut range(count) into slices of as many images as there are slots."""
+    return (slice(start, min(start + slots, count)) for start in range(0, count, slots))
+
+
+def encrypt(
+    file: BinaryIO,
+    card: ModelCard,
+    key: SecretKey | BgvPublicKey,
+    images: NumberArray,
+    white: int,
+    progress: Progress = lambda share: None,
+) -> tuple[int, ...]:
+    """Write encrypted images, ciphertexts of shape (batches, *input_shape).
+
+    Image rows are encrypted and written one after the other, so that memory holds few ciphertexts.
+
+    Parameters
+    ----------
+    file : where to write
+    card : of the network
+    key : of the client, or the public key of somebody else
+    images : array of shape (count, *input_shape), values 0..white
+    white : the value of a white pixel
+
+    Returns
+    -------
+    The shape of what was written.
+
+    Raises
+    ------
+    ParameterError, DataError
+        If the images are not such, none, or too many.
+    """
+    scheme, parts = BGV(card.params), list(batches(len(images), card.params.n))
+    if images.shape[1:] != card.input_shape:
+        raise DataError(f"images of shape {card.input_shape} were required, got {images.shape[1:]}")
+    if not 0 < len(parts) <= MOST_BATCHES:
+        raise DataError(
+            f"a file takes 1 to {MOST_BATCHES * card.params.n} images, got {len(images)}"
+        )
+    pixels = quantize_pixels(images, white, card.levels)
+    shape = (len(parts), *card.input_shape)
+    writer: CiphertextWriter | None = None
+    for part in parts:
+        for row in np.moveaxis(pixels[part], 1, 0):  # (B, W, C), one row of all images
+            ct = scheme.encrypt(np.moveaxis(row, 0, -1), key)
+            writer = writer or CiphertextWriter(file, ct, shape)
+            writer.append(ct)
+            progress(1 / (len(parts) * card.input_shape[0]))
+    assert writer is not None
+    writer.close()
+    return shape
+
+
+def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) -> BGV:
+    """Refuse ciphertexts that are no batches of images for a network, or under other keys.
+
+    Returns
+    -------
+    Their scheme.
+
+    Raises
+    ------
+    FormatError, KeyMismatchError
+    """
+    shape, scheme = contents.shape, contents.scheme
+    if not isinstance(scheme, BGV) or contents.degree != 1 or shape[1:] != input_shape:
+        raise FormatError(
+            f"fresh BGV ciphertexts of shape (batches, {', '.join(map(str, input_shape))}) "
+            f"were required, got degree {contents.degree} and shape {shape} of "
+            f"{'no scheme' if scheme is None else scheme.name}"
+        )
+    if shape[0] > MOST_BATCHES:
+        raise FormatError(f"at most {MOST_BATCHES} batches are accepted, not {shape[0]}")
+    if contents.key_id != key_id:
+        raise KeyMismatchError("the images are encrypted under other keys than the evaluation key")
+    return scheme
+
+
+def classify(
+    source: BinaryIO,
+    target: BinaryIO,
+    model: Sequential,
+    key: BgvRelinearizationKey,
+    progress: Progress = lambda share: None,
+    flooding: Flooding | None = None,
+) -> tuple[int, ...]:
+    """Read encrypted images, write the encrypted logits, ciphertexts of shape (batches, classes).
+
+    What the sender says about the noise is not believed: the images are taken for what encryption
+    gives, and the plan proves that the logits will be right if they are.
+
+    Parameters
+    ----------
+    source : a frame of ciphertexts (batches, *input_shape)
+    target : where to write
+    model : integer network
+    key : the client's
+    flooding : hides the weights from the client, at a price: `nn.inference.flooding`
+
+    Returns
+    -------
+    The shape of what was written.
+
+    Raises
+    ------
+    FormatError
+        If the input is anything else.
+    KeyMismatchError
+        If key and input belong to different parameters or keys.
+    RangeError, NoiseBudgetExhausted
+        If the network cannot run under these parameters.
+    """
+    reader = CiphertextReader.open(source, key.params)
+    contents = reader.contents
+    shape, scheme = contents.shape, check_images(contents, model.input_shape, key.key_id)
+    public, n = contents.kind != SEEDED_CIPHERTEXTS, key.params.n
+    spare = SPARE_BITS
+    if flooding is not None:
+        check_key(key.params, key.key_id, flooding.key)
+        spare = needed_spare(flooding.bits, math.prod(model.output_shape) * n, n)
+    make_plan(model, key.params, public=public, spare_bits=spare)
+    writer: CiphertextWriter | None = None
+    for _ in range(shape[0]):
+        ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)
+        ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
+        report = Report(progress=lambda share: progress(share / shape[0]))
+        logits = infer(scheme, model, ct, key, report).reshape(-1)
+        del ct  # a gigabyte, before the next one is read
+        reply = reply_of(scheme, logits, flooding)
+        writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))
+        writer.append(reply)
+    reader.close()
+    assert writer is not None
+    writer.close()
+    return (shape[0], reply.size)
+
+
+def decrypt(source: BinaryIO, key: SecretKey, images: int | None = None) -> IntArray:
+    """Return the logits of a reply.
+
+    Parameters
+    ----------
+    source : a frame of ciphertexts (batches, classes)
+    key : of the client
+    images : how many images there were; all slots, by default
+
+    Returns
+    -------
+    int64 array, shape (images, classes)
+
+    Raises
+    ------
+    FormatError
+        If it is no reply.
+    KeyMismatchError
+        If it belongs to other keys.
+    ParameterError
+        If there is not room for so many images in it.
+    NoiseBudgetExhausted
+        If the server has computed more than the parameters allow.
+    """
+    reader = CiphertextReader.open(source)
+    contents = reader.contents
+    if not isinstance(contents.scheme, BGV) or len(contents.shape) != 2:
+        raise FormatError(f"a reply has the shape (batches, classes), not {contents.shape}")
+    slots = contents.shape[0] * contents.params.n
+    count = slots if images is None else images
+    if not slots - contents.params.n < count <= slots:
+        raise ParameterError(
+            f"the reply has {contents.shape[0]} batches of up to {contents.params.n} images, "
+            f"which cannot be {count} images"
+        )
+    found = []
+    for _ in range(contents.shape[0]):
+        logits: Ciphertext = reader.take(contents.shape[1])
+        found.append(contents.scheme.decrypt(logits, key).T)
+    reader.close()
+    return np.concatenate(found)[:count]

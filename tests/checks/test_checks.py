@@ -1,0 +1,163 @@
+"""The checks of exercises: they accept what is right, refuse what is wrong, and say why.
+
+Every exercise's planted mistakes are given to its check as if students had made them.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from yashe import checks
+from yashe.checks.exercises import notebook_06_noise
+from yashe.checks.report import Claim, Report, examine
+from yashe.errors import FheError
+
+MODULES = ("arithmetic", "first_steps", "noise", "products", "slots")
+NAMES = sorted(name for name, found in checks.EXERCISES.items() if found.notebook <= 6)
+
+
+def planted(name: str) -> tuple[tuple[Claim, ...], Mapping[str, Callable[..., Any]]]:
+    """The claims and the mistakes of a check: what it hands to `examine`."""
+    check = checks.EXERCISES[name].check
+    module = importlib.import_module(check.__module__)
+    taken: list[Any] = []
+
+    def take(name: str, student: object, *claims: Claim, mistakes: Any = None) -> Report:
+        taken.append((claims, mistakes))
+        return Report(name, ())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "examine", take)
+        check(None)
+    return taken[0]
+
+
+def as_a_student_writes(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, for the arguments that the check hands to students."""
+    if name != "power":
+        return function
+    return lambda x, k: notebook_06_noise.Counted(function(x.value, k), (k - 1).bit_length())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_right_function_gets_all_points(name: str) -> None:
+    claims, _ = planted(name)
+    report = checks.EXERCISES[name].check(as_a_student_writes(name, claims[0].right))
+    assert report.passed
+    assert report.points == report.out_of > 0
+    assert report.first_failure is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_planted_mistake_is_refused_and_named(name: str) -> None:
+    _, mistakes = planted(name)
+    assert len(mistakes) >= 3, "a check knows at least three ways of being wrong"
+    for sentence, wrong in mistakes.items():
+        with pytest.raises(checks.CheckFailed, match="mistake:") as caught:
+            checks.EXERCISES[name].check(as_a_student_writes(name, wrong))
+        report = caught.value.report
+        assert report.points < report.out_of
+        assert report.first_failure is not None
+        assert report.first_failure.mistake == sentence
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stub_gets_no_point(name: str) -> None:
+    def stub(*arguments: object) -> None:
+        raise NotImplementedError
+
+    with pytest.raises(checks.CheckFailed, match="it is not written yet") as caught:
+        checks.EXERCISES[name].check(stub)
+    assert caught.value.report.points == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_check_never_tells_the_answer(name: str) -> None:
+    claims, _ = planted(name)
+    first = claims[0]
+    answer = first.right(*[_as_array(name, x) for x in first.inputs[0]])
+    with pytest.raises(checks.CheckFailed, match=name) as caught:
+        checks.EXERCISES[name].check(lambda *arguments: None)
+    assert caught.value.report.first_failure.answer == ""
+    text = str(caught.value).replace(caught.value.report.first_failure.given, "")
+    assert str(checks.report.plain(answer)) not in text or len(str(answer)) < 4
+
+
+def _as_array(name: str, value: object) -> object:
+    """The arrays that a check makes of an input, for those that do."""
+    made = name in ("weighted_sum", "quadratic", "reduce_float") and isinstance(value, list)
+    return np.array(value) if made else value
+
+
+def right(x: list[int], p: int) -> list[int]:
+    return [y % p for y in x]
+
+
+CLAIM = Claim("residues", [([5], 3), ([5, 7, 9], 3)], right)
+
+
+def mistake_of(student: Callable[..., Any]) -> str:
+    report = examine("residues", student, CLAIM)
+    assert report.first_failure is not None
+    return report.first_failure.mistake
+
+
+@pytest.mark.parametrize(
+    ("student", "mistake"),
+    [
+        (lambda x, p: None, "it returns nothing: is there a return"),
+        (lambda x, p: x[10], "it raises IndexError: list index out of range, line .* of <lambda>"),
+        (lambda x, p: 7, "it returns one int, where a list is needed"),
+        (lambda x, p: [], "it returns 0 entries, where 1 are needed"),
+        (lambda x, p: [[2]] * len(x), "lists stand where numbers are needed"),
+        (lambda x, p: [y % p + 0.5 for y in x], "some entries are not integers"),
+        (lambda x, p: [-(y % p) for y in x], "every sign is the wrong way round"),
+        (lambda x, p: [y % p for y in sorted(x, reverse=True)], "their order is not"),
+        (lambda x, p: [9] * len(x), "1 of 1 entries are wrong, the first at index 0"),
+        (lambda x, p: x.clear() or [2], "it changes its arguments"),
+        (lambda x: x, "it raises TypeError: .*takes 1 positional argument but 2 were given"),
+    ],
+)
+def test_a_difference_is_described(student: Callable[..., Any], mistake: str) -> None:
+    assert __import__("re").search(mistake, mistake_of(student))
+
+
+def test_endless_recursion_is_described() -> None:
+    def endless(x: list[int], p: int) -> list[int]:
+        return endless(x, p)
+
+    assert "calls itself without end" in mistake_of(endless)
+
+
+def test_arrays_and_numpy_integers_count_as_lists_of_integers() -> None:
+    report = examine("residues", lambda x, p: np.remainder(np.array(x, dtype=np.float64), p), CLAIM)
+    assert report.passed
+
+
+def test_the_first_failing_input_is_shown_with_its_names() -> None:
+    report = examine("residues", lambda x, p: [2] * len(x), CLAIM)
+    assert report.first_failure is not None
+    assert report.first_failure.given == "x = [5, 7, 9], p = 3"
+    assert report.first_failure.answer == "[2, 2, 2]"
+
+
+def test_claims_are_paid_one_by_one() -> None:
+    easy = Claim("one number", [([5], 3)], right, points=2)
+    report = examine("residues", lambda x, p: [2], easy, CLAIM)
+    assert (report.points, report.out_of, report.passed) == (2, 3, False)
+
+
+def test_a_failed_check_is_an_error_of_ours_and_an_assertion() -> None:
+    assert issubclass(checks.CheckFailed, FheError)
+    assert issubclass(checks.CheckFailed, AssertionError)
+
+
+def test_a_notebook_shows_the_report_without_a_traceback() -> None:
+    with pytest.raises(checks.CheckFailed, match="0 of 3 points") as caught:
+        checks.ntt_butterflies(lambda a, psi, p: None)
+    shown = caught.value._render_traceback_()
+    assert shown[0] == "ntt_butterflies: 0 of 3 points"
+    assert not [line for line in shown if "File" in line]

@@ -1,0 +1,320 @@
+"""The checks of notebooks 7 to 12: every planted mistake is found out and told by its name."""
+
+import math
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import subjects
+import yashe
+from yashe.checks.exercises import (
+    notebook_07_multiplication,
+    notebook_08_broken,
+    notebook_09_networks,
+    notebook_10_cryptonets,
+    notebook_11_protection,
+    notebook_12_project,
+)
+from yashe.checks.report import EXERCISES, CheckFailed, Claim, Function, Mistakes, Report, examine
+from yashe.errors import ParameterError
+from yashe.pictures import attacks
+from yashe.textbook import polynomials as textbook
+from yashe.textbook.polynomials import Poly
+
+MODULES: tuple[ModuleType, ...] = (
+    notebook_07_multiplication,
+    notebook_08_broken,
+    notebook_09_networks,
+    notebook_10_cryptonets,
+    notebook_11_protection,
+    notebook_12_project,
+)
+LAWFUL = ("MyNtt", "MyRing", "MyBFV")  # graded by laws, not by planted mistakes
+CASES = [
+    (module, name)
+    for module in MODULES
+    for name in EXERCISES
+    if EXERCISES[name].check.__module__ == module.__name__ and name not in LAWFUL
+]
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that lists the planted mistakes of an exercise, and the right function."""
+
+    def listed(module: ModuleType, name: str) -> tuple[Mistakes, list[Claim]]:
+        seen: list[Any] = []
+
+        def spy(
+            exercise: str, student: Function, *claims: Claim, mistakes: Mistakes | None = None
+        ) -> Any:
+            seen.append((mistakes or {}, list(claims)))
+            return examine(exercise, student, *claims, mistakes=mistakes)
+
+        monkeypatch.setattr(module, "examine", spy)
+        with pytest.raises(CheckFailed, match="0 of"):
+            EXERCISES[name].check(stub)
+        found: tuple[Mistakes, list[Claim]] = seen[0]
+        return found
+
+    return listed
+
+
+def stub(*arguments: object) -> object:
+    """Stand for what students are given."""
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(("module", "name"), CASES, ids=[name for _, name in CASES])
+def test_every_planted_mistake_is_found_and_named(
+    planted: Any, module: ModuleType, name: str
+) -> None:
+    mistakes, _ = planted(module, name)
+    assert len(mistakes) >= 3
+    for text, wrong in mistakes.items():
+        failure = refused(name, wrong).first_failure
+        assert failure is not None
+        assert failure.mistake == text
+
+
+@pytest.mark.parametrize(("module", "name"), CASES, ids=[name for _, name in CASES])
+def test_the_right_function_gets_all_points(planted: Any, module: ModuleType, name: str) -> None:
+    _, claims = planted(module, name)
+    assert EXERCISES[name].check(claims[0].right).passed
+
+
+def refused(name: str, wrong: Function) -> Report:
+    """Return the report with which a check refuses something."""
+    with pytest.raises(CheckFailed, match=f"{name}: ") as caught:
+        EXERCISES[name].check(wrong)
+    return caught.value.report
+
+
+# The final project: classes, graded by laws. The subjects of the laws are what students write.
+
+
+class Ntt(subjects.TextbookTransform):
+    """A right solution of part 1."""
+
+    def __init__(self, n: int, p: int) -> None:
+        super().__init__(n, p, textbook.root_of_unity(n, p))
+
+
+class CyclicNtt(Ntt):
+    """Values at the powers of psi^2."""
+
+    def ntt(self, a: Poly) -> Poly:
+        return [textbook.evaluate(a, pow(self.psi, 2 * k, self.p), self.p) for k in range(self.n)]
+
+
+class UnscaledNtt(Ntt):
+    """An inverse without the factor 1/n."""
+
+    def intt(self, values: Poly) -> Poly:
+        return textbook.poly_scale(super().intt(values), self.n)
+
+
+class ShuffledNtt(Ntt):
+    """The right values in another order, undone by its inverse."""
+
+    def ntt(self, a: Poly) -> Poly:
+        return super().ntt(a)[::-1]
+
+    def intt(self, values: Poly) -> Poly:
+        return super().intt(values[::-1])
+
+
+class WritingNtt(Ntt):
+    """A transform in place."""
+
+    def ntt(self, a: Poly) -> Poly:
+        a[:] = super().ntt(a)
+        return a
+
+
+class Ring(subjects.TextbookRing):
+    """A right solution of part 2."""
+
+    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
+        super().__init__(n, math.prod(moduli))
+
+
+class CyclicRing(Ring):
+    """x^n = 1."""
+
+    def multiply(self, a: Poly, b: Poly) -> Poly:
+        n = self.n
+        return [sum(a[i] * b[(j - i) % n] for i in range(n)) for j in range(n)]
+
+
+class OnePrimeRing(Ring):
+    """Forgets all primes but the first."""
+
+    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
+        super().__init__(n, moduli)
+        self.first = moduli[0]
+
+    def multiply(self, a: Poly, b: Poly) -> Poly:
+        return textbook.poly_mod(super().multiply(a, b), self.first)
+
+
+class UnchangedRing(Ring):
+    """-a = a."""
+
+    def negate(self, a: Poly) -> Poly:
+        return a
+
+
+class OpenBFV(subjects.TextbookBFV):
+    """Encrypts with u = 0 and no errors: everything decrypts, and everybody can read it."""
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        return [textbook.scale_up(self.params, values), [0] * self.n]
+
+
+class QuietBFV(subjects.TextbookBFV):
+    """Leaves the errors of encryption out."""
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        (b, a), u = keys[1], textbook.ternary(seed, "u", self.n)
+        c0 = textbook.poly_add(textbook.poly_mul(b, u), textbook.scale_up(self.params, values))
+        return [textbook.poly_mod(part, self.q) for part in (c0, textbook.poly_mul(a, u))]
+
+
+class LazyBFV(subjects.TextbookBFV):
+    """Encrypts with the same randomness every time."""
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        return super().encrypt(keys, values, bytes(32))
+
+
+class HastyBFV(subjects.TextbookBFV):
+    """Reduces modulo q before it scales a product."""
+
+    def multiply(self, x: Any, y: Any) -> Any:
+        tensor = notebook_07_multiplication.tensor(x, y)
+        return notebook_07_multiplication.scaled(
+            self.params, [textbook.poly_mod(part, self.q) for part in tensor]
+        )
+
+
+class DroppingBFV(subjects.TextbookBFV):
+    """Drops the third part."""
+
+    def relinearize(self, keys: Any, x: Any) -> Any:
+        return x[:2]
+
+
+WRONG: dict[str, list[tuple[Function, str]]] = {
+    "MyNtt": [
+        (CyclicNtt, "a.psi."),
+        (UnscaledNtt, "intt"),
+        (ShuffledNtt, "in this order"),
+        (WritingNtt, "[Aa]rgument"),
+    ],
+    "MyRing": [
+        (CyclicRing, "is -1"),
+        (OnePrimeRing, "1 \\* a is a"),
+        (UnchangedRing, "\\(-a\\)"),
+    ],
+    "MyBFV": [
+        (OpenBFV, "randomly|differently"),
+        (QuietBFV, "as noisy as theory"),
+        (LazyBFV, "differently every time"),
+        (HastyBFV, "products of ciphertexts"),
+        (DroppingBFV, "Relinearisation"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "law"),
+    [(name, *case) for name, cases in WRONG.items() for case in cases],
+    ids=lambda x: getattr(x, "__name__", None),
+)
+def test_the_project_finds_wrong_classes(
+    monkeypatch: pytest.MonkeyPatch, name: str, wrong: Function, law: str
+) -> None:
+    monkeypatch.setattr(notebook_12_project, "EXAMPLES", 4)
+    broken_laws = [result.claim for result in refused(name, wrong).results if result.failure]
+    assert any(re.search(law, sentence) for sentence in broken_laws), broken_laws
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("MyNtt", Ntt), ("MyRing", Ring), ("MyBFV", subjects.TextbookBFV)]
+)
+def test_the_project_accepts_right_classes(
+    monkeypatch: pytest.MonkeyPatch, name: str, right: Function
+) -> None:
+    monkeypatch.setattr(notebook_12_project, "EXAMPLES", 4)
+    assert EXERCISES[name].check(right).passed
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_project_refuses_its_stubs(name: str) -> None:
+    report = refused(name, stub)
+    assert report.points == 0
+    assert {r.failure.mistake for r in report.results if r.failure} == {"it is not written yet"}
+
+
+def test_the_report_on_a_broken_law_does_not_tell_the_right_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(notebook_12_project, "EXAMPLES", 4)
+    failure = refused("MyNtt", UnscaledNtt).results[1].failure
+    assert failure is not None
+    assert failure.given == "n = 4, p = 17"
+    assert re.fullmatch(r"the law is broken for a = \[[-\d, ]*\]", failure.mistake)
+
+
+def test_a_zero_weight_must_not_be_multiplied() -> None:
+    def generous(scheme: Any, x: Any, w: Any, b: Any) -> Any:
+        return notebook_12_project.layer(scheme, x, w, b, skip=False)
+
+    last = refused("linear_layer", generous).results[-1]
+    assert last.failure is not None
+    assert "a product with 0 was asked for: leave the term out" in last.failure.mistake
+
+
+def test_without_hypothesis_grading_by_laws_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yashe.laws", None)
+    monkeypatch.delattr(yashe, "laws", raising=False)
+    with pytest.raises(ParameterError, match=r"grading by laws needs Hypothesis.*notebooks"):
+        EXERCISES["MyNtt"].check(Ntt)
+
+
+# The pictures of notebooks 8 and 11.
+
+
+def test_the_plane_shows_the_lattice_and_the_secret() -> None:
+    pytest.importorskip("matplotlib")
+    (axis,) = attacks.ntru_plane(257, -111, (7, -6)).axes
+    points = axis.collections[0].get_offsets()
+    assert len(points) == 257
+    assert all((-111 * x - y) % 257 == 0 for x, y in points)
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert labels == ["points (F, h F mod q)", "public: (1, h)", "secret: (f, t g)"]
+
+
+@pytest.mark.parametrize(("q", "secret"), [(257, (7, -5)), (10007, (7, -6))])
+def test_the_plane_refuses_what_it_cannot_draw(q: int, secret: tuple[int, int]) -> None:
+    with pytest.raises(ParameterError, match=r"h f = t g modulo q, received"):
+        attacks.ntru_plane(q, -111, secret)
+
+
+def test_the_map_shows_the_levels_and_the_points() -> None:
+    pytest.importorskip("matplotlib")
+    (axis,) = attacks.security_map({"mine": (8192, 190.0)}).axes
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert labels == ["128 bits", "192 bits", "256 bits", "mine"]
+    degrees, limits = axis.lines[0].get_data()
+    assert dict(zip(degrees, limits, strict=True))[8192] == 214
+
+
+def test_the_map_refuses_more_points_than_markers() -> None:
+    points = {str(i): (8192, float(i)) for i in range(8)}
+    with pytest.raises(ParameterError, match=r"at most 7 points .* received 8"):
+        attacks.security_map(points)

@@ -1,0 +1,261 @@
+"""The central test of the project: encrypted logits equal those of the integer network."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nn.data.sets import load_digits, load_mnist
+from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer, stages
+from nn.inference.tiles import cut, hidden_tiles
+from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
+from nn.networks.model import ModelInfo, Sequential
+from nn.networks.pretrained import pretrained
+from nn.planning.descent import primes_for_squares
+from nn.planning.plan import make_plan, run
+from nn.training.quantize import quantize_pixels
+from yashe.arithmetic.parallel import workers
+from yashe.ciphertexts.array import Ciphertext
+from yashe.errors import (
+    EncodingError,
+    KeyMismatchError,
+    ParameterError,
+    TransparentCiphertextError,
+)
+from yashe.parameters.sets import make_params
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+
+PARAMS = make_params("INSECURE_network", 64, 2**20, security=None, log2_q=190)
+SCHEMES = {"BGV": BGV(PARAMS), "BFV": BFV(PARAMS)}
+KEYS_OF = {name: scheme.keygen(bytes(32)) for name, scheme in SCHEMES.items()}
+SCHEME, KEYS = SCHEMES["BGV"], KEYS_OF["BGV"]
+
+ARCHITECTURES = {
+    "dense": lambda: [Flatten(), Dense(3)],
+    "one square": lambda: [Flatten(), Dense(4), Square(), Dense(3)],
+    "cryptonets": lambda: [
+        Conv2D(2, kernel=3, stride=2, pad_end=1),
+        Square(),
+        Flatten(),
+        Dense(5),
+        Square(),
+        Dense(3),
+    ],
+    "square first": lambda: [Square(), Flatten(), Dense(3)],
+    "pool between": lambda: [Conv2D(2, kernel=2), Square(), MeanPool(2), Flatten(), Dense(3)],
+    "square last": lambda: [Flatten(), Dense(3), Square()],
+    "two squares": lambda: [Flatten(), Square(), Square()],
+    "convolution after a square": lambda: [Conv2D(2, kernel=2), Square(), Conv2D(1, kernel=2)],
+    "two convolutions": lambda: [
+        Conv2D(2, kernel=3),
+        Square(),
+        Conv2D(1, kernel=2),
+        Square(),
+        Flatten(),
+        Dense(2),
+    ],
+}
+
+
+def network(name, seed, side=5):
+    """A small integer network with weights that leave no output without an input."""
+    model = Sequential(ARCHITECTURES[name](), (side, side, 1), info=ModelInfo(levels=3))
+    generator = np.random.default_rng(seed)
+    for layer in model.layers:
+        for key, value in layer.parameters.items():
+            drawn = generator.choice([-2, -1, 1, 2], size=value.shape).astype(np.int64)
+            drawn[generator.random(value.shape) < 0.2 * (key == "weight")] = 0
+            if key == "weight":
+                drawn[0, ~drawn.any(axis=0)] = 1
+            layer.parameters[key] = drawn
+    return model
+
+
+ANY = 2**200  # other moduli that would hold the rest of the logits
+
+
+def centred(x):
+    """Integers modulo t, which is where small networks with wild weights end up."""
+    half = PARAMS.t // 2
+    return (x + half) % PARAMS.t - half
+
+
+@settings(max_examples=25)
+@given(
+    which=st.sampled_from(sorted(SCHEMES)),
+    name=st.sampled_from(sorted(ARCHITECTURES)),
+    seed=st.integers(0, 2**16),
+    images=st.integers(1, 64),
+    public=st.booleans(),
+)
+def test_the_encrypted_network_computes_what_the_integer_network_computes(
+    which, name, seed, images, public
+):
+    model, scheme, keys = network(name, seed), SCHEMES[which], KEYS_OF[which]
+    pixels = np.random.default_rng(seed).integers(0, 4, size=(images, 5, 5, 1))
+    ct = encrypt_images(scheme, model, pixels, keys.public if public else keys.secret)
+    reply = infer(scheme, model, ct, keys.relinearization, joined_with=ANY)
+    logits = decrypt_logits(scheme, reply, keys.secret, images)
+    assert reply.degree == 1
+    assert np.array_equal(logits, centred(model.forward(pixels)))
+
+
+@pytest.mark.parametrize("which", sorted(SCHEMES))
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_tiles_change_nothing_not_even_a_bit(name, which, monkeypatch):
+    model, scheme, keys = network(name, 7), SCHEMES[which], KEYS_OF[which]
+    pixels = np.random.default_rng(7).integers(0, 4, size=(64, 5, 5, 1))
+    ct = encrypt_images(scheme, model, pixels, keys.secret, bytes(32))
+    found = []
+    for units in (1000, 1, 3):
+        monkeypatch.setattr(
+            "nn.inference.encrypted.hidden_tiles", lambda x, u=units: hidden_tiles(x, u)
+        )
+        reply = infer(scheme, model, ct, keys.relinearization, joined_with=ANY)
+        found.append(reply.params.ring.basis.compose(reply.rows[reply.index]))
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("which", sorted(SCHEMES))
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_tiles_encrypt_what_layer_after_layer_encrypts_with_no_more_noise_predicted(
+    name, which, monkeypatch
+):
+    model, scheme, keys = network(name, 7), SCHEMES[which], KEYS_OF[which]
+    pixels = np.random.default_rng(7).integers(0, 4, size=(64, 5, 5, 1))
+    ct = encrypt_images(scheme, model, pixels, keys.secret, bytes(32))
+
+    def relinearize(x: Ciphertext) -> Ciphertext:
+        return scheme.relinearize(x, keys.relinearization)
+
+    squares = sum(isinstance(layer, Square) for layer in model.layers)
+    primes = iter(primes_for_squares(type(scheme), PARAMS, squares))
+
+    def before_square(x: Ciphertext) -> Ciphertext:
+        left = next(primes)
+        return x if x.degree == 1 else scheme.switch_modulus(relinearize(x), left)
+
+    # A product would go to the level that is best for these weights (`Scheme.multiply`).
+    monkeypatch.setattr(type(scheme), "best_for_products", lambda self, x, y: self.params.k)
+    expected = run(model, ct, before_square, relinearize)
+    tiled = infer(scheme, model, ct, keys.relinearization, joined_with=ANY)
+    decrypted = [scheme.decrypt(reply, keys.secret) for reply in (expected, tiled)]
+    assert np.array_equal(*decrypted)
+    assert np.allclose(expected.noise_budget, tiled.noise_budget)
+    if scheme.ntt_form:  # nothing is rounded between two relinearisations
+        compose = tiled.params.ring.basis.compose
+        assert tiled.factor == expected.factor
+        assert np.array_equal(
+            compose(expected.rows[expected.index]), compose(tiled.rows[tiled.index])
+        )
+
+
+def test_two_workers_give_what_one_gives():
+    model = network("cryptonets", 3)
+    pixels = np.random.default_rng(3).integers(0, 4, size=(64, 5, 5, 1))
+    replies = []
+    for count in (1, 2):
+        with workers(count):
+            ct = encrypt_images(SCHEME, model, pixels, KEYS.secret, bytes(32))
+            replies.append(infer(SCHEME, model, ct, KEYS.relinearization, joined_with=ANY))
+    assert np.array_equal(replies[0].rows, replies[1].rows)
+
+
+def test_the_report_books_every_layer_and_the_whole_progress():
+    model = network("cryptonets", 3)
+    shares = []
+    report = Report(progress=shares.append)
+    ct = encrypt_images(SCHEME, model, np.ones((1, 5, 5, 1), dtype=np.int64), KEYS.secret)
+    reply = infer(SCHEME, model, ct, KEYS.relinearization, report, joined_with=ANY)
+    assert [line.name for line in report.layers] == [type(x).__name__ for x in model.layers]
+    assert [line.ciphertexts for line in report.layers] == [8, 8, 0, 5, 5, 3]
+    assert math.isclose(sum(shares), 1)
+    assert report.layers[-1].budget_bits == pytest.approx(reply.noise_budget.min())
+
+
+def test_stages_join_a_square_with_the_dense_layer_behind_it():
+    assert stages(network("cryptonets", 0)) == [(0, 4), (4, 6)]
+    assert stages(network("pool between", 0)) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+    assert stages(network("square first", 0)) == [(0, 3)]
+
+
+@pytest.mark.parametrize("units", [1, 4, 100])
+def test_tiles_cover_every_unit_once(units):
+    layer = network("cryptonets", 0).layers[0]
+    numbers = np.concatenate([tile.outputs.ravel() for tile in hidden_tiles(layer, units)])
+    assert sorted(numbers) == list(range(math.prod(layer.output_shape)))
+    for block in layer.blocks():
+        assert all(tile.outputs.size <= max(units, 2) for tile in cut(block, units))
+
+
+def test_no_images_and_too_many_are_refused():
+    model = network("dense", 0)
+    for count in (0, 65):
+        with pytest.raises(EncodingError, match=f"1 to 64 images .* not {count}"):
+            encrypt_images(SCHEME, model, np.zeros((count, 5, 5, 1), dtype=np.int64), KEYS.secret)
+
+
+def test_ciphertexts_of_another_shape_are_refused():
+    small = network("dense", 0, side=4)
+    ct = encrypt_images(SCHEME, small, np.zeros((2, 4, 4, 1), dtype=np.int64), KEYS.secret)
+    with pytest.raises(ParameterError, match=r"takes shape \(5, 5, 1\), got \(4, 4, 1\)"):
+        infer(SCHEME, network("dense", 0), ct, KEYS.relinearization)
+
+
+def test_another_key_is_refused():
+    model = network("one square", 0)
+    ct = encrypt_images(SCHEME, model, np.zeros((2, 5, 5, 1), dtype=np.int64), KEYS.secret)
+    other = SCHEME.keygen(b"x" * 32)
+    with pytest.raises(KeyMismatchError, match="RelinearizationKey"):
+        infer(SCHEME, model, ct, other.relinearization)
+
+
+def test_an_output_without_inputs_is_refused():
+    model = network("one square", 0)
+    model.layers[-1].parameters["weight"][:, 1] = 0
+    ct = encrypt_images(SCHEME, model, np.zeros((2, 5, 5, 1), dtype=np.int64), KEYS.secret)
+    with pytest.raises(
+        TransparentCiphertextError,
+        match=r"layer 3, Dense, has an output, \(1,\), that depends on no pixel",
+    ):
+        infer(SCHEME, model, ct, KEYS.relinearization)
+
+
+def test_digits_agree_in_every_logit_at_128_bit_security():
+    """The whole of `cryptonets demo`, on the parameters that the plan finds."""
+    dataset, model = load_digits(), pretrained("digits")
+    pixels = quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
+    plan = make_plan(model)
+    assert plan.params.security == 128
+    scheme = BGV(plan.params)
+    with workers():
+        keys = scheme.keygen()
+        ct = encrypt_images(scheme, model, pixels, keys.secret)
+        reply = infer(scheme, model, ct, keys.relinearization)
+        logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
+    assert np.array_equal(logits, model.forward(pixels))
+    assert (logits.argmax(axis=1) == dataset.test_labels).mean() == model.info.test_accuracy
+    assert scheme.noise_budget(reply, keys.secret).min() >= plan.final_budget_bits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cryptonets", "lean"])
+def test_mnist_agrees_in_every_logit_at_128_bit_security(name, mnist_folder):
+    """A full batch of 8,192 images through the networks of `cryptonets mnist`."""
+    dataset, model = load_mnist(mnist_folder), pretrained(name)
+    plan = make_plan(model)
+    images = dataset.test_images[: plan.params.n]
+    pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
+    scheme = BGV(plan.params)
+    with workers():
+        keys = scheme.keygen()
+        ct = encrypt_images(scheme, model, pixels, keys.secret)
+        reply = infer(scheme, model, ct, keys.relinearization)
+        logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
+    assert np.array_equal(logits, model.forward(pixels))
+    assert (logits.argmax(axis=1) == dataset.test_labels[: len(images)]).mean() >= 0.99
+    assert scheme.noise_budget(reply, keys.secret).min() >= plan.final_budget_bits > 0

@@ -1,0 +1,331 @@
+"""A plan is true: for every image, for the noise, for the bytes; and it refuses in time."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nn.commands.main import main
+from nn.inference import split
+from nn.inference.encrypted import encrypt_images, infer
+from nn.inference.replies import reply_of
+from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
+from nn.networks.model import ModelInfo, Sequential
+from nn.networks.pretrained import pretrained
+from nn.planning import calibrate
+from nn.planning.plan import Plan, make_plan, work_of
+from nn.planning.proofs import Interval, ranges, run
+from yashe import wire
+from yashe.errors import NoiseBudgetExhausted, RangeError
+from yashe.parameters.sets import Params, make_params
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+
+
+def network(seed: int, largest: int = 5, levels: int = 3, squares: int = 2) -> Sequential:
+    """A small integer network with random weights: 4 x 4 pixels, two logits."""
+    layers = [Conv2D(2, 3, stride=2, pad_end=1), Square(), Flatten(), Dense(3)]
+    for _ in range(squares - 1):
+        layers += [Square(), Dense(2)]
+    model = Sequential(layers, (4, 4, 1), info=ModelInfo(name="small", levels=levels))
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        layer.parameters = {
+            name: rng.integers(-largest, largest + 1, value.shape, dtype=np.int64)
+            for name, value in layer.parameters.items()
+        }
+        for value in layer.parameters.values():
+            value[value == 0] = 1  # a sum without weights would be refused
+    return model
+
+
+def images(model: Sequential, count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, model.info.levels + 1, (count, *model.input_shape), dtype=np.int64)
+
+
+# Ranges.
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 15))
+def test_no_image_leaves_the_proved_range(seed: int, largest: int, levels: int) -> None:
+    model = network(seed, largest, levels)
+    proved = ranges(model, levels)
+    corners = levels * np.random.default_rng(seed).integers(0, 2, (20, 4, 4, 1), dtype=np.int64)
+    for batch in (images(model, 20, seed), corners):
+        seen: list[np.ndarray] = []
+        run(model, batch, observe=lambda i, x, seen=seen: seen.append(x))
+        for interval, values in zip(proved, seen, strict=True):
+            assert (interval.low <= values).all()
+            assert (values <= interval.high).all()
+
+
+def test_the_range_of_the_first_layer_is_attained() -> None:
+    # Each output is largest for the image that is bright where its weights are positive.
+    model = network(1)
+    first, interval = model.layers[0], ranges(model, 3)[0]
+    for sign, bounds in ((1, interval.high), (-1, interval.low)):
+        for block in first.blocks():
+            for p, inputs in enumerate(block.inputs):
+                for m in range(block.weight.shape[1]):
+                    image = np.zeros(16, dtype=np.int64)
+                    image[inputs] = np.where(sign * block.weight[:, m] > 0, 3, 0)
+                    values = first.forward(image.reshape(4, 4, 1)).ravel()
+                    place = block.outputs[p, m]
+                    assert values[place] == bounds.ravel()[place]
+
+
+def test_intervals_by_hand() -> None:
+    def interval(low: list[int], high: list[int]) -> Interval:
+        return Interval(np.array(low, dtype=object), np.array(high, dtype=object))
+
+    x = interval([-2, 1], [3, 4])
+    square = x * x
+    assert (square.low.tolist(), square.high.tolist()) == ([0, 1], [9, 16])
+    product = x * interval([-1, -1], [2, 2])
+    assert (product.low.tolist(), product.high.tolist()) == ([-4, -4], [6, 8])
+    total = x @ np.array([[1, -2], [-1, 0]]) + np.array([10, 20])
+    assert (total.low.tolist(), total.high.tolist()) == ([4, 14], [12, 24])
+    assert x.bits == 1 + math.log2(4)
+
+
+def test_a_range_that_no_t_was_made_for_is_refused_with_the_layer_and_the_numbers() -> None:
+    model = network(2)
+    need = ranges(model, 3)[-1].smallest_t
+    params = make_params("INSECURE_SMALL_T", 64, need // 8, security=None, log2_q=300)
+    assert params.t < need
+    with pytest.raises(RangeError, match=rf"the layer Dense: the logits can reach {need // 2}"):
+        make_plan(model, params)
+
+
+# Noise.
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool) -> None:
+    model = network(3)
+    need = ranges(model, 3)[-1].smallest_t
+    params = make_params("INSECURE_PLAN", 64, need, security=None, log2_q=310)
+    plan, scheme = make_plan(model, params, public=public), BGV(params)
+    keys = scheme.keygen(bytes(32))
+    key = keys.public if public else keys.secret
+    ct = encrypt_images(scheme, model, images(model, 64, 1), key, bytes(32))
+    assert float(ct.noise_budget.min()) == pytest.approx(plan.fresh_budget_bits, abs=1e-9)
+    reply = infer(scheme, model, ct, keys.relinearization)
+    assert float(reply.noise_budget.min()) == pytest.approx(plan.final_budget_bits, abs=1e-9)
+    assert (reply.noise_budget <= scheme.noise_budget(reply, keys.secret)).all()
+
+
+def test_the_budget_that_is_spent_adds_up() -> None:
+    plan = make_plan(pretrained("digits"))
+    spent = sum(layer.spent_bits for layer in plan.layers)
+    assert plan.fresh_budget_bits - spent == pytest.approx(plan.final_budget_bits)
+    depths = [(layer.name, layer.depth) for layer in plan.layers]
+    assert depths == [
+        ("Conv2D", 0), ("Square", 1), ("Flatten", 1), ("Dense", 1), ("Square", 2), ("Dense", 2),
+    ]  # fmt: skip
+
+
+def test_one_prime_fewer_would_not_do_and_the_layer_is_named() -> None:
+    model = pretrained("digits")
+    plan = make_plan(model)
+    with pytest.raises(NoiseBudgetExhausted, match="the layer (Dense|Square) leaves"):
+        make_plan(model, plan.params.shortened(plan.params.k - 1))
+    assert any(reason.startswith("Not fewer") for reason in plan.reasons)
+
+
+def test_a_depth_that_no_parameters_carry_is_refused_with_the_layer() -> None:
+    model = network(4, largest=3, levels=2, squares=3)
+    with pytest.raises(NoiseBudgetExhausted, match="the layer Square of small: no parameters"):
+        make_plan(model, security=256, scheme=BFV)
+    # There are few primes for n = 32768, and only products of BFV need auxiliary ones.
+    assert make_plan(model, security=256).params.n == 32768
+    deeper = network(7, largest=1, levels=1, squares=5)
+    with pytest.raises(NoiseBudgetExhausted, match="the layer Dense of small: .* cannot hold t"):
+        make_plan(deeper)
+
+
+@pytest.mark.parametrize("name", ["Größe\n", "n" * 200, "", "a, b"], ids=repr)
+def test_a_network_of_any_name_has_parameters_with_a_name_that_can_be_written(name: str) -> None:
+    model = network(5, largest=1)
+    model.info = replace(model.info, name=name)
+    params = make_plan(model).params
+    assert params.name.startswith({"Größe\n": "Gr??e?-", "": "network-"}.get(name, name[:40]))
+    assert wire.from_bytes(wire.to_bytes(params.shortened(3)), Params) == params.shortened(3)
+
+
+def test_spare_bits_are_left_over() -> None:
+    model = network(5, largest=1)
+    assert make_plan(model, spare_bits=30).final_budget_bits >= 30
+
+
+# Costs.
+
+
+def test_operations_are_counted_where_they_happen() -> None:
+    model = pretrained("digits")
+    plan = make_plan(model)
+    work = [layer.work for layer in plan.layers]
+    assert work == [
+        {"multiply_add": model.layers[0].multiply_adds(), "output": 144},
+        {"square": 144},
+        {},
+        {"weigh": 144 * 32, "sum": 32, "relinearize": 32},
+        {"square": 32},
+        {"weigh": 320, "sum": 10, "relinearize": 10},
+    ]
+
+
+def test_layers_in_other_orders_are_counted_too() -> None:
+    model = Sequential([MeanPool(2), Square(), Conv2D(2, 2), Flatten(), Dense(3)], (4, 4, 1))
+    work = [work_of(model.layers, i) for i in range(len(model.layers))]
+    assert work == [
+        {"multiply_add": 16, "output": 4},
+        {"square": 4, "sum": 4},
+        {"multiply_add": 8, "output": 2},
+        {},
+        {"multiply_add": 6, "output": 3, "relinearize": 3},
+    ]
+
+
+def test_the_bytes_of_the_plan_are_those_of_the_wire() -> None:
+    model = network(6)
+    plan = make_plan(model)
+    scheme = BGV(plan.params)
+    keys = scheme.keygen(bytes(32))
+    ct = encrypt_images(scheme, model, images(model, 5, 1), keys.secret, bytes(32))
+    reply = reply_of(scheme, infer(scheme, model, ct, keys.relinearization))
+    sent = {"images": ct, "keys": keys.relinearization, "reply": reply}
+    for name, thing in sent.items():
+        assert len(wire.to_bytes(thing)) == pytest.approx(plan.bytes[name], rel=0.02), name
+
+
+def test_what_was_seen_stands_beside_what_is_proved() -> None:
+    model = network(7)
+    plan = make_plan(model, pixels=images(model, 300, 1))
+    for layer in plan.layers:
+        assert layer.seen_bits is not None
+        assert 1 <= layer.seen_bits <= layer.range_bits
+    assert plan.layers[0].seen_bits > plan.layers[0].range_bits - 1.5
+    assert all(layer.seen_bits is None for layer in make_plan(model).layers)
+
+
+def test_the_full_table_shows_every_layer_and_the_totals() -> None:
+    model = network(8)
+    plan = make_plan(model, pixels=images(model, 30, 1))
+    lines = plan.full_table().splitlines()
+    assert [line.split()[0] for line in lines[2:8]] == [layer.name for layer in plan.layers]
+    assert [line.split()[0] for line in lines[-3:]] == ["client", "wire", "server"]
+    assert " - s for up to" in lines[-1]
+    second = plan.calibrated(calibrate.Calibration(dict.fromkeys(calibrate.KINDS, 0.5)))
+    assert second.server_seconds == 0.5 * sum(sum(layer.work.values()) for layer in plan.layers)
+    assert f"server  {second.server_seconds:.2f} s" in second.full_table()
+    json.dumps(second.as_json())
+
+
+# Calibration.
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "cryptonets" / "calibration.json"
+
+
+TOY = make_params("INSECURE_CALIBRATION", 64, 250, security=None, log2_q=120)
+
+
+def test_a_machine_is_measured_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = calibrate.calibrate(TOY, threads=1)
+    assert set(first.seconds) == set(calibrate.KINDS)
+    assert all(seconds >= 0 for seconds in first.seconds.values())
+    monkeypatch.setattr(calibrate, "measure", None)  # whoever calls it now fails
+    assert calibrate.calibrate(TOY, threads=1) == first
+    with pytest.raises(TypeError, match="not callable"):
+        calibrate.calibrate(TOY, threads=1, again=True)
+    with pytest.raises(TypeError, match="not callable"):
+        calibrate.calibrate(TOY, threads=2)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": {"b": "c"}}'])
+def test_a_broken_cache_is_measured_anew(cache: Path, content: str) -> None:
+    cache.parent.mkdir()
+    cache.write_text(content)
+    assert set(calibrate.calibrate(TOY, threads=1).seconds) == set(calibrate.KINDS)
+
+
+def test_an_estimate_is_linear_in_the_work() -> None:
+    known = calibrate.Calibration({"square": 0.5, "sum": 2.0})
+    assert known.estimate({"square": 3, "sum": 1}) == 3.5
+    assert known.estimate({}) == 0
+
+
+# Several plaintext moduli.
+
+
+@given(st.lists(st.integers(-(2**100), 2**100), min_size=1, max_size=5))
+def test_residues_are_joined_to_what_they_came_from(values: list[int]) -> None:
+    moduli = [2**31 - 1, 2**61 - 1, 10**9 + 7]
+    product = math.prod(moduli)
+    values = [value % product - (product // 2) for value in values]
+    residues = [
+        np.array([(x + t // 2) % t - t // 2 for x in values], dtype=np.int64) for t in moduli
+    ]
+    assert split.join(residues, moduli).tolist() == [
+        (x + product // 2) % product - product // 2 for x in values
+    ]
+
+
+def test_one_modulus_is_not_split() -> None:
+    plans = split.make_plans(network(9))
+    assert len(plans) == 1
+    assert isinstance(plans[0], Plan)
+    assert split.describe(plans) == plans[0].full_table()
+
+
+@pytest.mark.slow
+def test_a_network_that_no_single_modulus_holds_has_the_same_logits() -> None:
+    model = network(10, largest=3000)
+    assert ranges(model, 3)[-1].bits > 62
+    with pytest.raises(NoiseBudgetExhausted, match="cannot hold t"):
+        make_plan(model)
+    plans = split.make_plans(model)
+    moduli = [plan.params.t for plan in plans]
+    assert len(moduli) > 1
+    assert math.prod(moduli) >= ranges(model, 3)[-1].smallest_t
+    assert math.lcm(*moduli) == math.prod(moduli)
+    batch = images(model, 7, 1)
+    exact = model.forward(batch.astype(object))
+    assert (split.classify(model, plans, batch) == exact).all()
+    assert "once for each of" in split.describe(plans)
+
+
+def test_enough_primes_are_found_for_any_size() -> None:
+    for bits in (10, 23, 40, 63, 90, 140):
+        primes = split.enough_primes(8192, 2**bits)
+        assert math.prod(primes) >= 2**bits
+        assert len(set(primes)) == len(primes)
+
+
+# The command.
+
+
+def test_the_command_prints_the_plan_and_writes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "plan.json"
+    assert main(["plan", "digits", "--untimed", "--json", str(target)]) == 0
+    out = capsys.readouterr().out
+    for words in ("Conv2D", "proved", "wire    images", "Not n = 4096", "security=128"):
+        assert words in out
+    (plan,) = json.loads(target.read_text("utf-8"))["plans"]
+    assert [layer["name"] for layer in plan["layers"]][:2] == ["Conv2D", "Square"]
+    assert plan["params"]["n"] == 8192
+    assert plan["layers"][0]["seen_bits"] <= plan["layers"][0]["range_bits"]

@@ -1,0 +1,565 @@
+"""The two sides as programs: what crosses the line, who can do what, and what is refused."""
+
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from conftest import ROOT
+from nn.commands.eavesdrop import ByteStatistics
+from nn.commands.main import main
+from nn.data.png import read_png, write_png
+from nn.data.sources import load_images
+from nn.service import roles
+from nn.service.card import ModelCard
+from nn.service.roles import CARD, ENCRYPTION, EVALUATION, PUBLIC, SECRET
+from tiny_mnist import idx
+from tiny_roles import SERVER, SHAPE, expected_logits, tiny_network
+from yashe import wire
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
+from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, SecurityError
+from yashe.schemes.bgv import BGV, to_bfv
+from yashe.wire.envelope import FrameReader
+from yashe.wire.header import read_contents
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network, keys and images: client/{keys,images.fhe}, model.npz, images.npy."""
+    folder = tmp_path_factory.mktemp("roles")
+    tiny_network().save(folder / "model.npz")
+    images = np.random.default_rng(1).integers(0, 256, (5, 3, 2), dtype=np.uint8)
+    np.save(folder / "images.npy", images)
+    keys = ["--keys", str(folder / "client" / "keys")]
+    assert main(["keygen", keys[1], "--model", str(folder / "model.npz"), "--public"]) == 0
+    out = ["--out", str(folder / "client" / "images.fhe")]
+    assert main(["encrypt", str(folder / "images.npy"), *keys, *out]) == 0
+    return folder
+
+
+def program(folder: Path, *command: str) -> str:
+    """Run a program of Python in a folder, in a process of its own; return what it printed."""
+    run = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def four_commands(folder: Path, model: str, images: list[str], count: int) -> dict[str, Any]:
+    """Run client and server in two folders; return what the client finds in the end."""
+    client, server = folder / "client", folder / "server"
+    client.mkdir()
+    server.mkdir()
+    said = program(client, "-m", "nn", "keygen", "keys", "--model", model)
+    assert f"{SECRET} stays with you" in said
+    encrypt = ["encrypt", *images, "--keys", "keys", "--out", "images.fhe"]
+    said = program(client, "-m", "nn", *encrypt, "--count", str(count))
+    assert f"decrypt REPLY --keys keys --images {count}" in said
+    # Only public files cross the line.
+    for path in [client / "images.fhe", *(client / "keys" / PUBLIC).iterdir()]:
+        (server / path.name).write_bytes(path.read_bytes())
+    program(server, "-c", SERVER, "infer", model, "images.fhe", "--keys", ".", "--out", "reply.fhe")
+    check_without_secret(server, client / "keys" / SECRET)
+    (client / "reply.fhe").write_bytes((server / "reply.fhe").read_bytes())
+    decrypt = ["decrypt", "reply.fhe", "--keys", "keys", "--json", "found.json"]
+    program(client, "-m", "nn", *decrypt, "--images", str(count))
+    found: dict[str, Any] = json.loads((client / "found.json").read_text())
+    return found
+
+
+def check_without_secret(server: Path, secret: Path) -> None:
+    """No file of the server is a secret key, or contains a piece of one."""
+    key = secret.read_bytes()
+    with secret.open("rb") as file:
+        contents = read_contents(FrameReader(file))
+    assert contents.secret
+    # The first coefficients modulo every prime, as they stand in the file.
+    start, size = len(key) - 32 - contents.body_bytes, contents.body_bytes // contents.params.k
+    pieces = [key[start + i * size :][:48] for i in range(contents.params.k)]
+    assert len(list(server.iterdir())) == 4
+    for path in server.iterdir():
+        data = path.read_bytes()
+        assert not any(piece in data for piece in pieces), path
+        if path.suffix != ".json":
+            with path.open("rb") as file:
+                assert not read_contents(FrameReader(file)).secret
+
+
+def test_two_folders_that_share_only_public_files_classify_images(
+    place: Path, tmp_path: Path
+) -> None:
+    model, images = str(place / "model.npz"), [str(place / "images.npy")]
+    found = four_commands(tmp_path, model, images, 5)
+    assert found["logits"] == expected_logits(place)
+    assert found["predictions"] == np.argmax(expected_logits(place), axis=1).tolist()
+
+
+@pytest.mark.slow
+def test_the_digits_as_four_commands(tmp_path: Path) -> None:
+    found = four_commands(tmp_path, "digits", ["digits"], 450)
+    labels = np.asarray(load_images(["digits"], (8, 8, 1)).labels)
+    assert (np.array(found["predictions"]) == labels).mean() > 0.97
+
+
+@pytest.mark.slow
+def test_all_of_mnist_as_four_commands(mnist_folder: Path, tmp_path: Path) -> None:
+    found = four_commands(tmp_path, "lean", ["mnist", "--data", str(mnist_folder)], 10_000)
+    labels = np.asarray(load_images(["mnist"], (28, 28, 1), mnist_folder).labels)
+    assert (np.array(found["predictions"]) == labels).mean() >= 0.99
+
+
+def test_the_server_program_of_this_test_cannot_use_a_secret_key(
+    place: Path, tmp_path: Path
+) -> None:
+    command = ["decrypt", "reply.fhe", "--keys", str(place / "client" / "keys")]
+    for arguments in (command, ["keygen", "keys", "--model", str(place / "model.npz")]):
+        with pytest.raises(AssertionError, match="the server has reached for a secret key"):
+            program(tmp_path, "-c", SERVER, *arguments)
+
+
+def test_several_batches_come_back_in_order(place: Path, tmp_path: Path) -> None:
+    card = roles.load_card(place / "client" / "keys")
+    key = wire.load_secret_key(place / "client" / "keys" / SECRET, SecretKey)
+    evaluation = roles.load_evaluation_key(place / "client" / "keys" / PUBLIC)
+    count = card.params.n + 3
+    pixels = np.random.default_rng(2).integers(0, 4, (count, *SHAPE), dtype=np.int64)
+    shares: list[float] = []
+    with (tmp_path / "in").open("wb") as file:
+        assert roles.encrypt(file, card, key, pixels, 3, shares.append) == (2, *SHAPE)
+    assert sum(shares) == pytest.approx(1)
+    shares.clear()
+    with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as target:
+        shape = roles.classify(source, target, tiny_network(), evaluation, shares.append)
+    assert shape == (2, 2)
+    assert sum(shares) == pytest.approx(1)
+    with (tmp_path / "out").open("rb") as file:
+        logits = roles.decrypt(file, key, count)
+    assert np.array_equal(logits, tiny_network().forward(pixels))
+
+
+def test_somebody_without_the_secret_key_can_encrypt_for_its_owner(
+    place: Path, tmp_path: Path
+) -> None:
+    sender = tmp_path / "sender"
+    sender.mkdir()
+    for name in (ENCRYPTION, CARD):
+        (sender / name).write_bytes((place / "client" / "keys" / PUBLIC / name).read_bytes())
+    assert isinstance(roles.load_encryption_key(sender, roles.load_card(sender)), BgvPublicKey)
+    keys, out = place / "client" / "keys", ["--out", str(tmp_path / "reply.fhe")]
+    sent = str(tmp_path / "sent.fhe")
+    assert main(["encrypt", str(place / "images.npy"), "--keys", str(sender), "--out", sent]) == 0
+    public = ["--keys", str(keys / PUBLIC)]
+    assert main(["infer", str(place / "model.npz"), sent, *public, *out]) == 0
+    key = wire.load_secret_key(keys / SECRET, SecretKey)
+    with (tmp_path / "reply.fhe").open("rb") as file:
+        assert roles.decrypt(file, key, 5).tolist() == expected_logits(place)
+
+
+def test_a_client_that_has_the_card_alone_counts_its_mistakes(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = place / "client" / "keys" / PUBLIC / CARD
+    keys, sent, reply = (str(tmp_path / name) for name in ("keys", "sent.fhe", "reply.fhe"))
+    assert main(["keygen", keys, "--card", str(card)]) == 0
+    images = str(place / "images.npy")
+    assert main(["encrypt", images, "--keys", keys, "--out", sent, "--count", "4"]) == 0
+    public = f"{keys}/{PUBLIC}/{EVALUATION}"
+    assert main(["infer", str(place / "model.npz"), sent, "--keys", public, "--out", reply]) == 0
+    found = np.argmax(expected_logits(place), axis=1)[:4]
+    labels = found.copy()
+    labels[2] = 9
+    (tmp_path / "labels").write_bytes(idx(labels))
+    decrypt = ["decrypt", reply, "--keys", keys, "--images", "4"]
+    capsys.readouterr()
+    assert main([*decrypt, "--labels", str(tmp_path / "labels")]) == 0
+    assert "accuracy 75.00% of 4 images" in capsys.readouterr().out
+    assert main(decrypt) == 0
+    assert f"4 images: {' '.join(map(str, found))}\n" in capsys.readouterr().out
+    (tmp_path / "labels").write_bytes(idx(labels[:3]))
+    assert "3 labels for 4 images" in said(capsys, *decrypt, "--labels", tmp_path / "labels")
+    assert "there is no file" in said(capsys, *decrypt, "--labels", tmp_path / "absent")
+
+
+def test_a_reply_has_as_few_primes_as_its_noise_allows(place: Path, tmp_path: Path) -> None:
+    evaluation = roles.load_evaluation_key(place / "client" / "keys" / PUBLIC)
+    images, reply = place / "client" / "images.fhe", tmp_path / "reply"
+    with images.open("rb") as source, reply.open("wb") as target:
+        roles.classify(source, target, tiny_network(), evaluation)
+    params = wire.load(reply, Ciphertext).params
+    assert params.shortens(evaluation.params)
+    assert params.k < evaluation.params.k
+
+
+# Refusals
+
+
+def said(capsys: pytest.CaptureFixture[str], *command: object) -> str:
+    """Run a command that fails, and return its one line."""
+    capsys.readouterr()
+    assert main([str(word) for word in command]) == 1
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return text
+
+
+def test_keys_are_never_written_over(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = place / "client" / "keys"
+    before = (keys / SECRET).read_bytes()
+    text = said(capsys, "keygen", keys, "--model", place / "model.npz")
+    assert "could never be read again" in text
+    assert (keys / SECRET).read_bytes() == before
+
+
+def test_a_server_refuses_to_run_beside_a_secret_key(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, images = place / "client" / "keys", place / "client" / "images.fhe"
+    infer = ["infer", place / "model.npz", images, "--out", tmp_path / "reply", "--keys"]
+    assert "holds a secret key, and whoever classifies" in said(capsys, *infer, keys)
+    assert "RelinearizationKey was required, this is a SecretKey" in said(
+        capsys, *infer, keys / SECRET
+    )
+    assert "RelinearizationKey was required, this is a BgvPublicKey" in said(
+        capsys, *infer, keys / PUBLIC / ENCRYPTION
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_refuses_what_does_not_fit_its_network_or_the_key(
+    place: Path, tmp_path: Path
+) -> None:
+    keys = place / "client" / "keys"
+    evaluation = roles.load_evaluation_key(keys / PUBLIC)
+    images = wire.load(place / "client" / "images.fhe", Ciphertext)
+    other = BGV(evaluation.params).keygen()
+
+    def classify(ct: Ciphertext, key: Any = evaluation) -> None:
+        wire.save(tmp_path / "in", ct)
+        with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as target:
+            roles.classify(source, target, tiny_network(), key)
+
+    classify(images)
+    with pytest.raises(FormatError, match=r"shape \(batches, 3, 2, 1\) .* got degree 1 and .*6, 1"):
+        classify(images.reshape(1, 6, 1))
+    with pytest.raises(FormatError, match="were required, got degree 2"):
+        classify(images * images)
+    with pytest.raises(FormatError, match="fresh BGV ciphertexts of shape .* were required"):
+        classify(to_bfv(images))
+    with pytest.raises(KeyMismatchError, match="encrypted under other keys"):
+        classify(images, other.relinearization)
+
+
+def test_damaged_images_get_no_reply(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = (place / "client" / "images.fhe").read_bytes()
+    damaged, reply = tmp_path / "damaged.fhe", tmp_path / "reply.fhe"
+    damaged.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    keys = place / "client" / "keys" / PUBLIC
+    infer = ["infer", place / "model.npz", damaged, "--keys", keys, "--out", reply]
+    assert "damaged.fhe, byte" in (text := said(capsys, *infer))
+    assert "the hash is wrong" in text
+    assert not reply.exists()
+
+
+def test_a_claim_of_little_noise_is_not_believed(place: Path, tmp_path: Path) -> None:
+    """A sender who lies about the noise changes nothing in what the server predicts."""
+    evaluation = roles.load_evaluation_key(place / "client" / "keys" / PUBLIC)
+    ct = wire.load(place / "client" / "images.fhe", Ciphertext) + 0
+    honest, liar = tmp_path / "honest", tmp_path / "liar"
+    wire.save(honest, ct)
+    ct.bound.deviation[:] *= 2.0**-60
+    wire.save(liar, ct)
+    budgets = []
+    for path in (honest, liar):
+        with path.open("rb") as source, (tmp_path / "out").open("wb") as target:
+            roles.classify(source, target, tiny_network(), evaluation)
+        budgets.append(wire.load(tmp_path / "out", Ciphertext).noise_budget.tolist())
+    assert budgets[0] == budgets[1]
+
+
+def test_a_reply_is_only_read_for_what_it_is(place: Path, tmp_path: Path) -> None:
+    keys = place / "client" / "keys"
+    key = wire.load_secret_key(keys / SECRET, SecretKey)
+    evaluation = roles.load_evaluation_key(keys / PUBLIC)
+    with (
+        (place / "client" / "images.fhe").open("rb") as source,
+        pytest.raises(FormatError, match=r"a reply has the shape \(batches, classes\)"),
+    ):
+        roles.decrypt(source, key)
+    reply = tmp_path / "reply"
+    with (place / "client" / "images.fhe").open("rb") as source, reply.open("wb") as target:
+        roles.classify(source, target, tiny_network(), evaluation)
+    for count in (0, key.params.n + 1):
+        with reply.open("rb") as file, pytest.raises(FheError, match=f"cannot be {count} images"):
+            roles.decrypt(file, key, count)
+    stranger = BGV(key.params).keygen().secret
+    with reply.open("rb") as file, pytest.raises(KeyMismatchError, match="does not belong"):
+        roles.decrypt(file, stranger, 5)
+
+
+def test_an_interrupted_run_leaves_nothing_under_the_final_name(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "images.fhe"
+    command = ["encrypt", str(place / "images.npy"), "--keys", str(place / "client" / "keys")]
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("yashe.wire.streams.CiphertextWriter.close", interrupt)
+        assert main([*command, "--out", str(out)]) == 130
+    assert list(tmp_path.iterdir()) == []
+    # Also where nobody can tidy up: the power is cut before the last ciphertext.
+    dying = (
+        "import os, sys, yashe.wire.streams\n"
+        "yashe.wire.streams.CiphertextWriter.close = lambda self: os._exit(0)\n"
+        "from nn.commands.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    program(tmp_path, "-c", dying, *command, "--out", str(out))
+    assert not out.exists()
+    assert main([*command, "--out", str(out)]) == 0
+    assert out.stat().st_size > 0
+
+
+# The model card
+
+
+def test_a_card_survives_its_journey() -> None:
+    card = ModelCard.of(tiny_network())
+    assert ModelCard.from_json(card.to_json()) == card
+    assert card.params.security == 128
+    assert (card.input_shape, card.levels, card.classes) == (SHAPE, 3, 2)
+
+
+def test_a_card_without_security_is_refused() -> None:
+    facts = json.loads(ModelCard.of(tiny_network()).to_json())
+    facts["params"].update(name="INSECURE_TRAP", security=None)
+    with pytest.raises(SecurityError, match="INSECURE_TRAP, which claims no security"):
+        ModelCard.from_json(json.dumps(facts))
+    assert ModelCard.from_json(json.dumps(facts), insecure=True).params.name == "INSECURE_TRAP"
+    facts["params"].update(name="honest", security=128, n=1024)
+    with pytest.raises(FormatError, match="SecurityError"):
+        ModelCard.from_json(json.dumps(facts))
+
+
+FACTS = json.loads(ModelCard.of(tiny_network()).to_json())
+
+
+@given(st.data())
+def test_a_card_of_a_liar_is_valid_or_refused(data: Any) -> None:
+    anything = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2),
+        max_leaves=4,
+    )
+    facts = json.loads(json.dumps(FACTS))
+    target = facts["params"] if data.draw(st.booleans()) else facts
+    target[data.draw(st.sampled_from(sorted(target)))] = data.draw(anything)
+    try:
+        card = ModelCard.from_json(json.dumps(facts))
+    except (FormatError, SecurityError):
+        return
+    assert card.params.security in (128, 192, 256)
+    assert ModelCard.from_json(card.to_json()) == card
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "[" * 100_000, '{"params": 1}', "\ud800"])
+def test_what_is_no_card_is_refused(text: str) -> None:
+    with pytest.raises(FormatError, match="a model card"):
+        ModelCard.from_json(text)
+
+
+# Pictures and other sources
+
+
+def filtered_png(rows: NDArray[np.uint8], filters: list[int], colour: int) -> bytes:
+    """A PNG file made by the definition of the filters: (height, width, channels)."""
+    height, width, channels = rows.shape
+    padded = np.zeros((height + 1, width + 1, channels), dtype=np.int64)
+    padded[1:, 1:] = rows
+    raw = b""
+    for y, kind in enumerate(filters, start=1):
+        raw += bytes([kind])
+        for x in range(1, width + 1):
+            for c in range(channels):
+                a, b, corner = padded[y, x - 1, c], padded[y - 1, x, c], padded[y - 1, x - 1, c]
+                p = a + b - corner
+                paeth = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - corner), 2, corner))
+                guess = (0, a, b, (a + b) // 2, paeth[2])[kind]
+                raw += bytes([int(padded[y, x, c] - guess) % 256])
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    packed = zlib.compress(raw)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"tEXt", b"Comment\0ignored")
+        + chunk(b"IDAT", packed[:5])
+        + chunk(b"IDAT", packed[5:])
+        + chunk(b"IEND", b"")
+    )
+
+
+@given(st.lists(st.integers(0, 4), min_size=4, max_size=4), st.integers(0, 2**32))
+def test_a_picture_is_read_whatever_its_filters(
+    tmp_path_factory: pytest.TempPathFactory, filters: list[int], seed: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "picture.png"
+    pixels = np.random.default_rng(seed).integers(0, 256, (4, 5, 4), dtype=np.uint8)
+    path.write_bytes(filtered_png(pixels[..., :1], filters, 0))
+    assert np.array_equal(read_png(path, 4, 5), pixels[..., 0])
+    path.write_bytes(filtered_png(pixels[..., :2], filters, 4))
+    assert np.array_equal(read_png(path, 4, 5), pixels[..., 0])
+    wide = pixels.astype(np.int64)
+    grey = (299 * wide[..., 0] + 587 * wide[..., 1] + 114 * wide[..., 2] + 500) // 1000
+    for channels, colour in ((3, 2), (4, 6)):
+        path.write_bytes(filtered_png(pixels[..., :channels], filters, colour))
+        assert np.array_equal(read_png(path, 4, 5), grey)
+
+
+def test_what_is_written_as_a_picture_is_read_as_it(tmp_path: Path) -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+    write_png(tmp_path / "x.png", pixels)
+    assert np.array_equal(read_png(tmp_path / "x.png", 4, 6), pixels)
+
+
+def test_pictures_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    good = filtered_png(np.zeros((4, 5, 1), dtype=np.uint8), [0] * 4, 0)
+    path = tmp_path / "x.png"
+
+    def refusal(data: bytes, message: str, size: tuple[int, int] = (4, 5)) -> None:
+        path.write_bytes(data)
+        with pytest.raises(FormatError, match=message):
+            read_png(path, *size)
+
+    def header(at: int, value: int) -> bytes:
+        changed = bytearray(good)
+        changed[16 + at] = value
+        changed[29:33] = struct.pack(">I", zlib.crc32(changed[12:29]))
+        return bytes(changed)
+
+    refusal(b"GIF89a", "a PNG file of at most")
+    refusal(good + b"\0" * 2**20, "a PNG file of at most")
+    refusal(good, "5x4 pixels where 28x28 are needed", (28, 28))
+    refusal(header(8, 16), "16 bits per channel")
+    refusal(header(9, 3), "colour type 3")
+    refusal(header(12, 1), "interlacing 1; save")
+    refusal(header(3, 6), "6x4 pixels where 5x4")
+    refusal(good[:20] + b"\xff" + good[21:], "a wrong checksum at byte 8")
+    refusal(filtered_png(np.zeros((3, 5, 1), np.uint8), [0] * 3, 0)[:8] + good[8:33] + good[33:-20],
+            "cannot be read as a picture")  # fmt: skip
+    bomb = filtered_png(np.zeros((400, 50, 1), dtype=np.uint8), [0] * 400, 0)
+    refusal(bomb[:8] + good[8:33] + bomb[33:], "25 bytes of pixels|bytes of pixels where 24")
+    filter_five = bytearray(good)
+    raw = zlib.compress(bytes([5, 0, 0, 0, 0, 0]) * 4)
+    chunk = struct.pack(">I", len(raw)) + b"IDAT" + raw
+    start = bytes(filter_five[:33]) + chunk + struct.pack(">I", zlib.crc32(b"IDAT" + raw))
+    refusal(start + good[-12:], "filter 5")
+
+
+def test_images_come_from_files_of_several_kinds(tmp_path: Path) -> None:
+    images = np.random.default_rng(3).integers(0, 256, (4, 3, 2), dtype=np.uint8)
+    (tmp_path / "images-idx").write_bytes(idx(images[:2]))
+    write_png(tmp_path / "three.png", images[2])
+    write_png(tmp_path / "four.png", images[3])
+    names = [str(tmp_path / name) for name in ("images-idx", "three.png", "four.png")]
+    found = load_images(names, SHAPE)
+    assert np.array_equal(found.pixels[..., 0], images)
+    assert (found.white, found.labels) == (255, None)
+    assert np.array_equal(load_images(names, SHAPE, invert=True).pixels[..., 0], 255 - images)
+    sixteen = images.astype(np.int32) // 16
+    for array in (sixteen, sixteen[..., None], sixteen[0]):
+        np.save(tmp_path / "x.npy", array)
+        found = load_images([str(tmp_path / "x.npy")], SHAPE, white=16)
+        expected = array.reshape(-1, *SHAPE)
+        assert np.array_equal(found.pixels, expected)
+        assert found.white == 16
+    digits = load_images(["digits"], (8, 8, 1))
+    assert digits.white == 16
+    assert digits.pixels.shape == (450, 8, 8, 1)
+    assert digits.labels is not None
+
+
+def test_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    def refusal(message: str, *names: str, **options: Any) -> None:
+        with pytest.raises((DataError, FormatError), match=message):
+            load_images([str(tmp_path / name) for name in names], SHAPE, **options)
+
+    np.save(tmp_path / "wide.npy", np.zeros((2, 3, 3), dtype=np.uint8))
+    np.save(tmp_path / "floats.npy", np.zeros((2, 3, 2)))
+    np.save(tmp_path / "bright.npy", np.full((2, 3, 2), 200, dtype=np.uint8))
+    np.save(tmp_path / "negative.npy", np.full((2, 3, 2), -1, dtype=np.int64))
+    (tmp_path / "objects.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': '|O'}\n")
+    write_png(tmp_path / "x.png", np.zeros((3, 2), dtype=np.uint8))
+    refusal(r"images of shape \(3, 3\), the network takes \(3, 2\)", "wide.npy")
+    refusal("integers were required, got float64", "floats.npy")
+    refusal("pixels must lie in 0..16, got .200, 200.; say with --white", "bright.npy", white=16)
+    refusal("pixels must lie in 0..255, got .-1, -1.", "negative.npy")
+    refusal("a .npy file of integers was required", "objects.npy")
+    refusal("white may differ", "bright.npy", "x.png")
+    refusal("there is no file", "absent-idx")
+    refusal("cannot read .*absent.npy", "absent.npy")
+    refusal("at least one image")
+    with pytest.raises(DataError, match="digits has images of shape"):
+        load_images(["digits"], SHAPE)
+    with pytest.raises(DataError, match="images have one channel"):
+        load_images(["digits"], (8, 8, 3))
+
+
+# What an eavesdropper sees
+
+
+def test_statistics_by_hand() -> None:
+    found = ByteStatistics.of(np.array([0, 255, 0, 255], dtype=np.uint8))
+    assert found.zeros == 0.5
+    assert found.entropy == 1.0  # a bit per byte
+    expected = 4 / 256
+    assert found.chi_squared == pytest.approx(2 * (2 - expected) ** 2 / expected + 254 * expected)
+    assert found.correlation == pytest.approx(-1)
+
+
+def test_an_eavesdropper_sees_uniform_numbers(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    picture = tmp_path / "seen.png"
+    sent, images = str(place / "client" / "images.fhe"), str(place / "images.npy")
+    command = ["eavesdrop", sent, "--images", images, "--picture", str(picture)]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (chi,) = (line.split() for line in lines if line.startswith("chi-squared"))
+    # Uniform numbers leave 150..400 once in 10^7 times; the seed of the keys is the system's.
+    assert 150 < float(chi[2]) < 400
+    (entropy,) = (line.split() for line in lines if line.startswith("entropy"))
+    assert float(entropy[5]) > 7.99
+    assert any("what you see" in line and "what the server sees" in line for line in lines)
+    assert read_png(picture, 3 * 8, 4 * 8).shape == (24, 32)
+    np.save(tmp_path / "black.npy", np.zeros((1, 3, 2), dtype=np.uint8))
+    assert main(["eavesdrop", sent, "--images", str(tmp_path / "black.npy")]) == 1
+    assert "one grey value only" in capsys.readouterr().err
+    assert main(["eavesdrop", str(place / "client" / "keys" / PUBLIC / EVALUATION)]) == 1
+    assert "ciphertexts were required" in capsys.readouterr().err

@@ -1,0 +1,680 @@
+"""The service and its client, over real sockets: what works, what is refused, what survives."""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from nn.commands.main import main
+from nn.service import roles
+from nn.service.card import ModelCard
+from nn.service.client import Client, ServiceError, file_digest, refusal
+from nn.service.store import (
+    DONE,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    Limits,
+    ServiceFullError,
+    Store,
+    UnknownIdError,
+    job_id,
+)
+from nn.service.worker import Worker
+from tiny_roles import SERVER, SHAPE, expected_logits, tiny_network
+from yashe import wire
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import Keys
+from yashe.errors import (
+    FheError,
+    FormatError,
+    KeyMismatchError,
+    NoiseBudgetExhausted,
+    ParameterError,
+    SecurityError,
+)
+from yashe.parameters.sets import plaintext_primes
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+
+uvicorn = pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
+
+CARD = ModelCard.of(tiny_network())
+KEYS: Keys = BGV(CARD.params).keygen()
+MINE = (KEYS.secret, KEYS.relinearization)
+# Keys for parameters that differ from them in t alone.
+OTHER_T = plaintext_primes(CARD.params.n, CARD.params.t + 2)
+OTHER = BGV(replace(CARD.params, name="other", plaintext_moduli=OTHER_T)).keygen()
+IMAGES = np.random.default_rng(4).integers(0, 4, (5, *SHAPE), dtype=np.int64)
+LOGITS = tiny_network().forward(IMAGES).tolist()
+TOKEN = "correct-horse-battery"
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    """Wait until a condition holds; say whether it did."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+@contextlib.contextmanager
+def running(folder: Path, token: str | None = None, **limits: Any) -> Iterator[tuple[Any, str]]:
+    """A server in a thread of this process: the service and its address."""
+    from nn.service.http import Service  # noqa: PLC0415 - only after the skip above
+
+    service = Service(tiny_network(), folder, token, Limits(**limits))
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(service.app, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    assert until(lambda: server.started)
+    try:
+        yield service, f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of encrypted images."""
+    path = tmp_path_factory.mktemp("sent") / "images.fhe"
+    with path.open("wb") as file:
+        roles.encrypt(file, CARD, KEYS.secret, IMAGES, 3)
+    return path
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of their evaluation key."""
+    path = tmp_path_factory.mktemp("key") / "evaluation.key"
+    wire.save(path, KEYS.relinearization)
+    return path
+
+
+def http_request(
+    url: str, method: str, path: str, body: Any = b"", **headers: str
+) -> tuple[int, dict[str, Any], Any]:
+    """One request without the client's help: status, JSON, headers."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body or None, names)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    facts = json.loads(content) if content and content[:1] == b"{" else {}
+    return response.status, facts, response.headers
+
+
+def stopped(folder: Path, **limits: Any) -> Store:
+    """A store without a worker."""
+    return Store(folder, CARD, Limits(**limits))
+
+
+def arrive(store: Store, source: Path) -> tuple[Path, str]:
+    """A copy of a file among the uploads."""
+    path = store.upload_path(f"{time.monotonic_ns()}")
+    path.write_bytes(source.read_bytes())
+    return path, file_digest(path)
+
+
+# What works
+
+
+def test_a_client_gets_the_logits_of_its_images_and_the_server_keeps_no_trace(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as (service, url):
+        steps: dict[str, float] = {}
+
+        def progress(what: str, share: float) -> None:
+            steps[what] = steps.get(what, 0) + share
+
+        logits = Client(url).ask(IMAGES, 3, MINE, progress)
+        assert logits.tolist() == LOGITS
+        assert steps["encrypting"] == pytest.approx(1)
+        assert steps["waiting"] == pytest.approx(1)
+        assert service.store.counts() == {
+            "queued": 0,
+            "running": 0,
+            "done": 0,
+            "failed": 0,
+            "keys": 1,
+        }
+        assert list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_a_repeated_request_finds_what_the_first_has_done(
+    tmp_path: Path, sent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads: list[str] = []
+    once = Client._once
+
+    def counting(self: Client, method: str, path: str, body: Any, into: Any) -> Any:
+        if body is not None:
+            uploads.append(path.split("?")[0])
+        return once(self, method, path, body, into)
+
+    monkeypatch.setattr(Client, "_once", counting)
+    with running(tmp_path) as (service, url):
+        clients = [Client(url), Client(url)]
+        names = [client.register(KEYS.relinearization) for client in clients]
+        assert names[0] == names[1]
+        jobs = [client.submit(names[0], sent) for client in clients]
+        assert jobs == [job_id(names[0], file_digest(sent))] * 2
+        assert uploads == ["/keys", "/jobs"]
+        # Also a client that sends it all again gets the same job.
+        status, facts, _ = http_request(url, "POST", f"/jobs?keys={names[0]}", sent.read_bytes())
+        assert (status, facts["id"]) == (202, jobs[0])
+        clients[0].wait(jobs[0], pause=0.02)
+        assert service.store.job(jobs[0]).attempts == 1
+
+
+def test_the_server_says_what_a_client_needs_to_know(tmp_path: Path, sent: Path, key: Path) -> None:
+    with running(tmp_path) as (_, url):
+        client = Client(url)
+        assert client.card() == CARD
+        assert client.health()["status"] == "ok"
+        facts = http_request(url, "GET", "/model")[1]
+        # A full job that is not seeded, and the key, are within the sizes that the server accepts.
+        batch = wire.to_bytes(wire.load(sent, Ciphertext) + 0)
+        assert facts["limits"]["batches"] * len(batch) <= facts["largest_job"] + 4 * 8192
+        assert len(batch) < facts["largest_job"] / 3.9
+        assert key.stat().st_size <= facts["largest_key"]
+
+
+def test_a_server_in_a_process_without_secrets_serves_the_command_line(tmp_path: Path) -> None:
+    tiny_network().save(tmp_path / "model.npz")
+    images = np.random.default_rng(1).integers(0, 256, (5, 3, 2), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
+    command = ["serve", "--model", "model.npz", "--port", str(port), "--token-file", "token"]
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, *command],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        found = tmp_path / "found.json"
+        url = f"http://127.0.0.1:{port}"
+        ask = ["ask", str(tmp_path / "images.npy"), "--server", url, "--json", str(found)]
+        keys = ["--keys", str(tmp_path / "keys"), "--token-file", str(tmp_path / "token")]
+        for _ in range(2):  # with new keys, and with those of the first time
+            assert main([*ask, *keys]) == 0
+            assert json.loads(found.read_text())["logits"] == expected_logits(tmp_path)
+        assert main(ask) == 1  # without the token
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) in (0, -signal.SIGTERM)
+    secret = (tmp_path / "keys" / roles.SECRET).read_bytes()
+    for path in (tmp_path / "cryptonets-state").rglob("*"):
+        assert path.is_dir() or secret[-2000:-1900] not in path.read_bytes()
+
+
+# What is refused, with which status
+
+
+def test_every_refusal_has_its_status_and_a_reason(tmp_path: Path, sent: Path, key: Path) -> None:
+    stranger = BGV(CARD.params).keygen()
+    with running(tmp_path, batches=1) as (service, url):
+        keys = Client(url).register(KEYS.relinearization)
+        unknown = "0" * 64
+        content = sent.read_bytes()
+        damaged = content[:-1] + bytes([content[-1] ^ 1])
+        zeros = np.zeros((2, *SHAPE, 1), dtype=np.int64)
+        two = BGV(CARD.params).encrypt(zeros, KEYS.secret)
+        of_bfv = wire.to_bytes(BFV(CARD.params).keygen().relinearization)
+        job = f"/jobs?keys={keys}"
+        cases: list[tuple[int, str, str, str, bytes]] = [
+            (404, "Not Found", "GET", "/", b""),
+            (405, "Method Not Allowed", "PUT", "/model", b""),
+            (404, "unknown, or have expired", "GET", f"/keys/{unknown}", b""),
+            (404, "64 hexadecimal digits", "GET", "/keys/secret", b""),
+            (404, "unknown, or its reply has expired", "GET", f"/jobs/{unknown}", b""),
+            (404, "unknown, or its reply has expired", "GET", f"/jobs/{unknown}/reply", b""),
+            (404, "unknown, or its reply has expired", "DELETE", f"/jobs/{unknown}", b""),
+            (404, "64 hexadecimal digits", "POST", "/jobs", content),
+            (404, "64 hexadecimal digits", "POST", "/jobs?keys=..%2F..%2Fetc%2Fpasswd", content),
+            (404, "unknown, or have expired", "POST", f"/jobs?keys={unknown}", content),
+            (413, "at most .* bytes are accepted", "POST", "/keys", bytes(10**7)),
+            (400, "a frame begins with", "POST", "/keys", bytes(1000)),
+            (400, "RelinearizationKey was required", "POST", "/keys", content),
+            (409, "other parameters", "POST", "/keys", wire.to_bytes(OTHER.relinearization)),
+            (400, "a BgvRelinearizationKey was required", "POST", "/keys", of_bfv),
+            (400, "a frame begins with", "POST", job, bytes(1000)),
+            (400, "were required, got degree 0", "POST", job, key.read_bytes()),
+            (400, "the hash is wrong", "POST", job, damaged),
+            (400, "2 batches in one job, and at most 1", "POST", job, wire.to_bytes(two)),
+            (409, "other keys", "POST", job, stranger_images(stranger)),
+        ]
+        for status, reason, method, path, body in cases:
+            found, facts, _ = http_request(url, method, path, body)
+            assert found == status, (method, path, facts)
+            assert contains(reason, facts["message"]), facts
+            assert str(tmp_path) not in facts["message"]
+        found, facts, _ = http_request(url, "POST", "/keys", iter([b"in pieces"]))
+        assert (found, facts["message"]) == (411, "a Content-Length is required")
+        assert list((tmp_path / "uploads").iterdir()) == []
+        assert list((tmp_path / "jobs").iterdir()) == []
+        assert service.store.counts()["keys"] == 1
+
+
+def contains(pattern: str, text: str) -> bool:
+    """Whether all pieces of a pattern stand in a text in their order."""
+    at = 0
+    for piece in pattern.split(".*"):
+        at = text.find(piece, at)
+        if at < 0:
+            return False
+    return True
+
+
+def stranger_images(stranger: Keys) -> bytes:
+    return wire.to_bytes(BGV(CARD.params).encrypt(np.zeros((1, *SHAPE, 1), int), stranger.secret))
+
+
+def test_a_secret_key_is_not_kept_by_a_server(tmp_path: Path) -> None:
+    wire.save_secret_key(tmp_path / "secret.key", KEYS.secret)
+    with running(tmp_path / "state") as (_, url):
+        status, facts, _ = http_request(
+            url, "POST", "/keys", (tmp_path / "secret.key").read_bytes()
+        )
+    assert status == 400
+    assert "nobody but its owner may have" in facts["message"]
+    assert [path for path in (tmp_path / "state").rglob("*") if path.is_file()] == []
+
+
+def test_without_the_token_nothing_but_health_is_answered(tmp_path: Path, sent: Path) -> None:
+    with running(tmp_path, TOKEN) as (_, url):
+        for token in ("", "Bearer", "Bearer wrong", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}"):
+            for method, path in (
+                ("GET", "/model"),
+                ("POST", "/keys"),
+                ("GET", f"/jobs/{'0' * 64}"),
+            ):
+                status, facts, headers = http_request(url, method, path, Authorization=token)
+                assert status == 401
+                assert headers["WWW-Authenticate"] == "Bearer"
+                assert TOKEN not in facts["message"]
+        assert http_request(url, "GET", "/health")[0] == 200
+        assert Client(url, TOKEN).ask(IMAGES, 3, MINE).tolist() == LOGITS
+        with pytest.raises(ServiceError, match="status 401.*requires 'Authorization") as refused:
+            Client(url, "wrong").card()
+        assert refused.value.status == 401
+
+
+def test_a_slow_or_broken_upload_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, upload_seconds=0.3) as (_, url):
+        host, port = url.removeprefix("http://").split(":")
+        for finish in (False, True):
+            with socket.create_connection((host, int(port))) as slow:
+                slow.sendall(b"POST /keys HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+                if finish:
+                    continue  # the connection is cut
+                assert b"408" in slow.recv(1000).split(b"\r\n")[0]
+        assert until(lambda: list((tmp_path / "uploads").iterdir()) == [])
+        assert Client(url).health()["status"] == "ok"
+
+
+def test_a_full_queue_says_when_to_come_back(
+    tmp_path: Path, sent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    real = roles.classify
+
+    def waiting(*arguments: Any) -> Any:
+        gate.wait(60)
+        return real(*arguments)
+
+    monkeypatch.setattr(roles, "classify", waiting)
+    with running(tmp_path, queued=1) as (_, url):
+        client = Client(url, patience=0.1)
+        keys = client.register(KEYS.relinearization)
+        job = client.submit(keys, sent)
+        content = stranger_images(KEYS)
+        status, facts, headers = http_request(url, "POST", f"/jobs?keys={keys}", content)
+        assert (status, headers["Retry-After"]) == (503, "5")
+        assert "at most 1 are accepted: try again later" in facts["message"]
+        assert until(lambda: client.status(job)["status"] == RUNNING)
+        assert http_request(url, "GET", f"/jobs/{job}/reply")[0] == 409
+        assert http_request(url, "DELETE", f"/jobs/{job}")[0] == 409
+        gate.set()
+        client.wait(job, pause=0.02)
+        assert http_request(url, "POST", f"/jobs?keys={keys}", content)[0] == 202
+
+
+# Jobs that fail, and a worker that goes on
+
+
+def test_a_job_that_takes_too_long_fails_and_the_next_one_runs(tmp_path: Path, sent: Path) -> None:
+    with running(tmp_path, job_seconds=0) as (service, url):
+        client = Client(url)
+        keys = client.register(KEYS.relinearization)
+        job = client.submit(keys, sent)
+        with pytest.raises(ServiceError, match="OutOfTimeError: computing took more than 0 s"):
+            client.wait(job, pause=0.02)
+        assert http_request(url, "GET", f"/jobs/{job}/reply")[0] == 410
+        assert not service.store.path(job, ".in").exists()
+        object.__setattr__(service.store.limits, "job_seconds", 60)
+        assert client.submit(keys, sent) == job  # a failed job may be sent again
+        client.wait(job, pause=0.02)
+
+
+def test_a_fault_of_the_server_is_reported_and_the_worker_lives(
+    tmp_path: Path, sent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*arguments: Any) -> Any:
+        raise ZeroDivisionError("with something secret in the message")
+
+    with running(tmp_path) as (_, url):
+        client = Client(url)
+        keys = client.register(KEYS.relinearization)
+        with monkeypatch.context() as patch:
+            patch.setattr(roles, "classify", fault)
+            job = client.submit(keys, sent)
+            with pytest.raises(ServiceError, match="a fault of the server: ZeroDivisionError$"):
+                client.wait(job, pause=0.02)
+        client.submit(keys, sent)
+        client.wait(job, pause=0.02)
+
+
+def test_a_failed_job_tells_no_noise_budget_because_that_is_one_of_the_weights(
+    tmp_path: Path, sent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*arguments: Any) -> Any:
+        raise NoiseBudgetExhausted("the layer Dense leaves a noise budget of -1.2 bits")
+
+    with running(tmp_path) as (_, url):
+        client = Client(url)
+        monkeypatch.setattr(roles, "classify", exhausted)
+        job = client.submit(client.register(KEYS.relinearization), sent)
+        with pytest.raises(ServiceError, match="the job has failed: NoiseBudgetExhausted") as info:
+            client.wait(job, pause=0.02)
+    assert not any(character.isdigit() for character in str(info.value))
+
+
+# Restarts and limits of the store
+
+
+def test_a_server_that_was_killed_goes_on_where_it_was(
+    tmp_path: Path, sent: Path, key: Path
+) -> None:
+    before = stopped(tmp_path)
+    keys = before.add_key(*arrive(before, key))
+    job = before.add_job(*arrive(before, sent), keys)
+    before.change(job.id, status=RUNNING, attempts=1)  # and here the power was cut
+    arrive(before, sent)
+    (tmp_path / "jobs" / ".half.json.1234.part").write_bytes(b"half")
+    after = stopped(tmp_path)
+    assert list((tmp_path / "uploads").iterdir()) == []
+    assert sorted(path.suffix for path in (tmp_path / "jobs").iterdir()) == [".in", ".json"]
+    assert after.job(job.id).status == QUEUED
+    worker = Worker(after, tiny_network(), threads=1)
+    worker.start()
+    assert until(lambda: after.job(job.id).status == DONE)
+    worker.stop()
+    worker.join()
+    assert after.job(job.id).attempts == 2
+    with after.path(job.id, ".out").open("rb") as file:
+        assert roles.decrypt(file, KEYS.secret, 5).tolist() == LOGITS
+    assert stopped(tmp_path).job(job.id) == after.job(job.id)
+
+
+def test_a_job_that_kills_the_server_twice_is_reported_as_failed(
+    tmp_path: Path, sent: Path, key: Path
+) -> None:
+    before = stopped(tmp_path)
+    job = before.add_job(*arrive(before, sent), before.add_key(*arrive(before, key)))
+    before.change(job.id, status=RUNNING, attempts=2)
+    after = stopped(tmp_path)
+    assert after.job(job.id).status == FAILED
+    assert after.job(job.id).error == "the server has stopped twice in it"
+    assert after.queue.empty()
+
+
+def test_a_stopping_worker_finishes_its_job_and_leaves_the_others_for_later(
+    tmp_path: Path, sent: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stopped(tmp_path)
+    keys = store.add_key(*arrive(store, key))
+    first = store.add_job(*arrive(store, sent), keys)
+    other = tmp_path / "other"
+    other.write_bytes(stranger_images(KEYS))
+    second = store.add_job(*arrive(store, other), keys)
+    worker = Worker(store, tiny_network(), threads=1)
+    real = roles.classify
+
+    def stopping(*arguments: Any) -> Any:
+        worker.stop()
+        return real(*arguments)
+
+    monkeypatch.setattr(roles, "classify", stopping)
+    worker.start()
+    worker.join(60)
+    assert [store.job(job.id).status for job in (first, second)] == [DONE, QUEUED]
+    assert stopped(tmp_path).queue.get() == second.id
+
+
+def test_while_it_shuts_down_a_server_takes_nothing_new(tmp_path: Path, sent: Path) -> None:
+    with running(tmp_path) as (service, url):
+        keys = Client(url).register(KEYS.relinearization)
+        service.draining = True
+        for path in ("/keys", f"/jobs?keys={keys}"):
+            status, facts, headers = http_request(url, "POST", path, sent.read_bytes())
+            assert (status, headers["Retry-After"]) == (503, "5")
+            assert "shutting down" in facts["message"]
+        assert Client(url).health()["status"] == "draining"
+
+
+def test_keys_and_replies_are_bounded_and_expire(tmp_path: Path, sent: Path, key: Path) -> None:
+    store = stopped(tmp_path, keys=1, finished=1)
+    keys = store.add_key(*arrive(store, key))
+    assert store.add_key(*arrive(store, key)) == keys  # again is no second one
+    second = tmp_path / "second"
+    wire.save(second, BGV(CARD.params).keygen().relinearization)
+    with pytest.raises(ServiceFullError, match="1 keys are registered, and no more"):
+        store.add_key(*arrive(store, second))
+    job = store.add_job(*arrive(store, sent), keys)
+    os.utime(store.key_path(keys), (0, 0))
+    store.expire()
+    assert store.key_path(keys).exists()  # a waiting job needs it
+    store.path(job.id, ".out").write_bytes(b"reply")
+    store.change(job.id, status=DONE)
+    assert not store.path(job.id, ".in").exists()
+    os.utime(store.key_path(keys), (0, 0))
+    store.expire()
+    with pytest.raises(UnknownIdError, match="unknown, or have expired: register"):
+        store.use_key(keys)
+    store.add_key(*arrive(store, second))
+    object.__setattr__(store.limits, "reply_seconds", -1)
+    with pytest.raises(UnknownIdError, match="its reply has expired"):
+        store.job(job.id)
+    assert not store.path(job.id, ".out").exists()
+
+
+def test_of_finished_jobs_the_newest_are_kept(tmp_path: Path, key: Path) -> None:
+    store = stopped(tmp_path, finished=2)
+    keys = store.add_key(*arrive(store, key))
+    names = []
+    for i in range(3):
+        path = tmp_path / f"{i}"
+        path.write_bytes(stranger_images(KEYS))
+        names.append(store.add_job(*arrive(store, path), keys).id)
+        store.change(names[-1], status=FAILED)
+    store.expire()
+    assert store.counts()[FAILED] == 2
+    assert store.job(names[2]).status == FAILED
+    with pytest.raises(UnknownIdError, match="unknown"):
+        store.job(names[0])
+
+
+# The client against servers that misbehave
+
+
+class Script(BaseHTTPRequestHandler):
+    """Answers from a list: (status, headers, body), or None to cut the connection."""
+
+    answers: ClassVar[list[Any]] = []
+
+    def do_GET(self) -> None:
+        answer = self.answers.pop(0)
+        if answer is None:
+            self.close_connection = True
+            return
+        status, headers, body = answer
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def misbehaving() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Script)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+GOOD = (200, {}, b'{"status": "ok"}')
+
+
+def test_what_passes_by_itself_is_tried_again(misbehaving: str) -> None:
+    Script.answers = [None, (503, {"Retry-After": "0"}, b"{}"), (502, {}, b"<html>"), None, GOOD]
+    assert Client(misbehaving, patience=30).health() == {"status": "ok"}
+    assert Script.answers == []
+
+
+def test_what_does_not_pass_is_said_at_once(misbehaving: str) -> None:
+    body = b'{"message": "no \\u001b[2J\\nescape"}'
+    Script.answers = [(403, {}, body)]
+    with pytest.raises(ServiceError, match=r"refuses GET /health \(status 403\): no \[2Jescape$"):
+        Client(misbehaving).health()
+    Script.answers = [(503, {"Retry-After": "1000"}, b"{}")]
+    with pytest.raises(ServiceError, match="status 503.*no reason given"):
+        Client(misbehaving, patience=1).health()
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"[" * 100_000, b'"text"'])
+def test_an_answer_that_is_no_json_object_is_refused(misbehaving: str, body: bytes) -> None:
+    Script.answers = [(200, {}, body)]
+    with pytest.raises(ServiceError, match="the answer is not"):
+        Client(misbehaving).health()
+
+
+def test_a_server_cannot_talk_a_client_into_weak_parameters(misbehaving: str) -> None:
+    card = json.loads(CARD.to_json())
+    card["params"].update(name="INSECURE_TRAP", security=None)
+    Script.answers = [(200, {}, json.dumps({"card": card}).encode())]
+    with pytest.raises(SecurityError, match="claims no security"):
+        Client(misbehaving).ask(IMAGES, 3)
+    Script.answers = [(200, {}, b'{"card": null}')]
+    with pytest.raises(FormatError, match="a model card was required"):
+        Client(misbehaving).card()
+
+
+def test_the_server_does_not_see_whether_its_reply_decrypts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[str] = []
+    once = Client._once
+
+    def noting(self: Client, method: str, path: str, body: Any, into: Any) -> Any:
+        requests.append(method)
+        return once(self, method, path, body, into)
+
+    def forged(*arguments: Any) -> Any:
+        assert requests[-1] == "DELETE"
+        raise NoiseBudgetExhausted("forged")
+
+    monkeypatch.setattr(Client, "_once", noting)
+    with running(tmp_path) as (_, url):
+        Client(url).ask(IMAGES, 3, MINE)
+        honest, requests[:] = requests[-3:], []
+        monkeypatch.setattr(roles, "decrypt", forged)
+        with pytest.raises(NoiseBudgetExhausted, match="forged"):
+            Client(url).ask(IMAGES, 3, MINE)
+    assert honest == requests[-3:] == ["GET", "GET", "DELETE"]
+
+
+def test_nobody_there_is_said_with_the_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(ServiceError, match=f"no answer from http://127.0.0.1:{port}: .*running"):
+        Client(f"http://127.0.0.1:{port}", patience=0.5).health()
+    for url in ("127.0.0.1:80", "ftp://x", "http://"):
+        with pytest.raises(ParameterError, match="a server is named like http"):
+            Client(url)
+
+
+def test_keys_for_another_network_are_refused_before_anything_is_sent(misbehaving: str) -> None:
+    Script.answers = [(200, {}, json.dumps({"card": json.loads(CARD.to_json())}).encode())]
+    with pytest.raises(KeyMismatchError, match="the keys are for .* network needs .*make new"):
+        Client(misbehaving).ask(IMAGES, 3, (OTHER.secret, OTHER.relinearization))
+    assert Script.answers == []
+
+
+def test_a_token_file_is_private_and_long_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    path.chmod(0o644)
+    ask = ["ask", "digits", "--server", "http://127.0.0.1:9", "--token-file", str(path)]
+    assert main(ask) == 1
+    assert "chmod 600" in capsys.readouterr().err
+    path.write_text("short")
+    path.chmod(0o600)
+    assert main(ask) == 1
+    assert "at least 16 printable characters" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    monkeypatch.delitem(sys.modules, "nn.service.http", raising=False)
+    assert main(["serve", "--model", "digits", "--state", str(tmp_path / "state")]) == 1
+    assert 'pip install "cryptonets-yashe[serve]"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_are_hashes_of_contents(sent: Path) -> None:
+    content = hashlib.sha256(sent.read_bytes()).hexdigest()
+    assert file_digest(sent) == content
+    expected = hashlib.sha256(f"{'a' * 64} {content}".encode()).hexdigest()
+    assert job_id("a" * 64, content) == expected
+    assert issubclass(ServiceError, FheError)
+    assert callable(refusal)

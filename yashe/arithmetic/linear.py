@@ -1,0 +1,243 @@
+"""Exact linear combinations of residue rows: the matrix product behind every linear layer.
+
+A row is what one ciphertext consists of, residues of shape (parts, k, n). A linear combination with
+integer weights acts on every residue alike, so all outputs of a layer are one matrix product,
+
+    out[p, m] = sum_j weights[j, m] rows[index[p, j]],
+
+carried out for one prime and a few columns at a time, so that results are reduced while they are in
+the cache. Weights may be any int64: they count modulo the prime. Small ones need a single product;
+weights as large as the primes are cut into chunks whose sums stay below 2^53.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from yashe.arithmetic.parallel import for_each
+from yashe.arithmetic.residues import (
+    EXACT_LIMIT,
+    FloatArray,
+    IntArray,
+    blocks,
+    bound,
+    column,
+    reduce,
+    reduce_inplace,
+)
+from yashe.arithmetic.rns import RnsBasis
+from yashe.errors import ExactnessError, ParameterError
+
+
+class WeightedSum:
+    """Sums weights^T x modulo one prime, prepared for many x: exact, reduced as rarely as possible.
+
+    Where a single matrix product could exceed 2^53, x is reduced first, unless it consists of
+    residues already, and the sum is cut into chunks.
+
+    Parameters
+    ----------
+    weights : int64 array, shape (K, M)
+    p : odd prime below 2^24
+    largest : bound of |x|, at most 2^53 - p
+
+    Attributes
+    ----------
+    exact : whether a single matrix product does, because no sum can exceed 2^53
+
+    Raises
+    ------
+    ParameterError
+        If p is no odd number below 2^24, or the weights are no matrix of integers.
+    ExactnessError
+        If x is too large to be reduced.
+    """
+
+    def __init__(self, weights: IntArray, p: int, largest: int) -> None:
+        if weights.ndim != 2:
+            raise ParameterError(f"weights are a matrix (K, M), not of shape {weights.shape}")
+        centred = RnsBasis((p,)).decompose(weights)[:, 0]
+        if not 0 <= largest <= EXACT_LIMIT - p:
+            raise ExactnessError(
+                f"numbers up to {largest} cannot be reduced modulo {p} without losing bits: "
+                f"reduce them before, below 2^53 - {p}"
+            )
+        self.p, self._weights = p, np.ascontiguousarray(centred.T)
+        limit = EXACT_LIMIT - 2 * p  # what has been summed and reduced before is below p
+        self.exact = int(np.abs(centred).sum(axis=0).max(initial=0)) * largest <= limit
+        self._reduces_first = not self.exact and largest > bound(p)
+        # A residue times a weight is below 2^46: chunks have 127 terms or more.
+        product = min(largest, bound(p)) * int(np.abs(centred).max(initial=0))
+        self._step = max(1, len(weights)) if self.exact else limit // product
+
+    def __call__(
+        self, x: FloatArray, out: FloatArray | None = None, offset: FloatArray | None = None
+    ) -> FloatArray:
+        """Return the sums of x, shape (..., K, width), as centred residues (..., M, width).
+
+        Parameters
+        ----------
+        x : float64 array of integers, |x| <= largest
+        out : where to write them, or None for new memory
+        offset : centred residues to add, shape (M, 1)
+        """
+        w, step, inverse = self._weights, self._step, 1.0 / self.p
+        if self._reduces_first:
+            x = reduce(x, self.p)
+        y = np.matmul(w[:, :step], x[..., :step, :], out=out)
+        if offset is not None:
+            y += offset
+        scratch = np.empty_like(y)
+        reduce_inplace(y, self.p, inverse, scratch)
+        for start in range(step, w.shape[1], step):
+            y += np.matmul(w[:, start : start + step], x[..., start : start + step, :], out=scratch)
+            reduce_inplace(y, self.p, inverse, scratch)
+        return y
+
+
+def combine(
+    rows: FloatArray, index: IntArray, weights: IntArray, moduli: tuple[int, ...]
+) -> FloatArray:
+    """Return the linear combinations of the module docstring.
+
+    Parameters
+    ----------
+    rows : float64 array, shape (N, parts, k, n), centred residues
+    index : int64 array, shape (P, K), entries in [0, N)
+    weights : int64 array, shape (K, M)
+    moduli : the k primes
+
+    Returns
+    -------
+    float64 array, shape (P * M, parts, k, n), centred residues
+    """
+    (positions, terms), results = index.shape, weights.shape[1]
+    _, parts, k, n = rows.shape
+    out = np.empty((positions, results, parts, k, n))
+
+    def one_prime_of_one_part(task: tuple[int, int]) -> None:
+        i, part = task
+        sums = WeightedSum(weights, moduli[i], bound(moduli[i]))
+        for columns in blocks(n, 8 * (2 * results + terms)):
+            for position, taps in enumerate(index):
+                out[position, :, part, i, columns] = sums(rows[taps, part, i, columns])
+
+    for_each(one_prime_of_one_part, product(range(k), range(parts)))
+    return out.reshape(positions * results, parts, k, n)
+
+
+def add_rows(
+    a: FloatArray,
+    index_a: IntArray,
+    b: FloatArray,
+    index_b: IntArray,
+    operation: np.ufunc,
+    moduli: tuple[int, ...],
+) -> FloatArray:
+    """Return operation(a[index_a], b[index_b]) reduced, for np.add or np.subtract.
+
+    Parameters
+    ----------
+    a, b : float64 arrays, shapes (N, parts, k, n), centred residues; a missing part is zero
+    index_a, index_b : int64 arrays, shape (R,)
+
+    Returns
+    -------
+    float64 array, shape (R, most parts, k, n), centred residues
+    """
+    parts_a, parts_b = a.shape[1], b.shape[1]
+    out = np.zeros((len(index_a), max(parts_a, parts_b), *a.shape[2:]))
+    p = column(moduli)
+
+    def add_one(j: int) -> None:
+        out[j, :parts_a] = a[index_a[j]]
+        operation(out[j, :parts_b], b[index_b[j]], out=out[j, :parts_b])
+        reduce_inplace(out[j], p, 1.0 / p, np.empty_like(out[j]))
+
+    for_each(add_one, range(len(out)))
+    return out
+
+
+def scale_rows(rows: FloatArray, index: IntArray, factors: IntArray, basis: RnsBasis) -> FloatArray:
+    """Return factors[j] rows[index[j]] reduced; index and factors int64 arrays of shape (R,)."""
+    residues, p = basis.decompose(factors), column(basis.moduli)  # (k, R)
+    out = np.empty((len(index), *rows.shape[1:]))
+
+    def scale_one(j: int) -> None:
+        np.multiply(rows[index[j]], residues[:, j, None], out=out[j])
+        reduce_inplace(out[j], p, 1.0 / p, np.empty_like(out[j]))
+
+    for_each(scale_one, range(len(out)))
+    return out
+
+
+class RunningSums:
+    """Sums of products with integers that grow tile by tile, and are reduced once at the end.
+
+    `add` computes total += weights^T rows without reducing: a sum of w residues is at most
+    (sum |w|) bound(p), and only when the total could reach 2^53 it is reduced in between.
+
+    For private use: `total` and `reduce` give the memory that the next `add` changes.
+
+    Parameters
+    ----------
+    results : number M of sums
+    shape : (parts, k, n) of a row
+    moduli : the k primes
+    """
+
+    def __init__(self, results: int, shape: tuple[int, int, int], moduli: tuple[int, ...]) -> None:
+        self.total = np.zeros((results, *shape))
+        self.moduli = moduli
+        self._largest = 0  # bound of |total|
+
+    def add(self, rows: FloatArray, weights: IntArray) -> None:
+        """Add weights^T rows; rows (K, parts, k, n) centred residues, weights int64 (K, M).
+
+        Raises
+        ------
+        ParameterError
+            If the weights are not integers of that shape.
+        """
+        shape = (len(rows), len(self.total))
+        if weights.dtype != np.int64 or weights.shape != shape:
+            raise ParameterError(
+                f"expected weights of shape {shape} and type int64, got {weights.shape} and "
+                f"{weights.dtype}"
+            )
+        # As floats the weights do not overflow, nor does |-2^63|; the limit below has room for the
+        # rounding of their sum.
+        sizes = np.abs(weights.astype(np.float64)).sum(axis=0)
+        largest_sum = int(sizes.max(initial=0)) * bound(max(self.moduli))
+        if largest_sum >= EXACT_LIMIT // 2:
+            every = np.arange(len(rows), dtype=np.int64)[None]
+            rows, weights = (
+                combine(rows, every, weights, self.moduli),
+                np.eye(weights.shape[1], dtype=np.int64),
+            )
+            largest_sum = bound(max(self.moduli))
+        if self._largest + largest_sum >= EXACT_LIMIT - max(self.moduli):
+            self.reduce()
+        self._largest += largest_sum
+        w = np.ascontiguousarray(weights.T, dtype=np.float64)
+        _, parts, k, _ = rows.shape
+
+        def one_prime_of_one_part(task: tuple[int, int]) -> None:
+            i, part = task
+            self.total[:, part, i] += w @ rows[:, part, i]
+
+        for_each(one_prime_of_one_part, product(range(k), range(parts)))
+
+    def reduce(self) -> FloatArray:
+        """Reduce the total in place to centred residues, and return it."""
+        p = column(self.moduli)
+
+        def one_row(row: FloatArray) -> None:
+            for part in row:
+                reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
+
+        for_each(one_row, self.total)
+        self._largest = bound(max(self.moduli))
+        return self.total

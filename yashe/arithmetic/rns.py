@@ -1,0 +1,305 @@
+"""Residue number systems, and the one primitive that moves numbers between them.
+
+A basis of k coprime odd primes with product Q represents the integers |x| < Q/2 by their centred
+residues (x mod q_1, ..., x mod q_k). `rescale` maps them to another basis with a factor:
+
+    rescale(x, source, target, ratio) = round(ratio * x) mod every target prime.
+
+Encoding a message (ratio q/t), decryption (t/q), extension for a product (1), scaling a product
+(t/q) and modulus switching (q'/q) are all calls of it. The formula generalises the floating-point
+base conversion of Halevi, Polyakov and Shoup (ePrint 2018/117, section 2) to a rational ratio: with
+
+    y_i = [x_i (Q/q_i)^-1]_(q_i),    v = round(sum_i y_i / q_i),    x = sum_i y_i Q/q_i - v Q,
+
+split ratio Q/q_i = I_i + f_i and ratio Q = I + f into integers and fractions in [-1/2, 1/2]. Then
+
+    round(ratio x) = sum_i y_i I_i - v I + round(sum_i y_i f_i - v f),
+
+which is one small matrix product over all coefficients, exact in its integer rows. The two rows of
+fractions are floating point with a known error; where a value lies closer to a half than that
+error, the coefficient is computed again with Python integers. The result is therefore always exact.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yashe.arithmetic.blas import one_blas_thread
+from yashe.arithmetic.residues import (
+    FloatArray,
+    IntArray,
+    blocks,
+    canonical,
+    check_exact_sum,
+    column,
+    reduce,
+    reduce_inplace,
+)
+from yashe.errors import ParameterError
+
+
+def centred(x: int, p: int) -> int:
+    """Return the representative of x modulo an odd p in [-(p-1)/2, (p-1)/2]."""
+    return (x + p // 2) % p - p // 2
+
+
+class RnsBasis:
+    """Coprime odd moduli q_1, ..., q_k below 2^24 and their product.
+
+    Parameters
+    ----------
+    moduli : odd numbers in [3, 2^24), pairwise coprime
+
+    Raises
+    ------
+    ParameterError
+        If they are not, or are so many that base changes could exceed 2^53.
+    """
+
+    def __init__(self, moduli: tuple[int, ...]) -> None:
+        if not moduli:
+            raise ParameterError("a basis needs at least one modulus")
+        for p in moduli:
+            # k + 1 products of a change of base, and one residue of slack for its rounded part
+            check_exact_sum(p, len(moduli) + 2)
+        self.moduli = tuple(int(p) for p in moduli)
+        self.product = math.prod(self.moduli)
+        if math.lcm(*self.moduli) != self.product:
+            raise ParameterError(f"the moduli of a basis must be pairwise coprime: {self.moduli}")
+        # (Q/q_i)^-1 mod q_i, which turns residues into the y_i of the module docstring
+        self.inverse_cofactors = tuple(
+            centred(pow(self.product // p, -1, p), p) for p in self.moduli
+        )
+
+    def __len__(self) -> int:
+        return len(self.moduli)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RnsBasis) and self.moduli == other.moduli
+
+    def __hash__(self) -> int:
+        return hash(self.moduli)
+
+    def __repr__(self) -> str:
+        return f"RnsBasis({len(self)} primes, {math.log2(self.product):.1f} bits)"
+
+    def decompose(self, values: Any) -> FloatArray:
+        """Return the centred residues of integers of any size.
+
+        Parameters
+        ----------
+        values : integers, array-like of shape (..., n): int64 or Python integers (dtype object)
+
+        Returns
+        -------
+        float64 array, shape (..., k, n)
+
+        Raises
+        ------
+        ParameterError
+            If the values are not integers.
+        """
+        array = np.asarray(values)
+        if array.dtype.kind in "iu":  # NumPy 2 takes narrow integers modulo narrow integers only
+            array = array.astype(np.int64 if array.dtype.kind == "i" else np.uint64)
+        elif array.dtype != object or not all(isinstance(x, int | np.integer) for x in array.flat):
+            raise ParameterError(f"residues are taken of integers, not of {array.dtype} values")
+        largest = max(int(array.max()), -int(array.min())) if array.size else 0
+        if largest < 2**52:  # float64 holds them, and reduces them faster than integers are divided
+            shape = (*array.shape[:-1], len(self), array.shape[-1])
+            same: FloatArray = np.broadcast_to(array.astype(np.float64)[..., None, :], shape)
+            if largest <= min(self.moduli) // 2:
+                return np.array(same)
+            return canonical(same, column(self.moduli))
+        rows = [(array % p).astype(np.float64) for p in self.moduli]
+        return canonical(np.stack(rows, axis=-2), column(self.moduli))
+
+    def compose(self, residues: FloatArray) -> NDArray[np.object_]:
+        """Return the centred integers |x| < Q/2 as Python integers, the inverse of `decompose`.
+
+        Parameters
+        ----------
+        residues : float64 array, shape (..., k, n), congruent in every row; need not be reduced
+
+        Returns
+        -------
+        object array, shape (..., n)
+        """
+        total: Any = 0
+        for i, (p, inverse) in enumerate(zip(self.moduli, self.inverse_cofactors, strict=True)):
+            y = residues[..., i, :].astype(np.int64).astype(object) * inverse % p
+            total = total + y * (self.product // p)
+        half = self.product // 2
+        return np.asarray((total + half) % self.product - half, dtype=object)
+
+    def fraction(self, residues: FloatArray) -> FloatArray:
+        """Return x / Q - round(x / Q) in floating point, for integers x of any size.
+
+        Parameters
+        ----------
+        residues : float64 array, shape (..., k, n)
+
+        Returns
+        -------
+        float64 array, shape (..., n), in [-1/2, 1/2], absolute error below (k + 2)^2 2^-30
+        """
+        moduli = column(self.moduli)
+        y = reduce(residues * column(self.inverse_cofactors), moduli)
+        quotient: FloatArray = (y / moduli).sum(axis=-2)
+        return quotient - np.rint(quotient)
+
+    def compose_int64(self, residues: FloatArray) -> IntArray:
+        """Return the centred integers as int64, for a product below 2^62.
+
+        Mixed-radix digits (Garner): x = x_1 + q_1 ((x_2 - x_1)/q_1 mod q_2) + ..., where all
+        intermediate values stay below 2^62 in absolute value.
+
+        Raises
+        ------
+        ParameterError
+            If the product is 2^62 or more.
+        """
+        if self.product >= 2**62:
+            raise ParameterError(f"{self!r} does not fit into int64: compose() has no such limit")
+        x = residues[..., 0, :].astype(np.int64)
+        radix = 1
+        for i in range(1, len(self)):
+            radix *= self.moduli[i - 1]
+            p = self.moduli[i]
+            digit = (residues[..., i, :].astype(np.int64) - x) % p * pow(radix, -1, p) % p
+            x = x + np.where(digit > p // 2, digit - p, digit) * radix
+        half = self.product // 2
+        return np.asarray((x + half) % self.product - half, dtype=np.int64)
+
+
+def _split(value: Fraction) -> tuple[int, float]:
+    """Return the nearest integer and the remaining fraction in [-1/2, 1/2] as a float64."""
+    integer = round(value)
+    return integer, float(value - integer)
+
+
+class Rescale:
+    """The map x -> round(ratio * x) from one basis to another, with its constants.
+
+    Ties go to the even integer, as in Python's round and in np.rint. Use `rescale`, which keeps
+    these objects.
+    """
+
+    def __init__(self, source: RnsBasis, target: RnsBasis, ratio: Fraction) -> None:
+        self.source, self.target, self.ratio = source, target, ratio
+        check = len(source) + 2
+        for p in target.moduli + source.moduli:
+            check_exact_sum(max(p, *source.moduli), check)
+        q = source.product
+        parts = [_split(ratio * (q // p)) for p in source.moduli]
+        integer_of_q, self._fraction_of_q = _split(ratio * q)
+        # One row per target prime: I_1, ..., I_k, and -I for the quotient v.
+        integers = [integer for integer, _ in parts] + [-integer_of_q]
+        self._integers = np.array(
+            [[float(centred(integer, p)) for integer in integers] for p in target.moduli]
+        )
+        # The fractions f_i, and 1/q_i for the quotient.
+        self._fractions = np.array(
+            [[fraction for _, fraction in parts], [1.0 / p for p in source.moduli]]
+        )
+        self._source_moduli = column(source.moduli)
+        self._inverse_cofactors = column(source.inverse_cofactors)
+        self._target_moduli = column(target.moduli)
+        # |y_i| <= 2^23, |f_i| <= 1/2 with relative error 2^-53, partial sums of k terms below
+        # k 2^22: the float rows are off by less than k (k + 2) 2^(22 - 52), v f included.
+        k = len(source)
+        self._safe = 0.5 - (k + 2) ** 2 * 2.0**-30
+
+    @one_blas_thread
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Return round(ratio * x) in the target basis.
+
+        Parameters
+        ----------
+        x : float64 array, shape (..., k_source, n), centred residues
+
+        Returns
+        -------
+        float64 array, shape (..., k_target, n), centred residues. New memory.
+        """
+        k, n = len(self.source), x.shape[-1]
+        if x.ndim < 2 or x.shape[-2] != k:
+            raise ParameterError(f"expected residues of shape (..., {k}, n), got {x.shape}")
+        if not x.size:
+            return np.empty((*x.shape[:-2], len(self.target), n))
+        rows = x.reshape(-1, k, n)
+        out = np.empty((len(rows), len(self.target), n))
+        column_bytes = 8 * (k + len(self.target))
+        for top in blocks(len(rows), n * column_bytes):
+            for left in blocks(n, column_bytes):
+                self._convert(rows[top, :, left], out[top, :, left])
+        return out.reshape(*x.shape[:-2], len(self.target), n)
+
+    def _convert(self, x: FloatArray, out: FloatArray) -> None:
+        """Convert one block that stays in the cache: x (b, k_source, w), out (b, k_target, w)."""
+        k, height, width = len(self.source), len(x), x.shape[-1]
+        terms = np.empty((height, k + 1, width))  # y_1, ..., y_k and v
+        y, scratch = terms[:, :k], np.empty((height, max(k, len(self.target)), width))
+        np.multiply(x, self._inverse_cofactors, out=y)  # |.| < 2^47
+        reduce_inplace(y, self._source_moduli, 1.0 / self._source_moduli, scratch[:, :k])
+        sums = np.matmul(self._fractions, y)
+        v = np.rint(sums[:, 1], out=terms[:, k])
+        fraction = sums[:, 0] - v * self._fraction_of_q
+        rounded = np.rint(fraction)
+        result = np.matmul(self._integers, terms)
+        result += rounded[:, None]
+        p = self._target_moduli
+        reduce_inplace(result, p, 1.0 / p, scratch[:, : len(self.target)])
+        out[...] = result
+        doubtful = np.abs(fraction - rounded) > self._safe
+        doubtful |= np.abs(sums[:, 1] - v) > self._safe
+        if doubtful.any():
+            for row, at in np.argwhere(doubtful):
+                out[row, :, at] = self._exactly(x[row, :, at : at + 1])
+
+    def _exactly(self, x: FloatArray) -> FloatArray:
+        """Return the result for one coefficient, x (k_source, 1), with Python integers."""
+        value = round(self.ratio * self.source.compose(x)[0])
+        return self.target.decompose(np.array([value], dtype=object))[:, 0]
+
+
+@lru_cache(maxsize=256)
+def _rescale(source: RnsBasis, target: RnsBasis, ratio: Fraction) -> Rescale:
+    return Rescale(source, target, ratio)
+
+
+def rescale(
+    x: FloatArray, source: RnsBasis, target: RnsBasis, ratio: Fraction | int = 1
+) -> FloatArray:
+    """Return round(ratio * x) in the target basis, exactly, ties to even.
+
+    Parameters
+    ----------
+    x : float64 array, shape (..., k_source, n), centred residues
+        Standing for the integers |x| < Q/2.
+    source, target : bases; they may share primes
+    ratio : any rational number
+
+    Returns
+    -------
+    float64 array, shape (..., k_target, n), centred residues. New memory.
+
+    Raises
+    ------
+    ParameterError
+        If the shape does not fit the source basis.
+
+    Examples
+    --------
+    round(2/3 * 5) = 3 from residues modulo 17 to residues modulo 41:
+
+    >>> rescale(np.array([[5.0]]), RnsBasis((17,)), RnsBasis((41,)), Fraction(2, 3))
+    array([[3.]])
+    """
+    return _rescale(source, target, Fraction(ratio))(x)

@@ -1,0 +1,155 @@
+"""Random polynomials from SHAKE-256 streams.
+
+Every sample is a function of a 32-byte seed and a label: the stream SHAKE-256(seed || label) is
+read once, from its start. Fresh seeds come from the operating system; a given seed repeats
+everything, for tests, notebooks and for sending the uniform half of a ciphertext as 32 bytes.
+Distinct labels give independent streams, so the order in which samples are drawn does not matter.
+
+The three distributions are those of the security table (`yashe.parameters.security`): uniform
+modulo q, uniform ternary for secrets, discrete Gaussian with sigma = 3.2 for errors. Not constant
+time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yashe.arithmetic.residues import FloatArray, reduce_inplace
+from yashe.errors import ParameterError
+
+SEED_BYTES = 32
+SIGMA = Fraction(16, 5)  # standard deviation of the errors: 3.2
+TAIL = 32  # errors stop at 10 sigma: the probability beyond is below 2^-75
+
+# From which a uniform half is expanded: a seed, which is not secret, and the number of a row.
+NUMBERED_SEED = np.dtype([("seed", "u1", (SEED_BYTES,)), ("row", "<u4")])
+SeedArray: TypeAlias = NDArray[np.void]  # of that dtype
+
+
+def fresh_seed() -> bytes:
+    """Return 32 random bytes from the operating system."""
+    return os.urandom(SEED_BYTES)
+
+
+def check_seed(seed: bytes | None) -> bytes:
+    """Return the seed, or a fresh one for None.
+
+    Raises
+    ------
+    ParameterError
+        If it is not 32 bytes.
+    """
+    if seed is None:
+        return fresh_seed()
+    if not isinstance(seed, bytes) or len(seed) != SEED_BYTES:
+        raise ParameterError(f"a seed is {SEED_BYTES} bytes (or None for a fresh one)")
+    return seed
+
+
+def derive_seed(seed: bytes, label: str) -> bytes:
+    """Return another seed, from which the first one cannot be computed."""
+    return stream(seed, label, SEED_BYTES)
+
+
+def stream(seed: bytes, label: str, length: int) -> bytes:
+    """Return the first `length` bytes of SHAKE-256(seed || label)."""
+    return hashlib.shake_256(seed + label.encode("ascii")).digest(length)
+
+
+def _uniform_row(seed: bytes, label: str, n: int, p: int) -> FloatArray:
+    """Return n centred residues uniform modulo p < 2^24, by rejection from 3-byte draws."""
+    limit = 2**24 // p * p  # draws from here on would make the small residues likelier
+    draws = n * 2**24 // limit
+    draws += 6 * int(draws**0.5) + 16  # enough but once in 10^9 times
+    while True:
+        # Little-endian 3-byte integers, read as overlapping 4-byte ones and masked.
+        raw = stream(seed, label, 3 * draws) + b"\0"
+        words = np.ndarray((draws,), dtype="<u4", buffer=raw, strides=(3,)) & 0xFFFFFF
+        kept = words[words < limit]
+        if len(kept) >= n:
+            break
+        draws *= 2
+    row: FloatArray = kept[:n].astype(np.float64)
+    reduce_inplace(row, p, 1.0 / p, np.empty_like(row))  # canonical: below 2^24 1/p is exact enough
+    return row
+
+
+def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatArray:
+    """Return the coefficients of a polynomial uniform modulo q = the product of the moduli.
+
+    Parameters
+    ----------
+    seed : 32 bytes
+    label : ASCII name of the stream; row i reads the stream f"{label}/{q_i}"
+    n : number of coefficients
+    moduli : primes below 2^24
+
+    Returns
+    -------
+    float64 array, shape (k, n), centred residues in [-(q_i - 1)/2, (q_i - 1)/2]
+    """
+    return np.stack([_uniform_row(seed, f"{label}/{p}", n, p) for p in moduli])
+
+
+def uniform_half(seed: bytes, row: int, n: int, moduli: tuple[int, ...]) -> FloatArray:
+    """Return the uniform half of the row with this number of an encryption with the secret key.
+
+    The seed is not secret: with it and the number the half travels. Shape (k, n), as `uniform`.
+    """
+    return uniform(seed, f"encrypt-a/{row}", n, moduli)
+
+
+def numbered_seeds(seed: bytes, count: int) -> SeedArray:
+    """Return the seed with the numbers 0, 1, ..., count - 1."""
+    found = np.empty(count, dtype=NUMBERED_SEED)
+    found["seed"] = np.frombuffer(seed, dtype=np.uint8)
+    found["row"] = np.arange(count, dtype=np.uint32)
+    return found
+
+
+def ternary(seed: bytes, label: str, n: int) -> FloatArray:
+    """Return n coefficients uniform in {-1, 0, 1}, float64 array of shape (n,).
+
+    A byte below 255 = 3 * 85 gives byte mod 3 - 1; the byte 255 is dropped.
+    """
+    length = n + n // 32 + 64
+    while True:
+        values = np.frombuffer(stream(seed, label, length), dtype=np.uint8)
+        kept = values[values < 255]
+        if len(kept) >= n:
+            return (kept[:n] % 3).astype(np.float64) - 1
+        length *= 2
+
+
+@lru_cache(maxsize=1)
+def gaussian_table() -> NDArray[np.uint64]:
+    """Return floor(2^64 P(X <= i - 32)) for i = 0 .. 63: the cumulative distribution of the errors.
+
+    P(X = x) is proportional to exp(-x^2 / (2 sigma^2)) on -32 .. 32, computed with 60 digits.
+    """
+    with localcontext() as context:
+        context.prec = 60
+        two_variances = 2 * Decimal(SIGMA.numerator) ** 2 / Decimal(SIGMA.denominator) ** 2
+        weights = [(-(Decimal(x) ** 2) / two_variances).exp() for x in range(-TAIL, TAIL + 1)]
+        total, running, table = sum(weights), Decimal(0), []
+        for weight in weights[:-1]:  # the last entry, 2^64, is larger than every draw
+            running += weight
+            table.append(int(running * 2**64 / total))
+    return np.array(table, dtype=np.uint64)
+
+
+def gaussian(seed: bytes, label: str, n: int) -> FloatArray:
+    """Return n coefficients of the discrete Gaussian with sigma 3.2 on [-32, 32].
+
+    Inversion: an 8-byte draw u gives the smallest x with u < 2^64 P(X <= x). Float64 array (n,).
+    """
+    draws = np.frombuffer(stream(seed, label, 8 * n), dtype="<u8")
+    return np.searchsorted(gaussian_table(), draws, side="right").astype(np.float64) - TAIL

@@ -1,0 +1,17 @@
+"""What does each notebook ask, and how is an answer checked?
+
+Modules, in the order of reading:
+
+    notebook_01_computing       what a server does with numbers it cannot read
+    notebook_02_encryption      encryption in a few lines
+    notebook_03_products        products by definition and by transforms
+    notebook_04_floats          residues in floating point, and the Chinese remainder theorem
+    notebook_05_slots           many numbers in one polynomial
+    notebook_06_noise           measuring, predicting and saving noise
+    notebook_07_multiplication  products of ciphertexts, relinearisation, levels
+    notebook_08_broken          decryption of YASHE', lattices in the plane, safe degrees
+    notebook_09_networks        gradients of squares, rounded weights, intervals
+    notebook_10_cryptonets      slots, throughput, logits joined from several moduli
+    notebook_11_protection      tiny keys, the security table, two kinds of misuse
+    notebook_12_project         the final project, graded by laws
+"""

@@ -1,0 +1,194 @@
+"""The exercises of notebook 2: why encryption needs errors, and encryption in a few lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yashe.checks.cases import generator, integers, polynomials
+from yashe.checks.report import (
+    Claim,
+    Function,
+    Report,
+    WrongAnswer,
+    call,
+    examine,
+    exercise,
+    require_equal,
+)
+from yashe.textbook.polynomials import (
+    Params,
+    Poly,
+    centred,
+    poly_add,
+    poly_mod,
+    poly_mul,
+    scale_down,
+    scale_up,
+)
+
+
+@exercise(2)
+def solve_without_errors(student: Function) -> Report:
+    """Check a function (A, b, q) -> the s with A s = b modulo a prime q, A square, invertible."""
+    by_hand = [([[1]], [3], 17), ([[2]], [1], 17), ([[1, 1], [0, 1]], [3, 1], 17)]
+    swaps = [([[0, 1], [1, 0]], [5, -6], 17), ([[0, 2], [3, 1]], [1, 1], 17)]
+    rng, random = generator("solve_without_errors"), []
+    for n, q in ((3, 97), (5, 257), (10, 12289)):
+        unit_lower = [
+            [rng.randint(0, q - 1) if j < i else int(i == j) for j in range(n)] for i in range(n)
+        ]
+        upper = [[rng.randint(1, q - 1) if j >= i else 0 for j in range(n)] for i in range(n)]
+        A = [
+            [sum(unit_lower[i][m] * upper[m][j] for m in range(n)) % q for j in range(n)]
+            for i in range(n)
+        ]
+        s = integers(rng, 1, n)
+        random.append((A, [sum(x * y for x, y in zip(row, s, strict=True)) % q for row in A], q))
+    return examine(
+        "solve_without_errors",
+        student,
+        Claim("one or two equations by hand", by_hand, solution, through=modulo_q),
+        Claim(
+            "equations in an order in which the first pivot is 0", swaps, solution, through=modulo_q
+        ),
+        Claim("ten equations modulo 12289", random, solution, through=modulo_q),
+        mistakes={
+            "the transposed equations are solved: row i of A belongs to equation i": (
+                lambda A, b, q: solution([list(column) for column in zip(*A, strict=True)], b, q)
+            ),
+            "this is A b; the s with A s = b is asked for": (
+                lambda A, b, q: [sum(x * y for x, y in zip(row, b, strict=True)) for row in A]
+            ),
+            "the sign: A s = b, not A s + b = 0": (lambda A, b, q: [-x for x in solution(A, b, q)]),
+        },
+    )
+
+
+def modulo_q(right: Function) -> Function:
+    """Return a test that accepts every representative modulo q, the last argument."""
+
+    def test(function: Function, *arguments: Any) -> None:
+        q, answer = arguments[-1], call(function, arguments)
+        try:
+            found = [centred(int(x), q) for x in answer]
+        except (TypeError, ValueError) as error:
+            raise WrongAnswer("it must return a list of integers", answer) from error
+        require_equal(found, poly_mod(right(*arguments), q))
+
+    return test
+
+
+def solution(A: list[list[int]], b: list[int], q: int) -> list[int]:
+    """Return s with A s = b modulo a prime q, by Gauss-Jordan elimination."""
+    rows = [[*row, x] for row, x in zip(A, b, strict=True)]
+    n = len(rows)
+    for i in range(n):
+        pivot = next(r for r in range(i, n) if rows[r][i] % q)
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        inverse = pow(rows[i][i], -1, q)
+        rows[i] = [x * inverse % q for x in rows[i]]
+        for r in range(n):
+            if r != i:
+                rows[r] = [(x - rows[r][i] * y) % q for x, y in zip(rows[r], rows[i], strict=True)]
+    return [centred(row[-1], q) for row in rows]
+
+
+def rlwe_cases(name: str) -> list[tuple[Poly, Poly, Poly, Poly, int, int]]:
+    """Return (m, s, a, e, q, t): a message, a secret, a uniform polynomial, an error."""
+    zero = [0, 0, 0, 0]
+    cases = [
+        ([1, 0, 0, 0], zero, zero, zero, 97, 4),
+        ([1, 0, -1, 2], zero, [5, 6, 7, 8], zero, 97, 4),
+        (zero, [1, 0, 0, 0], [5, -6, 7, 48], zero, 97, 4),
+        ([1, 0, -1, 2], [1, -1, 0, 1], [5, -6, 7, 48], [1, 0, -2, 0], 97, 4),
+    ]
+    rng = generator(name)
+    for n, q, t in ((4, 12289, 16), (16, 12289, 5), (32, 7681 * 12289, 1000)):
+        m, s, e = integers(rng, (t - 1) // 2, n), integers(rng, 1, n), integers(rng, 3, n)
+        cases.append((m, s, polynomials(rng, n, q, 1)[0], e, q, t))
+    return cases
+
+
+def phase_of(m: Poly, s: Poly, a: Poly, e: Poly, q: int, t: int) -> tuple[Poly, Poly]:
+    """Return the ciphertext (-(a s + e) + round(q/t m), a)."""
+    params = Params(len(m), t, (q,))
+    hidden = poly_add(poly_mul(a, [-x for x in s]), [-x for x in e], scale_up(params, m))
+    return poly_mod(hidden, q), a
+
+
+@exercise(2)
+def encrypt(student: Function) -> Report:
+    """Check a function (m, s, a, e, q, t) -> (c_0, c_1) of symmetric BFV encryption."""
+
+    def right(m: Poly, s: Poly, a: Poly, e: Poly, q: int, t: int) -> tuple[Poly, Poly]:
+        return phase_of(m, s, a, e, q, t)
+
+    cases = rlwe_cases("encrypt")
+    return examine(
+        "encrypt",
+        student,
+        Claim("no secret and no error: the message alone, scaled up", cases[:2], right),
+        Claim("a secret, and the case n = 4 by hand", cases[2:4], right),
+        Claim("any message, up to n = 32", cases[4:], right),
+        mistakes={
+            "the message is not scaled up by q/t: the error will lie on top of it": (
+                lambda m, s, a, e, q, t: (poly_mod(poly_add(minus(a, s, e), m), q), a)
+            ),
+            "q/t is rounded before the product, floor(q/t) m; round(q/t m) is asked for": (
+                lambda m, s, a, e, q, t: (
+                    poly_mod(poly_add(minus(a, s, e), [q // t * x for x in m]), q),
+                    a,
+                )
+            ),
+            "a s + e has to be taken away; here it is added": (
+                lambda m, s, a, e, q, t: phase_of(m, [-x for x in s], a, [-x for x in e], q, t)
+            ),
+            "the error e is missing: n equations without errors give s": (
+                lambda m, s, a, e, q, t: phase_of(m, s, a, [0] * len(e), q, t)
+            ),
+            "c_0 is right modulo q, but not centred": (
+                lambda m, s, a, e, q, t: ([x % q for x in phase_of(m, s, a, e, q, t)[0]], a)
+            ),
+        },
+    )
+
+
+def minus(a: Poly, s: Poly, e: Poly) -> Poly:
+    """Return -(a s + e)."""
+    return [-x for x in poly_add(poly_mul(a, s), e)]
+
+
+@exercise(2)
+def decrypt(student: Function) -> Report:
+    """Check a function (c_0, c_1, s, q, t) -> round(t/q [c_0 + c_1 s]_q) modulo t."""
+
+    def right(c_0: Poly, c_1: Poly, s: Poly, q: int, t: int) -> Poly:
+        phase = poly_mod(poly_add(c_0, poly_mul(c_1, s)), q)
+        return scale_down(Params(len(s), t, (q,)), phase)
+
+    cases = [(*phase_of(m, s, a, e, q, t), s, q, t) for m, s, a, e, q, t in rlwe_cases("decrypt")]
+    return examine(
+        "decrypt",
+        student,
+        Claim("no secret: scaling down alone", cases[:2], right),
+        Claim("the case n = 4 by hand", cases[2:4], right),
+        Claim("any ciphertext, up to n = 32", cases[4:], right),
+        mistakes={
+            "c_0 + c_1 s must be reduced modulo q, centred, before it is scaled down": (
+                lambda c_0, c_1, s, q, t: [
+                    round(t * x / q) for x in poly_add(c_0, poly_mul(c_1, s))
+                ]
+            ),
+            "the error pulls the other way here: division rounds down, where round is asked for": (
+                lambda c_0, c_1, s, q, t: poly_mod(
+                    [t * x // q for x in poly_mod(poly_add(c_0, poly_mul(c_1, s)), q)], t
+                )
+            ),
+            "the sign of c_1 s: the phase is c_0 + c_1 s": (
+                lambda c_0, c_1, s, q, t: right(c_0, c_1, [-x for x in s], q, t)
+            ),
+            "right modulo t, but not centred": (
+                lambda c_0, c_1, s, q, t: [x % t for x in right(c_0, c_1, s, q, t)]
+            ),
+        },
+    )

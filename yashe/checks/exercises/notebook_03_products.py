@@ -1,0 +1,172 @@
+"""The exercises of notebook 3: products of polynomials, by definition and by transforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yashe.checks.cases import generator, polynomials, primes_and_roots, unit
+from yashe.checks.report import Claim, Function, Report, examine, exercise
+from yashe.textbook.polynomials import Poly, ntt, ntt_by_definition, poly_mod, poly_mul
+
+NOT_CENTRED = "right modulo p, but residues from 0 to p - 1 where centred ones are asked for"
+EVEN_POWERS = "the values at even powers of psi; the roots of x^n + 1 are the odd powers"
+BY_HAND = (17, 9)  # p and psi of the worked case n = 4
+
+
+@exercise(3)
+def negacyclic_product(student: Function) -> Report:
+    """Check a function (a, b, p) -> a * b modulo x^n + 1 and modulo p, centred."""
+
+    def right(a: Poly, b: Poly, p: int) -> Poly:
+        return poly_mod(poly_mul(a, b), p)
+
+    rng = generator("negacyclic_product")
+    small = [([1, 0], unit(2, j), 17) for j in (0, 1)]
+    small += [([0, 1], [0, 1], 17), (unit(4, 3), unit(4, 2), 17), ([1, 2, 0, 0], [0, 0, 0, 3], 17)]
+    random = [
+        (*polynomials(rng, n, p, 2), p) for n, p in ((2, 5), (4, 17), (8, 97), (16, 12289), (7, 11))
+    ]
+    return examine(
+        "negacyclic_product",
+        student,
+        Claim("products of powers of x, where each coefficient can be seen", small, right),
+        Claim("any two polynomials of any length", random, right),
+        mistakes={
+            "a power that reaches x^n comes back without its change of sign": cyclic,
+            "powers from x^n on are dropped; x^n is -1, not 0": truncated,
+            "the coefficients are multiplied entry by entry; that is no product of polynomials": (
+                lambda a, b, p: poly_mod([x * y for x, y in zip(a, b, strict=True)], p)
+            ),
+            NOT_CENTRED: lambda a, b, p: [x % p for x in right(a, b, p)],
+            "right over the integers, but not reduced modulo p": lambda a, b, p: poly_mul(a, b),
+        },
+    )
+
+
+def cyclic(a: Poly, b: Poly, p: int) -> Poly:
+    """Return a * b modulo x^n - 1."""
+    n = len(a)
+    return poly_mod([sum(a[i] * b[(j - i) % n] for i in range(n)) for j in range(n)], p)
+
+
+def truncated(a: Poly, b: Poly, p: int) -> Poly:
+    """Return a * b modulo x^n."""
+    n = len(a)
+    return poly_mod([sum(a[i] * b[j - i] for i in range(j + 1)) for j in range(n)], p)
+
+
+def transform_inputs(name: str) -> tuple[list[Any], list[Any]]:
+    """Return inputs (a, psi, p) of a transform: small ones that show each root, and random ones."""
+    p, psi = BY_HAND
+    small = [([3, 0, 0, 0], psi, p), (unit(4, 1), psi, p), (unit(4, 2), psi, p)]
+    rng = generator(name)
+    random = [
+        (*polynomials(rng, n, q, 1), root, q) for n, q, root in primes_and_roots(4, 8, 16, 32, 64)
+    ]
+    return small, random
+
+
+def other_points(a: Poly, psi: int, p: int) -> Poly:
+    """Return a(omega^k), omega = psi^2: the values that serve cyclic products."""
+    return [sum(x * pow(psi, 2 * k * j, p) for j, x in enumerate(a)) for k in range(len(a))]
+
+
+def bit_reversed(a: Poly, psi: int, p: int) -> Poly:
+    """Return the right values in the order in which butterflies in place leave them."""
+    values, bits = ntt(a, psi, p), len(a).bit_length() - 1
+    return [values[int(f"{k:0{bits}b}"[::-1], 2)] for k in range(len(a))]
+
+
+def same_root(a: Poly, psi: int, p: int) -> Poly:
+    """Return what butterflies give that hand psi itself to the halves."""
+    if len(a) == 1:
+        return poly_mod(a, p)
+    even, odd = same_root(a[0::2], psi, p), same_root(a[1::2], psi, p)
+    twisted = [pow(psi, 2 * k + 1, p) * y for k, y in enumerate(odd)]
+    pairs = list(zip(even, twisted, strict=True))
+    return poly_mod([x + y for x, y in pairs] + [x - y for x, y in pairs], p)
+
+
+def added_twice(a: Poly, psi: int, p: int) -> Poly:
+    """Return what butterflies give that have a plus in both halves."""
+    if len(a) == 1:
+        return poly_mod(a, p)
+    even, odd = added_twice(a[0::2], psi * psi, p), added_twice(a[1::2], psi * psi, p)
+    half = [x + pow(psi, 2 * k + 1, p) * y for k, (x, y) in enumerate(zip(even, odd, strict=True))]
+    return poly_mod(half + half, p)
+
+
+@exercise(3)
+def ntt_butterflies(student: Function) -> Report:
+    """Check a function (a, psi, p) -> a(psi^(2k+1)) for k = 0 .. n-1, for n a power of two."""
+
+    def right(a: Poly, psi: int, p: int) -> Poly:
+        return ntt_by_definition(a, psi, p)
+
+    small, random = transform_inputs("ntt_butterflies")
+    return examine(
+        "ntt_butterflies",
+        student,
+        Claim("one coefficient alone, n = 1", [([5], 16, 17), ([-3], 16, 17)], right),
+        Claim("constants, x and x^2 for n = 4, psi = 9, p = 17", small, right),
+        Claim("any polynomial up to n = 64", random, right),
+        mistakes={
+            EVEN_POWERS: lambda a, psi, p: poly_mod(other_points(a, psi, p), p),
+            NOT_CENTRED: lambda a, psi, p: [x % p for x in ntt(a, psi, p)],
+            "the values at the right points in bit-reversed order; natural order is asked for": (
+                bit_reversed
+            ),
+            "the halves use psi; the roots of y^(n/2) + 1 are powers of psi^2": same_root,
+            "the twisted odd half is added twice; the second half of the values takes it away": (
+                added_twice
+            ),
+        },
+    )
+
+
+@exercise(3)
+def ntt_two_products(student: Function) -> Report:
+    """Check a function (a, psi, p, n1) -> the same values, computed as W (A X * T)^T."""
+
+    def right(a: Poly, psi: int, p: int, n1: int) -> Poly:
+        return ntt_by_definition(a, psi, p)
+
+    small, random = transform_inputs("ntt_two_products")
+    shapes = [(a, psi, p, n1) for a, psi, p in random for n1 in (2, len(a) // 2)]
+    return examine(
+        "ntt_two_products",
+        student,
+        Claim("n = 4 as a 2 x 2 matrix", [(*case, 2) for case in small], right),
+        Claim("flat and tall matrices up to n = 64", shapes, right),
+        mistakes={
+            EVEN_POWERS: lambda a, psi, p, n1: poly_mod(other_points(a, psi, p), p),
+            NOT_CENTRED: lambda a, psi, p, n1: [x % p for x in ntt(a, psi, p)],
+            "right values, read out column by column; Z is read row by row": transposed,
+            "the twist T between the two products is missing": untwisted,
+        },
+    )
+
+
+def transposed(a: Poly, psi: int, p: int, n1: int) -> Poly:
+    """Return the values in the order of the columns of Z."""
+    values, n2 = ntt(a, psi, p), len(a) // n1
+    return [values[k1 + n1 * k2] for k1 in range(n1) for k2 in range(n2)]
+
+
+def untwisted(a: Poly, psi: int, p: int, n1: int) -> Poly:
+    """Return what the two products give without the twist."""
+    n, n2 = len(a), len(a) // n1
+    return poly_mod(
+        [
+            sum(
+                a[j1 * n2 + j2]
+                * pow(psi, (2 * k1 + 1) * n2 * j1, p)
+                * pow(psi, 2 * n1 * k2 * j2, p)
+                for j1 in range(n1)
+                for j2 in range(n // n1)
+            )
+            for k2 in range(n2)
+            for k1 in range(n1)
+        ],
+        p,
+    )

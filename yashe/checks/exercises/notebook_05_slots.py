@@ -1,0 +1,145 @@
+"""The exercises of notebook 5: many numbers in one polynomial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yashe.checks.cases import generator, integers, primes_and_roots, unit
+from yashe.checks.report import Claim, Function, Report, examine, exercise
+from yashe.textbook import polynomials as textbook
+from yashe.textbook.polynomials import Poly, evaluate, intt, poly_mod, slot_exponents
+
+BY_HAND = (17, 9)  # t and psi of the worked case n = 4
+
+
+def slot_inputs(name: str) -> tuple[list[Any], list[Any]]:
+    """Return (n numbers, psi, t): one slot at a time for n = 4, and random ones."""
+    t, psi = BY_HAND
+    small = [([1, 1, 1, 1], psi, t), *[(unit(4, j), psi, t) for j in range(4)]]
+    rng = generator(name)
+    cases = primes_and_roots(4, 8, 16, 32)
+    return small, [(integers(rng, p // 2, n), root, p) for n, p, root in cases]
+
+
+def natural_order_decode(m: Poly, psi: int, t: int) -> Poly:
+    """Return the values at psi, psi^3, psi^5, ... instead of the slots' order."""
+    return textbook.ntt(m, psi, t)
+
+
+@exercise(5)
+def encode_slots(student: Function) -> Report:
+    """Check a function (slots, psi, t) -> the polynomial with these values in its slots."""
+
+    def right(slots: Poly, psi: int, t: int) -> Poly:
+        return textbook.encode(slots, [t], [psi])
+
+    small, random = slot_inputs("encode_slots")
+    return examine(
+        "encode_slots",
+        student,
+        Claim("one slot at a time for n = 4, t = 17", small, right),
+        Claim("any numbers up to n = 32", random, right),
+        mistakes={
+            "slot i is the value at psi^(2i+1); the grid has its own order, slot_exponents": (
+                lambda slots, psi, t: intt(slots, psi, t)
+            ),
+            "the numbers became coefficients; products of those are not slot by slot": (
+                lambda slots, psi, t: poly_mod(slots, t)
+            ),
+            "this decodes: it evaluates, where encoding interpolates": (
+                lambda slots, psi, t: decoded(slots, psi, t)
+            ),
+            "right modulo t, but not centred": (
+                lambda slots, psi, t: [x % t for x in right(slots, psi, t)]
+            ),
+        },
+    )
+
+
+def decoded(m: Poly, psi: int, t: int) -> Poly:
+    """Return the slots of m."""
+    return [evaluate(m, pow(psi, g, t), t) for g in slot_exponents(len(m))]
+
+
+@exercise(5)
+def decode_slots(student: Function) -> Report:
+    """Check a function (m, psi, t) -> the values of m in slot order."""
+
+    def right(m: Poly, psi: int, t: int) -> Poly:
+        return decoded(m, psi, t)
+
+    small, random = slot_inputs("decode_slots")
+    return examine(
+        "decode_slots",
+        student,
+        Claim("constants and powers of x for n = 4, t = 17", small, right),
+        Claim("any polynomial up to n = 32", random, right),
+        mistakes={
+            "slot i is the value at psi^(2i+1); the grid has its own order, slot_exponents": (
+                natural_order_decode
+            ),
+            "the values at powers of 5 themselves; slots are at powers of psi": (
+                lambda m, psi, t: [evaluate(m, g, t) for g in slot_exponents(len(m))]
+            ),
+            "coefficients are not slots": lambda m, psi, t: poly_mod(m, t),
+            "the second row repeats the first; its exponents are the negatives": (
+                lambda m, psi, t: decoded(m, psi, t)[: len(m) // 2] * 2
+            ),
+        },
+    )
+
+
+def automorphism(m: Poly, g: int) -> Poly:
+    """Return m(x^g) modulo x^n + 1, for odd g."""
+    n, out = len(m), [0] * len(m)
+    for j, coefficient in enumerate(m):
+        place = g * j % (2 * n)
+        if place < n:
+            out[place] += coefficient
+        else:
+            out[place - n] -= coefficient
+    return out
+
+
+@exercise(5)
+def rotate(student: Function) -> Report:
+    """Check a function (m, t) -> m(x^5) modulo x^n + 1 and t, which rotates the rows of slots."""
+
+    def right(m: Poly, t: int) -> Poly:
+        return poly_mod(automorphism(m, 5), t)
+
+    rng = generator("rotate")
+    small = [(unit(4, j), 17) for j in range(4)]
+    random = [(integers(rng, p // 2, n), p) for n, p, _ in primes_and_roots(8, 16, 64)]
+    return examine(
+        "rotate",
+        student,
+        Claim("where each power of x goes for n = 4", small, right),
+        Claim("any polynomial up to n = 64", random, right),
+        mistakes={
+            "the sign changes with every passage through x^n, so x^(2n) = 1 has none": (
+                lambda m, t: wrong_signs(m, t)
+            ),
+            "no sign changes at all: x^n is -1": (
+                lambda m, t: [abs_place(m, j) for j in range(len(m))]
+            ),
+            "the coefficients are rotated, not the slots": lambda m, t: m[1:] + m[:1],
+            "x goes to x^3; the rows of the grid are powers of 5": (
+                lambda m, t: poly_mod(automorphism(m, 3), t)
+            ),
+        },
+    )
+
+
+def wrong_signs(m: Poly, t: int) -> Poly:
+    """Return m(x^5) with a minus wherever 5 j >= n, however often x^n is passed."""
+    n, out = len(m), [0] * len(m)
+    for j, coefficient in enumerate(m):
+        out[5 * j % n] += coefficient if 5 * j < n else -coefficient
+    return poly_mod(out, t)
+
+
+def abs_place(m: Poly, place: int) -> int:
+    """Return the coefficient that comes to a place, without any sign."""
+    n = len(m)
+    return next(m[j] for j in range(n) if 5 * j % n == place)

@@ -1,0 +1,230 @@
+"""The exercises of notebook 7: products of ciphertexts, digits, relinearisation, and levels."""
+
+from __future__ import annotations
+
+from yashe.checks.cases import generator, integers, polynomials
+from yashe.checks.report import Claim, Function, Report, examine, exercise
+from yashe.textbook import bfv as textbook_bfv
+from yashe.textbook.polynomials import (
+    Params,
+    Poly,
+    base_digits,
+    base_gadget,
+    centred,
+    poly_add,
+    poly_mod,
+    poly_mul,
+    poly_round,
+)
+
+# Small ones by hand, and one whose q has several primes.
+PARAMS = (Params(2, 3, (97,)), Params(4, 5, (97,)), Params(8, 7, (97, 113)))
+
+
+@exercise(7)
+def multiply_ciphertexts(student: Function) -> Report:
+    """Check a function (params, c, d) -> the three parts round(t/q (c_0 + c_1 X)(d_0 + d_1 X))."""
+    rng = generator("multiply_ciphertexts")
+    toy = PARAMS[1]
+    zero, delta = [0] * 4, [round(toy.q / toy.t), 0, 0, 0]
+    small = [
+        (toy, [delta, zero], [delta, zero]),
+        (toy, [zero, delta], [delta, zero]),
+        (toy, [delta, zero], [zero, delta]),
+        (toy, [zero, delta], [zero, delta]),
+    ]
+    random = [
+        (params, polynomials(rng, params.n, params.q, 2), polynomials(rng, params.n, params.q, 2))
+        for params in PARAMS
+        for _ in range(2)
+    ]
+    return examine(
+        "multiply_ciphertexts",
+        student,
+        Claim("the message 1 in one part of each, where each term can be seen", small, right),
+        Claim("any two ciphertexts", random, right),
+        mistakes={
+            "reduced modulo q before it was scaled: scaling has to see the whole product": (
+                lambda params, c, d: scaled(params, [poly_mod(p, params.q) for p in tensor(c, d)])
+            ),
+            "one of the two cross terms of the middle part is missing": (
+                lambda params, c, d: scaled(params, without_cross(c, d))
+            ),
+            "the cross terms are subtracted; (c_0 + c_1 X)(d_0 + d_1 X) has plus signs only": (
+                lambda params, c, d: scaled(params, subtracted_cross(c, d))
+            ),
+            "the parts are multiplied but not scaled by t/q": (
+                lambda params, c, d: [poly_mod(p, params.q) for p in tensor(c, d)]
+            ),
+            "scaled by t/q and cut off towards minus infinity; t/q times the product is rounded": (
+                lambda params, c, d: [
+                    poly_mod([params.t * x // params.q for x in p], params.q) for p in tensor(c, d)
+                ]
+            ),
+            "scaled, but not reduced modulo q at the end": (
+                lambda params, c, d: [poly_round(p, params.t, params.q) for p in tensor(c, d)]
+            ),
+        },
+    )
+
+
+def right(params: Params, c: list[Poly], d: list[Poly]) -> list[Poly]:
+    """Return the textbook's product."""
+    return textbook_bfv.multiply(params, c, d)
+
+
+def tensor(c: list[Poly], d: list[Poly]) -> list[Poly]:
+    """Return the three coefficients of a product of polynomials in X, over the integers."""
+    cross = poly_add(poly_mul(c[0], d[1]), poly_mul(c[1], d[0]))
+    return [poly_mul(c[0], d[0]), cross, poly_mul(c[1], d[1])]
+
+
+def without_cross(c: list[Poly], d: list[Poly]) -> list[Poly]:
+    """Return the same with half of the middle part."""
+    return [poly_mul(c[0], d[0]), poly_mul(c[0], d[1]), poly_mul(c[1], d[1])]
+
+
+def subtracted_cross(c: list[Poly], d: list[Poly]) -> list[Poly]:
+    """Return the same with a minus in the middle part."""
+    minus = [-x for x in poly_mul(c[1], d[0])]
+    first, _, last = tensor(c, d)
+    return [first, poly_add(poly_mul(c[0], d[1]), minus), last]
+
+
+def scaled(params: Params, parts: list[Poly]) -> list[Poly]:
+    """Return round(t/q part) modulo q for each part."""
+    return [poly_mod(poly_round(p, params.t, params.q), params.q) for p in parts]
+
+
+@exercise(7)
+def signed_digits(student: Function) -> Report:
+    """Check a function (a, w, count) -> count digits in (-w/2, w/2], lowest first."""
+    rng = generator("signed_digits")
+    small = [(0, 10, 2), (3, 10, 2), (13, 10, 2), (7, 10, 2), (1278, 10, 4)]
+    ends = [(5, 10, 2), (-5, 10, 2), (2, 4, 3), (-2, 4, 3), (128, 256, 2), (-1278, 10, 5)]
+    random = [
+        (integers(rng, w**count // 4, 1)[0], w, count)
+        for w, count in ((3, 8), (4, 12), (7, 6), (256, 8), (2**20, 4))
+    ]
+
+    def right_digits(a: int, w: int, count: int) -> list[int]:
+        return [digits[0] for digits in base_digits([a], w ** (count + 1), w)[:count]]
+
+    return examine(
+        "signed_digits",
+        student,
+        Claim("small numbers in base 10", small, right_digits),
+        Claim("negative numbers, and digits that are exactly w/2", ends, right_digits),
+        Claim("large numbers in any base", random, right_digits),
+        mistakes={
+            "digits from 0 to w - 1; signed digits lie in (-w/2, w/2]": (
+                lambda a, w, count: [a // w**i % w for i in range(count)]
+            ),
+            "the right digits with the highest first; the lowest comes first": (
+                lambda a, w, count: right_digits(a, w, count)[::-1]
+            ),
+            "after a negative digit the carry is missing: take the digit away before you divide": (
+                lambda a, w, count: [poly_mod([a // w**i], w)[0] for i in range(count)]
+            ),
+            "a digit of -w/2, which lies outside of (-w/2, w/2]": (
+                lambda a, w, count: [-d for d in right_digits(-a, w, count)]
+            ),
+        },
+    )
+
+
+@exercise(7)
+def relinearise_digits(student: Function) -> Report:
+    """Check a function (params, key, ct, w) -> two parts, with a key in base w."""
+    rng = generator("relinearise_digits")
+    cases = []
+    for params, w in zip((*PARAMS, PARAMS[1]), (4, 8, 16, 3), strict=True):
+        s, _ = textbook_bfv.keygen(params, bytes(32))
+        key = textbook_bfv.relin_keygen(params, s, bytes(32), w)
+        cases.append((params, key, polynomials(rng, params.n, params.q, 3), w))
+    params, key, (c_0, c_1, _), w = cases[0]
+    nothing = [(params, key, [c_0, c_1, [0] * params.n], w)]
+    one = [(params, key, [[0, 0], [0, 0], [1, 0]], w)]
+
+    def right_parts(params: Params, key: list[tuple[Poly, Poly]], ct: list[Poly], w: int) -> object:
+        return textbook_bfv.relinearise(params, key, ct, w)
+
+    return examine(
+        "relinearise_digits",
+        student,
+        Claim("a third part that is zero changes nothing", nothing, right_parts),
+        Claim("a third part that is 1 adds the first pair of the key", one, right_parts),
+        Claim("any three parts, in several bases", cases, right_parts),
+        mistakes={
+            "the third part is dropped": lambda params, key, ct, w: ct[:2],
+            "the third part meets only the first pair of the key, without digits": whole,
+            "the digits meet the pairs of the key in the wrong order": (
+                lambda params, key, ct, w: textbook_bfv.relinearise(
+                    params, key[::-1][: len(base_gadget(params.q, w))], ct, w
+                )
+            ),
+            "b and a have changed places: b_i goes to the first part, a_i to the second": (
+                lambda params, key, ct, w: textbook_bfv.relinearise(
+                    params, [(a, b) for b, a in key], ct, w
+                )
+            ),
+            "right, but not reduced modulo q at the end": unreduced,
+        },
+    )
+
+
+def whole(params: Params, key: list[tuple[Poly, Poly]], ct: list[Poly], w: int) -> list[Poly]:
+    """Return the naive relinearisation, whose noise is as large as q."""
+    return [
+        poly_mod(poly_add(part, poly_mul(ct[2], helper)), params.q)
+        for part, helper in zip(ct[:2], key[0], strict=True)
+    ]
+
+
+def unreduced(params: Params, key: list[tuple[Poly, Poly]], ct: list[Poly], w: int) -> list[Poly]:
+    """Return the right parts over the integers."""
+    c_0, c_1, c_2 = ct
+    for digit, (b, a) in zip(base_digits(c_2, params.q, w), key, strict=True):
+        c_0 = poly_add(c_0, poly_mul(digit, b))
+        c_1 = poly_add(c_1, poly_mul(digit, a))
+    return [c_0, c_1]
+
+
+@exercise(7)
+def drop_prime(student: Function) -> Report:
+    """Check a function (c, p, t) -> (c + x) / p, x the smallest multiple of t that allows it."""
+    rng = generator("drop_prime")
+    divisible = [([0], 7, 5), ([14, -7], 7, 5), ([97 * 50, 0, -97], 97, 17)]
+    small = [([9], 7, 5), ([-9], 7, 5), ([10, 1, -3, 6], 7, 5), ([40, -40, 13], 11, 3)]
+    random = [
+        (polynomials(rng, n, p * q, 1)[0], p, t)
+        for n, p, q, t in ((4, 97, 113, 17), (8, 193, 16777153, 65537), (4, 16776961, 16777121, 97))
+    ]
+
+    def right_quotient(c: Poly, p: int, t: int) -> Poly:
+        return [(a + t * centred(-a * pow(t, -1, p), p)) // p for a in c]
+
+    return examine(
+        "drop_prime",
+        student,
+        Claim("coefficients that p divides already", divisible, right_quotient),
+        Claim("small numbers, by hand", small, right_quotient),
+        Claim("any coefficients", random, right_quotient),
+        mistakes={
+            "c / p is rounded, which changes the residue modulo t: x must be a multiple of t": (
+                lambda c, p, t: poly_round(c, 1, p)
+            ),
+            "the multiples of t are taken from 0 on: take those on both sides of 0": (
+                lambda c, p, t: [(a + t * (-a * pow(t, -1, p) % p)) // p for a in c]
+            ),
+            "the sign of x: c + x has to be divisible by p, not c - x": (
+                lambda c, p, t: [(a + t * centred(a * pow(t, -1, p), p)) // p for a in c]
+            ),
+            "c + x is right, but not divided by p": (
+                lambda c, p, t: [a + t * centred(-a * pow(t, -1, p), p) for a in c]
+            ),
+            "reduced modulo t at the end: it stays a polynomial modulo what is left of q": (
+                lambda c, p, t: poly_mod(right_quotient(c, p, t), t)
+            ),
+        },
+    )

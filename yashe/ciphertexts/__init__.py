@@ -1,0 +1,18 @@
+"""What does a ciphertext hold, which key opens it, and how much noise is in it?
+
+What all schemes share, before there is a scheme.
+
+Modules, in the order of reading:
+
+    opaque  what behaves like an array of numbers and shows none of them
+    moves   NumPy's functions that only move things, done to ciphertexts
+    slots   vectors of integers in one plaintext
+    ranges  what slots lie within, as far as their owner has said it
+    keys    keys, and the gadget that moves a ciphertext from one key to another
+    trace   the noise of a computation, operation by operation
+    noise   the noise of a ciphertext, predicted without a key
+    rows    ciphertexts as rows of residues, and what they need of a scheme
+    array   arrays of ciphertexts that behave like NumPy's
+
+Uses errors, arithmetic, parameters.
+"""

@@ -1,0 +1,364 @@
+"""What BFV, BGV and YASHE' have in common: the verbs, levels, decryption, and measuring noise."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from yashe.arithmetic.parallel import for_each, for_each_group
+from yashe.arithmetic.residues import FloatArray, IntArray
+from yashe.arithmetic.sampling import SeedArray
+from yashe.ciphertexts import noise
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.moves import numpys
+from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.ranges import Interval, check_within, combined, declared
+from yashe.ciphertexts.slots import (
+    Plaintext,
+    check_same_slots,
+    check_slots,
+    decode,
+    encode,
+    interpolate,
+)
+from yashe.ciphertexts.trace import observe
+from yashe.errors import FormError, KeyMismatchError, ParameterError
+from yashe.parameters.sets import Params
+from yashe.schemes.definition import Definition
+
+AnyScheme = TypeVar("AnyScheme", bound="Scheme")
+
+
+class Scheme(Definition):
+    """What follows from the definition of a scheme: products, levels, decryption of a phase.
+
+    A scheme object holds no key. Its verbs are the same in every scheme, so that networks, laws and
+    notebooks run on either.
+    """
+
+    def fresh(
+        self,
+        rows: FloatArray,
+        key_id: str,
+        public: bool,
+        shape: tuple[int, ...],
+        public_seed: SeedArray | None = None,
+        within: Interval | None = None,
+    ) -> Ciphertext:
+        """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
+        bound, params = self.fresh_bound(public), self.params
+        noise.check_budget(float(bound.budget(params.n)), f"encryption under {params.name}")
+        index = np.arange(len(rows), dtype=np.int64).reshape(shape)
+        bounds = bound.broadcast((len(rows),))
+        ct = Ciphertext(self, key_id, rows, bounds, index, public_seed=public_seed, within=within)
+        observe("an encryption", ct)
+        return ct
+
+    def encryptions(
+        self, values: Any, hide: Callable[[range, FloatArray, FloatArray], None]
+    ) -> tuple[FloatArray, tuple[int, ...]]:
+        """Return rows that hide messages, and the messages' shape, for the schemes' `encrypt`.
+
+        Parameters
+        ----------
+        values : Plaintext, or integers of shape (..., m)
+        hide : takes numbers, messages of shape (numbers, primes of t, n), and where to write the
+            encryptions, shape (numbers, parts, k, n)
+        """
+        if isinstance(values, Plaintext):
+            check_same_slots(self.params, values.params)
+            shape, encoded = values.shape, values.element.residues
+            flat = encoded.reshape(-1, *encoded.shape[-2:])
+        else:
+            slots = check_slots(self.params, values)
+            shape, encoded = slots.shape[:-1], None
+            numbers = slots.reshape(math.prod(shape), slots.shape[-1])
+        rows = np.empty((math.prod(shape), self.parts(1), self.params.k, self.params.n))
+
+        def hide_some(some: slice) -> None:
+            m = interpolate(self.params, numbers[some]) if encoded is None else flat[some]
+            hide(range(some.start, some.stop), m, rows[some])
+
+        for_each_group(hide_some, len(rows))
+        return rows, shape
+
+    def range_of(self, values: Any, within: tuple[int, int] | None) -> Interval | None:
+        """Return the range that is declared for slots, after a look at them, for `encrypt`.
+
+        Raises
+        ------
+        ParameterError, RangeError
+            If it is no range, or a slot is outside of it.
+        """
+        if within is None:
+            return None
+        slots = (
+            decode(values) if isinstance(values, Plaintext) else check_slots(self.params, values)
+        )
+        found = declared(self.params, within, slots.shape[:-1])
+        check_within(slots, found, "there is a slot value")
+        return found.reshape(-1)
+
+    def encode(self, values: Any) -> Plaintext:
+        """Put integers into slots; see `yashe.ciphertexts.slots.encode`."""
+        return encode(self.params, values)
+
+    def decode(self, plaintext: Plaintext) -> IntArray:
+        """Return the slots of a plaintext; see `yashe.ciphertexts.slots.decode`."""
+        return decode(plaintext)
+
+    def square(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
+        """Return ct * ct, for less work than a product of two; see `multiply`."""
+        return self.multiply(ct, ct, primes)
+
+    def at(self: AnyScheme, params: Params) -> AnyScheme:
+        """Return the scheme for a ciphertext's parameters: its own, or with fewer primes.
+
+        Raises
+        ------
+        KeyMismatchError
+            If they are neither.
+        """
+        if params.digest == self.params.digest:
+            return self
+        if not params.shortens(self.params):
+            raise KeyMismatchError(
+                f"the ciphertext is for {params.name}, the scheme for {self.params.name}"
+            )
+        return type(self)(params)
+
+    def scheme_of(self: AnyScheme, ct: Ciphertext) -> AnyScheme:
+        """Return this scheme for a ciphertext's parameters, or refuse one of another scheme.
+
+        Raises
+        ------
+        KeyMismatchError
+        """
+        self.check_own(ct)
+        return self.at(ct.params)
+
+    def check_own(self, ct: Ciphertext) -> None:
+        """Refuse what is not a ciphertext of this scheme.
+
+        Raises
+        ------
+        KeyMismatchError
+        """
+        if not isinstance(ct, Ciphertext):
+            raise KeyMismatchError(
+                f"{self.name} takes a Ciphertext here, not a {type(ct).__name__} (np.stack makes "
+                "one array of several; products with integers are written ct * 5)"
+            )
+        if ct.scheme.name != self.name:
+            raise KeyMismatchError(f"a ciphertext of {ct.scheme.name} was given to {self.name}")
+
+    def check_operands(self, a: Ciphertext, b: Ciphertext) -> None:
+        """Refuse products of ciphertexts of different keys or parameters, or of degree 2.
+
+        Raises
+        ------
+        KeyMismatchError, FormError
+        """
+        a.check_same_keys(b)
+        for ct in (a, b):
+            if ct.degree != 1:
+                raise FormError(
+                    f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
+                )
+
+    def at_one_level(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
+        """Return the same ciphertexts with as many primes of q as both of them have.
+
+        Raises
+        ------
+        KeyMismatchError
+            If they are for different parameters, keys or schemes.
+        """
+        if a.params.k > b.params.k and b.params.shortens(a.params):
+            a = a.scheme.switch_modulus(a, b.params.k)
+        elif b.params.k > a.params.k and a.params.shortens(b.params):
+            b = b.scheme.switch_modulus(b, a.params.k)
+        a.check_same_keys(b)
+        return a, b
+
+    def multiply(self, a: Ciphertext, b: Ciphertext, primes: int | None = None) -> Ciphertext:
+        """Return products, slot by slot; their degree is 2. Arrays broadcast.
+
+        Both are switched to the modulus where this product is least noisy (`best_for_products`; in
+        BFV and YASHE' the largest that both have). What happens to the rows is `product_rows`,
+        what happens to the noise `product_bound`.
+
+        Parameters
+        ----------
+        a, b : Ciphertexts of degree 1 under the same keys
+        primes : how many primes of q to multiply with, for lessons and programs that know
+
+        Raises
+        ------
+        KeyMismatchError
+            If they are for different keys or parameters.
+        FormError
+            If one of them has degree 2 already.
+        NoiseBudgetExhausted
+        """
+        for ct in (a, b):
+            self.check_own(ct)
+        numpys(np.broadcast_shapes, a.shape, b.shape)
+        a, b = self._factors(a, b, primes)
+        scheme = self.scheme_of(a)
+        index_a, index_b = np.broadcast_arrays(a.index, b.index)
+        flat_a, flat_b = index_a.ravel(), index_b.ravel()
+        rows = np.empty((len(flat_a), scheme.parts(2), scheme.params.k, scheme.params.n))
+
+        def multiply_some(some: slice) -> None:
+            x = a.rows[flat_a[some]]
+            rows[some] = scheme.product_rows(x, x if a is b else b.rows[flat_b[some]])
+
+        for_each_group(multiply_some, len(rows))
+        bound = scheme.product_bound(a.bound[flat_a], b.bound[flat_b])
+        product = replace(a, factor=a.factor * b.factor % scheme.params.t)
+        x, y = a.within_of(flat_a), b.within_of(flat_b)
+        within = combined(lambda x: x * x, x) if a is b else combined(operator.mul, x, y)
+        return product.derive(rows, bound, index_a.shape, "a product", 2, within)
+
+    def _factors(
+        self, a: Ciphertext, b: Ciphertext, primes: int | None
+    ) -> tuple[Ciphertext, Ciphertext]:
+        """Return both factors at the level for their product; one object for a square."""
+        square = a is b
+        if not square:
+            a, b = self.at_one_level(a, b)
+        scheme = self.at(a.params)
+        scheme.check_operands(a, b)
+        if primes is None:
+            primes = scheme.best_for_products(a.bound[a.index], b.bound[b.index])
+        a = scheme.switch_modulus(a, primes)
+        return a, a if square else scheme.switch_modulus(b, primes)
+
+    def switch_modulus(self, ct: Ciphertext, primes: int | None = None) -> Ciphertext:
+        """Return ciphertexts of the same messages with fewer primes in q, which are smaller.
+
+        Every part c becomes round(q'/q c), in BGV t times round(q'/q c/t). The noise nu stays what
+        it is, relative to q, and t/q' (r_0 + r_1 s + ...) comes on top of it, r_i the rounding
+        errors. Any key still works: with fewer primes it is a part of itself.
+
+        Parameters
+        ----------
+        ct : Ciphertext of any shape and degree
+        primes : how many of the first primes of q to keep; default: as few as the noise allows
+
+        Returns
+        -------
+        Ciphertext for `ct.params.shortened(primes)`
+
+        Raises
+        ------
+        ParameterError
+            If there are not so many primes, or so few that t does not fit.
+        NoiseBudgetExhausted
+            If the noise does not allow it.
+        """
+        source = self.scheme_of(ct).params
+        if primes is None:
+            primes = self.at(source).fewest_primes(ct.bound[ct.index], ct.degree)
+        if isinstance(primes, bool) or not isinstance(primes, int | np.integer):
+            raise ParameterError(f"primes is a number of primes of q, an integer, not {primes!r}")
+        scheme = self.at(source.shortened(int(primes)))
+        if primes == source.k:
+            return ct
+        target, flat = scheme.params, ct.index.reshape(-1)
+        rows = np.empty((len(flat), ct.rows.shape[1], target.k, target.n))
+
+        def switch_one(j: int) -> None:
+            rows[j] = scheme.switched(ct.rows[flat[j]], source)
+
+        for_each(switch_one, range(len(flat)))
+        bound = ct.bound[flat] + noise.rounding(target, self.secret_norm, ct.degree)
+        factor = scheme.switched_factor(ct.factor, source)
+        switched = replace(ct, scheme=scheme, factor=factor)
+        within = ct.within_of(flat)
+        return switched.derive(rows, bound, ct.shape, "a switch of the modulus", within=within)
+
+    def ready_for_product(self, ct: Ciphertext) -> Ciphertext:
+        """Return ciphertexts of degree 1 at the modulus where squares of them are least noisy."""
+        primes = self.scheme_of(ct).best_for_products(ct.bound[ct.index])
+        return self.switch_modulus(ct, primes)
+
+    def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
+        """Return the same messages as they can be added: at one level, and with one `factor`."""
+        return self.at_one_level(a, b)
+
+    def fewest_primes(self, bound: Bound, degree: int) -> int:
+        """Return to how many primes ciphertexts with this noise can be switched."""
+        for k in range(1, self.params.k):
+            if 2 * self.params.t < math.prod(self.params.moduli[:k]):
+                target = self.params.shortened(k)
+                after = bound + noise.rounding(target, self.secret_norm, degree)
+                if after.budget(target.n).min(initial=math.inf) >= noise.least_budget(target.n):
+                    return k
+        return self.params.k
+
+    def decrypt(self, ct: Ciphertext, key: Any) -> IntArray:
+        """Return the encrypted integers.
+
+        Parameters
+        ----------
+        ct : Ciphertext of any shape and degree
+        key : the SecretKey
+
+        Returns
+        -------
+        int64 array, shape (*ct.shape, n), slots in (-t/2, t/2)
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's.
+        NoiseBudgetExhausted
+            If the noise is so large that the message cannot be trusted: max |nu| above 1/8, or
+            less for toys. Noise that has overflowed passes with probability at most 2^-43
+            (`yashe.ciphertexts.noise.least_budget`).
+        RangeError
+            If a slot is not within what was declared: somebody has declared a wrong range.
+        """
+        scheme = self.scheme_of(ct)
+        params = scheme.params
+        out = np.empty((ct.size, params.n), dtype=np.int64)
+        least = noise.least_budget(params.n)
+        overflows: list[float] = []
+
+        def decrypt_one(j: int) -> None:
+            phase = scheme.phase(ct, int(ct.index.flat[j]), key)
+            largest = float(np.abs(params.ring.basis.fraction(scheme.scaled_noise(phase))).max())
+            if largest > 2.0 ** -(1 + least):
+                overflows.append(-float(np.log2(2 * largest)))
+            out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor)))
+
+        for_each(decrypt_one, range(ct.size))
+        if overflows:
+            noise.check_budget(min(overflows), "what was computed", least=least)
+        slots = out.reshape(*ct.shape, params.n)
+        if ct.within is not None:
+            check_within(slots, ct.within[ct.index], "decryption gives")
+        return slots
+
+    def noise_budget(self, ct: Ciphertext, key: Any) -> FloatArray:
+        """Return the noise budget in bits as it really is, which takes the secret key.
+
+        Returns
+        -------
+        float64 array of ct.shape: log2(1 / (2 max |nu|)), nu = [t phase]_q / q, in BGV phase / q
+        """
+        scheme, out = self.scheme_of(ct), np.empty(ct.size)
+
+        def measure_one(j: int) -> None:
+            x = scheme.scaled_noise(scheme.phase(ct, int(ct.index.flat[j]), key))
+            out[j] = noise.measured_budget(x, scheme.params.ring.basis)
+
+        for_each(measure_one, range(ct.size))
+        return out.reshape(ct.shape)

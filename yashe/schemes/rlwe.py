@@ -1,0 +1,265 @@
+"""What BFV and BGV have in common: everything that rests on Ring Learning With Errors.
+
+Both hide a message in a pair (c_0, c_1) whose *phase* c_0 + c_1 s modulo q is the message plus
+small noise, and both draw keys and noise alike (Lyubashevsky, Peikert, Regev, ePrint 2012/230):
+
+    keygen      s ternary, a uniform, e Gaussian, b = -(a s + unit e)
+    encrypt     (b u + unit e_0 + embedded(m), a u + unit e_1), u ternary;
+                or, with the secret key, (embedded(m) - unit e - a s, a)
+    relinearize replace c_2 s^2 by an encryption of it (`yashe.ciphertexts.keys`): two parts again
+
+They differ in where the message sits. BFV puts it at the upper end, embedded(m) = round(q/t m), and
+errors are small integers, unit = 1. BGV leaves it at the lower end, embedded(m) = m, and errors are
+multiples of unit = t, so that they vanish modulo t.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from yashe.arithmetic.parallel import for_each_group
+from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
+from yashe.arithmetic.rings import CoefficientElement, NttElement
+from yashe.arithmetic.sampling import (
+    derive_seed,
+    gaussian,
+    numbered_seeds,
+    stream,
+    ternary,
+    uniform,
+    uniform_half,
+)
+from yashe.ciphertexts import noise
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import (
+    Keys,
+    Pair,
+    PublicKey,
+    RelinearizationKey,
+    SecretKey,
+    check_key,
+    check_kind,
+    gadget,
+    switch,
+)
+from yashe.ciphertexts.noise import Bound
+from yashe.schemes.base import Scheme
+
+
+class RLWE(Scheme):
+    """Keys, encryption, relinearisation and the phase of BFV and BGV."""
+
+    first_secret_part = 1
+    fixed_parts = False
+    public_key_type: ClassVar[type[Pair]] = PublicKey
+    relinearization_key_type: ClassVar[type[Pair]] = RelinearizationKey
+
+    @property
+    @abstractmethod
+    def error_unit(self) -> int:
+        """What all errors are multiples of."""
+
+    def keygen(self, seed: bytes | None = None) -> Keys:
+        """Return a secret, a public and a relinearisation key.
+
+        Parameters
+        ----------
+        seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+
+        Returns
+        -------
+        Keys, with attributes secret, public and relinearization
+        """
+        seed = self.own_seed(seed)
+        params, n, k = self.params, self.params.n, self.params.k
+        key_id = stream(seed, "key-id", 16).hex()
+        s = self._times(1, ternary(seed, "secret", n)).ntt()
+        b, a = self._encryptions_of_zero(s, seed, ["public-a"], ["public-e"])
+        relin_b, relin_a = self._encryptions_of_zero(
+            s, seed, [f"relin-a/{i}" for i in range(k)], [f"relin-e/{i}" for i in range(k)]
+        )
+        s_squared = (s * s).residues
+        g_s_squared = NttElement(params.ring, gadget(params.ring) * s_squared)
+        return Keys(
+            SecretKey(params, key_id, s),
+            self.public_key_type(params, key_id, _first(b), _first(a)),
+            self.relinearization_key_type(params, key_id, relin_b + g_s_squared, relin_a),
+        )
+
+    def _times(self, unit: int, coefficients: FloatArray) -> CoefficientElement:
+        """Return `unit` times polynomials with small integer coefficients, shape (..., n)."""
+        ring = self.params.ring
+        factors = ring.basis.decompose(np.array([unit], dtype=np.int64))
+        return CoefficientElement(ring, reduce(coefficients[..., None, :] * factors, ring.moduli))
+
+    def _encryptions_of_zero(
+        self, s: NttElement, seed: bytes, a_labels: list[str], e_labels: list[str]
+    ) -> tuple[NttElement, NttElement]:
+        """Return ([-(a_i s + unit e_i)]_q, a_i), with a batch axis for the labels."""
+        ring, n = self.params.ring, self.params.n
+        rows = np.stack([uniform(seed, label, n, ring.basis.moduli) for label in a_labels])
+        e = np.stack([gaussian(seed, label, n) for label in e_labels])
+        a = CoefficientElement(ring, rows).ntt()
+        a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
+        return -(a_s + self._times(self.error_unit, e).ntt()), a
+
+    def encrypt(
+        self,
+        values: Any,
+        key: Any,
+        seed: bytes | None = None,
+        within: tuple[int, int] | None = None,
+    ) -> Ciphertext:
+        """Encrypt vectors of integers.
+
+        Parameters
+        ----------
+        values : Plaintext, or integers, array-like of shape (..., m) with m <= n, |value| < t/2
+            Slot i holds values[..., i]; unused slots hold 0.
+        key : public key, or SecretKey for less noise and less work
+        seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
+            as good as none: give one only in tests and lessons.
+        within : (low, high) that the slots lie within, or None if they are numbers modulo t; public
+            (`yashe.ciphertexts.ranges`)
+
+        Returns
+        -------
+        Ciphertext of shape (...), degree 1
+
+        Raises
+        ------
+        EncodingError
+            If there are more values than slots, or they are not integers in (-t/2, t/2).
+        RangeError
+            If a slot is not within what is declared.
+        KeyMismatchError
+            If the key is neither a public nor a secret one, or for another scheme or parameters.
+        """
+        seed = self.own_seed(seed)
+        check_kind(key, self.public_key_type, SecretKey)
+        key, declared = check_key(self.params, key.key_id, key), self.range_of(values, within)
+        if isinstance(key, Pair):
+            rows, shape = self.encryptions(values, partial(self._hide_with_public, key, seed))
+            return self.fresh(rows, key.key_id, True, shape, within=declared)
+        rho = derive_seed(seed, "encrypt-rho")
+        rows, shape = self.encryptions(values, partial(self._hide_with_secret, key, rho, seed))
+        seeds = numbered_seeds(rho, len(rows))
+        return self.fresh(rows, key.key_id, False, shape, seeds, declared)
+
+    def _hide_with_secret(
+        self,
+        key: SecretKey,
+        rho: bytes,
+        seed: bytes,
+        numbers: range,
+        messages: FloatArray,
+        out: FloatArray,
+    ) -> None:
+        """Write (embedded(m) - unit e - a s, a).
+
+        a can be told as 32 bytes, rho, which must not give away e.
+        """
+        q, n = self.params.ring, self.params.n
+        for j, row in zip(numbers, out, strict=True):
+            row[1] = uniform_half(rho, j, n, q.basis.moduli)
+        e = self._errors(seed, "encrypt-e", numbers)
+        c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
+        c_0 -= self.values(out[:, 1]).residues * key.s.residues
+        reduce_inplace(c_0, q.moduli, 1.0 / q.moduli, np.empty_like(c_0))
+        out[:, 0] = self.rows(NttElement(q, c_0))
+
+    def _hide_with_public(
+        self, key: Pair, seed: bytes, numbers: range, messages: FloatArray, out: FloatArray
+    ) -> None:
+        """Write (b u + unit e_0 + embedded(m), a u + unit e_1)."""
+        n = self.params.n
+        u = self._times(1, np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
+        e_0, e_1 = (self._errors(seed, f"encrypt-e{i}", numbers) for i in (0, 1))
+        c_0 = key.b * u + self._noisy(messages, e_0, seed, numbers).ntt()
+        c_1 = key.a * u + self._times(self.error_unit, e_1).ntt()
+        out[:, 0], out[:, 1] = self.rows(c_0), self.rows(c_1)
+
+    def _errors(self, seed: bytes, label: str, numbers: range) -> FloatArray:
+        """Return Gaussian errors, shape (numbers, n)."""
+        return np.stack([gaussian(seed, f"{label}/{j}", self.params.n) for j in numbers])
+
+    def _noisy(
+        self, messages: FloatArray, e: FloatArray, seed: bytes, numbers: range
+    ) -> CoefficientElement:
+        """Return embedded(m) + unit e."""
+        q = self.params.ring
+        noisy = self.embedded(messages)
+        noisy += e[:, None] * q.basis.decompose(np.array([self.error_unit], dtype=np.int64))
+        reduce_inplace(noisy, q.moduli, 1.0 / q.moduli, np.empty_like(noisy))
+        return CoefficientElement(q, noisy)
+
+    def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+        """Write the three parts x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1 of a product.
+
+        Parameters
+        ----------
+        x, y : float64 arrays, shape (..., 2, k, n), rows in NTT form; one object for a square
+        out : float64 array, shape (..., 3, k, n), not reduced: absolute values below 2^48
+        """
+        (x_0, x_1), (y_0, y_1) = (np.moveaxis(z, -3, 0) for z in (x, y))
+        out_0, out_1, out_2 = np.moveaxis(out, -3, 0)
+        np.multiply(x_0, y_0, out=out_0)
+        np.multiply(x_0, y_1, out=out_1)
+        out_1 += out_1 if x is y else x_1 * y_0
+        np.multiply(x_1, y_1, out=out_2)
+
+    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
+        """Return ciphertexts of two parts for the same messages; degree 1 ones are unchanged.
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's, or another scheme's.
+        """
+        if (scheme := self.scheme_of(ct)) is not self:
+            return scheme.relinearize(ct, key)
+        check_kind(key, self.relinearization_key_type)
+        key = check_key(self.params, ct.key_id, key)
+        if ct.degree == 1:
+            return ct
+        q, flat = self.params.ring, ct.index.reshape(-1)
+        rows = np.empty((len(flat), 2, self.params.k, self.params.n))
+
+        def relinearize_some(some: slice) -> None:
+            parts = ct.rows[flat[some]]
+            switched = self.rows(switch(self.coefficients(parts[:, 2]), key.b, key.a))
+            switched += parts[:, :2]
+            reduce_inplace(switched, q.moduli, 1.0 / q.moduli, np.empty_like(switched))
+            rows[some] = switched
+
+        for_each_group(relinearize_some, len(rows))
+        bound = ct.bound[flat] + self.relinearization_bound()
+        return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
+
+    def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
+        """Return c_0 + c_1 s (+ c_2 s^2) of one row."""
+        check_kind(key, SecretKey)
+        key = check_key(self.params, ct.key_id, key)
+        parts = self.values(ct.rows[row]).residues
+        total = parts[-1]
+        for part in parts[-2::-1]:  # Horner's rule
+            total = reduce(total * key.s.residues + part, self.params.ring.moduli)
+        return NttElement(self.params.ring, total).intt()
+
+    @property
+    def secret_norm(self) -> float:
+        """Expected squared norm of s: 2n/3."""
+        return noise.TERNARY_VARIANCE * self.params.n
+
+    def relinearization_bound(self) -> Bound:
+        """Return the bound of t/q sum_i d_i e_i (`yashe.ciphertexts.noise.key_switching`)."""
+        return Bound.of(self.params.t / self.params.q * noise.key_switching(self.params), 1)
+
+
+def _first(element: NttElement) -> NttElement:
+    """Return the first polynomial of a batch."""
+    return NttElement(element.ring, element.residues[0])

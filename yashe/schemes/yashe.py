@@ -1,0 +1,308 @@
+"""YASHE', the scheme of the CryptoNets paper, in RNS.
+
+Source: Bos, Lauter, Loftus and Naehrig, ePrint 2013/075, section 3.
+
+**Broken at every practical size: for reading and for history only.** Its key h = t g / f is an NTRU
+key with a modulus far too large for it, and lattice reduction finds f (`yashe.attacks`).
+
+A ciphertext is one ring element c; it encrypts m if f c is q/t m + small noise modulo q:
+
+    keygen      f = t f' + 1 and g, with f' and g ternary, f invertible; h = t g / f
+    encrypt     round(q/t m) + e + h u, with e and u Gaussian
+    decrypt     round(t/q [f c]_q) mod t, or with f^2 for a product
+    multiply    round(t/q c c'): one part again, but f^2 takes the place of f
+    relinearize sum_i d_i(c) gamma_i, gamma_i = g_i f + e_i + h s_i: the paper's KeySwitch, under f
+
+Read it beside `yashe.schemes.bfv`: the same ring, digits, slots and verbs, one product of
+polynomials where BFV has four (three for a square), one part where it has two or three. Why f c is
+a phase: f is 1 modulo t, so that f q/t m is q/t m + q f' m, where q f' m vanishes; and f h u = t g
+u is small. The price is that f is as large as t, so that each step of the noise costs a factor t
+more than in BFV.
+
+Deviations from the paper, as in `yashe.textbook.yashe`: round(q/t m) for floor(q/t) m; f' and g
+uniform ternary; digits are residues modulo the q_i instead of base w.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yashe.arithmetic.parallel import for_each
+from yashe.arithmetic.residues import FloatArray, canonical, reduce
+from yashe.arithmetic.rings import CoefficientElement, NttElement
+from yashe.arithmetic.sampling import gaussian, stream, ternary
+from yashe.ciphertexts import noise
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import Key, check_key, check_kind, gadget, switch
+from yashe.ciphertexts.noise import Bound
+from yashe.errors import KeyMismatchError, SecurityError
+from yashe.parameters.sets import Params
+from yashe.schemes.scale_invariant import ScaleInvariant
+
+
+@dataclass(frozen=True, eq=False)
+class YasheSecretKey(Key):
+    """f = t f' + 1, as an NttElement without batch axes. Whoever has it reads everything."""
+
+    f: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class YashePublicKey(Key):
+    """h = t g / f, with which anybody can encrypt, and from which anybody can compute f."""
+
+    h: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationKey(Key):
+    """gamma_i = g_i f + e_i + h s_i for every digit i, the paper's evk; batch axis of length k."""
+
+    gamma: NttElement = field(repr=False)
+
+
+@dataclass(frozen=True)
+class YasheKeys:
+    """What key generation returns; only `secret` is secret, and not for long."""
+
+    secret: YasheSecretKey
+    public: YashePublicKey
+    relinearization: EvaluationKey
+
+    @property
+    def encryption(self) -> YashePublicKey:
+        """The key with which the owner of all of them encrypts: there is only one that does."""
+        return self.public
+
+
+class YASHE(ScaleInvariant):
+    """The verbs of YASHE' for one parameter set that claims no security.
+
+    Parameters
+    ----------
+    params : Params with security=None
+
+    Raises
+    ------
+    SecurityError
+        If the parameters claim security: there are no secure ones of practical size.
+
+    Examples
+    --------
+    >>> from yashe.parameters.sets import INSECURE_TOY
+    >>> scheme = YASHE(INSECURE_TOY)
+    >>> keys = scheme.keygen()
+    >>> ct = scheme.encrypt([1, 2, 3], keys.public)
+    >>> ct = scheme.relinearize(ct * ct, keys.relinearization) * 10 - 1
+    >>> scheme.decrypt(ct, keys.secret)[:4]
+    array([ 9, 39, 89, -1])
+    """
+
+    name = "YASHE'"
+    first_secret_part = 0
+    fixed_parts = True
+
+    def __init__(self, params: Params) -> None:
+        if isinstance(params, Params) and params.security is not None:
+            raise SecurityError(
+                f"YASHE' accepts security=None only, but {params.name} claims {params.security} "
+                "bits: the published tables are for RLWE, and NTRU keys with so large a q against "
+                "n are overstretched (Albrecht, Bai, Ducas, ePrint 2016/127; Kirchner, Fouque, "
+                "ePrint 2016/717; Ducas, van Woerden, ePrint 2021/999: from q about n^2.484 on). "
+                "Use BFV for data; to learn, take a set of `yashe.parameters.paper`"
+            )
+        super().__init__(params)
+
+    def keygen(self, seed: bytes | None = None) -> YasheKeys:
+        """Return a secret, a public and an evaluation key.
+
+        f' is drawn again as long as f is not invertible modulo q, which a fraction of about k n/q_i
+        of all f is not.
+
+        Parameters
+        ----------
+        seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+
+        Returns
+        -------
+        YasheKeys, with attributes secret, public and relinearization (the evaluation key)
+        """
+        seed = self.own_seed(seed)
+        params, n, k = self.params, self.params.n, self.params.k
+        ring, key_id = params.ring, stream(seed, "key-id", 16).hex()
+        t_g = self._times_t(ternary(seed, "secret-g", n)).ntt()
+        attempt, inverse = 0, None
+        while inverse is None:
+            t_f = self._times_t(ternary(seed, f"secret-f/{attempt}", n)).ntt()
+            f = NttElement(ring, reduce(t_f.residues + 1, ring.moduli))
+            attempt, inverse = attempt + 1, _inverse(f)
+        h = t_g * inverse
+        e, s = (
+            self._small(np.stack([gaussian(seed, f"{label}/{i}", n) for i in range(k)])).ntt()
+            for label in ("evk-e", "evk-s")
+        )
+        # Reduced in between: a sum of two products of residues is exact, one of more need not be.
+        g_f = gadget(ring) * f.residues
+        h_s = reduce(h.residues * s.residues, ring.moduli)
+        gamma = NttElement(ring, reduce(g_f + e.residues + h_s, ring.moduli))
+        return YasheKeys(
+            YasheSecretKey(params, key_id, f),
+            YashePublicKey(params, key_id, h),
+            EvaluationKey(params, key_id, gamma),
+        )
+
+    def _small(self, coefficients: FloatArray) -> CoefficientElement:
+        """Return polynomials with small integer coefficients, shape (..., n)."""
+        return self.params.ring.element(coefficients.astype(np.int64))
+
+    def _times_t(self, coefficients: FloatArray) -> CoefficientElement:
+        """Return t times a ternary polynomial; t < 2^62 fits into int64."""
+        return self.params.ring.element(self.params.t * coefficients.astype(np.int64))
+
+    def encrypt(
+        self,
+        values: Any,
+        key: YashePublicKey,
+        seed: bytes | None = None,
+        within: tuple[int, int] | None = None,
+    ) -> Ciphertext:
+        """Encrypt vectors of integers with the public key; the paper has no other encryption.
+
+        Parameters
+        ----------
+        values : Plaintext, or integers, array-like of shape (..., m) with m <= n, |value| < t/2
+            Slot i holds values[..., i]; unused slots hold 0.
+        key : YashePublicKey
+        seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
+            as good as none: give one only in tests and lessons.
+        within : (low, high) that the slots lie within, or None if they are numbers modulo t; public
+            (`yashe.ciphertexts.ranges`)
+
+        Returns
+        -------
+        Ciphertext of shape (...), degree 1
+
+        Raises
+        ------
+        EncodingError
+            If there are more values than slots, or they are not integers in (-t/2, t/2).
+        RangeError
+            If a slot is not within what is declared.
+        KeyMismatchError
+            If the key is not a public key of YASHE', or for other parameters.
+        """
+        if not isinstance(key, YashePublicKey):
+            raise KeyMismatchError(
+                f"YASHE' encrypts with its public key only, got a {type(key).__name__}: "
+                "give keys.public"
+            )
+        seed, declared = self.own_seed(seed), self.range_of(values, within)
+        key = check_key(self.params, key.key_id, key)
+
+        def hide(numbers: range, messages: FloatArray, out: FloatArray) -> None:
+            """Write h u + e + round(q/t m)."""
+            n, labels = self.params.n, ("encrypt-e", "encrypt-u")
+            e, u = (
+                self._small(np.stack([gaussian(seed, f"{label}/{j}", n) for j in numbers]))
+                for label in labels
+            )
+            message = CoefficientElement(self.params.ring, self.embedded(messages))
+            out[:, 0] = ((key.h * u.ntt()).intt() + e + message).residues
+
+        rows, shape = self.encryptions(values, hide)
+        return self.fresh(rows, key.key_id, True, shape, within=declared)
+
+    def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+        """Write the one part x y of a product: f^2 c c' is the product of two phases.
+
+        Parameters
+        ----------
+        x, y : float64 arrays, shape (..., 1, k, n), extended rows in NTT form
+        out : float64 array, shape (..., 1, k, n), not reduced: absolute values below 2^47
+        """
+        np.multiply(x, y, out=out)
+
+    def relinearize(self, ct: Ciphertext, key: EvaluationKey) -> Ciphertext:
+        """Return ciphertexts under f instead of f^2 (KeySwitch); degree 1 ones are unchanged.
+
+        The paper switches keys right after each product. Like BFV's relinearisation it can wait
+        until after a linear layer.
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's.
+        """
+        if (scheme := self.scheme_of(ct)) is not self:
+            return scheme.relinearize(ct, key)
+        check_kind(key, EvaluationKey)
+        key = check_key(self.params, ct.key_id, key)
+        if ct.degree == 1:
+            return ct
+        ring, flat = self.params.ring, ct.index.reshape(-1)
+        rows = np.empty((len(flat), 1, self.params.k, self.params.n))
+
+        def relinearize_one(j: int) -> None:
+            c = CoefficientElement(ring, ct.rows[flat[j], 0])
+            rows[j] = switch(c, key.gamma).intt().residues
+
+        for_each(relinearize_one, range(len(rows)))
+        bound = ct.bound[flat] + self.relinearization_bound()
+        return ct.derive(rows, bound, ct.shape, "a key switching", 1, ct.within_of(flat))
+
+    def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
+        """Return f c of one row, or f^2 c if its degree is 2."""
+        check_kind(key, YasheSecretKey)
+        key = check_key(self.params, ct.key_id, key)
+        value = CoefficientElement(self.params.ring, ct.rows[row, 0]).ntt()
+        for _ in range(ct.degree):
+            value = value * key.f
+        return value.intt()
+
+    def is_open(self, rows: FloatArray) -> NDArray[np.bool_]:
+        """Return which rows decrypt with f = 1, like (x + 5) - x, which is round(q/t 5)."""
+        q, t = self.params.ring, self.params.t
+        t_mod_q = q.basis.decompose(np.array([t], dtype=np.int64))
+        nu = np.abs(q.basis.fraction(reduce(rows[:, 0] * t_mod_q, q.moduli))).max(axis=-1)
+        return np.asarray(nu <= 2.0 ** -(1 + noise.least_budget(self.params.n)), dtype=np.bool_)
+
+    # Noise: nu of t/q f^degree c = m + t k + nu, tracked as `yashe.ciphertexts.noise` says. f = t
+    # f' + 1 takes the place of (1, s), and is larger by a factor t.
+
+    @property
+    def secret_norm(self) -> float:
+        """Expected squared norm of t f', and of t g: 2n/3 t^2."""
+        return noise.TERNARY_VARIANCE * self.params.n * float(self.params.t) ** 2
+
+    def fresh_bound(self, public: bool = True) -> Bound:
+        """Return the bound of t/q (f (e + r) + t g u), r the rounding of q/t m."""
+        f, t_g = 1 + self.secret_norm, self.secret_norm
+        variance = f * (noise.ERROR_VARIANCE + noise.ROUNDING_VARIANCE) + t_g * noise.ERROR_VARIANCE
+        return Bound.of(self.params.t / self.params.q * math.sqrt(variance), 1)
+
+    def plain_addition_bound(self, degree: int) -> Bound:
+        """Return what adding round(q/t m) adds: t/q f^degree r, all coefficients |r| <= 1/2."""
+        norm = (1 + self.secret_norm) ** (degree / 2)
+        return Bound.of(self.params.t / self.params.q / 2 * norm, 2 * degree - 1)
+
+    def relinearization_bound(self) -> Bound:
+        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i)."""
+        sums = noise.key_switching(self.params) * math.sqrt(1 + 2 * self.secret_norm)
+        return Bound.of(self.params.t / self.params.q * sums, 1)
+
+
+def _inverse(a: NttElement) -> NttElement | None:
+    """Return 1/a, value by value, or None if a value is zero."""
+    values = canonical(a.residues, a.ring.moduli)
+    if not values.all():
+        return None
+    rows = [
+        [float(pow(int(x), -1, p)) for x in row]
+        for row, p in zip(values, a.ring.basis.moduli, strict=True)
+    ]
+    return NttElement(a.ring, reduce(np.array(rows), a.ring.moduli))

@@ -1,0 +1,270 @@
+"""The head of a frame: what kind of thing it holds, for which parameters and keys, in which shape.
+
+A description begins with the parameters, so that every file explains itself:
+
+    n, security in bits or 0 (4 bytes each), the numbers of moduli and of plaintext moduli, and the
+    length of the name (1 byte each), the name in ASCII, all moduli (4 bytes each)
+
+Keys and ciphertexts go on with the 16 bytes of the key id; ciphertexts with scheme, degree and
+number of axes (1 byte each) and the length of every axis (4 bytes each), in BGV after the factor of
+the messages (8 bytes). docs/wire-format.md.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from yashe.arithmetic.sampling import NUMBERED_SEED
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import (
+    BgvPublicKey,
+    BgvRelinearizationKey,
+    Key,
+    PublicKey,
+    RelinearizationKey,
+    SecretKey,
+)
+from yashe.errors import KeyMismatchError, ParameterError
+from yashe.parameters.sets import Params
+from yashe.schemes.base import Scheme
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+from yashe.schemes.rlwe import RLWE
+from yashe.schemes.yashe import YASHE, EvaluationKey, YashePublicKey, YasheSecretKey
+from yashe.wire.bits import packed_bytes
+from yashe.wire.envelope import FIRST_SECRET_KIND, Fields, FrameReader, FrameWriter
+
+PARAMETERS, CIPHERTEXTS, SEEDED_CIPHERTEXTS = 1, 4, 5
+
+
+@dataclass(frozen=True)
+class KeyForm:
+    """How a kind of key is written: the attributes that are its polynomials, in this order.
+
+    `per_digit` says that there is one of each for all k digits of the gadget.
+    """
+
+    kind: int
+    type: type[Key]
+    polynomials: tuple[str, ...]
+    per_digit: bool = False
+
+
+KEY_FORMS = (
+    KeyForm(2, PublicKey, ("b", "a")),
+    KeyForm(3, RelinearizationKey, ("b", "a"), per_digit=True),
+    KeyForm(6, YashePublicKey, ("h",)),
+    KeyForm(7, EvaluationKey, ("gamma",), per_digit=True),
+    KeyForm(8, BgvPublicKey, ("b", "a")),
+    KeyForm(9, BgvRelinearizationKey, ("b", "a"), per_digit=True),
+    KeyForm(FIRST_SECRET_KIND, SecretKey, ("s",)),
+    KeyForm(FIRST_SECRET_KIND + 1, YasheSecretKey, ("f",)),
+)
+KIND_TYPES: dict[int, type[Params | Key | Ciphertext]] = {
+    PARAMETERS: Params,
+    CIPHERTEXTS: Ciphertext,
+    SEEDED_CIPHERTEXTS: Ciphertext,
+    **{form.kind: form.type for form in KEY_FORMS},
+}
+SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: YASHE, 3: BGV}
+
+# What stands before the polynomials of one ciphertext: what is known about its noise, or, if it is
+# seeded, its seed; its noise is then that of a fresh ciphertext.
+NOISE = np.dtype([("deviation", "<f8"), ("order", "<u4")])
+
+MOST_AXES = 8
+LONGEST_AXIS, LARGEST_BODY = 2**32 - 1, 2**63 - 1
+KEY_ID = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the head of a frame says. Who writes and who reads are bound by the same limits.
+
+    Attributes
+    ----------
+    kind, params : of the content
+    key_id : of keys and ciphertexts; else empty
+    scheme, degree, shape : of ciphertexts; else None, 0, ()
+    factor : of ciphertexts of BGV; else 1
+
+    Raises
+    ------
+    ParameterError
+        If it is beyond a limit of the format.
+    """
+
+    kind: int
+    params: Params
+    key_id: str = ""
+    scheme: Scheme | None = None
+    degree: int = 0
+    shape: tuple[int, ...] = ()
+    factor: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind != PARAMETERS and not KEY_ID.fullmatch(self.key_id):
+            raise ParameterError(f"a key id of 32 hexadecimal digits was required: {self.key_id!r}")
+        if self.scheme is not None:
+            self._check_array(self.scheme)
+
+    def _check_array(self, scheme: Scheme) -> None:
+        """Refuse ciphertexts that cannot be sent."""
+        shape, t = self.shape, self.params.t
+        if type(scheme) not in SCHEMES.values():
+            raise ParameterError(f"{type(scheme).__name__} is no scheme of the wire format")
+        if self.degree not in (1, 2) or len(shape) > MOST_AXES:
+            raise ParameterError(
+                f"ciphertexts of degree 1 or 2 in at most {MOST_AXES} axes were required, got "
+                f"degree {self.degree} and {len(shape)} axes"
+            )
+        if 0 in shape:
+            raise ParameterError(f"an array without a ciphertext cannot be sent, got shape {shape}")
+        if not all(1 <= length <= LONGEST_AXIS for length in shape):
+            raise ParameterError(f"axes of length 1 to {LONGEST_AXIS} were required, got {shape}")
+        if self.body_bytes > LARGEST_BODY:
+            raise ParameterError(f"at most {LARGEST_BODY} bytes were required, got shape {shape}")
+        if not 0 < self.factor < t or math.gcd(self.factor, t) > 1:
+            raise ParameterError(f"a factor invertible modulo t was required, got {self.factor}")
+        if self.factor != 1 and not isinstance(scheme, BGV):
+            raise ParameterError(f"factor 1 was required of {scheme.name}, got {self.factor}")
+        fresh = self.degree == 1 and self.factor == 1 and isinstance(scheme, RLWE)
+        if self.kind == SEEDED_CIPHERTEXTS and not fresh:
+            raise ParameterError("a seeded ciphertext is a fresh one of BFV or BGV, of degree 1")
+
+    @property
+    def type(self) -> type[Params | Key | Ciphertext]:
+        """What it is read as."""
+        return KIND_TYPES[self.kind]
+
+    @property
+    def secret(self) -> bool:
+        """Whether the content is a secret key."""
+        return self.kind >= FIRST_SECRET_KIND
+
+    @property
+    def record(self) -> np.dtype[np.void]:
+        """How one ciphertext of an array stands in the body."""
+        assert self.scheme is not None
+        seeded = self.kind == SEEDED_CIPHERTEXTS
+        parts = 1 if seeded else self.scheme.parts(self.degree)
+        size = packed_bytes(self.params.n, self.params.moduli)
+        head = NUMBERED_SEED if seeded else NOISE
+        return np.dtype([("head", head), ("parts", "u1", (parts, size))])
+
+    @property
+    def polynomials(self) -> tuple[int, ...]:
+        """Shape of the array of polynomials of a key."""
+        form = key_form(self.type)
+        count = len(form.polynomials)
+        return (self.params.k, count) if form.per_digit else (count,)
+
+    @property
+    def body_bytes(self) -> int:
+        """Length of the body."""
+        if self.scheme is not None:
+            return math.prod(self.shape) * self.record.itemsize
+        if self.kind == PARAMETERS:
+            return 0
+        return math.prod(self.polynomials) * packed_bytes(self.params.n, self.params.moduli)
+
+    def __str__(self) -> str:
+        if self.scheme is not None:
+            return f"ciphertexts of shape {self.shape}"
+        return "parameters" if self.kind == PARAMETERS else f"a {self.type.__name__}"
+
+    def description(self) -> bytes:
+        """Return what stands behind the header of a frame."""
+        found = params_description(self.params)
+        if self.kind == PARAMETERS:
+            return found
+        found += bytes.fromhex(self.key_id)
+        if self.scheme is None:
+            return found
+        kind = type(self.scheme)
+        number = next(number for number, scheme in SCHEMES.items() if scheme is kind)
+        found += bytes([number, self.degree, len(self.shape)])
+        found += np.array([self.factor], dtype="<u8").tobytes() if kind is BGV else b""
+        return found + np.array(self.shape, dtype="<u4").tobytes()
+
+    def frame(self, stream: BinaryIO) -> FrameWriter:
+        """Return a frame with this head, to be written to the stream."""
+        digest = bytes.fromhex(self.params.digest)
+        return FrameWriter(stream, self.kind, digest, self.description(), self.body_bytes)
+
+
+def params_description(params: Params) -> bytes:
+    """Return the description of a parameter set, with which every description begins.
+
+    `Params` has seen to it that its name and the numbers of its moduli fit.
+    """
+    fields = np.array([params.n, params.security or 0], dtype="<u4").tobytes()
+    fields += bytes([params.k, len(params.plaintext_moduli), len(params.name)])
+    moduli = np.array(params.moduli + params.plaintext_moduli, dtype="<u4")
+    return fields + params.name.encode("ascii") + moduli.tobytes()
+
+
+def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
+    """Return what the head of a frame says, checked.
+
+    Parameters
+    ----------
+    frame : before its body has been read
+    params : the parameters that are required, or None for any
+
+    Raises
+    ------
+    FormatError
+    KeyMismatchError
+        If the parameters are not the required ones.
+    """
+    if frame.kind not in KIND_TYPES:
+        raise frame.error(f"kind {frame.kind} is unknown to this version", at=10)
+    if params is not None and frame.digest.hex() != params.digest:
+        raise KeyMismatchError(
+            f"the {KIND_TYPES[frame.kind].__name__} is for other parameters than {params.name}: "
+            f"its parameter hash is {frame.digest.hex()[:16]}, not {params.digest[:16]}"
+        )
+    fields = Fields(frame)
+    described = _read_params(frame, fields)
+    params = params or described
+    key_id, scheme, degree, shape, factor = "", None, 0, (), 1
+    if frame.kind != PARAMETERS:
+        key_id = fields.take("16s")[0].hex()
+    if KIND_TYPES[frame.kind] is Ciphertext:
+        number, degree, axes = fields.take("BBB")
+        if number not in SCHEMES:
+            raise frame.error(f"scheme {number} is unknown to this version")
+        factor = fields.take("Q")[0] if SCHEMES[number] is BGV else 1
+        shape = fields.take(f"{axes}I")
+        with frame.refusing("the scheme refuses the parameters: "):
+            scheme = SCHEMES[number](params)
+    fields.end()
+    with frame.refusing():
+        contents = Contents(frame.kind, params, key_id, scheme, degree, shape, factor)
+    needed = contents.body_bytes
+    if frame.body_bytes != needed:
+        raise frame.error(f"a body of {needed} bytes for {contents}, not {frame.body_bytes}", at=16)
+    return contents
+
+
+def _read_params(frame: FrameReader, fields: Fields) -> Params:
+    """Return the parameters at the beginning of a description."""
+    n, security, k, k_plaintext, name_bytes = fields.take("IIBBB")
+    name = fields.take(f"{name_bytes}s")[0].decode("latin-1")
+    moduli, plaintext_moduli = fields.take(f"{k}I"), fields.take(f"{k_plaintext}I")
+    with frame.refusing("the parameters are refused: "):
+        params = Params(name, n, moduli, plaintext_moduli, security or None)
+    if params.digest != frame.digest.hex():
+        raise frame.error("the parameter hash is not that of the parameters", at=24)
+    return params
+
+
+def key_form(kind: type[Any]) -> KeyForm:
+    """Return how a type of key is written."""
+    return next(form for form in KEY_FORMS if form.type is kind)
