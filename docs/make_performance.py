@@ -125,16 +125,14 @@ def phases(programs: dict[str, Any]) -> list[str]:
         return statistics.median(values)
 
     seconds = {key: middle(run["seconds"][key] for run in runs) for key in runs[0]["seconds"]}
-    layers = {key: middle(run["layers"][key] for run in runs) for key in runs[0]["layers"]}
+    steps = {key: middle(run["steps"][key] for run in runs) for key in runs[0]["steps"]}
     first = runs[0]
     said = ", ".join(f"{key} {value:.2f} s" for key, value in seconds.items())
-    parts = ", ".join(f"{key} {value:.2f} s" for key, value in layers.items() if value > 0.005)
+    parts = ", ".join(f"{key} {value:.2f} s" for key, value in steps.items() if value > 0.005)
     return [
         f"{first['n']} images, log2 q = {first['log2_q']:.1f} in {first['primes']} primes, "
         f"log2 t = {first['log2_t']:.1f}; {first['gflop']:.0f} GFLOP of matrix products. "
-        f"Medians with {what}: {said}. The inference by layers: {parts}; a dense layer behind a "
-        "square is computed together with the square and the layer before it, and with the "
-        "relinearisation behind it.",
+        f"Medians with {what}: {said}. The inference, step by step: {parts}.",
     ]
 
 

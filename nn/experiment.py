@@ -23,7 +23,8 @@ from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
 from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
-from nn.planning.plan import Plan, make_plan, ranges
+from nn.planning.plan import Plan, make_plan
+from nn.planning.proofs import ranges
 from yashe.arithmetic.parallel import watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
@@ -212,11 +213,9 @@ class Sides:
             report.progress = percent(progress)
             logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
             reply = reply_of(self.scheme, logits)
-        for line in report.layers:
-            if line.ciphertexts:
-                what = f"server  {line.name:<10} makes {line.ciphertexts:>5} ciphertexts"
-                # What was computed together with the next layers has no time of its own.
-                self.tell(what, line.seconds or None, f"at least     {line.budget_bits:5.1f}")
+        for step in report.steps:
+            budget = f"at least     {step.budget_bits:5.1f}"
+            self.tell(f"server  {step.what}", step.seconds, budget)
         self.note_reply(logits, reply)
         return reply
 
@@ -307,7 +306,7 @@ def run(
     params = plan.params
     scheme = scheme_type(params)
     say("Plan: what every possible image can cause, proved before anything is encrypted\n")
-    say(plan.table())
+    say(str(plan.program))
     say(
         f"\n{scheme.name} with n = {params.n} slots, log2 q = {params.log2_q:.1f} "
         f"({params.k} primes), log2 t = {params.log2_t:.1f}:\n{security_of(params)}. "

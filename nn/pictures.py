@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from nn.networks.base import Linear
 from nn.networks.model import Sequential
-from nn.planning.plan import Plan, ranges, run
+from nn.planning.plan import Plan
+from nn.planning.proofs import ranges, run
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import ParameterError
 from yashe.pictures.plots import BLACK, BLUE, GREY, MARKERS, ORANGE, RED, canvas, clean
@@ -173,10 +174,10 @@ def budget(plan: Plan, measured: Sequence[float] = ()) -> Any:
     Parameters
     ----------
     plan : predicted budgets, from `nn.planning.plan.make_plan`
-    measured : budgets of the fresh ciphertexts and of every layer's output, as far as known
+    measured : budgets of the fresh ciphertexts and of every step's output, as far as known
     """
-    names = ["fresh", *(layer.name for layer in plan.layers)]
-    predicted = [plan.fresh_budget_bits, *(layer.budget_bits for layer in plan.layers)]
+    steps = plan.steps[: 1 + len(plan.program.steps)]
+    names, predicted = [step.what for step in steps], [step.budget_bits for step in steps]
     figure, axis = canvas(width=7.5)
     axis.step(range(len(names)), predicted, where="mid", color=BLUE, label="predicted without key")
     axis.plot(range(len(names)), predicted, MARKERS[0], color=BLUE)
@@ -184,7 +185,7 @@ def budget(plan: Plan, measured: Sequence[float] = ()) -> Any:
         places = range(len(measured))
         axis.plot(places, measured, f"{MARKERS[1]}--", color=RED, label="measured with the key")
     axis.axhline(0, color=BLACK, linewidth=1)
-    axis.set_xticks(range(len(names)), names)
+    axis.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize="small")
     axis.set_ylabel("noise budget, bits")
     axis.set_title(f"{plan.params.name}: log2 q = {plan.params.log2_q:.0f}")
     axis.legend()

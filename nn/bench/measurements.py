@@ -262,7 +262,7 @@ def whole(
         "images": params.n,
         "agree": agree,
         "seconds": seconds,
-        "layers": {f"{i}: {line.name}": line.seconds for i, line in enumerate(report.layers)},
+        "steps": {f"{i}: {step.what}": step.seconds for i, step in enumerate(report.steps)},
         "predictions_per_hour": params.n / seconds["infer"] * 3600,
         "gflop": flops / 1e9,
         "times_matrix_products": seconds["infer"] / (flops / 1e9 / speed),

@@ -55,7 +55,7 @@ from nn.networks.base import Linear
 from nn.networks.layers import Square
 from nn.networks.model import Sequential
 from nn.networks.pretrained import pretrained
-from nn.planning.plan import ranges
+from nn.planning.proofs import ranges
 from yashe.arithmetic.primes import is_prime
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import ExactnessError, FheError, ParameterError

@@ -9,5 +9,5 @@ Modules, in the order of reading:
     crews        workers: processes of this machine, or a Dask cluster
 
 Uses yashe.errors, yashe.arithmetic, yashe.ciphertexts, yashe.schemes, yashe.wire, networks,
-planning, inference.
+planning.
 """

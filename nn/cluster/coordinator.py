@@ -44,8 +44,8 @@ from functools import partial
 from typing import Any
 
 from nn.cluster.tasks import Network, Step, first_stage_parts, rest, sums_of_part, whole, work
-from nn.inference.encrypted import Report
 from nn.networks.model import Sequential
+from nn.planning.program import Report
 from nn.planning.proofs import check_network
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext

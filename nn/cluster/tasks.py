@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nn.inference.encrypted import Report, evaluate, stage_sums, stages
-from nn.inference.tiles import TILE_UNITS, hidden_tiles
 from nn.networks.base import Block, Layer, Linear
 from nn.networks.layers import Dense
 from nn.networks.model import Sequential
+from nn.planning.program import Program, Report, program_of, stages
+from nn.planning.steps import SumsStep
+from nn.planning.tiles import TILE_UNITS, hidden_tiles
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
@@ -93,18 +94,19 @@ def work(step: Step, digest: str, network: Network | None, frame: bytes) -> byte
 
 def whole(model: Sequential, key: Key, ct: Ciphertext, report: Report | None = None) -> Ciphertext:
     """Return the logits of a batch."""
-    return evaluate(scheme_of(ct), model, ct, key, report)
+    return program_for(model, ct).run(ct, key, report)
 
 
 def rest(model: Sequential, key: Key, ct: Ciphertext) -> Ciphertext:
-    """Return the logits, from the sums of the first stage."""
-    return evaluate(scheme_of(ct), model, ct, key, summed=True)
+    """Return the logits, from the sums of the first step, which have no bias yet."""
+    program = program_for(model, ct)
+    return program.run(ct + first_sums(program).dense.bias, key, start=1)
 
 
 def sums_of_part(
     number: int, parts: int, model: Sequential, key: Key, ct: Ciphertext
 ) -> Ciphertext:
-    """Return the sums over one part of the first stage.
+    """Return the sums over one part of the first step.
 
     Parameters
     ----------
@@ -114,21 +116,26 @@ def sums_of_part(
     part = first_stage_parts(model, parts)[number]
     index = np.zeros(math.prod(model.input_shape), dtype=np.int64)
     index[part.inputs] = ct.index  # the other pixels are not there, and nobody looks at them
-    x = replace(ct, index=index.reshape(model.input_shape), public_seed=None)
-    report = Report()
-    report.begin(model)
-    return stage_sums(scheme_of(ct), model, *stages(model)[0], x, part.tiles, report)
+    x = replace(ct, index=index.reshape(model.input_shape))
+    return first_sums(program_for(model, ct)).sums(x, part.tiles)
 
 
-def scheme_of(ct: Ciphertext) -> Scheme:
-    """Return the scheme that a ciphertext carries."""
+def program_for(model: Sequential, ct: Ciphertext) -> Program:
+    """Return the program for the scheme that ciphertexts carry."""
     assert isinstance(ct.scheme, Scheme)
-    return ct.scheme
+    return program_of(model, ct.scheme)
+
+
+def first_sums(program: Program) -> SumsStep:
+    """Return the first step of a program that begins with sums of squares."""
+    first = program.steps[0]
+    assert isinstance(first, SumsStep)
+    return first
 
 
 @dataclass
 class Part:
-    """Hidden units of the first stage, and the pixels that they look at.
+    """Hidden units of the first step, and the pixels that they look at.
 
     Attributes
     ----------
@@ -149,16 +156,17 @@ class Part:
 
 
 def first_stage_parts(model: Sequential, parts: int) -> list[Part]:
-    """Cut the first stage of a network into at most `parts` parts of about the same work.
+    """Cut the first step of a network into at most `parts` pieces of about the same work.
 
     Returns
     -------
-    A list of parts; a single, empty one where the network does not begin with a stage, that is
+    A list of parts; a single, empty one where the network does not begin with a `SumsStep`, that is
     with squares, or a linear layer and squares, that a dense layer adds up. In every part each sum
     has a weight that is not zero, because a sum of nothing would not be a ciphertext.
     """
-    first, dense = model.layers[0], model.layers[stages(model)[0][1] - 1]
-    if stages(model)[0][1] == 1 or not isinstance(dense, Dense):
+    stop = stages(model.layers)[0][1]
+    first, dense = model.layers[0], model.layers[stop - 1]
+    if stop == 1 or not isinstance(dense, Dense):
         return [Part()]
     total = len(dense.weight)
     found = [Part()]

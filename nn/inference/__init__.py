@@ -2,12 +2,11 @@
 
 Modules, in the order of reading:
 
-    tiles      a layer cut into blocks of a few units
     encrypted  the client's two steps, and the server's one between them
     flooding   a reply that tells nothing about the weights
     replies    encrypted logits become a reply that says nothing needlessly
     split      logits too large for one plaintext modulus: one run for each of several
 
-Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes,
-yashe.circuits, networks, planning.
+Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,
+planning.
 """

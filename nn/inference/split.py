@@ -144,11 +144,11 @@ def classify_modulo(
 def describe(plans: Sequence[Plan]) -> str:
     """Return the full tables of all plans, with why there are several."""
     if len(plans) == 1:
-        return plans[0].full_table()
+        return str(plans[0])
     bits = plans[0].range_bits
     title = (
         f"No single plaintext modulus carries logits of {bits:.1f} bits: the network is evaluated "
         f"once for each of {len(plans)} moduli, and the results are joined (CRT)."
     )
-    tables = [f"log2 t = {plan.params.log2_t:.1f}\n{plan.full_table()}" for plan in plans]
+    tables = [f"log2 t = {plan.params.log2_t:.1f}\n{plan}" for plan in plans]
     return "\n\n".join([title, *tables])

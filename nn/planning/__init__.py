@@ -7,7 +7,10 @@ Modules, in the order of reading:
     descent     at which modulus squares are computed: public numbers only
     proofs      arrays that prove: ranges of numbers, and noise of ciphertexts
     calibrate   how long operations take on this machine
-    plan        the parameters, and layer by layer what is proved of them
+    tiles       a layer cut into blocks of a few units
+    steps       what a server does between two steps of a client
+    program     a network compiled to a list of steps
+    plan        the program, its parameters, and step by step what is proved of them
     flops       the floating-point operations that a run cannot do without
     strategies  Hypothesis strategies for small networks and their images
 

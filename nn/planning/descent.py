@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
-
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
 from yashe.parameters.sets import Params
@@ -31,11 +29,6 @@ def promised_bound(n: int, order: int) -> Bound:
     return Bound.of(2.0 ** -(promised_bits(n) + 1) / noise.tail_factor(n, order), order)
 
 
-def hopeless_at_most(bound: Bound) -> Bound:
-    """Return the bound with deviations whose squares are finite, and which are still hopeless."""
-    return Bound(np.minimum(bound.deviation, noise.HOPELESS), bound.order)
-
-
 @lru_cache(maxsize=4096)
 def primes_for_squares(kind: type[Scheme], params: Params, squares: int) -> tuple[int, ...]:
     """Return with how many primes of q each square of a network is computed, first to last.
@@ -48,7 +41,7 @@ def primes_for_squares(kind: type[Scheme], params: Params, squares: int) -> tupl
     """
     # With w bits for each of the layers logits have (2^(squares + 1) - 1) w bits.
     scheme, bits = kind(params), (params.log2_t - 1) / (2 ** (squares + 1) - 1)
-    bound, primes = hopeless_at_most(scheme.fresh_bound(False) * 2.0**bits), []
+    bound, primes = (scheme.fresh_bound(False) * 2.0**bits).capped(), []
     for square in range(squares):
         if square > 0:
             bound = bound + scheme.relinearization_bound()
@@ -57,5 +50,5 @@ def primes_for_squares(kind: type[Scheme], params: Params, squares: int) -> tupl
                 scheme = scheme.at(scheme.params.shortened(left))
                 bound = bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
         primes.append(scheme.params.k)
-        bound = hopeless_at_most(scheme.product_bound(bound, bound) * 2.0**bits)
+        bound = (scheme.product_bound(bound, bound) * 2.0**bits).capped()
     return tuple(primes)

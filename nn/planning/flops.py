@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 
 from nn.networks.base import Linear
-from nn.networks.layers import Square
 from nn.networks.model import Sequential
-from nn.planning.proofs import Forecast, forecast
+from nn.planning.program import program_of
+from nn.planning.proofs import Forecast
+from nn.planning.steps import RelinearizeStep, SquareStep, Step
 from yashe.arithmetic.primes import ntt_shape
 from yashe.schemes.base import Scheme
 
@@ -24,34 +25,27 @@ def ntt_flops(n: int, transforms: float) -> float:
 
 
 def network_flops(model: Sequential, scheme: Scheme) -> float:
-    """Return the operations of a run on one batch, layer by layer as `encrypted.infer` does."""
-    total, n = 0.0, scheme.params.n
-    steps = forecast(model, scheme)
-    for layer, x, y in zip(model.layers, steps, steps[1:], strict=False):
-        k, parts = x.scheme.params.k, x.scheme.parts(x.degree)
-        if isinstance(layer, Linear):
-            # In coefficient form the sums of squares are computed modulo q P.
-            wide = x.degree == 2 and not scheme.ntt_form
-            rows = parts * (len(x.scheme.params.product_ring.basis) if wide else k)
-            total += 2.0 * n * rows * layer.multiply_adds()
-        elif isinstance(layer, Square):
-            count = math.prod(layer.output_shape)
-            total += ntt_flops(n, count * transforms_before_square(x, y))
-            if not scheme.ntt_form:
-                total += ntt_flops(n, count * 2 * len(y.scheme.params.product_ring.basis))
-    last = steps[-1].scheme.params
-    outputs = math.prod(model.output_shape)
-    return total + ntt_flops(n, outputs * relinearization_transforms(last.k, scheme.ntt_form))
+    """Return the operations of a run on one batch, step by step as `encrypted.infer` does."""
+    program = program_of(model, scheme, fused=False)
+    inputs = program.forecasts()
+    return sum(step_flops(step, x) for step, x in zip(program.steps, inputs, strict=False))
 
 
-def transforms_before_square(x: Forecast, y: Forecast) -> float:
-    """Return the transforms that bring one input of a square layer, x, into its form."""
-    k, k_after, ntt_form = x.scheme.params.k, y.scheme.params.k, x.scheme.ntt_form
-    if x.degree == 1:
-        return 0.0
-    scaled = 0 if ntt_form else 3 * len(x.scheme.params.product_ring.basis)  # of each sum
-    switched = 2 * (k + k_after) if ntt_form and k_after < k else 0
-    return scaled + relinearization_transforms(k, ntt_form) + switched
+def step_flops(step: Step, x: Forecast) -> float:
+    """Return the operations of a step on inputs like x."""
+    params, ntt_form = step.scheme.params, step.scheme.ntt_form
+    wide = 0 if ntt_form else len(params.product_ring.basis)  # primes of q P
+    if isinstance(step, SquareStep):
+        return ntt_flops(params.n, step.squares * 2 * wide)
+    if isinstance(step, RelinearizeStep):
+        # In coefficient form sums of squares are computed modulo q P, and then scaled down.
+        transforms = 3 * wide + relinearization_transforms(params.k, ntt_form)
+        if ntt_form and step.primes < params.k:
+            transforms += 2 * (params.k + step.primes)
+        return ntt_flops(params.n, math.prod(step.shape) * transforms)
+    rows = step.scheme.parts(x.degree) * (wide if x.degree == 2 and wide else params.k)
+    linear = [layer for layer in step.layers if isinstance(layer, Linear)]
+    return sum(2.0 * params.n * rows * layer.multiply_adds() for layer in linear)
 
 
 def relinearization_transforms(k: int, ntt_form: bool) -> int:

@@ -10,29 +10,26 @@ network on arrays that prove (`nn.planning.proofs`):
 - *Noise.* The predicted budget must last to the end, for parameters that somebody gives or that
   `yashe.schemes.choose` finds.
 
-What it costs is counted layer by layer; with a calibration of this machine
-(`nn.planning.calibrate`) the counts become seconds.
+A plan is the network's program (`nn.planning.program`) with what is known beside each step. What a
+step costs is counted; with a calibration of this machine (`nn.planning.calibrate`) that becomes
+seconds.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from nn.networks.base import Layer, Linear, Values
+from nn.networks.base import Values
 from nn.networks.checks import check_pixels
-from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import Sequential
-from nn.planning.calibrate import Calibration
-from nn.planning.descent import promised_bound
-from nn.planning.proofs import Forecast as Forecast
-from nn.planning.proofs import Interval as Interval
-from nn.planning.proofs import check_depends, check_fits, forecast, ranges, run
+from nn.planning.calibrate import Calibration, Work
+from nn.planning.program import Program, program_of
+from nn.planning.proofs import check_depends, check_fits, ranges, run
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
@@ -44,39 +41,34 @@ from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates, choose, lacking
 from yashe.wire.bits import packed_bytes
 
-__all__ = ["Forecast", "Interval", "Plan", "PlannedLayer", "forecast", "make_plan", "ranges", "run"]
-
 SPARE_BITS = 1.0  # for the promise of a reply, and for the rounding of predictions
-FLOAT_BYTES = 8  # of a residue in memory
 HEAD_BYTES = 44  # of a ciphertext on the wire: noise bound and seed
 
 
 @dataclass(frozen=True)
-class PlannedLayer:
-    """One line of a plan.
+class PlannedStep:
+    """One line of a plan: a step of its program, and what is known about it.
 
     Attributes
     ----------
-    name : of the layer
-    shape : of its output
-    depth : products in a row up to it
-    range_bits : log2(2 max|value|), proved for every input
-    budget_bits : predicted noise budget that is left after it, at the worst output
-    spent_bits : what it has taken of the budget
-    work : operations by kind (`nn.planning.calibrate.KINDS`), relinearisation behind it included
-    memory_bytes : of its outputs if all of them were kept
+    on : "client" or "server"
+    what : it does
+    level : with how many primes of q its outputs go on
+    shape : of the array of ciphertexts that it makes
+    range_bits : log2(2 max|value|) of them, proved for every input
+    budget_bits : predicted noise budget that is left behind it, at the worst output
+    work : operations by kind (`nn.planning.calibrate.KINDS`)
     seen_bits : log2(2 max|value|) among the images that were shown to the plan, if any were
     seconds : estimated, if the plan was calibrated
     """
 
-    name: str
+    on: str
+    what: str
+    level: int
     shape: tuple[int, ...]
-    depth: int
     range_bits: float
     budget_bits: float
-    spent_bits: float
-    work: dict[str, int]
-    memory_bytes: int
+    work: Work
     seen_bits: float | None = None
     seconds: float | None = None
 
@@ -85,99 +77,75 @@ class PlannedLayer:
         """Number of its outputs."""
         return math.prod(self.shape)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.on:<8}{self.what:<36}{self.level:>6}{self.ciphertexts:>13,}"
+            f"{self.range_bits:>8.1f}{or_dash(self.seen_bits, 1):>6}{self.budget_bits:>11.1f}"
+            f"{or_dash(self.seconds, 2):>9}"
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
-    """A network, parameters that carry it, and the proof: see `make_plan`.
+    """A network's program, parameters that carry it, and the proof: see `make_plan`.
 
     Attributes
     ----------
+    program : what the server will do
     params : Params
     levels : pixels are 0..levels
-    fresh_budget_bits : predicted noise budget of the encrypted images
-    layers : one PlannedLayer for each layer
+    steps : PlannedSteps, from the client to the server and back
     bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
-    client_work : operations of the client, by kind
     reasons : why these parameters, sentences; empty if they were given
-    client_seconds : estimated, by kind, if the plan was calibrated
     """
 
+    program: Program
     params: Params
     levels: int
-    fresh_budget_bits: float
-    layers: tuple[PlannedLayer, ...]
+    steps: tuple[PlannedStep, ...]
     bytes: dict[str, int]
-    client_work: dict[str, int]
     reasons: tuple[str, ...] = ()
-    client_seconds: dict[str, float] | None = None
 
     def __repr__(self) -> str:
         return (
-            f"Plan({self.params}, {len(self.layers)} layers, logits of {self.range_bits:.1f} bits, "
+            f"Plan({self.params}, {len(self.steps)} steps, logits of {self.range_bits:.1f} bits, "
             f"noise budget >= {self.final_budget_bits:.1f} bits)"
         )
 
     @property
+    def fresh_budget_bits(self) -> float:
+        """Predicted noise budget of the encrypted images."""
+        return self.steps[0].budget_bits
+
+    @property
     def range_bits(self) -> float:
         """Bits that the logits need, which t must have."""
-        return self.layers[-1].range_bits
+        return self.steps[-1].range_bits
 
     @property
     def final_budget_bits(self) -> float:
-        """Predicted noise budget of the encrypted logits."""
-        return self.layers[-1].budget_bits
+        """Predicted noise budget of the encrypted logits, before they become a reply."""
+        return self.steps[len(self.program.steps)].budget_bits
 
     @property
     def server_seconds(self) -> float | None:
         """Estimated seconds of the server, if the plan was calibrated."""
-        seconds = [layer.seconds for layer in self.layers if layer.seconds is not None]
-        return sum(seconds) if seconds else None
+        seconds = [step.seconds for step in self.steps if step.on == "server"]
+        return None if None in seconds else sum(s for s in seconds if s is not None)
 
     def calibrated(self, calibration: Calibration) -> Plan:
         """Return the plan with seconds."""
-        layers = (replace(layer, seconds=calibration.estimate(layer.work)) for layer in self.layers)
-        client = {k: calibration.estimate({k: n}) for k, n in self.client_work.items()}
-        return replace(self, layers=tuple(layers), client_seconds=client)
+        steps = (replace(step, seconds=calibration.estimate(step.work)) for step in self.steps)
+        return replace(self, steps=tuple(steps))
 
-    def table(self) -> str:
-        """Return what is proved, as a table."""
-        lines = [
-            f"{'layer':<12}{'shape':>14}{'range, bits':>14}{'budget left, bits':>20}",
-            f"{'(fresh)':<12}{'':>14}{'':>14}{self.fresh_budget_bits:>20.1f}",
-        ]
-        for layer in self.layers:
-            shape = " x ".join(map(str, layer.shape))
-            lines.append(
-                f"{layer.name:<12}{shape:>14}{layer.range_bits:>14.1f}{layer.budget_bits:>20.1f}"
-            )
-        return "\n".join(lines)
-
-    def full_table(self) -> str:
-        """Return everything that is known about each layer, and the totals."""
-        lines = [
-            f"{'':<10}{'':>12}{'':>6}{'cipher-':>9}{'':>9}{'multiply-':>11}{'relinea-':>9}{'':>8}"
-            f"{'':>9}{'range, bits':>14}{'noise, bits':>14}",
-            f"{'layer':<10}{'shape':>12}{'depth':>6}{'texts':>9}{'squares':>9}{'adds':>11}"
-            f"{'rised':>9}{'MiB':>8}{'seconds':>9}{'proved':>8}{'seen':>6}{'spent':>7}{'left':>7}",
-        ]
-        for layer in self.layers:
-            work, shape = layer.work, " x ".join(map(str, layer.shape))
-            products = work.get("multiply_add", 0) + work.get("weigh", 0)
-            lines.append(
-                f"{layer.name:<10}{shape:>12}{layer.depth:>6}{layer.ciphertexts:>9,}"
-                f"{work.get('square', 0):>9,}{products:>11,}{work.get('relinearize', 0):>9,}"
-                f"{layer.memory_bytes / 2**20:>8.0f}{or_dash(layer.seconds, 2):>9}"
-                f"{layer.range_bits:>8.1f}{or_dash(layer.seen_bits, 1):>6}"
-                f"{layer.spent_bits:>7.1f}{layer.budget_bits:>7.1f}"
-            )
+    def __str__(self) -> str:
         mib = {name: size / 2**20 for name, size in self.bytes.items()}
-        client = self.client_seconds or {}
-        encrypt, decrypt = (client.get(kind) for kind in ("encrypt", "decrypt"))
-        lines += [
+        lines = [
+            f"{'':<63}{'range, bits':>14}{'noise,':>11}",
+            f"{'on':<8}{'step':<36}{'level':>6}{'ciphertexts':>13}{'proved':>8}{'seen':>6}"
+            f"{'bits left':>11}{'seconds':>9}",
+            *map(str, self.steps),
             "",
-            f"client  encrypts {self.client_work['encrypt']:,} ciphertexts "
-            f"({or_dash(encrypt, 2)} s, {self.fresh_budget_bits:.1f} bits of noise budget), "
-            f"decrypts {self.client_work['decrypt']:,} ({or_dash(decrypt, 2)} s)",
             f"wire    images {mib['images']:.1f} MiB, keys {mib['keys']:.1f} MiB, "
             f"reply {mib['reply']:.2f} MiB",
             f"server  {or_dash(self.server_seconds, 2)} s for up to {self.params.n:,} images",
@@ -186,7 +154,12 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as what a JSON file can hold."""
-        facts = {name: value for name, value in asdict(self).items() if name != "params"}
+        facts: dict[str, Any] = {
+            "levels": self.levels,
+            "steps": [asdict(step) for step in self.steps],
+            "bytes": self.bytes,
+            "reasons": self.reasons,
+        }
         facts["params"] = {
             "name": self.params.name,
             "n": self.params.n,
@@ -240,7 +213,7 @@ def make_plan(
     TransparentCiphertextError
         If an output of a layer depends on no pixel, naming the layer.
     NoiseBudgetExhausted
-        If the noise may overwhelm the logits, naming the layer; or no parameters would do.
+        If the noise may overwhelm the logits, naming the step; or no parameters would do.
     """
     if not (isinstance(spare_bits, int | float) and 0 <= spare_bits < math.inf):
         raise ParameterError(f"spare_bits must be a number of bits from 0 on, not {spare_bits!r}")
@@ -248,40 +221,39 @@ def make_plan(
     need = intervals[-1].smallest_t
     check_depends(model)
     reasons: tuple[str, ...] = ()
-    names = [type(layer).__name__ for layer in model.layers]
     if params is None:
         params, reasons = cheapest_params(model, need, security, public, scheme, spare_bits, slots)
     check_fits(model, need, params, joined_with)
     check_depends(model, params.t)
-    forecasts = forecast(model, scheme(params), public)
-    budgets = [float(f.noise_budget.min()) for f in forecasts]
-    for i, (name, before) in enumerate(zip(names, budgets, strict=False)):
-        noise.check_budget(budgets[i + 1], f"the layer {name}", before)
-    last = f"the layer {names[-1]}, with {spare_bits:.1f} bits to spare,"
+    program = program_of(model, scheme(params))
+    rows = program.rows(public)
+    budgets = [row.budget_bits for row in rows[: len(program.steps) + 1]]
+    for row, before in zip(rows[1:], budgets[:-1], strict=False):
+        noise.check_budget(row.budget_bits, f"the step '{row.what}'", before)
+    last = f"the step '{rows[len(budgets) - 1].what}', with {spare_bits:.1f} bits to spare,"
     least = noise.least_budget(params.n)
     noise.check_budget(budgets[-1] - spare_bits, last, budgets[-2], least)
-    found = []
-    for i, layer in enumerate(model.layers):
-        residues = math.prod(layer.output_shape) * params.n * params.k
-        found.append(
-            PlannedLayer(
-                names[i],
-                tuple(layer.output_shape),
-                sum(isinstance(before, Square) for before in model.layers[: i + 1]),
-                intervals[i].bits,
-                budgets[i + 1],
-                budgets[i] - budgets[i + 1],
-                work_of(model.layers, i),
-                residues * scheme(params).parts(forecasts[i + 1].degree) * FLOAT_BYTES,
-            )
-        )
+    bits = [1 + math.log2(model.levels), *(interval.bits for interval in intervals)]
+    seen: list[float] | None = None
     if pixels is not None:
-        proved = max(interval.bits for interval in intervals)
-        seen = seen_bits(model, check_pixels(model, pixels), proved)
-        found = [replace(line, seen_bits=bits) for line, bits in zip(found, seen, strict=True)]
-    client = {"encrypt": math.prod(model.input_shape), "decrypt": math.prod(model.output_shape)}
-    sizes = wire_bytes(scheme(params), client, forecasts[-1], public)
-    return Plan(params, model.levels, budgets[0], tuple(found), sizes, client, reasons)
+        pixels = check_pixels(model, pixels)
+        seen = [1 + math.log2(max(1, int(pixels.max()))), *seen_bits(model, pixels, max(bits))]
+    # The layers behind which a row stands; images and reply come before the first and last one.
+    places = [0, *(step.last + 1 for step in program.steps), *[len(model.layers)] * 2]
+    works = [
+        {"encrypt": math.prod(model.input_shape)},
+        *(step.work() for step in program.steps),
+        {},
+        {"decrypt": math.prod(model.output_shape)},
+    ]
+    steps = tuple(
+        PlannedStep(
+            row.on, row.what, row.level, row.forecast.shape, bits[place], row.budget_bits, work,
+            None if seen is None else seen[place],
+        )
+        for row, place, work in zip(rows, places, works, strict=True)
+    )  # fmt: skip
+    return Plan(program, params, model.levels, steps, wire_bytes(program, public), reasons)
 
 
 def cheapest_params(
@@ -300,10 +272,11 @@ def cheapest_params(
     NoiseBudgetExhausted
         If not even the largest ones do, naming the layer at which they end.
     """
-    names = ["encryption", *(type(layer).__name__ for layer in model.layers)]
 
     def computation(of: Scheme) -> list[tuple[str, Bound]]:
-        bounds = (found.bound for found in forecast(model, of, public))
+        program = program_of(model, of)
+        names = ["encryption", *(step.what for step in program.steps)]
+        bounds = (found.bound for found in program.forecasts(public))
         return list(zip(names, bounds, strict=True))
 
     try:
@@ -313,12 +286,12 @@ def cheapest_params(
     except NoiseBudgetExhausted as error:
         rings = secure_degrees(security)
         sets = [s for n in rings for s in candidates(n, t_at_least, scheme, security, "largest")]
-        where = names[-1]
+        where = "encryption"
         if sets:
             largest = max(sets, key=lambda params: params.q)
             where = lacking(largest, computation, scheme, spare_bits)[1]
         raise NoiseBudgetExhausted(
-            f"the layer {where} of {model.info.name or 'the network'}: {error}"
+            f"the step '{where}' of {model.info.name or 'the network'}: {error}"
         ) from None
     return choice.params, choice.reasons
 
@@ -327,31 +300,6 @@ def name_of(model: Sequential) -> str:
     """Return what to call the parameters of a network: its name, as far as `Params` allows it."""
     name = model.info.name or "network"
     return "".join(c if " " <= c <= "~" else "?" for c in name)[:40]
-
-
-def work_of(layers: Sequence[Layer], i: int) -> dict[str, int]:
-    """Count the operations of layer i, by the kinds of `nn.planning.calibrate`.
-
-    A dense layer behind a square layer sums squares that are not scaled down yet
-    (`yashe.circuits.products`). Relinearisation comes before the next square, and at the end.
-    """
-    layer, work = layers[i], Counter[str]()
-    rest = [other for other in layers[i + 1 :] if not isinstance(other, Flatten)]
-    past = [other for other in layers[:i] if not isinstance(other, Flatten)]
-    outputs = math.prod(layer.output_shape)
-    if isinstance(layer, Square):
-        work["square"] = outputs
-        if not (rest and isinstance(rest[0], Dense)):
-            work["sum"] = outputs
-    elif isinstance(layer, Dense) and past and isinstance(past[-1], Square):
-        work["weigh"], work["sum"] = layer.multiply_adds(), outputs
-    elif isinstance(layer, Linear):
-        work["multiply_add"], work["output"] = layer.multiply_adds(), outputs
-    squared = any(isinstance(other, Square) for other in layers[: i + 1])
-    last = i + 1 == len(layers)
-    if squared and (last or isinstance(layers[i + 1], Square)):
-        work["relinearize"] = outputs
-    return dict(work)
 
 
 def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[float]:
@@ -370,22 +318,18 @@ def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[f
     return [1 + math.log2(value) for value in largest]
 
 
-def wire_bytes(
-    scheme: Scheme, client: dict[str, int], logits: Forecast, public: bool
-) -> dict[str, int]:
+def wire_bytes(program: Program, public: bool) -> dict[str, int]:
     """Return the bytes of images, keys and reply, packed as in `yashe.wire`.
 
     Images encrypted with the secret key carry a seed instead of their uniform half.
     """
-    params = scheme.params
+    params, parts = program.scheme.params, program.scheme.parts(1)
+    reply = params.shortened(program.reply_primes(program.forecasts(public)[-1]))
     polynomial = packed_bytes(params.n, params.moduli)
-    parts = scheme.parts(1)
-    promised = promised_bound(params.n, int(logits.bound.order.max()))
-    reply = params.shortened(logits.scheme.fewest_primes(promised, 1))
     per_image = HEAD_BYTES + polynomial * (parts if public else 1)
     per_logit = HEAD_BYTES + parts * packed_bytes(params.n, reply.moduli)
     return {
-        "images": client["encrypt"] * per_image,
+        "images": math.prod(program.model.input_shape) * per_image,
         "keys": params.k * parts * polynomial,
-        "reply": client["decrypt"] * per_logit,
+        "reply": math.prod(program.model.output_shape) * per_logit,
     }

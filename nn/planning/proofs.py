@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from nn.networks.base import Values
 from nn.networks.checks import whole_number
-from nn.networks.layers import Square
 from nn.networks.model import Sequential
-from nn.planning.descent import hopeless_at_most, primes_for_squares
+from nn.planning.descent import promised_bound
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
@@ -146,7 +145,7 @@ class Forecast:
 
     def __matmul__(self, matrix: IntArray) -> Forecast:
         bound = self.bound @ encode_constant(self.scheme.params, matrix)
-        return replace(self, bound=hopeless_at_most(bound))
+        return replace(self, bound=bound.capped())
 
     def __add__(self, other: IntArray) -> Forecast:
         constants = encode_constant(self.scheme.params, other)
@@ -157,48 +156,40 @@ class Forecast:
     def __mul__(self, other: Forecast) -> Forecast:
         return replace(self, bound=self.scheme.product_bound(self.bound, other.bound), degree=2)
 
-    def relinearize(self) -> Forecast:
-        """Return the forecast after relinearisation."""
-        if self.degree == 1:
-            return self
-        return replace(self, bound=self.bound + self.scheme.relinearization_bound(), degree=1)
+    def relinearized(self, primes: int) -> Forecast:
+        """Return the forecast after relinearisation, and a switch to fewer primes of q."""
+        bound = self.bound + self.scheme.relinearization_bound()
+        return replace(self, bound=bound, degree=1).switched(primes)
 
-    def before_square(self, primes: int) -> Forecast:
-        """Return the forecast after relinearisation and a switch of the modulus, if they happen."""
-        if self.degree == 1:
-            return self
-        bound = self.relinearize().bound
+    def switched(self, primes: int) -> Forecast:
+        """Return the forecast after a switch to the first primes of q."""
         if primes == self.scheme.params.k:
-            return replace(self, bound=bound, degree=1)
+            return self
         scheme = self.scheme.at(self.scheme.params.shortened(primes))
-        bound = bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
-        return replace(self, scheme=scheme, bound=bound, degree=1)
+        added = noise.rounding(scheme.params, scheme.secret_norm, self.degree)
+        return replace(self, scheme=scheme, bound=self.bound + added)
+
+    def promised(self) -> Forecast:
+        """Return what a reply promises in the place of what is forecast (`nn.planning.descent`)."""
+        bound = promised_bound(self.scheme.params.n, int(self.bound.order.max()))
+        return replace(self, bound=bound.broadcast(self.shape))
 
 
 def run(
-    model: Sequential,
-    x: Values,
-    before_square: Callable[[Values], Values] = lambda x: x,
-    at_end: Callable[[Values], Values] = lambda x: x,
-    observe: Callable[[int, Values], None] = lambda i, x: None,
+    model: Sequential, x: Values, observe: Callable[[int, Values], None] = lambda i, x: None
 ) -> Values:
-    """Apply a network layer by layer, relinearising as late as possible.
-
-    This is the definition of an encrypted evaluation; `nn.inference.encrypted.infer` computes the
-    same in tiles. A square needs ciphertexts of degree 1, everything else takes any degree, so
-    relinearisation comes right before the next square, and once at the end.
+    """Apply a network layer by layer: the definition, of which everything else is a faster way.
 
     Parameters
     ----------
-    model : integer network
-    x : array of any backend, ending in the model's input shape
-    before_square, at_end : what to do with an array before a square, and with the result
+    model : network
+    x : array of any backend without degrees, ending in the model's input shape
     observe : called with the number of a layer and its output
     """
     for i, layer in enumerate(model.layers):
-        x = layer.forward(before_square(x) if isinstance(layer, Square) else x)
+        x = layer.forward(x)
         observe(i, x)
-    return at_end(x)
+    return x
 
 
 def ranges(model: Sequential, levels: int) -> list[Interval]:
@@ -293,25 +284,3 @@ def check_network(model: Sequential, params: Params, joined_with: int = 1) -> No
     """
     check_fits(model, ranges(model, model.levels)[-1].smallest_t, params, joined_with)
     check_depends(model, params.t)
-
-
-def forecast(model: Sequential, scheme: Scheme, public: bool = False) -> list[Forecast]:
-    """Return the predicted noise of the fresh ciphertexts and of every layer's output.
-
-    Parameters
-    ----------
-    model : integer network
-    scheme : Scheme, with its parameters
-    public : whether the images are encrypted with the public key, which is noisier
-    """
-    found = [Forecast(scheme, scheme.fresh_bound(public).broadcast(model.input_shape))]
-    squares = sum(isinstance(layer, Square) for layer in model.layers)
-    primes = iter(primes_for_squares(type(scheme), scheme.params, squares))
-    final = run(
-        model,
-        found[0],
-        lambda x: x.before_square(next(primes)),
-        Forecast.relinearize,
-        lambda i, x: found.append(x),
-    )
-    return [*found[:-1], final]

@@ -348,7 +348,7 @@ nn_plots.activations(networks[1], test_pixels)
 
 # %%
 plan = make_plan(networks[1])
-print(plan.table())
+print(plan)
 plan.params
 
 # %% [markdown]

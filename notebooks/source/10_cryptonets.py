@@ -99,11 +99,19 @@ checks.batch_to_slots(batch_to_slots)
 #
 # Two things could make the result wrong, silently in the first case: a logit that leaves $(-t/2, t/2)$, and noise that grows beyond
 # $q$. Both are excluded by proof before anything is encrypted. The same `forward` of the layers runs once with intervals and once with
-# noise forecasts in the place of numbers:
+# noise forecasts in the place of numbers. What comes out is a **program**: the network compiled to the few steps that a server goes through, each with its
+# *level*, the number of primes that are left in $q$, and with the noise budget that is left behind it. Hidden units and their squares
+# have no step of their own: they never exist as a whole.
 
 # %%
 plan = make_plan(model)
-print(plan.table())
+print(plan.program)
+
+# %% [markdown]
+# The plan is the program with everything that is known beside each step:
+
+# %%
+print(plan)
 plan.params
 
 # %%
@@ -154,7 +162,7 @@ encrypted
 # ## Server: the network, without a key
 #
 # `infer` gets ciphertexts and the public relinearisation key. The trace around it is ours: it has the secret key, and measures
-# what the server can only predict. What is computed in one go is booked on the dense layer with which it ends.
+# what the server can only predict. `infer` does what the plan's program says, step by step:
 
 # %%
 report = Report()
@@ -162,8 +170,8 @@ with workers(available_cores()), noise.trace(keys.secret, sample=1) as trace:
     start = time.perf_counter()
     reply = infer(scheme, model, encrypted, keys.relinearization, report)
     seconds["infer"] = time.perf_counter() - start
-for layer in report.layers:
-    print(f"{layer.name:<10}{layer.ciphertexts:>5} ciphertexts {layer.seconds:>7.2f} s")
+for step in report.steps:
+    print(f"{step.what:<36}{step.ciphertexts:>5} ciphertexts {step.seconds:>7.2f} s")
 
 # %% [markdown]
 # ## Client: decryption

@@ -427,8 +427,8 @@ def test_the_page_on_scaling_is_written_from_measured_figures(tmp_path):
     assert "| cores of the server, all busy | 1 | 245 |" in page
     assert "| memory, one process for each core | 1 GB | 245 GB |" in page
     assert "| price by the hour | 0.50 | 122.50 |" in page
-    # 64 pixels of 8 primes of 23 bits: 1,472 B for each image and 36 B for each ciphertext.
-    assert "An image takes 1.47 kB on the wire" in page
+    # 64 pixels of 8 primes of 24 bits: 1,536 B for each image and 36 B for each ciphertext.
+    assert "An image takes 1.54 kB on the wire" in page
 
 
 def test_a_crew_is_what_the_experiment_takes():

@@ -23,7 +23,7 @@ def test_demo_tells_the_story_and_writes_the_figures(tmp_path, capsys):
         "128-bit security by ePrint 2024/463, Table 5.2",
         "client  makes keys",
         "client  encrypts 20 images in 64 ciphertexts",
-        "server  Square     makes   144 ciphertexts",
+        "server  144 units, squared, to 32 sums",
         "client  decrypts 10 ciphertexts",
         "encrypted = plain integers for 20 of 20 images",
         "predictions per hour",

@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nn.data.sets import load_digits, load_mnist
-from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer, stages
-from nn.inference.tiles import cut, hidden_tiles
+from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
-from nn.planning.descent import primes_for_squares
-from nn.planning.plan import make_plan, run
+from nn.planning.plan import make_plan
+from nn.planning.program import program_of, stages
+from nn.planning.tiles import cut, hidden_tiles
 from nn.training.quantize import quantize_pixels
 from yashe.arithmetic.parallel import workers
-from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import (
     EncodingError,
     KeyMismatchError,
@@ -111,9 +110,7 @@ def test_tiles_change_nothing_not_even_a_bit(name, which, monkeypatch):
     ct = encrypt_images(scheme, model, pixels, keys.secret, bytes(32))
     found = []
     for units in (1000, 1, 3):
-        monkeypatch.setattr(
-            "nn.inference.encrypted.hidden_tiles", lambda x, u=units: hidden_tiles(x, u)
-        )
+        monkeypatch.setattr("nn.planning.steps.hidden_tiles", lambda x, u=units: hidden_tiles(x, u))
         reply = infer(scheme, model, ct, keys.relinearization, joined_with=ANY)
         found.append(reply.params.ring.basis.compose(reply.rows[reply.index]))
     assert np.array_equal(found[0], found[1])
@@ -122,35 +119,23 @@ def test_tiles_change_nothing_not_even_a_bit(name, which, monkeypatch):
 
 @pytest.mark.parametrize("which", sorted(SCHEMES))
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_tiles_encrypt_what_layer_after_layer_encrypts_with_no_more_noise_predicted(
-    name, which, monkeypatch
-):
+def test_a_fused_program_encrypts_what_layer_after_layer_encrypts_with_no_more_noise(name, which):
     model, scheme, keys = network(name, 7), SCHEMES[which], KEYS_OF[which]
     pixels = np.random.default_rng(7).integers(0, 4, size=(64, 5, 5, 1))
     ct = encrypt_images(scheme, model, pixels, keys.secret, bytes(32))
-
-    def relinearize(x: Ciphertext) -> Ciphertext:
-        return scheme.relinearize(x, keys.relinearization)
-
-    squares = sum(isinstance(layer, Square) for layer in model.layers)
-    primes = iter(primes_for_squares(type(scheme), PARAMS, squares))
-
-    def before_square(x: Ciphertext) -> Ciphertext:
-        left = next(primes)
-        return x if x.degree == 1 else scheme.switch_modulus(relinearize(x), left)
-
-    # A product would go to the level that is best for these weights (`Scheme.multiply`).
-    monkeypatch.setattr(type(scheme), "best_for_products", lambda self, x, y: self.params.k)
-    expected = run(model, ct, before_square, relinearize)
-    tiled = infer(scheme, model, ct, keys.relinearization, joined_with=ANY)
-    decrypted = [scheme.decrypt(reply, keys.secret) for reply in (expected, tiled)]
+    plain, fused = (program_of(model, scheme, fused) for fused in (False, True))
+    assert len(plain.steps) >= len(model.layers)
+    expected, found = (program.run(ct, keys.relinearization) for program in (plain, fused))
+    decrypted = [scheme.decrypt(reply, keys.secret) for reply in (expected, found)]
     assert np.array_equal(*decrypted)
-    assert np.allclose(expected.noise_budget, tiled.noise_budget)
+    assert np.allclose(expected.noise_budget, found.noise_budget)
+    for program, logits in ((plain, expected), (fused, found)):
+        assert np.allclose(program.forecasts()[-1].noise_budget, logits.noise_budget)
     if scheme.ntt_form:  # nothing is rounded between two relinearisations
-        compose = tiled.params.ring.basis.compose
-        assert tiled.factor == expected.factor
+        compose = found.params.ring.basis.compose
+        assert found.factor == expected.factor
         assert np.array_equal(
-            compose(expected.rows[expected.index]), compose(tiled.rows[tiled.index])
+            compose(expected.rows[expected.index]), compose(found.rows[found.index])
         )
 
 
@@ -165,22 +150,23 @@ def test_two_workers_give_what_one_gives():
     assert np.array_equal(replies[0].rows, replies[1].rows)
 
 
-def test_the_report_books_every_layer_and_the_whole_progress():
+def test_the_report_books_every_step_and_the_whole_progress():
     model = network("cryptonets", 3)
     shares = []
     report = Report(progress=shares.append)
     ct = encrypt_images(SCHEME, model, np.ones((1, 5, 5, 1), dtype=np.int64), KEYS.secret)
     reply = infer(SCHEME, model, ct, KEYS.relinearization, report, joined_with=ANY)
-    assert [line.name for line in report.layers] == [type(x).__name__ for x in model.layers]
-    assert [line.ciphertexts for line in report.layers] == [8, 8, 0, 5, 5, 3]
+    steps = program_of(model, SCHEME).steps
+    assert [step.what for step in report.steps] == [step.what for step in steps]
+    assert [step.ciphertexts for step in report.steps] == [5, 5, 3, 3]
     assert math.isclose(sum(shares), 1)
-    assert report.layers[-1].budget_bits == pytest.approx(reply.noise_budget.min())
+    assert report.steps[-1].budget_bits == pytest.approx(reply.noise_budget.min())
 
 
 def test_stages_join_a_square_with_the_dense_layer_behind_it():
-    assert stages(network("cryptonets", 0)) == [(0, 4), (4, 6)]
-    assert stages(network("pool between", 0)) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
-    assert stages(network("square first", 0)) == [(0, 3)]
+    assert stages(network("cryptonets", 0).layers) == [(0, 4), (4, 6)]
+    assert stages(network("pool between", 0).layers) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+    assert stages(network("square first", 0).layers) == [(0, 3)]
 
 
 @pytest.mark.parametrize("units", [1, 4, 100])

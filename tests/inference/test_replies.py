@@ -17,7 +17,8 @@ from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.planning.descent import PROMISED_BITS, primes_for_squares, promised_bits, promised_bound
 from nn.planning.plan import SPARE_BITS, make_plan
-from nn.planning.proofs import check_depends, forecast
+from nn.planning.program import program_of
+from nn.planning.proofs import check_depends
 from yashe import wire
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
@@ -156,7 +157,7 @@ def test_logits_below_the_promise_are_no_reply(beyond: float) -> None:
 
 def test_squares_are_computed_at_the_same_primes_whatever_the_weights_are() -> None:
     found = {
-        tuple(f.scheme.params.k for f in forecast(network(seed, largest), SCHEMES["BGV"]))
+        tuple(step.level for step in program_of(network(seed, largest), SCHEMES["BGV"]).steps)
         for seed in range(3)
         for largest in (1, 31)
     }
@@ -186,5 +187,5 @@ def test_the_public_choice_is_the_best_one_for_the_pretrained_networks() -> None
         params = make_plan(model).params
         scheme = BGV(params)
         (first, chosen) = primes_for_squares(BGV, params, 2)
-        before = forecast(model, scheme)[4].relinearize()  # of the first dense layer
+        before = program_of(model, scheme).forecasts()[1].relinearized(params.k)  # of the sums
         assert (first, chosen) == (params.k, scheme.best_for_products(before.bound))

@@ -163,7 +163,9 @@ def test_spare_bits_are_a_number_of_bits(spare: Any) -> None:
 def test_bits_to_spare_are_kept_by_given_parameters_too() -> None:
     model = dense([[1], [1]])
     left = make_plan(model, PARAMS).final_budget_bits
-    with pytest.raises(NoiseBudgetExhausted, match="the layer Dense, with 500.0 bits to spare"):
+    with pytest.raises(
+        NoiseBudgetExhausted, match="'dense, to 1', with 500.0 bits to"
+    ):
         make_plan(model, PARAMS, spare_bits=500)
     spare = left - noise.least_budget(PARAMS.n) - 0.001
     assert make_plan(model, PARAMS, spare_bits=spare).final_budget_bits == left
@@ -366,7 +368,7 @@ def test_what_is_seen_of_a_network_beyond_int64_is_what_python_integers_reach() 
     plan_levels = np.full((1, 1, 2, 1), 2**10, dtype=np.int64)
     params = make_params("INSECURE_WIDE", 64, 2**45, security=None, log2_q=400)
     plan = make_plan(model, params, pixels=plan_levels, joined_with=2**60)
-    seen = plan.layers[-1].seen_bits
+    seen = plan.steps[-1].seen_bits
     exact = model.forward(plan_levels.astype(object)).item()
     assert exact > 2**63
     assert seen == pytest.approx(1 + math.log2(exact))

@@ -17,11 +17,10 @@ from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import Sequential
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
-from nn.planning.proofs import Probe, forecast, ranges
+from nn.planning.proofs import Probe, ranges
 from nn.service.client import Client
 from nn.training.optim import SGD, Adam
 from nn.training.quantize import StraightThrough, folded
-from yashe.schemes.bgv import BGV
 
 DIGITS = pretrained("digits")
 PLAN = make_plan(DIGITS)
@@ -87,7 +86,11 @@ def test_no_text_is_long_or_has_an_address() -> None:
     with processes(1) as crew:
         things = [
             *(Report(), straight, straight.weights[0], *folded(model), *parts, *parts[0].tiles),
-            *(forecast(DIGITS, BGV(PLAN.params))[-1], crew, Crew(crew.executor, 1, "one")),
+            *(
+                PLAN.program.forecasts()[-1],
+                crew,
+                Crew(crew.executor, 1, "one"),
+            ),
             *(Task(1, print, bytes(10**5), 1.0), PLAN),
         ]
         for thing in things:

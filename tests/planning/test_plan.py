@@ -20,7 +20,8 @@ from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.planning import calibrate
-from nn.planning.plan import Plan, make_plan, work_of
+from nn.planning.plan import Plan, make_plan
+from nn.planning.program import program_of
 from nn.planning.proofs import Interval, ranges, run
 from yashe import wire
 from yashe.errors import NoiseBudgetExhausted, RangeError
@@ -123,32 +124,47 @@ def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool) -> None
     assert (reply.noise_budget <= scheme.noise_budget(reply, keys.secret)).all()
 
 
-def test_the_budget_that_is_spent_adds_up() -> None:
+def test_the_steps_go_from_the_client_to_the_server_and_back() -> None:
     plan = make_plan(pretrained("digits"))
-    spent = sum(layer.spent_bits for layer in plan.layers)
-    assert plan.fresh_budget_bits - spent == pytest.approx(plan.final_budget_bits)
-    depths = [(layer.name, layer.depth) for layer in plan.layers]
-    assert depths == [
-        ("Conv2D", 0), ("Square", 1), ("Flatten", 1), ("Dense", 1), ("Square", 2), ("Dense", 2),
-    ]  # fmt: skip
+    assert [(step.on, step.what) for step in plan.steps] == [
+        ("client", "encrypt 8 x 8 x 1, an image per slot"),
+        ("server", "144 units, squared, to 32 sums"),
+        ("server", "relinearise, 8 -> 5 primes"),
+        ("server", "32 squares, to 10 sums"),
+        ("server", "relinearise"),
+        ("server", "reply, 5 -> 3 primes"),
+        ("client", "decrypt"),
+    ]
+    assert [step.level for step in plan.steps] == [8, 8, 5, 5, 5, 3, 3]
+    assert [step.ciphertexts for step in plan.steps] == [64, 32, 32, 10, 10, 10, 10]
+    budgets = [step.budget_bits for step in plan.steps]
+    assert budgets[:5] == sorted(budgets[:5], reverse=True)
+    assert (budgets[0], budgets[4]) == (plan.fresh_budget_bits, plan.final_budget_bits)
+    assert [step.range_bits for step in plan.steps[-3:]] == [plan.range_bits] * 3
 
 
 def test_one_prime_fewer_would_not_do_and_the_layer_is_named() -> None:
     model = pretrained("digits")
     plan = make_plan(model)
-    with pytest.raises(NoiseBudgetExhausted, match="the layer (Dense|Square) leaves"):
+    with pytest.raises(
+        NoiseBudgetExhausted,
+        match="the step '.*'.* leaves",
+    ):
         make_plan(model, plan.params.shortened(plan.params.k - 1))
     assert any(reason.startswith("Not fewer") for reason in plan.reasons)
 
 
 def test_a_depth_that_no_parameters_carry_is_refused_with_the_layer() -> None:
     model = network(4, largest=3, levels=2, squares=3)
-    with pytest.raises(NoiseBudgetExhausted, match="the layer Square of small: no parameters"):
+    with pytest.raises(
+        NoiseBudgetExhausted,
+        match="the step '.*' of small: no parameters",
+    ):
         make_plan(model, security=256, scheme=BFV)
     # There are few primes for n = 32768, and only products of BFV need auxiliary ones.
     assert make_plan(model, security=256).params.n == 32768
     deeper = network(7, largest=1, levels=1, squares=5)
-    with pytest.raises(NoiseBudgetExhausted, match="the layer Dense of small: .* cannot hold t"):
+    with pytest.raises(NoiseBudgetExhausted, match="the step '.*' of small: .* cannot hold t"):
         make_plan(deeper)
 
 
@@ -171,27 +187,28 @@ def test_spare_bits_are_left_over() -> None:
 
 def test_operations_are_counted_where_they_happen() -> None:
     model = pretrained("digits")
-    plan = make_plan(model)
-    work = [layer.work for layer in plan.layers]
-    assert work == [
-        {"multiply_add": model.layers[0].multiply_adds(), "output": 144},
-        {"square": 144},
+    products = {"multiply_add": model.layers[0].multiply_adds(), "output": 144}
+    assert [step.work for step in make_plan(model).steps] == [
+        {"encrypt": 64},
+        {"square": 144, "sum": 32, "weigh": 144 * 32, **products},
+        {"relinearize": 32},
+        {"square": 32, "sum": 10, "weigh": 320},
+        {"relinearize": 10},
         {},
-        {"weigh": 144 * 32, "sum": 32, "relinearize": 32},
-        {"square": 32},
-        {"weigh": 320, "sum": 10, "relinearize": 10},
+        {"decrypt": 10},
     ]
 
 
 def test_layers_in_other_orders_are_counted_too() -> None:
     model = Sequential([MeanPool(2), Square(), Conv2D(2, 2), Flatten(), Dense(3)], (4, 4, 1))
-    work = [work_of(model.layers, i) for i in range(len(model.layers))]
-    assert work == [
+    scheme = BGV(make_params("INSECURE_ORDERS", 64, 2**20, security=None, log2_q=200))
+    assert [step.work() for step in program_of(model, scheme).steps] == [
         {"multiply_add": 16, "output": 4},
         {"square": 4, "sum": 4},
         {"multiply_add": 8, "output": 2},
         {},
-        {"multiply_add": 6, "output": 3, "relinearize": 3},
+        {"multiply_add": 6, "output": 3},
+        {"relinearize": 3},
     ]
 
 
@@ -210,23 +227,25 @@ def test_the_bytes_of_the_plan_are_those_of_the_wire() -> None:
 def test_what_was_seen_stands_beside_what_is_proved() -> None:
     model = network(7)
     plan = make_plan(model, pixels=images(model, 300, 1))
-    for layer in plan.layers:
-        assert layer.seen_bits is not None
-        assert 1 <= layer.seen_bits <= layer.range_bits
-    assert plan.layers[0].seen_bits > plan.layers[0].range_bits - 1.5
-    assert all(layer.seen_bits is None for layer in make_plan(model).layers)
+    for step in plan.steps:
+        assert step.seen_bits is not None
+        assert 1 <= step.seen_bits <= step.range_bits
+    assert plan.steps[1].seen_bits > plan.steps[1].range_bits - 6
+    assert all(step.seen_bits is None for step in make_plan(model).steps)
 
 
-def test_the_full_table_shows_every_layer_and_the_totals() -> None:
+def test_the_table_shows_every_step_and_the_totals() -> None:
     model = network(8)
     plan = make_plan(model, pixels=images(model, 30, 1))
-    lines = plan.full_table().splitlines()
-    assert [line.split()[0] for line in lines[2:8]] == [layer.name for layer in plan.layers]
-    assert [line.split()[0] for line in lines[-3:]] == ["client", "wire", "server"]
+    lines = str(plan).splitlines()
+    for line, step in zip(lines[2:], plan.steps, strict=False):
+        assert line.startswith(f"{step.on}  {step.what}")
+    assert [line.split()[0] for line in lines[-2:]] == ["wire", "server"]
     assert " - s for up to" in lines[-1]
     second = plan.calibrated(calibrate.Calibration(dict.fromkeys(calibrate.KINDS, 0.5)))
-    assert second.server_seconds == 0.5 * sum(sum(layer.work.values()) for layer in plan.layers)
-    assert f"server  {second.server_seconds:.2f} s" in second.full_table()
+    works = [step.work for step in plan.steps if step.on == "server"]
+    assert second.server_seconds == 0.5 * sum(sum(work.values()) for work in works)
+    assert f"server  {second.server_seconds:.2f} s" in str(second)
     json.dumps(second.as_json())
 
 
@@ -287,7 +306,7 @@ def test_one_modulus_is_not_split() -> None:
     plans = split.make_plans(network(9))
     assert len(plans) == 1
     assert isinstance(plans[0], Plan)
-    assert split.describe(plans) == plans[0].full_table()
+    assert split.describe(plans) == str(plans[0])
 
 
 @pytest.mark.slow
@@ -323,9 +342,9 @@ def test_the_command_prints_the_plan_and_writes_it(
     target = tmp_path / "plan.json"
     assert main(["plan", "digits", "--untimed", "--json", str(target)]) == 0
     out = capsys.readouterr().out
-    for words in ("Conv2D", "proved", "wire    images", "Not n = 4096", "security=128"):
+    for words in ("144 units, squared", "proved", "wire    images", "Not n = 4096", "security=128"):
         assert words in out
     (plan,) = json.loads(target.read_text("utf-8"))["plans"]
-    assert [layer["name"] for layer in plan["layers"]][:2] == ["Conv2D", "Square"]
+    assert [step["on"] for step in plan["steps"]] == ["client", *["server"] * 5, "client"]
     assert plan["params"]["n"] == 8192
-    assert plan["layers"][0]["seen_bits"] <= plan["layers"][0]["range_bits"]
+    assert plan["steps"][1]["seen_bits"] <= plan["steps"][1]["range_bits"]

@@ -1,0 +1,271 @@
+"""The steps of which a server's computation consists.
+
+A step acts on ciphertexts (`run`), on their predicted noise (`forecast`), and says how much work it
+is (`work`). `nn.planning.program` puts them in a row.
+
+    LayerStep        a linear layer, a pool or a Flatten, by its own `forward`
+    SquareStep       squares
+    SumsStep         squares of the outputs of a linear layer, summed up by a dense layer, at once
+    RelinearizeStep  degree 2 becomes degree 1; in BGV some primes of q go, too
+
+`SumsStep` is what makes networks fast. Its hidden units, the largest layer of all, never stand in
+memory as a whole,
+
+    sum over hidden units of square(x @ W1 + b1) * W2 + b2
+
+they are computed a few columns at a time (`yashe.circuits.columns`), or, by schemes with
+ciphertexts in coefficient form, a few units at a time (`yashe.circuits.products`).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nn.networks.base import Block, Layer, Linear, Shape
+from nn.networks.layers import Dense
+from nn.planning.calibrate import Work
+from nn.planning.proofs import Forecast
+from nn.planning.tiles import apply, hidden_tiles
+from yashe.arithmetic.parallel import watched
+from yashe.arithmetic.residues import IntArray
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.trace import label
+from yashe.circuits.columns import SquareLayer, Units
+from yashe.circuits.products import SumsOfSquares
+from yashe.errors import ParameterError
+from yashe.schemes.base import Scheme
+
+Tick = Callable[[float], None]  # told which share of a step has just been done
+
+
+def no_tick(share: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Step(ABC):
+    """One step of a program.
+
+    Attributes
+    ----------
+    layers : of the network, those that it computes
+    last : number of the layer whose outputs it makes
+    shape : of the array of ciphertexts that it makes
+    scheme : Scheme at the level of its inputs, that is with as many primes of q
+    """
+
+    layers: tuple[Layer, ...]
+    last: int
+    shape: Shape
+    scheme: Scheme
+
+    @property
+    def name(self) -> str:
+        """The layer that it ends with, for traces."""
+        return type(self.layers[-1]).__name__
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """What it does, for people."""
+
+    @property
+    def squares(self) -> int:
+        """How many ciphertexts are squared, by which progress is measured."""
+        return 0
+
+    @property
+    def level(self) -> int:
+        """With how many primes of q its outputs go on."""
+        return self.scheme.params.k
+
+    def run(self, x: Ciphertext, key: Any, tick: Tick = no_tick) -> Ciphertext:
+        """Return the outputs.
+
+        Parameters
+        ----------
+        x : Ciphertext, the outputs of the step before
+        key : the relinearisation key
+        tick : told the shares of the work as they are done; they add up to 1
+
+        Raises
+        ------
+        ParameterError
+            If the ciphertexts are not at the level of the program.
+        NoiseBudgetExhausted, KeyMismatchError
+        """
+        if (x.scheme.name, x.params.digest) != (self.scheme.name, self.scheme.params.digest):
+            raise ParameterError(
+                f"the step '{self.what}' is for {self.scheme.name} {self.scheme.params.name}, the "
+                f"ciphertexts are for {x.scheme.name} {x.params.name}"
+            )
+        return self.compute(x, key, tick)
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        """Return the outputs, for `run`."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        tick(1.0)
+        return x
+
+    def forecast(self, x: Forecast) -> Forecast:
+        """Return the predicted noise of the outputs from that of the inputs."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    @abstractmethod
+    def work(self) -> Work:
+        """Count the operations, by the kinds of `nn.planning.calibrate`."""
+
+
+class LayerStep(Step):
+    """A layer that multiplies no ciphertexts."""
+
+    @property
+    def what(self) -> str:
+        to = " x ".join(map(str, self.shape))
+        return f"{self.name.lower()}, to {to}"
+
+    def work(self) -> Work:
+        found = {}
+        for layer in self.layers:
+            if isinstance(layer, Linear):
+                found["multiply_add"] = layer.multiply_adds()
+                found["output"] = math.prod(layer.output_shape)
+        return found
+
+
+class SquareStep(Step):
+    """Squares, at the level where they are: the program has chosen it."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.squares} squares"
+
+    @property
+    def squares(self) -> int:
+        return math.prod(self.shape)
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        found = self.scheme.square(x, self.level)
+        tick(1.0)
+        return found
+
+    def work(self) -> Work:
+        return {"square": self.squares, "sum": self.squares}
+
+
+class SumsStep(Step):
+    """At most one linear layer, a square, any number of Flatten, and a dense layer."""
+
+    @property
+    def what(self) -> str:
+        units = f"{self.squares} units, squared" if self.linear else f"{self.squares} squares"
+        return f"{units}, to {len(self.dense.bias)} sums"
+
+    @property
+    def linear(self) -> Linear | None:
+        """The linear layer that makes the units; None if the inputs are the units."""
+        first = self.layers[0]
+        return first if isinstance(first, Linear) else None
+
+    @property
+    def dense(self) -> Dense:
+        """The layer that adds squares up."""
+        dense = self.layers[-1]
+        assert isinstance(dense, Dense)
+        return dense
+
+    @property
+    def squares(self) -> int:
+        return len(self.dense.weight)
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        return self.sums(x, list(hidden_tiles(self.layers[0])), self.dense.bias, tick)
+
+    def sums(
+        self, x: Ciphertext, tiles: Sequence[Block], bias: IntArray | int = 0, tick: Tick = no_tick
+    ) -> Ciphertext:
+        """Return the sums over some hidden units, plus a bias.
+
+        Sums over different units may be computed anywhere, and added up (`nn.cluster`).
+
+        Parameters
+        ----------
+        x : the inputs, of which only what the tiles take has to be there
+        tiles : some or all `hidden_tiles` of the first layer
+        bias : of the dense layer, if it is to be added here
+        tick : of `run`
+        """
+        compute = self._by_columns if self.scheme.ntt_form else self._by_units
+        return compute(x, tiles, bias, tick)
+
+    def _by_columns(
+        self, x: Ciphertext, tiles: Sequence[Block], bias: IntArray | int, tick: Tick
+    ) -> Ciphertext:
+        """Return `sums` in NTT form: all units at once, a few columns at a time."""
+        hidden = [Units(tile.inputs, tile.weight, tile.bias) for tile in tiles]
+        units = np.concatenate([tile.outputs.ravel() for tile in tiles])
+        layer = SquareLayer(self.scheme, x, hidden, self.dense.weight[units], bias)
+        with watched(lambda: tick(1 / layer.steps)):
+            return layer.sums()
+
+    def _by_units(
+        self, x: Ciphertext, tiles: Sequence[Block], bias: IntArray | int, tick: Tick
+    ) -> Ciphertext:
+        """Return `sums` in coefficient form: a few units at a time."""
+        weight = self.dense.weight
+        sums = SumsOfSquares(self.scheme, weight.shape[1])
+        units = sum(tile.outputs.size for tile in tiles)
+        for tile in tiles:
+            with label(type(self.layers[0]).__name__):
+                hidden = apply(tile, x)
+            sums.add_squares(hidden, weight[tile.outputs.ravel()])
+            tick(tile.outputs.size / units)
+        return sums.total(bias)
+
+    def work(self) -> Work:
+        found = {"square": self.squares, "sum": len(self.dense.bias)}
+        found["weigh"] = self.dense.multiply_adds()
+        if self.linear:
+            found["multiply_add"], found["output"] = self.linear.multiply_adds(), self.squares
+        return found
+
+
+@dataclass(frozen=True)
+class RelinearizeStep(Step):
+    """Relinearisation, and before a square a switch to the level where it will be computed.
+
+    Attributes
+    ----------
+    primes : how many primes of q are left behind it
+    """
+
+    primes: int
+
+    @property
+    def what(self) -> str:
+        before = self.scheme.params.k
+        return "relinearise" + (f", {before} -> {self.primes} primes" * (self.primes < before))
+
+    @property
+    def level(self) -> int:
+        return self.primes
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        x = self.scheme.switch_modulus(self.scheme.relinearize(x, key), self.primes)
+        tick(1.0)
+        return x
+
+    def forecast(self, x: Forecast) -> Forecast:
+        return x.relinearized(self.primes)
+
+    def work(self) -> Work:
+        return {"relinearize": math.prod(self.shape)}
