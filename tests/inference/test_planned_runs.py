@@ -15,6 +15,7 @@ from nn.networks.base import Layer
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.planning.plan import Plan, make_plan
+from nn.planning.program import program_of
 from nn.planning.strategies import images
 from yashe.errors import FheError
 from yashe.parameters.sets import make_params
@@ -114,6 +115,15 @@ def test_what_a_plan_accepts_runs_as_the_integers_do_with_the_predicted_noise(
     assert float(ct.noise_budget.min()) == plan.fresh_budget_bits
     # The same numbers in another order are added to another rounding, and nothing else.
     assert abs(float(logits.noise_budget.min()) - plan.final_budget_bits) < 1e-9
+    # Layer after layer gives the same, and every bound holds for it as well.
+    plain = program_of(model, scheme, fused=False)
+    slow = plain.run(ct, keys.relinearization)
+    predicted = plain.forecasts(public)[-1].noise_budget
+    assert np.allclose(predicted, slow.noise_budget)
+    assert (slow.noise_budget <= scheme.noise_budget(slow, keys.secret)).all()
+    assert np.array_equal(
+        decrypt_logits(scheme, slow, keys.secret, len(pixels)), model.forward(pixels)
+    )
     answer = reply_of(scheme, logits)
     found = decrypt_logits(scheme, answer, keys.secret, len(pixels))
     assert np.array_equal(found, model.forward(pixels))

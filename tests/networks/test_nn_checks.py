@@ -163,9 +163,7 @@ def test_spare_bits_are_a_number_of_bits(spare: Any) -> None:
 def test_bits_to_spare_are_kept_by_given_parameters_too() -> None:
     model = dense([[1], [1]])
     left = make_plan(model, PARAMS).final_budget_bits
-    with pytest.raises(
-        NoiseBudgetExhausted, match="'dense, to 1', with 500.0 bits to"
-    ):
+    with pytest.raises(NoiseBudgetExhausted, match="'dense, to 1', with 500.0 bits to"):
         make_plan(model, PARAMS, spare_bits=500)
     spare = left - noise.least_budget(PARAMS.n) - 0.001
     assert make_plan(model, PARAMS, spare_bits=spare).final_budget_bits == left

@@ -1,0 +1,85 @@
+"""A program is a short list of steps; who runs it at another level, or out of turn, is refused."""
+
+import numpy as np
+import pytest
+
+from nn.inference.encrypted import encrypt_images
+from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
+from nn.networks.model import ModelInfo, Sequential
+from nn.networks.pretrained import pretrained
+from nn.planning.plan import make_plan
+from nn.planning.program import Report, program_of
+from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, SumsStep
+from yashe.errors import ParameterError
+from yashe.parameters.sets import make_params
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+
+PARAMS = make_params("INSECURE_PROGRAM", 64, 2**20, security=None, log2_q=300)
+SCHEME = BGV(PARAMS)
+KEYS = SCHEME.keygen(bytes(32))
+
+
+def network() -> Sequential:
+    """Two convolutions, of which the second acts on products, and a pool that does."""
+    layers = [Conv2D(2, 2), Square(), Conv2D(1, 2), Square(), MeanPool(2), Flatten(), Dense(2)]
+    model = Sequential(layers, (4, 4, 1), info=ModelInfo(levels=1))
+    for layer in model.layers:
+        for name, value in layer.parameters.items():
+            layer.parameters[name] = np.ones(value.shape, dtype=np.int64)
+    return model
+
+
+def test_a_program_has_the_steps_that_are_needed_and_no_others() -> None:
+    program = program_of(network(), SCHEME)
+    kinds = [type(step) for step in program.steps]
+    assert kinds == [
+        LayerStep, SquareStep, LayerStep, RelinearizeStep, SquareStep, LayerStep, LayerStep,
+        LayerStep, RelinearizeStep,
+    ]  # fmt: skip
+    assert [step.what for step in program.steps][:3] == [
+        "conv2d, to 3 x 3 x 2", "18 squares", "conv2d, to 2 x 2 x 1",
+    ]  # fmt: skip
+    assert [step.last for step in program.steps] == [0, 1, 2, 2, 3, 4, 5, 6, 6]
+
+
+def test_the_mnist_network_is_four_steps() -> None:
+    program = make_plan(pretrained("cryptonets")).program
+    assert [type(step) for step in program.steps] == [
+        SumsStep, RelinearizeStep, SumsStep, RelinearizeStep
+    ]  # fmt: skip
+    assert str(program).splitlines()[2].split() == [
+        "server", "845", "units,", "squared,", "to", "100", "sums", "9", "100",
+        f"{program.forecasts()[1].noise_budget.min():.1f}",
+    ]  # fmt: skip
+
+
+def test_ciphertexts_at_another_level_or_of_another_scheme_are_refused() -> None:
+    model = network()
+    program = program_of(model, SCHEME)
+    ct = encrypt_images(SCHEME, model, np.ones((2, 4, 4, 1), dtype=np.int64), KEYS.secret)
+    low = SCHEME.switch_modulus(ct, PARAMS.k - 1)
+    bfv = BFV(PARAMS)
+    foreign = bfv.encrypt(np.ones((4, 4, 1, 2), dtype=np.int64), bfv.keygen().secret)
+    for x in (low, foreign):
+        with pytest.raises(ParameterError, match=r"the step 'conv2d, .*' is for BGV INSECURE_PRO"):
+            program.run(x, KEYS.relinearization)
+    with pytest.raises(ParameterError, match=r"takes shape \(3, 3, 2\), got \(4, 4, 1\)"):
+        program.run(ct, KEYS.relinearization, start=1)
+
+
+def test_a_run_may_stop_and_go_on_at_any_step() -> None:
+    model, report = network(), Report()
+    program = program_of(model, SCHEME)
+    ct = encrypt_images(SCHEME, model, np.ones((2, 4, 4, 1), dtype=np.int64), KEYS.secret)
+    expected = SCHEME.decrypt(program.run(ct, KEYS.relinearization, report), KEYS.secret)
+    assert [step.what for step in report.steps] == [step.what for step in program.steps]
+    x = ct
+    for number, step in enumerate(program.steps):
+        assert np.array_equal(
+            SCHEME.decrypt(program.run(x, KEYS.relinearization, start=number), KEYS.secret),
+            expected,
+        )
+        x = step.run(x, KEYS.relinearization)
+        assert x.params.k == step.level
+        assert x.shape == step.shape
