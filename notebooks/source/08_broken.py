@@ -123,11 +123,11 @@ keys = engine.keygen(bytes(32))
 plaintext = engine.encode(range(16))
 fast = engine.encrypt(plaintext, keys.public, bytes(32))
 
-small = Params(16, engine.params.t, engine.params.moduli)
-_, public = yashe.keygen(small, bytes(32))
+small, seed = Params(16, engine.params.t, engine.params.moduli), engine.own_seed(bytes(32))
+_, public = yashe.keygen(small, seed)  # a seed is hashed with the scheme and its parameters
 message = plaintext.element.integers().tolist()
 integers = engine.params.ring.basis.compose  # residues -> Python integers
-assert yashe.encrypt(small, public, message, bytes(32)) == integers(fast.rows[0, 0]).tolist()
+assert yashe.encrypt(small, public, message, seed) == integers(fast.rows[0, 0]).tolist()
 
 # %% [markdown]
 # The same $n$, $q$ and $t$ with both schemes:
