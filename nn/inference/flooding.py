@@ -32,10 +32,11 @@ from numpy.typing import NDArray
 from nn.planning.descent import PROMISED_BITS, promised_bound
 from yashe.arithmetic.residues import reduce
 from yashe.arithmetic.sampling import check_seed, derive_seed, stream
+from yashe.arithmetic.whole import whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import BgvPublicKey
-from yashe.errors import FormError, NoiseBudgetExhausted, ParameterError
+from yashe.ciphertexts.keys import BgvPublicKey, check_kind
+from yashe.errors import FormError, NoiseBudgetExhausted
 from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
 
@@ -50,13 +51,13 @@ class Flooding:
     bits: int
 
     def __post_init__(self) -> None:
+        check_kind(self.key, BgvPublicKey)
         check_bits(self.bits)
 
 
 def check_bits(bits: int) -> None:
     """Refuse what is no number of bits."""
-    if type(bits) is not int or not 1 <= bits <= MOST_BITS:
-        raise ParameterError(f"flooding hides up to 2^-bits with 1 to {MOST_BITS} bits, not {bits}")
+    whole(bits, "bits, as flooding hides up to a distance of 2^-bits,", 1, MOST_BITS)
 
 
 def needed_spare(bits: int, coefficients: int, n: int) -> float:
@@ -113,19 +114,22 @@ def flood(ct: Ciphertext, key: BgvPublicKey, bits: int, seed: bytes | None = Non
     scheme = ct.scheme
     if not isinstance(scheme, BGV) or ct.degree != 1:
         raise FormError("relinearised ciphertexts of BGV are flooded, nothing else")
+    check_kind(key, BgvPublicKey)
     check_bits(bits)
     seed, params = check_seed(seed), ct.params
     exponent = flooding_exponent(params)
     check_hidden(ct, bits, exponent)
     zeros = np.zeros((*ct.shape, 1), dtype=np.int64)
-    hiding = scheme.encrypt(zeros, key, derive_seed(seed, "flood-zero"))
+    zero = None if ct.within is None else (0, 0)
+    hiding = scheme.encrypt(zeros, key, derive_seed(seed, "flood-zero"), zero)
     total = ct + replace(hiding, factor=ct.factor)  # zero times any factor is zero
     rows = total.rows[total.index.reshape(-1)]
     for j, row in enumerate(rows):
         wide = params.t * _uniform(seed, f"flood/{j}", params.n, exponent)
         row[0] = reduce(row[0] + scheme.rows(params.ring.element(wide)), params.ring.moduli)
     bound = promised_bound(params.n, 1).broadcast((len(rows),))
-    return total.derive(rows, bound, total.shape, "noise flooding")
+    within = total.within_of(total.index)
+    return total.derive(rows, bound, total.shape, "noise flooding", within=within)
 
 
 def check_hidden(ct: Ciphertext, bits: int, exponent: int) -> None:

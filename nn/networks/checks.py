@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from yashe.arithmetic.residues import IntArray
+from yashe.arithmetic.whole import shown
 from yashe.errors import EncodingError, ParameterError, RangeError
 
 Shape: TypeAlias = tuple[int, ...]
@@ -16,6 +17,7 @@ class KindError(ParameterError, TypeError):
     """An argument of another type than the one that is required."""
 
 
+@runtime_checkable
 class TakesImages(Protocol):
     """What a network says about its images: a `Sequential`, or a `ModelCard`."""
 
@@ -78,6 +80,8 @@ def check_pixels(network: TakesImages, pixels: Any) -> IntArray:
 
     Raises
     ------
+    KindError
+        If the network is neither.
     EncodingError
         If they are no integers.
     ParameterError
@@ -85,7 +89,17 @@ def check_pixels(network: TakesImages, pixels: Any) -> IntArray:
     RangeError
         If a pixel is not in 0..levels, naming image and pixel.
     """
-    array, shape, levels = np.asarray(pixels), tuple(network.input_shape), network.levels
+    if not isinstance(network, TakesImages):
+        raise KindError(
+            f"pixels are those of a network, a Sequential or a ModelCard; got {shown(network)}."
+        )
+    shape, levels = tuple(network.input_shape), network.levels
+    try:
+        array = np.asarray(pixels)
+    except ValueError as error:  # rows of different lengths
+        raise EncodingError(f"pixels must be an array of integers: {error}") from error
+    if np.ma.is_masked(pixels):
+        raise EncodingError("pixels must be integers, and none of them masked")
     if array.dtype.kind not in "iu":
         raise EncodingError(
             f"pixels must be integers, not {array.dtype}: quantize_pixels(images, pixel_max, "

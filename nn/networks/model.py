@@ -138,9 +138,13 @@ class Sequential:
 
         Raises
         ------
+        KindError
+            If it is no array, or a masked one, whose masks layers would lose.
         RangeError
             If outputs of an integer network might not fit into int64.
         """
+        if not hasattr(x, "shape") or isinstance(x, np.ma.MaskedArray):
+            raise KindError(f"layers take arrays, without masks; got a {type(x).__name__}.")
         if isinstance(x, np.ndarray) and x.dtype.kind in "iub":
             x = widened(x)
             self._check_int64(x)
@@ -308,6 +312,8 @@ class Sequential:
 
 def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return layers as a tuple, or refuse what cannot be a chain of layers of its own."""
+    if not isinstance(layers, Sequence):
+        raise KindError(f"a network is a list of layers; got {layers!r}.")
     found = tuple(layers)
     if not found:
         raise ParameterError("a network has at least one layer; got none.")

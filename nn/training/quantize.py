@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from nn.networks.base import FloatArray, Layer, Linear, NumberArray
 from nn.networks.batchnorm import BatchNorm
+from nn.networks.checks import whole_number
 from nn.networks.layers import Square
 from nn.networks.model import LAYERS, ModelInfo, Sequential
 from yashe.errors import ParameterError, TrainingError
@@ -41,7 +42,7 @@ def quantize_pixels(images: NumberArray, pixel_max: int, levels: int) -> npt.NDA
 
     Parameters
     ----------
-    images : array of any shape and number type
+    images : array-like of any shape and number type
         Values in [0, pixel_max].
     pixel_max : int
         The brightest pixel: 255 for MNIST, 16 for the 8x8 digits.
@@ -55,20 +56,29 @@ def quantize_pixels(images: NumberArray, pixel_max: int, levels: int) -> npt.NDA
     Raises
     ------
     ParameterError
-        If a pixel lies outside of [0, pixel_max].
+        If a pixel is no number in [0, pixel_max], or a limit no whole number of at least 1.
 
     Examples
     --------
     >>> quantize_pixels(np.array([0, 42, 43, 127, 128, 255]), 255, 3)
     array([0, 0, 1, 1, 2, 3])
     """
-    if images.size and not (images.min() >= 0 and images.max() <= pixel_max):
+    white, levels = whole_number("pixel_max", pixel_max), whole_number("levels", levels)
+    if np.ma.is_masked(images):
+        raise ParameterError("pixels must be numbers, and none of them masked.")
+    try:
+        images = np.asarray(images)
+    except ValueError as error:  # rows of different lengths
+        raise ParameterError(f"pixels must be an array of numbers: {error}") from error
+    if images.dtype.kind not in "biuf":
+        raise ParameterError(f"pixels must be numbers; got {images.dtype}.")
+    if images.size and not (images.min() >= 0 and images.max() <= white):
         raise ParameterError(
-            f"pixels must lie in [0, {pixel_max}]; got [{images.min()}, {images.max()}]. Pass the "
+            f"pixels must lie in [0, {white}]; got [{images.min()}, {images.max()}]. Pass the "
             "images as the data set has them, with its pixel_max."
         )
     # In float64 a quotient of whole numbers that is an exact half comes out as that half.
-    quotient = np.multiply(images, levels, dtype=np.float64) / pixel_max
+    quotient = np.multiply(images, levels, dtype=np.float64) / white
     return np.floor(quotient + 0.5).astype(np.int64)
 
 

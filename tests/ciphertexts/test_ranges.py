@@ -118,6 +118,23 @@ def test_declared_and_undeclared_do_not_mix_without_a_word(scheme: Scheme) -> No
         np.stack([x, y])
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
+def test_parts_of_one_array_keep_the_ranges_that_each_of_them_has_declared(scheme: Scheme) -> None:
+    """Else 1000 counts as at most 3, and its square wraps around without a word."""
+    ct = encrypt(scheme, [[3], [1000]], None)
+    x, y = ct[:1].declared(0, 3), ct[1:].declared(0, 1000)
+    joined = np.concatenate([x, y])
+    for both in (joined, np.stack([x, y])[:, 0], np.where([True, False], ct.declared(0, 3), y)):
+        assert both.within[both.index].high.tolist() == [3, 1000]
+        with pytest.raises(RangeError, match="can reach 1000000"):
+            both * both
+    assert scheme.decrypt(joined, KEYS[scheme.name].secret)[:, 0].tolist() == [3, 1000]
+    for parts in ([x, ct], [ct, x]):
+        with pytest.raises(RangeError, match="one of two ciphertexts"):
+            np.concatenate(parts)
+    assert np.concatenate([joined[:1], joined[1:]]).rows is joined.rows
+
+
 def test_ranges_change_neither_residues_nor_files_nor_the_scheme() -> None:
     scheme, keys = SCHEMES[1], KEYS["BGV"]
     x = scheme.encrypt([3, -2], keys.secret, bytes(32), within=(-3, 3))

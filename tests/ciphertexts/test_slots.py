@@ -21,6 +21,7 @@ from yashe.ciphertexts.slots import (
 )
 from yashe.errors import EncodingError, KeyMismatchError, OperationError, ShapeError
 from yashe.parameters.sets import Params
+from yashe.schemes.bgv import BGV
 from yashe.textbook import polynomials as textbook
 
 
@@ -190,6 +191,16 @@ def test_integers_in_an_array_of_objects_are_integers() -> None:
     values = np.array([[1, -2], [3, np.int8(4)]], dtype=object)
     assert decode(encode(params, values))[:, :2].tolist() == [[1, -2], [3, 4]]
     assert check_integers(values, "values").dtype == np.int64
+
+
+def test_what_is_no_plaintext_has_no_slots_to_show() -> None:
+    scheme = BGV(TOYS[0])
+    ct = scheme.encrypt([1], scheme.keygen(bytes(32)).public)
+    for thing in (ct, 5, None, [1, 2]):
+        with pytest.raises(
+            OperationError, match=f"not of a {type(thing).__name__}: ciphertexts are"
+        ):
+            scheme.decode(thing)  # type: ignore[arg-type]
 
 
 def test_a_single_number_is_no_vector() -> None:

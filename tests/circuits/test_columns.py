@@ -23,6 +23,7 @@ from yashe.errors import (
     KeyMismatchError,
     NoiseBudgetExhausted,
     ParameterError,
+    RangeError,
     TransparentCiphertextError,
 )
 from yashe.parameters.sets import Params, make_params
@@ -400,6 +401,12 @@ def test_constants_of_another_shape_are_refused() -> None:
     for shape in ((2,), (1, 3), (3, 1), (1,)):
         with pytest.raises(ParameterError, match="3 sums, but constants of shape"):
             SquareLayer(BGV(WIDE), ct, hidden, weights, np.ones(shape, dtype=np.int64))
+
+
+def test_ciphertexts_of_a_declared_range_are_refused_because_nobody_follows_it() -> None:
+    ct, hidden, weights = an_example(WIDE)
+    with pytest.raises(RangeError, match=r"sums of squares .* no declared range: .* ct.modulo\(\)"):
+        SquareLayer(BGV(WIDE), ct.declared(-9, 9), hidden, weights)
 
 
 def test_no_units_and_no_sums_are_refused() -> None:

@@ -298,11 +298,23 @@ def test_weights_and_constants_that_do_not_fit_are_refused():
         sums.total(0.5)
 
 
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_ciphertexts_of_a_declared_range_are_refused_because_nobody_follows_it(name):
+    """Else 100^2 would wrap around t = 4129 without a word."""
+    ct, sums = encrypted(name, 2)[0].declared(-100, 100), SumsOfSquares(SCHEMES[name], 1)
+    with pytest.raises(RangeError, match=r"sums of squares .* no declared range: .* ct.modulo\(\)"):
+        sums.add_squares(ct, [[1], [1]])
+    sums.add_squares(ct.modulo(), [[1], [1]])
+    assert sums.total().within is None
+
+
 def test_no_sums_and_schemes_in_ntt_form_are_refused():
-    for results in (0, -1):
-        with pytest.raises(ParameterError, match=f"at least one sum, not {results}"):
+    for results in (0, -1, 1.5, "a", None):
+        with pytest.raises(ParameterError, match=f"whole number of at least 1, not {results!r}"):
             SumsOfSquares(SCHEMES["bfv"], results)
-    with pytest.raises(FormError, match="BGV does not scale its products"):
+    with pytest.raises(FormError, match="None does not scale its products"):
+        SumsOfSquares(None, 1)
+    with pytest.raises(FormError, match=r"BGV\(.* does not scale its products"):
         SumsOfSquares(BGV(PARAMS), 1)
 
 

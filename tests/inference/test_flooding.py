@@ -53,6 +53,13 @@ def test_flooded_ciphertexts_hold_the_same_messages() -> None:
     assert np.array_equal(SCHEME.decrypt(flooded, KEYS.secret), SCHEME.decrypt(ct, KEYS.secret))
 
 
+def test_a_declared_range_stays_what_it_was() -> None:
+    ct = SCHEME.encrypt([[3], [-4]], KEYS.secret, within=(-4, 3))
+    flooded = flood(ct[::-1], KEYS.public, BITS)
+    assert (flooded.within.low.tolist(), flooded.within.high.tolist()) == ([-4, -4], [3, 3])
+    assert SCHEME.decrypt(flooded, KEYS.secret)[:, 0].tolist() == [-4, 3]
+
+
 def test_a_switched_product_keeps_its_factor_and_its_message() -> None:
     ct = SCHEME.encrypt([[3, -4], [5, 6]], KEYS.secret)
     ct = SCHEME.relinearize(ct * ct, KEYS.relinearization)
@@ -204,14 +211,17 @@ def test_flooding_is_refused_where_it_cannot_be() -> None:
     for other in (ct * ct, bfv.encrypt([1], bfv_keys.secret)):
         with pytest.raises(FormError, match="relinearised ciphertexts of BGV"):
             flood(other, KEYS.public, BITS)
-    with pytest.raises(KeyMismatchError, match="this takes a BgvPublicKey or SecretKey"):
-        flood(ct, bfv_keys.public, BITS)
+    for key in (bfv_keys.public, KEYS.secret, KEYS.relinearization, None):
+        with pytest.raises(KeyMismatchError, match="this takes a BgvPublicKey, but got a"):
+            flood(ct, key, BITS)
+        with pytest.raises(KeyMismatchError, match="this takes a BgvPublicKey, but got a"):
+            Flooding(key, BITS)
     with pytest.raises(KeyMismatchError, match="different keys"):
         flood(ct, SCHEME.keygen().public, BITS)
-    for bits in (0, 257, 40.0):
-        with pytest.raises(ParameterError, match=f"1 to 256 bits, not {bits}"):
+    for bits in (0, 257, 40.0, "a", None, True):
+        with pytest.raises(ParameterError, match=f"number from 1 to 256, not {bits!r}"):
             flood(ct, KEYS.public, bits)
-        with pytest.raises(ParameterError, match=f"1 to 256 bits, not {bits}"):
+        with pytest.raises(ParameterError, match=f"number from 1 to 256, not {bits!r}"):
             Flooding(KEYS.public, bits)
 
 

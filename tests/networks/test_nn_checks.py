@@ -81,6 +81,18 @@ def test_pixels_that_the_network_was_not_made_for_are_refused_with_image_and_pla
             encrypt_images(SCHEME, model, np.zeros(shape, dtype=np.int64), KEYS.secret)
 
 
+def test_pixels_in_uneven_rows_masked_ones_and_those_of_no_network_are_refused() -> None:
+    model, pixels = dense([[1], [1], [1]]), np.ones((5, 1, 3, 1), dtype=np.int64)
+    with pytest.raises(EncodingError, match="pixels must be an array of integers"):
+        check_pixels(model, [[1], [1, 2]])
+    masked = np.ma.masked_array(pixels, mask=np.arange(15).reshape(pixels.shape) == 7)
+    with pytest.raises(EncodingError, match="none of them masked"):
+        check_pixels(model, masked)
+    for network in (None, 5, model.info, pixels):
+        with pytest.raises(KindError, match="a Sequential or a ModelCard; got"):
+            encrypt_images(SCHEME, network, pixels, KEYS.secret)  # type: ignore[arg-type]
+
+
 @given(st.lists(st.integers(-3, 7), min_size=3, max_size=9), st.integers(1, 4))
 def test_pixels_are_accepted_if_and_only_if_they_are_levels(values: list[int], levels: int) -> None:
     model = dense([[1], [1], [1]], levels=levels)
@@ -116,6 +128,16 @@ def test_the_digits_as_they_are_in_the_data_set_are_refused_everywhere() -> None
 
 
 # Networks.
+
+
+def test_what_is_no_list_of_layers_and_what_is_no_array_is_refused() -> None:
+    for layers in (None, 5, Square()):
+        with pytest.raises(KindError, match="a network is a list of layers; got"):
+            Sequential(layers, (3,))  # type: ignore[arg-type]
+    model = dense([[1], [1], [1]])
+    for values in (None, [[[[1], [2], [3]]]], np.ma.ones((1, 1, 3, 1), dtype=np.int64)):
+        with pytest.raises(KindError, match="layers take arrays, without masks; got a"):
+            model.forward(values)
 
 
 def test_a_network_of_floats_has_no_plan() -> None:

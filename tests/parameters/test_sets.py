@@ -17,6 +17,7 @@ from yashe import wire
 from yashe.arithmetic.primes import next_ntt_primes, ntt_primes, prime_limit
 from yashe.ciphertexts import noise
 from yashe.errors import FheError, ParameterError, SecurityError
+from yashe.parameters.security import max_log2_q
 from yashe.parameters.sets import INSECURE_TOY, Params, make_params, plaintext_primes, primes_of_q
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -197,6 +198,20 @@ def test_the_primes_that_are_offered_are_taken(n: int, t: int) -> None:
             assert make_params("INSECURE_t", n, primes, None, 200).plaintext_moduli == primes
     else:
         assert sympy.isprime(t)
+
+
+@pytest.mark.parametrize("security", [128, 192, 256])
+def test_the_largest_ring_has_the_largest_q_for_which_there_are_primes(security: int) -> None:
+    """The table allows 868 bits at 128, and all primes = 1 (mod 65536) below 2^24 have 587."""
+    params, limit = make_params("large", 32768, 2**16, security), max_log2_q(32768, security)
+    found = (primes_of_q(32768, size, params.plaintext_moduli) for size in range(limit, 0, -1))
+    assert params.moduli == next(moduli for moduli in found if moduli)
+
+
+def test_one_prime_is_called_one_prime() -> None:
+    assert "(1 prime)" in repr(INSECURE_TOY.shortened(1))
+    assert INSECURE_TOY.shortened(1).name == "INSECURE_TOY, 1 prime"
+    assert INSECURE_TOY.shortened(2).name == "INSECURE_TOY, 2 primes"
 
 
 def test_too_few_primes_of_q_come_with_the_size_for_which_there_are_enough() -> None:

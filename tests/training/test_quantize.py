@@ -41,6 +41,27 @@ def test_pixels_out_of_range_are_refused(pixel):
         quantize_pixels(np.array([pixel]), 16, 4)
 
 
+@pytest.mark.parametrize(
+    ("images", "pixel_max", "levels", "message"),
+    [
+        ([[1], [1, 2]], 16, 4, "pixels must be an array of numbers"),
+        ("a", 16, 4, "pixels must be numbers; got <U1"),
+        (None, 16, 4, "pixels must be numbers; got object"),
+        (np.ma.masked_equal([3, 4], 4), 16, 4, "none of them masked"),
+        ([float("nan")], 16, 4, r"must lie in \[0, 16\]"),
+        ([1], 0, 4, "pixel_max must be at least 1"),
+        ([1], 16, 0, "levels must be at least 1"),
+        ([1], 16, 1.5, "levels must be a whole number"),
+        ([1], "16", 4, "pixel_max must be a whole number"),
+        ([1], 16, None, "levels must be a whole number"),
+    ],
+)
+def test_what_are_no_pixels_or_no_limits_is_refused(images, pixel_max, levels, message):
+    with pytest.raises(ParameterError, match=message):
+        quantize_pixels(images, pixel_max, levels)
+    assert quantize_pixels([[0, 8], [16, 4]], 16, 4).tolist() == [[0, 2], [4, 1]]
+
+
 def trainable(seed=0):
     """A float network as training has it, its averages adapted to random images."""
     rng = np.random.default_rng(seed)

@@ -10,7 +10,8 @@ and then every result knows its own, by interval arithmetic: `x + x` lies within
 from there on, wrapping is meant. A range is public, is not written to files (`x.declared` says it
 again), and only decryption can find out that somebody has declared a wrong one.
 
-Networks are proved as a whole by their plan, with these same intervals (`nn.planning.plan`).
+Networks are proved as a whole by their plan, with these same intervals (`nn.planning.plan`), and
+sums of squares that are computed together (`yashe.circuits`) take no declared ciphertexts.
 """
 
 from __future__ import annotations
@@ -174,6 +175,20 @@ def combined(
             "ct.declared(low, high), or say that numbers modulo t are meant: ct.modulo()"
         )
     return None
+
+
+def check_undeclared(within: Interval | None, what: str) -> None:
+    """Refuse ciphertexts with a declared range, for computations that would lose it.
+
+    Raises
+    ------
+    RangeError
+    """
+    if within is not None:
+        raise RangeError(
+            f"{what} compute modulo t and follow no declared range: prove that the results fit, "
+            "and say that numbers modulo t are meant: ct.modulo()"
+        )
 
 
 def check_fits(params: Params, found: Interval, what: str) -> None:

@@ -235,7 +235,8 @@ class RowArray(Moves):
                 raise FormError(f"degrees {first.degree} and {other.degree}: relinearize first")
             if other.factor != first.factor:
                 raise FormError("the ciphertexts have different factors: see scheme.aligned")
-        if all(part.rows is first.rows and part.bound is first.bound for part in parts):
+        stores = {(id(part.rows), id(part.bound), id(part.within)) for part in parts}
+        if len(stores) == 1:  # one store with one declaration; two of them are kept apart
             return first, [part.index for part in parts]
         kept = [part.without_spare_rows() for part in parts]
         starts = np.cumsum([0, *(len(part.rows) for part in kept)])[:-1]

@@ -251,7 +251,17 @@ def decode(plaintext: Plaintext) -> IntArray:
     Returns
     -------
     int64 array, shape (*plaintext.shape, n), values in (-t/2, t/2)
+
+    Raises
+    ------
+    OperationError
+        If it is no Plaintext.
     """
+    if not isinstance(plaintext, Plaintext):
+        raise OperationError(
+            f"slots are those of a Plaintext, not of a {type(plaintext).__name__}: ciphertexts are "
+            "decrypted, scheme.decrypt(ct, key)"
+        )
     ring = plaintext.element.ring
     slots = ring.transform.ntt(plaintext.element.residues)[..., slot_positions(ring.n)]
     return ring.basis.compose_int64(slots)

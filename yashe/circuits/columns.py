@@ -30,6 +30,7 @@ from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_inplace
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.ranges import check_undeclared
 from yashe.ciphertexts.slots import check_integers, encode_constant
 from yashe.errors import FormError, ParameterError
 from yashe.schemes.base import Scheme
@@ -104,6 +105,8 @@ class SquareLayer:
         If weights or constants are not integers.
     ParameterError
         If there are no units, inputs that are not in ct, or weights or constants of another shape.
+    RangeError
+        If ct has a declared range.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class SquareLayer:
             raise FormError(f"{scheme.name} keeps no ciphertexts in NTT form")
         scheme = scheme.scheme_of(ct)
         scheme.check_operands(ct, ct)
+        check_undeclared(ct.within, "sums of squares")
         units, params = sum(some.size for some in hidden), scheme.params
         weights, constants = (encode_constant(params, x) for x in (weights, constants))
         if weights.ndim != 2 or len(weights) != units or not weights.size:
@@ -167,7 +171,7 @@ class SquareLayer:
             lambda task: modulo[task[0]].fill(self.ct.rows, task[1], out),
             product(range(params.k), self.columns),
         )
-        squared = replace(self.ct.modulo(), factor=self.ct.factor**2 % t)
+        squared = replace(self.ct, factor=self.ct.factor**2 % t)
         total = self.squared_bound @ self.weights
         total = total + self.scheme.plain_addition_bound(2) * (self.constants != 0)
         return squared.derive(out, total, total.shape, "a sum of squares", 2)

@@ -25,8 +25,10 @@ import numpy as np
 from yashe.arithmetic.linear import RunningSums
 from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, IntArray, column, reduce
+from yashe.arithmetic.whole import whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.ranges import check_undeclared
 from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import FormError, KeyMismatchError, ParameterError
 from yashe.schemes.base import Scheme
@@ -51,11 +53,8 @@ class SumsOfSquares:
 
     def __init__(self, scheme: Scheme, results: int) -> None:
         if not isinstance(scheme, ScaleInvariant):
-            raise FormError(
-                f"{scheme.name} does not scale its products: see yashe.circuits.columns"
-            )
-        if results < 1:
-            raise ParameterError(f"sums of squares are at least one sum, not {results}")
+            raise FormError(f"{scheme!r} does not scale its products: see yashe.circuits.columns")
+        results = whole(results, "the number of sums of squares", 1)
         params = scheme.params
         self.scheme: ScaleInvariant = scheme
         self.results = results
@@ -88,6 +87,8 @@ class SumsOfSquares:
             before, or have degree 2 already.
         EncodingError, ParameterError
             If the weights are not integers, or of another shape.
+        RangeError
+            If the ciphertexts have a declared range.
         """
         if self.scheme.scheme_of(ct) is not self.scheme:
             raise KeyMismatchError(
@@ -96,6 +97,7 @@ class SumsOfSquares:
         if self._template is not None:
             self._template.check_same_keys(ct)
         self.scheme.check_operands(ct, ct)
+        check_undeclared(ct.within, "sums of squares")
         weights = encode_constant(self.scheme.params, weights)
         if weights.shape != (ct.size, self.results):
             raise ParameterError(
@@ -103,7 +105,7 @@ class SumsOfSquares:
             )
         if not ct.size:
             return
-        self._template = ct.modulo()  # of sums of squares nobody knows the range
+        self._template = ct
         bound = ct.bound[ct.index.reshape(-1)]
         self._bound = self._bound + self.scheme.product_bound(bound, bound) @ weights
         tensors = self._tensor_squares(ct)

@@ -90,8 +90,8 @@ class Params:
 
     def __repr__(self) -> str:
         return (
-            f"Params({self.name!r}: n={self.n}, log2 q={self.log2_q:.1f} ({self.k} primes), "
-            f"log2 t={self.log2_t:.1f}, security={self.security})"
+            f"Params({self.name!r}: n={self.n}, log2 q={self.log2_q:.1f} "
+            f"({counted(self.k, 'prime')}), log2 t={self.log2_t:.1f}, security={self.security})"
         )
 
     @cached_property
@@ -188,7 +188,12 @@ class Params:
 def _shortened(params: Params, k: int) -> Params:
     """Return parameters with only the first k primes of q; products ask again and again."""
     base = params.name.partition(", ")[0]  # of a set that may be shortened itself
-    return replace(params, name=f"{base}, {k} primes", moduli=params.moduli[:k])
+    return replace(params, name=f"{base}, {counted(k, 'prime')}", moduli=params.moduli[:k])
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number and what it counts: 1 prime, 2 primes."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def check_name(name: Any) -> str:
@@ -315,7 +320,8 @@ def make_params(
     t_at_least : smallest plaintext modulus that will do: 2 * (largest |value|) + 1; or the primes
         of the plaintext modulus themselves
     security : level in bits that limits q; None for toys, which then need `log2_q`
-    log2_q : upper limit of log2 q in bits, at most 1000; default the table's
+    log2_q : upper limit of log2 q in bits, at most 1000; default the table's, or what there are
+        primes for (n = 32768)
 
     Raises
     ------
@@ -331,7 +337,9 @@ def make_params(
     if log2_q is None:
         if security is None:
             raise ParameterError("without a security level, say how large q may be: log2_q=...")
-        log2_q = max_log2_q(n, security)
+        limit = max_log2_q(n, security)
+        possible = (size for size in range(limit, 0, -1) if primes_of_q(n, size, t_primes))
+        log2_q = next(possible, limit)
     log2_q = whole(log2_q, "log2_q, the most bits of q,", 1, MOST_LOG2_Q)
     moduli = primes_of_q(n, log2_q, t_primes)
     if not moduli:
