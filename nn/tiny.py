@@ -32,7 +32,7 @@ def primes(below: int, count: int) -> tuple[int, ...]:
     return tuple(next(found) for _ in range(count))
 
 
-n = 1024  # INSECURE: 128 bits of security take a q of 27 bits here, and n = 8192 for ours of 176.
+n = 1024  # INSECURE: 128 bits of security take a q of 26 bits here, and n = 8192 for ours of 176.
 MODULI, PLAINTEXT_MODULI = primes(2**22, 8), primes(2**21, 2)  # their products are q and t
 INSECURE_TINY = "BGV/" + sha256(f"{n};{MODULI};{PLAINTEXT_MODULI}".encode()).hexdigest()
 t = math.prod(PLAINTEXT_MODULI)

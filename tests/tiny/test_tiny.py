@@ -16,10 +16,12 @@ from nn.networks.pretrained import pretrained
 from nn.tiny import Array
 from nn.training.quantize import quantize_pixels
 from rooms import ROOT, imported, lines, source
+from yashe.arithmetic.primes import ntt_primes
 from yashe.arithmetic.residues import canonical
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import Keys, Pair
 from yashe.ciphertexts.slots import encode
+from yashe.parameters.security import max_log2_q
 from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
 
@@ -56,8 +58,16 @@ def residues(key: Pair) -> Array:
     return np.stack([key.b.canonical(), key.a.canonical()], axis=-3)
 
 
-def test_the_parameters_are_those_of_the_digest_and_insecure_by_name() -> None:
+def test_the_parameters_are_the_ones_of_their_digest() -> None:
     assert f"BGV/{PARAMS.digest}" == tiny.INSECURE_TINY
+    assert ntt_primes(tiny.n, 8, below=2**22) == tiny.MODULI
+    assert ntt_primes(tiny.n, 2, below=2**21) == tiny.PLAINTEXT_MODULI
+
+
+def test_the_parameters_are_as_insecure_as_the_page_says() -> None:
+    assert max_log2_q(tiny.n, 128) == 26
+    assert max_log2_q(4096, 128) < PARAMS.log2_q < 176 < max_log2_q(8192, 128)
+    assert PARAMS.log2_q > 175
 
 
 def test_keys_are_the_same(keys: Keys, page_keys: tuple[Array, Array, Array]) -> None:
