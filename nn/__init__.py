@@ -19,6 +19,7 @@ is here by name (`dir(nn)`), and loaded when it is first asked for.
 
 Rooms, in the order of reading; a room imports only rooms before it, and those of `yashe`:
 
+    tiny        all of it on one page, which stands on nothing of the rest
     networks    layers and networks of additions and multiplications
     data        images and labels
     training    from images to a network of small integers

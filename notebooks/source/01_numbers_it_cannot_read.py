@@ -23,7 +23,8 @@
 # A hospital has images, a company has a neural network that reads them. The hospital may not show its images, the
 # company does not want to give its network away. *Homomorphic encryption* settles it: the hospital encrypts, the company
 # computes on what it cannot read, and the hospital decrypts an answer that nobody else has seen. CryptoNets was the
-# first neural network to work like this. Here it is in ten cells.
+# first neural network to work like this. Here it is in ten cells. (Whoever would rather see all of it at once, from primes to
+# decrypted digits, reads one page of code: `nn/tiny.py`.)
 
 # %%
 import time
