@@ -587,6 +587,10 @@ DAMAGED = {
     "n": (changed(FRESH, 56, b"\x09"), "the parameters are refused: .*degree"),
     "large n": (changed(FRESH, 56, b"\0\0\0\x80"), "the parameters are refused: .*degree"),
     "security": (changed(FRESH, 60, b"\x80"), "the parameters are refused: .*insecure set has"),
+    "unfounded security": (
+        changed(changed(FRESH, NAME, b"A"), 60, b"\x80"),
+        "refused: .*has no entry for n = 8 at 128 bits",
+    ),
     "no moduli": (changed(FRESH, 64, b"\0"), "refused: q has 1 to 64 primes, not 0"),
     "many moduli": (changed(FRESH, 64, b"\xff"), "description is too short"),
     "plaintext moduli": (changed(FRESH, 65, b"\x05"), "refused: t has 1 to 4 primes, not 5"),
