@@ -4,7 +4,7 @@ import io
 import json
 import multiprocessing
 import os
-import pickle
+import pickle  # noqa: TID251 - as executors of processes send things
 import signal
 import subprocess
 import sys
