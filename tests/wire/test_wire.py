@@ -172,12 +172,16 @@ def test_what_was_computed_forgets_the_seed() -> None:
     assert scheme.encrypt([1], keys.public).public_seed is None
 
 
-def test_the_seed_on_the_wire_is_not_the_seed_of_the_errors() -> None:
-    seed = bytes(range(32))
-    keys = BFV(INSECURE_TOY).keygen(seed)
-    ct = BFV(INSECURE_TOY).encrypt([1], keys.secret, seed)
-    assert seed not in wire.to_bytes(ct)
-    assert seed not in wire.to_bytes(keys.public) + wire.to_bytes(keys.relinearization)
+@pytest.mark.parametrize("kind", [BFV, BGV])
+def test_the_seed_on_the_wire_is_not_the_seed_of_the_errors(kind: type[BFV | BGV]) -> None:
+    scheme, seed = kind(INSECURE_TOY), bytes(range(32))
+    keys = scheme.keygen(seed)
+    ct = scheme.encrypt([1], keys.secret, seed)
+    assert ct.public_seed is not None
+    sent = b"".join(map(wire.to_bytes, (ct, keys.public, keys.relinearization)))
+    assert ct.public_seed["seed"].tobytes() in sent
+    for of_the_errors in (seed, scheme.own_seed(seed)):
+        assert of_the_errors not in sent
 
 
 # Golden files
