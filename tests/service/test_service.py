@@ -254,6 +254,8 @@ def test_every_refusal_has_its_status_and_a_reason(tmp_path: Path, sent: Path, k
         cases: list[tuple[int, str, str, str, bytes]] = [
             (404, "Not Found", "GET", "/", b""),
             (405, "Method Not Allowed", "PUT", "/model", b""),
+            (405, "Method Not Allowed", "GET", "/jobs", b""),  # nobody gets a list
+            (405, "Method Not Allowed", "GET", "/keys", b""),
             (404, "unknown, or have expired", "GET", f"/keys/{unknown}", b""),
             (404, "64 hexadecimal digits", "GET", "/keys/secret", b""),
             (404, "unknown, or its reply has expired", "GET", f"/jobs/{unknown}", b""),
