@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import os
+import pickle  # noqa: TID251 - as executors of processes send things
 import signal
 import subprocess
 import sys
@@ -38,6 +39,7 @@ from yashe.errors import FheError, KeyMismatchError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
+from yashe.wire.bits import packed_bytes
 from yashe.wire.envelope import FrameReader
 from yashe.wire.header import SEEDED_CIPHERTEXTS, read_contents
 
@@ -212,6 +214,18 @@ def test_the_network_is_sent_once_for_each_task_in_flight_at_most():
     list(predict(model, batches, KEYS.relinearization, executor, in_flight=2))
     assert executor.networks == 2
     assert len(executor.calls) == 6
+
+
+def test_no_worker_is_sent_a_piece_of_the_secret_key(tmp_path):
+    wire.save_secret_key(tmp_path / "secret.key", KEYS.secret)
+    body = (tmp_path / "secret.key").read_bytes()[-32 - packed_bytes(64, PARAMS.moduli) : -32]
+    pieces = [body[i : i + 48] for i in range(0, len(body) - 48, 48)]
+    executor, model = Recorder(), network("cryptonets")
+    list(predict(model, encrypted(2), KEYS.relinearization, executor, parts=2))
+    sent = [pickle.dumps(call) for call in executor.calls]
+    assert sum(map(len, sent)) > 100 * len(body)
+    assert all(wire.to_bytes(KEYS.relinearization) in x for x in sent[:3])
+    assert not [x for x in sent if any(piece in x for piece in pieces)]
 
 
 def test_a_worker_that_does_not_know_the_network_gets_it():

@@ -4,6 +4,7 @@ So whoever reads a module has met everything it stands on, and a fault can be lo
 ground upwards. The order is on the cards, the docstrings of the packages' `__init__.py`.
 """
 
+import ast
 import importlib
 import re
 import subprocess
@@ -85,6 +86,20 @@ def test_yashe_never_imports_nn() -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("yashe.textbook")])
 def test_the_textbook_shares_no_code_with_what_it_checks(name: str) -> None:
     assert all(other.startswith("yashe.textbook") for other in imported(source(name)))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_runs_what_it_reads(name: str) -> None:
+    """But for the grader, whose business is to run the programs of students."""
+    runs = {"eval", "exec", "pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+    nodes = list(ast.walk(ast.parse(source(name))))
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    used |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    used |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert used & runs == ({"exec"} if name == "yashe.checks.grade" else set())
+    for node in nodes:
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert ast.unparse(node.value) == "False"
 
 
 def test_imports_are_absolute() -> None:

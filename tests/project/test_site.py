@@ -49,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in ("sphinx", "myst_nb", "furo", "latex2mathml"):
         pytest.importorskip(module)
     copy = tmp_path_factory.mktemp("project")
-    for name in ("docs", "notebooks", "yashe", "nn"):
+    for name in ("docs", "notebooks", "yashe", "nn", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("_build", "api"))
     out = copy / "site"
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(out)]

@@ -101,6 +101,16 @@ def test_chosen_parameters_run_a_circuit_of_that_shape_and_one_prime_fewer_is_re
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+def test_chosen_parameters_leave_two_bits_at_the_end(scheme: type[Scheme]) -> None:
+    """That is what a decryption wants to see; some of these have little more."""
+    left = [
+        choose_params(depth=1, weights=(1, weight), range_bits=12, scheme=scheme).left_bits
+        for weight in (10, 30, 100, 300, 1000, 3000)
+    ]
+    assert 2 <= min(left) < 2.5
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_nothing_cheaper_would_do(scheme: type[Scheme]) -> None:
     """No smaller ring, no fewer primes, and no smaller ones."""
     choice = choose_params(depth=2, weights=(29, 939, 237), range_bits=47, scheme=scheme)

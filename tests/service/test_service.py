@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import hmac
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -252,6 +254,8 @@ def test_every_refusal_has_its_status_and_a_reason(tmp_path: Path, sent: Path, k
         cases: list[tuple[int, str, str, str, bytes]] = [
             (404, "Not Found", "GET", "/", b""),
             (405, "Method Not Allowed", "PUT", "/model", b""),
+            (405, "Method Not Allowed", "GET", "/jobs", b""),  # nobody gets a list
+            (405, "Method Not Allowed", "GET", "/keys", b""),
             (404, "unknown, or have expired", "GET", f"/keys/{unknown}", b""),
             (404, "64 hexadecimal digits", "GET", "/keys/secret", b""),
             (404, "unknown, or its reply has expired", "GET", f"/jobs/{unknown}", b""),
@@ -325,6 +329,19 @@ def test_without_the_token_nothing_but_health_is_answered(tmp_path: Path, sent: 
         with pytest.raises(ServiceError, match="status 401.*requires 'Authorization") as refused:
             Client(url, "wrong").card()
         assert refused.value.status == 401
+
+
+def test_the_token_is_compared_by_the_function_whose_time_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    real = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda *two: compared.append(two) or real(*two))
+    with running(tmp_path, TOKEN) as (_, url):
+        for given in ("Bearer wrong", f"Bearer {TOKEN}"):
+            http_request(url, "GET", "/model", Authorization=given)
+    wanted = f"Bearer {TOKEN}".encode()
+    assert compared == [(b"Bearer wrong", wanted), (wanted, wanted)]
 
 
 def test_a_slow_or_broken_upload_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
@@ -644,6 +661,27 @@ def test_keys_for_another_network_are_refused_before_anything_is_sent(misbehavin
     with pytest.raises(KeyMismatchError, match="the keys are for .* network needs .*make new"):
         Client(misbehaving).ask(IMAGES, 3, (OTHER.secret, OTHER.relinearization))
     assert Script.answers == []
+
+
+def test_every_question_has_new_keys_unless_told_otherwise(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", IMAGES[..., 0])
+    with running(tmp_path / "state") as (service, url):
+        ask = ["ask", str(tmp_path / "images.npy"), "--white", "3", "--server", url]
+        assert [main(ask), main(ask)] == [0, 0]
+        assert service.store.counts()["keys"] == 2
+
+
+def test_the_limits_of_a_server_are_those_of_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    page = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    written = re.findall(r"^\| `(--max-\S+)` \| (\d+) \|", page, re.MULTILINE)
+    assert sorted(written) == sorted(re.findall(r"(--max-\S+) N [^(]*\(default: (\d+)\)", text))
+    assert len(written) == 6
+    assert "--host HOST default: 127.0.0.1" in text
+    assert Limits().key_seconds == 24 * 60 * 60
+    assert Limits().finished == 64
 
 
 def test_a_token_file_is_private_and_long_enough(

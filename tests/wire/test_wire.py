@@ -172,12 +172,16 @@ def test_what_was_computed_forgets_the_seed() -> None:
     assert scheme.encrypt([1], keys.public).public_seed is None
 
 
-def test_the_seed_on_the_wire_is_not_the_seed_of_the_errors() -> None:
-    seed = bytes(range(32))
-    keys = BFV(INSECURE_TOY).keygen(seed)
-    ct = BFV(INSECURE_TOY).encrypt([1], keys.secret, seed)
-    assert seed not in wire.to_bytes(ct)
-    assert seed not in wire.to_bytes(keys.public) + wire.to_bytes(keys.relinearization)
+@pytest.mark.parametrize("kind", [BFV, BGV])
+def test_the_seed_on_the_wire_is_not_the_seed_of_the_errors(kind: type[BFV | BGV]) -> None:
+    scheme, seed = kind(INSECURE_TOY), bytes(range(32))
+    keys = scheme.keygen(seed)
+    ct = scheme.encrypt([1], keys.secret, seed)
+    assert ct.public_seed is not None
+    sent = b"".join(map(wire.to_bytes, (ct, keys.public, keys.relinearization)))
+    assert ct.public_seed["seed"].tobytes() in sent
+    for of_the_errors in (seed, scheme.own_seed(seed)):
+        assert of_the_errors not in sent
 
 
 # Golden files
@@ -587,6 +591,10 @@ DAMAGED = {
     "n": (changed(FRESH, 56, b"\x09"), "the parameters are refused: .*degree"),
     "large n": (changed(FRESH, 56, b"\0\0\0\x80"), "the parameters are refused: .*degree"),
     "security": (changed(FRESH, 60, b"\x80"), "the parameters are refused: .*insecure set has"),
+    "unfounded security": (
+        changed(changed(FRESH, NAME, b"A"), 60, b"\x80"),
+        "refused: .*has no entry for n = 8 at 128 bits",
+    ),
     "no moduli": (changed(FRESH, 64, b"\0"), "refused: q has 1 to 64 primes, not 0"),
     "many moduli": (changed(FRESH, 64, b"\xff"), "description is too short"),
     "plaintext moduli": (changed(FRESH, 65, b"\x05"), "refused: t has 1 to 4 primes, not 5"),
