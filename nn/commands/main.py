@@ -331,8 +331,7 @@ def plan_command(arguments: argparse.Namespace) -> None:
     if arguments.json:
         check_writable(arguments.json)
     name = "cryptonets" if arguments.model == "mnist" else arguments.model
-    known = name in pretrained_names()
-    model = pretrained(name) if known else Sequential.load(name)
+    model = roles.load_model(name)
     print(model.summary(), end="\n\n")
     plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
     if not arguments.untimed:

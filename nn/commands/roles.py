@@ -24,7 +24,7 @@ from nn.service.card import ModelCard
 from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET, Progress
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
-from yashe.errors import DataError
+from yashe.errors import DataError, ParameterError
 from yashe.wire import load, load_secret_key
 from yashe.wire.files import open_input, whole_file
 
@@ -151,8 +151,19 @@ def show(*paths: Path) -> None:
 
 
 def load_model(name: str) -> Sequential:
-    """Return a pretrained network by name, or one from a file."""
-    return pretrained(name) if name in pretrained_names() else Sequential.load(name)
+    """Return a pretrained network by name, or one from a file.
+
+    Raises
+    ------
+    ParameterError
+        If there is neither.
+    """
+    if name in pretrained_names():
+        return pretrained(name)
+    if not Path(name).exists():
+        known = ", ".join(pretrained_names())
+        raise ParameterError(f"{name} is no file, and none of the pretrained networks: {known}")
+    return Sequential.load(name)
 
 
 def keygen_command(arguments: argparse.Namespace) -> None:
@@ -184,8 +195,9 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
     ):
         shape = roles.encrypt(file, card, key, pixels, images.white, progress)
     show(arguments.out)
+    batches = f"{shape[0]} batches" if shape[0] > 1 else "1 batch"
     print(
-        f"{shape[0]} batches of up to {card.params.n} images. When the reply is here:\n"
+        f"{batches} of up to {card.params.n} images. When the reply is here:\n"
         f"cryptonets decrypt REPLY --keys {arguments.keys} --images {len(pixels)}"
     )
 
@@ -195,8 +207,13 @@ def infer_command(arguments: argparse.Namespace) -> None:
     model, key = load_model(arguments.model), roles.load_evaluation_key(arguments.keys)
     flooding = None
     if arguments.flood is not None:
-        public = load(arguments.keys / ENCRYPTION, BgvPublicKey, key.params)
-        flooding = Flooding(public, arguments.flood)
+        path = arguments.keys / ENCRYPTION
+        if not path.exists():
+            raise ParameterError(
+                f"--flood takes the client's {path}, which is not there: 'cryptonets keygen "
+                f"--flood {arguments.flood}' makes it, and leaves room"
+            )
+        flooding = Flooding(load(path, BgvPublicKey, key.params), arguments.flood)
     with (
         open_input(arguments.input) as source,
         step("classified without the secret key", arguments.workers) as progress,

@@ -260,6 +260,10 @@ def test_the_command_line_floods_if_the_keys_leave_room(
             assert code == 1
             assert "bits to spare, leaves a noise budget" in capsys.readouterr().err
             assert not reply.exists()
+    (folder / PUBLIC / ENCRYPTION).rename(folder / "elsewhere.key")
+    assert main(["infer", str(model), str(sent), *keys]) == 1
+    assert "'cryptonets keygen --flood 40' makes it, and leaves room" in capsys.readouterr().err
+    (folder / "elsewhere.key").rename(folder / PUBLIC / ENCRYPTION)
     with reply.open("rb") as file:
         key = wire.load_secret_key(folder / SECRET, SecretKey)
         assert roles.decrypt(file, key, 5).tolist() == expected_logits(tmp_path)

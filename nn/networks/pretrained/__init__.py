@@ -32,8 +32,7 @@ def pretrained(name: str) -> Sequential:
     if name not in pretrained_names():
         raise ParameterError(
             f"the pretrained networks are {', '.join(pretrained_names())}; got {name!r}. Your own "
-            "networks "
-            "are loaded with nn.networks.model.Sequential.load(path)."
+            "networks are loaded with nn.networks.model.Sequential.load(path)."
         )
     with as_file(files(__name__) / f"{name}.npz") as path:
         return Sequential.load(path)
