@@ -84,7 +84,7 @@ def blocks(page: str) -> list[str]:
 def places(quotation: str, blocks: list[str]) -> list[tuple[int, int, int]]:
     """Where a quotation stands: the numbers of the blocks, with start and end in them."""
     pieces = (rf"(?<!\w){re.escape(piece)}(?!\w)" for piece in plain(quotation).split(" ... "))
-    pattern = re.compile(r"(?:(?!\. ).)*?".join(pieces))
+    pattern = re.compile(r"(?:(?![.?!] ).)*?".join(pieces))
     found = ((i, pattern.search(block)) for i, block in enumerate(blocks))
     return [(i, match.start(), match.end()) for i, match in found if match]
 
