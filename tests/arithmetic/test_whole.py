@@ -38,7 +38,7 @@ def test_whatever_is_given_is_a_whole_number_or_refused(value: Any) -> None:
     [
         (True, "x must be a whole number, not True"),
         (2.0, "not 2.0"),
-        (np.float64(2), r"not np.float64\(2.0\)"),
+        (np.float64(2), r"not (np.float64\()?2.0"),
         ("2", "not '2'"),
         ([2], r"not \[2\]"),
         (None, "not None"),

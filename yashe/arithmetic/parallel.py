@@ -7,9 +7,9 @@ the loops of the schemes are written as `for_each(body, items)`, which is a plai
         ...
 
 Bodies run in copies of the caller's context: what holds there (`noise.trace`, `trace.label`,
-`noise.unchecked`, `numpy.errstate`) holds in all threads of the pool. Threads that you start
-yourself begin with an empty context, as usual in Python: there loops are plain, and nothing is
-traced. Give a copy of yours to every call if they shall have it, too:
+`noise.unchecked`, since NumPy 2.0 `numpy.errstate`) holds in all threads of the pool. Threads that
+you start yourself begin with an empty context, as usual in Python: there loops are plain, and
+nothing is traced. Give a copy of yours to every call if they shall have it, too:
 
     futures = [mine.submit(copy_context().run, scheme.encrypt, x, key) for x in values]
 """

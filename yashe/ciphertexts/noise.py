@@ -258,8 +258,8 @@ def canonical_norm(coefficients: IntArray) -> FloatArray:
 
     Examples
     --------
-    >>> canonical_norm(np.array([3, 0, 0, 0])).round(6)
-    np.float64(3.0)
+    >>> round(float(canonical_norm(np.array([3, 0, 0, 0]))), 6)
+    3.0
     """
     n = coefficients.shape[-1]
     twist = np.exp(1j * np.pi * np.arange(n) / n)
