@@ -62,6 +62,7 @@ from yashe.checks.exercises.notebook_11_protection import (
 from yashe.checks.exercises.notebook_12_project import MyBFV, MyNtt, MyRing, linear_layer
 from yashe.checks.report import (
     EXERCISES,
+    Check,
     CheckFailed,
     Claim,
     Exercise,
@@ -71,13 +72,13 @@ from yashe.checks.report import (
     WrongAnswer,
     by_value,
     call,
-    examine,
     exercise,
     require_equal,
 )
 
 __all__ = [
     "EXERCISES",
+    "Check",
     "CheckFailed",
     "Claim",
     "Exercise",
@@ -101,7 +102,6 @@ __all__ = [
     "drop_prime",
     "encode_slots",
     "encrypt",
-    "examine",
     "exercise",
     "expansion",
     "fresh_deviation",
