@@ -36,7 +36,8 @@ from yashe.schemes.choose import switched
 DOCS = Path(__file__).parent
 IMAGES = DOCS / "images"
 SEED = bytes(range(32))
-sys.path.insert(0, str(DOCS.parent / "tests"))  # the circuits of the property tests
+for folder in (DOCS.parent / "tests", DOCS.parent / "tests" / "ciphertexts"):
+    sys.path.insert(0, str(folder))  # the circuits of the property tests
 
 
 def gaps(draws: int = 2000) -> str:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nn.data.png import write_png
+from nn.data.grey import write_grey
 from nn.data.sources import Images
 from nn.experiment import drawing
 from nn.networks.base import NumberArray
@@ -81,7 +81,7 @@ def eavesdrop(
     FormatError
         If it is no such file.
     DataError
-        If there is nothing on the images.
+        If there is nothing on the images, or Pillow is missing for the picture.
     """
     reader = CiphertextReader.open(file)
     shape, params = reader.contents.shape, reader.contents.params
@@ -105,7 +105,7 @@ def eavesdrop(
     image = shades(images.pixels[0], images.white + 1).astype(np.int64)
     if picture is not None:
         both = np.concatenate([image[..., 0], noise[..., 0]], axis=1).astype(np.uint8)
-        write_png(picture, both.repeat(SCALE, axis=0).repeat(SCALE, axis=1))
+        write_grey(picture, both.repeat(SCALE, axis=0).repeat(SCALE, axis=1))
     pair = drawing(np.stack([image, noise]), ["what you see", "what the server sees"], 255)
     return f"{table(ByteStatistics.of(plain_bytes), ByteStatistics.of(cipher_bytes))}\n\n{pair}"
 

@@ -69,7 +69,7 @@ def add_commands(commands: Any) -> None:
         "images",
         nargs="+",
         metavar="IMAGES",
-        help="'digits' or 'mnist' (test images), or IDX, .npy and .png files",
+        help="'digits' or 'mnist' (test images), or IDX, .npy, .png and .jpg files",
     )
     encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")

@@ -72,7 +72,7 @@ def add_commands(commands: Any) -> None:
     )
     ask.set_defaults(command=ask_command)
     ask.add_argument(
-        "images", nargs="+", metavar="IMAGES", help="'digits', 'mnist', IDX, .npy or .png files"
+        "images", nargs="+", metavar="IMAGES", help="'digits', 'mnist', IDX, .npy or picture files"
     )
     ask.add_argument("--server", required=True, metavar="URL")
     ask.add_argument("--count", type=int, metavar="N", help="only the first N images")

@@ -5,10 +5,10 @@ The 8x8 digits come with the package (`digits/`), MNIST from a folder or a mirro
 Modules, in the order of reading:
 
     idx       the file format of MNIST
-    png       small grey pictures
+    grey      pictures in PNG and JPEG files
     download  the four MNIST files from public mirrors, complete or not at all
     sets      images and labels: the digits, and MNIST
-    sources   what a client has: sets, IDX, .npy and PNG files
+    sources   what a client has: sets, IDX, .npy files and pictures
 
 Uses yashe.errors, yashe.wire, networks.
 """

@@ -1,9 +1,8 @@
 """The four MNIST files, from public mirrors into a folder, complete or not at all.
 
-A file appears under its final name only after its MD5 digest was right: it is written under a
-temporary name beside it and then renamed, which is one atomic step of the file system. So a cut
-connection, a full disk or Ctrl-C leaves the folder as it was, running again fetches only what is
-missing, and two processes may download into one folder at the same time.
+A file is written only after its MD5 digest was right, by `whole_file`. So a cut connection, a full
+disk or Ctrl-C leaves the folder as it was, running again fetches only what is missing, and two
+processes may download into one folder at the same time.
 
 MD5 guards against damage here, not against an attacker: the digests are the published ones of
 the original files, and the reader of these files (`nn.data`) trusts nothing in them anyway.
@@ -13,17 +12,18 @@ C. J. C. Burges, "The MNIST database of handwritten digits" (CC BY-SA 3.0).
 """
 
 import hashlib
+import itertools
 import os
-import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from tqdm import tqdm
 
 from yashe.errors import DataError, ParameterError
+from yashe.wire.files import whole_file
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -40,7 +40,9 @@ MNIST_MD5 = {
 # The largest file has 9.9 MB; whatever a mirror sends beyond this is not MNIST.
 MAX_DOWNLOAD_BYTES = 16 * 2**20
 
-_CHUNK_BYTES = 2**16
+ROUNDS = 3  # over all mirrors, for each file
+PAUSE_SECONDS = 1.0  # after the first failed round, doubled after the second
+SILENCE_SECONDS = 20.0  # after which a mirror counts as dead
 
 
 def download_mnist(
@@ -48,9 +50,7 @@ def download_mnist(
     mirrors: Sequence[str] = MIRRORS,
     *,
     progress: bool | None = None,
-    attempts: int = 3,
-    backoff_seconds: float = 1.0,
-    timeout_seconds: float = 20.0,
+    deadline_seconds: float = 1800.0,
 ) -> Path:
     """Fetch those of the four MNIST files that are not yet in the folder.
 
@@ -60,15 +60,11 @@ def download_mnist(
         Where the files go; created if it does not exist. A file whose MD5 is already right is
         kept; one whose MD5 is wrong is replaced once the right one has arrived.
     mirrors : sequence of http(s) addresses of folders
-        Tried in this order.
+        Tried in this order, three times over with a pause between.
     progress : bool, optional
         Whether to draw a progress bar per file; by default only on a terminal.
-    attempts : int, at least 1
-        Rounds over all mirrors, per file.
-    backoff_seconds : float
-        Pause after the first failed round; doubled after each further one.
-    timeout_seconds : float
-        How long the network may stay silent.
+    deadline_seconds : float
+        How long everything together may take, also where a mirror sends a byte now and then.
 
     Returns
     -------
@@ -81,10 +77,8 @@ def download_mnist(
         If the folder cannot be written, or a file came from no mirror; the text gives every
         reason and says how to proceed without a network.
     ParameterError
-        If there is no mirror, a mirror is not an http(s) address, or `attempts` is below 1.
+        If there is no mirror, or one that is no http(s) address.
     """
-    if attempts < 1:
-        raise ParameterError(f"attempts must be at least 1, got {attempts}; leave it out for 3")
     if not mirrors:
         raise ParameterError("at least one mirror is needed, got none; leave it out for MIRRORS")
     for mirror in mirrors:
@@ -101,16 +95,29 @@ def download_mnist(
             f"a folder for MNIST was required, but {folder} cannot be created ({failure}); "
             "name another folder"
         ) from failure
+    ends_at = time.monotonic() + deadline_seconds
     for name, digest in MNIST_MD5.items():
-        target = folder / name
-        if _has_md5(target, digest):
+        target, failures = folder / name, []
+        if target.is_file() and _md5(target.read_bytes()) == digest:
             continue
-        failures: list[str] = []
-        for attempt in range(attempts):
-            if attempt > 0:
-                time.sleep(backoff_seconds * 2 ** (attempt - 1))
-            if _fetched_from_any(mirrors, target, digest, progress, timeout_seconds, failures):
+        for attempt, mirror in itertools.product(range(ROUNDS), mirrors):
+            if attempt > 0 and mirror == mirrors[0]:
+                time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
+            url = f"{mirror.rstrip('/')}/{name}"
+            try:
+                content = _received(url, progress, ends_at)
+                if _md5(content) != digest:
+                    raise DataError(
+                        f"MD5 {digest} was required, {_md5(content)} was received, in "
+                        f"{len(content)} bytes"
+                    )
+                with whole_file(target) as file:
+                    file.write(content)
                 break
+            # Whatever a mirror does wrong, the next one is tried. DataError and URLError are
+            # OSErrors; an address that it redirects to may be none, which is a ValueError.
+            except (OSError, HTTPException, ValueError) as failure:
+                failures.append(f"{url}: {failure}")
         else:
             raise DataError(
                 f"{name} was required but came from none of the mirrors:\n  "
@@ -130,66 +137,33 @@ def mnist_advice(folder: Path) -> str:
     )
 
 
-def _has_md5(path: Path, digest: str) -> bool:
-    """Whether the file exists and has the digest."""
-    return (
-        path.is_file()
-        and digest == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    )
+def _md5(content: bytes) -> str:
+    """Return the digest, hexadecimal."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def _fetched_from_any(
-    mirrors: Sequence[str],
-    target: Path,
-    digest: str,
-    progress: bool | None,
-    timeout_seconds: float,
-    failures: list[str],
-) -> bool:
-    """Try each mirror once; whether one delivered. The reasons of the others are appended."""
-    for mirror in mirrors:
-        url = mirror.rstrip("/") + "/" + target.name
-        try:
-            _fetch(url, target, digest, progress, timeout_seconds)
-        except (OSError, HTTPException) as failure:  # DataError and URLError are OSErrors
-            failures.append(f"{url}: {failure}")
-        else:
-            return True
-    return False
-
-
-def _fetch(
-    url: str, target: Path, digest: str, progress: bool | None, timeout_seconds: float
-) -> None:
-    """Download one file to a temporary name, check it, then give it its final name."""
-    # tqdm reads disable=None as "disabled unless on a terminal".
-    disable = None if progress is None else not progress
-    descriptor, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
-    try:
-        with (
-            os.fdopen(descriptor, "wb") as file,
-            urllib.request.urlopen(url, timeout=timeout_seconds) as response,
-        ):
-            length = response.headers.get("Content-Length", "")
-            promised = int(length) if length.isdecimal() else None
-            md5 = hashlib.md5(usedforsecurity=False)
-            received = 0
-            with tqdm(
-                total=promised, desc=target.name, unit="B", unit_scale=True, disable=disable
-            ) as bar:
-                while chunk := response.read(_CHUNK_BYTES):
-                    received += len(chunk)
-                    if received > MAX_DOWNLOAD_BYTES:
-                        raise DataError(f"more than {MAX_DOWNLOAD_BYTES} bytes, this is not MNIST")
-                    file.write(chunk)
-                    md5.update(chunk)
-                    bar.update(len(chunk))
-        if promised is not None and received < promised:
-            raise DataError(f"the connection was cut after {received} of {promised} bytes")
-        if md5.hexdigest() != digest:
-            raise DataError(f"MD5 {digest} was required, {md5.hexdigest()} was received")
-        # mkstemp makes files that only their owner can read; a data set may be shared.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+def _received(url: str, progress: bool | None, ends_at: float) -> bytes:
+    """Return what an address sends; DataError if that is too long, or not there in time."""
+    content = bytearray()
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise DataError("no time was left")
+    with urllib.request.urlopen(url, timeout=min(left, SILENCE_SECONDS)) as response:
+        if not isinstance(response, HTTPResponse):
+            raise DataError(f"it leads to {response.url}, which is neither http nor https")
+        with tqdm(
+            total=min(response.length or 0, MAX_DOWNLOAD_BYTES) or None,
+            desc=url.rpartition("/")[2],
+            unit="B",
+            unit_scale=True,
+            disable=None if progress is None else not progress,  # None: unless on a terminal
+        ) as bar:
+            # read1 returns after one packet, however small: so the clock is looked at.
+            while chunk := response.read1(2**16):
+                content += chunk
+                bar.update(len(chunk))
+                if len(content) > MAX_DOWNLOAD_BYTES:
+                    raise DataError(f"more than {MAX_DOWNLOAD_BYTES} bytes, this is not MNIST")
+                if time.monotonic() > ends_at:
+                    raise DataError(f"the time was over after {len(content)} bytes")
+    return bytes(content)

@@ -1,4 +1,4 @@
-"""Where a client's images come from: the bundled digits, MNIST, IDX, .npy and PNG files."""
+"""Where a client's images come from: the bundled digits, MNIST, IDX, .npy files and pictures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nn.data.grey import SUFFIXES, read_grey
 from nn.data.idx import read_idx
-from nn.data.png import read_png
 from nn.data.sets import load_digits, load_mnist
 from nn.networks.arrays import parse_array
 from nn.networks.base import NumberArray
@@ -53,9 +53,9 @@ def load_images(
 
     Parameters
     ----------
-    sources : "digits" or "mnist" for their test images, alone; else names of files: .png, .npy
+    sources : "digits" or "mnist" for their test images, alone; else names of files: .npy
         (integers, of shape (count, height, width) or (height, width), perhaps with a last axis of
-        length 1), all others IDX, packed if they end in .gz
+        length 1), .png, .jpg, .jpeg, all others IDX, packed if they end in .gz
     input_shape : (height, width, 1)
     data : folder of MNIST
     white : the value of a white pixel in .npy files
@@ -90,8 +90,8 @@ def load_images(
 def load_file(path: Path, input_shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Return the images of one file, int64 array of shape (count, *input_shape)."""
     height, width, _ = input_shape
-    if path.suffix == ".png":
-        array: NumberArray = read_png(path, height, width)[None]
+    if path.suffix.lower() in SUFFIXES:
+        array: NumberArray = read_grey(path, height, width)[None]
     elif path.suffix == ".npy":
         array = load_npy(path)
         if array.ndim and array.shape[-1:] == (1,) and array.shape[-3:] == input_shape:

@@ -12,5 +12,5 @@ Modules, in the order of reading:
     model       a chain of layers: forward, backward, a table, and a file
     pretrained  integer networks that are ready to run
 
-Uses yashe.errors, yashe.arithmetic, yashe.ciphertexts.
+Uses yashe.errors, yashe.arithmetic, yashe.ciphertexts, yashe.wire.
 """

@@ -27,6 +27,7 @@ from nn.networks.checks import KindError, shape_of, whole_number
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from yashe.ciphertexts.ranges import Interval
 from yashe.errors import FormatError, ParameterError, RangeError
+from yashe.wire.files import whole_file
 
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Dense, Conv2D, MeanPool, Square, Flatten)
@@ -245,6 +246,8 @@ class Sequential:
         ------
         ParameterError
             If the network is not an integer one: only exported networks have a file format.
+        FormatError
+            If the folder does not exist or the disk refuses.
         """
         kinds = {type(layer).__name__ for layer in self.layers}
         types = {str(p.dtype) for p in self.parameters()}
@@ -262,14 +265,8 @@ class Sequential:
         }
         text = np.frombuffer(json.dumps(about, indent=1).encode(), dtype=np.uint8)
         arrays = [narrowed(p) for p in self.parameters()]
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with temporary.open("xb") as file:
-                np.savez_compressed(file, text, *arrays)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            np.savez_compressed(file, text, *arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sequential:

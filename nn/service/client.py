@@ -86,10 +86,16 @@ class Client:
     def __init__(
         self, url: str, token: str | None = None, patience: float = 60, timeout: float = 60
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:  # a port that is no number, half of a pair of brackets
+            host = ""
+        if not host or parts.scheme not in ("http", "https"):
             raise ParameterError(f"a server is named like http://127.0.0.1:8000, not {url!r}")
-        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
+        if not (token or "").isascii() or not (token or "").isprintable():
+            raise ParameterError("a token is made of printable ASCII characters")  # and not shown
+        self._secure, self._host, self._port = parts.scheme == "https", host, port
         self._path, self._patience, self._timeout = parts.path.rstrip("/"), patience, timeout
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._url = url

@@ -3,7 +3,7 @@
 Every exercise's planted mistakes are given to its check as if students had made them.
 """
 
-import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,27 +12,16 @@ import pytest
 
 from yashe import checks
 from yashe.checks.exercises import notebook_06_noise
-from yashe.checks.report import Claim, Report, examine
+from yashe.checks.report import Check, Claim, Report
 from yashe.errors import FheError
 
-MODULES = ("arithmetic", "first_steps", "noise", "products", "slots")
 NAMES = sorted(name for name, found in checks.EXERCISES.items() if found.notebook <= 6)
 
 
 def planted(name: str) -> tuple[tuple[Claim, ...], Mapping[str, Callable[..., Any]]]:
-    """The claims and the mistakes of a check: what it hands to `examine`."""
-    check = checks.EXERCISES[name].check
-    module = importlib.import_module(check.__module__)
-    taken: list[Any] = []
-
-    def take(name: str, student: object, *claims: Claim, mistakes: Any = None) -> Report:
-        taken.append((claims, mistakes))
-        return Report(name, ())
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "examine", take)
-        check(None)
-    return taken[0]
+    """The claims and the mistakes of a check."""
+    asked = checks.EXERCISES[name].asked()
+    return asked.claims, asked.mistakes
 
 
 def as_a_student_writes(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,8 +88,12 @@ def right(x: list[int], p: int) -> list[int]:
 CLAIM = Claim("residues", [([5], 3), ([5, 7, 9], 3)], right)
 
 
+def residues(student: Callable[..., Any]) -> Report:
+    return Check(CLAIM).report("residues", student)
+
+
 def mistake_of(student: Callable[..., Any]) -> str:
-    report = examine("residues", student, CLAIM)
+    report = residues(student)
     assert report.first_failure is not None
     return report.first_failure.mistake
 
@@ -133,12 +126,12 @@ def test_endless_recursion_is_described() -> None:
 
 
 def test_arrays_and_numpy_integers_count_as_lists_of_integers() -> None:
-    report = examine("residues", lambda x, p: np.remainder(np.array(x, dtype=np.float64), p), CLAIM)
+    report = residues(lambda x, p: np.remainder(np.array(x, dtype=np.float64), p))
     assert report.passed
 
 
 def test_the_first_failing_input_is_shown_with_its_names() -> None:
-    report = examine("residues", lambda x, p: [2] * len(x), CLAIM)
+    report = residues(lambda x, p: [2] * len(x))
     assert report.first_failure is not None
     assert report.first_failure.given == "x = [5, 7, 9], p = 3"
     assert report.first_failure.answer == "[2, 2, 2]"
@@ -146,8 +139,14 @@ def test_the_first_failing_input_is_shown_with_its_names() -> None:
 
 def test_claims_are_paid_one_by_one() -> None:
     easy = Claim("one number", [([5], 3)], right, points=2)
-    report = examine("residues", lambda x, p: [2], easy, CLAIM)
+    report = Check(easy, CLAIM).report("residues", lambda x, p: [2])
     assert (report.points, report.out_of, report.passed) == (2, 3, False)
+
+
+def test_a_check_is_described_as_what_students_call() -> None:
+    assert list(inspect.signature(checks.power).parameters) == ["student"]
+    assert checks.power.__name__ == "power"
+    assert "x^k by products alone" in (checks.power.__doc__ or "")
 
 
 def test_a_failed_check_is_an_error_of_ours_and_an_assertion() -> None:

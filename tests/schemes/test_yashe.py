@@ -255,8 +255,8 @@ def test_a_security_claim_is_refused_with_the_reason() -> None:
 def test_encryption_takes_the_public_key_only() -> None:
     scheme = YASHE(INSECURE_TOY)
     keys = scheme.keygen(SEED)
-    with pytest.raises(KeyMismatchError, match="public key only, got a YasheSecretKey"):
-        scheme.encrypt([1], keys.secret)  # type: ignore[arg-type]
+    with pytest.raises(KeyMismatchError, match="takes a YashePublicKey, but got a YasheSecr"):
+        scheme.encrypt([1], keys.secret)
 
 
 def test_keys_of_other_parameters_or_other_sets_are_refused() -> None:

@@ -1,10 +1,8 @@
 """The two sides as programs: what crosses the line, who can do what, and what is refused."""
 
 import json
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from conftest import ROOT
 from nn.commands.eavesdrop import ByteStatistics
 from nn.commands.main import main
-from nn.data.png import read_png, write_png
+from nn.data.grey import read_grey, write_grey
 from nn.data.sources import load_images
 from nn.service import roles
 from nn.service.card import ModelCard
@@ -388,104 +385,14 @@ def test_what_is_no_card_is_refused(text: str) -> None:
         ModelCard.from_json(text)
 
 
-# Pictures and other sources
-
-
-def filtered_png(rows: NDArray[np.uint8], filters: list[int], colour: int) -> bytes:
-    """A PNG file made by the definition of the filters: (height, width, channels)."""
-    height, width, channels = rows.shape
-    padded = np.zeros((height + 1, width + 1, channels), dtype=np.int64)
-    padded[1:, 1:] = rows
-    raw = b""
-    for y, kind in enumerate(filters, start=1):
-        raw += bytes([kind])
-        for x in range(1, width + 1):
-            for c in range(channels):
-                a, b, corner = padded[y, x - 1, c], padded[y - 1, x, c], padded[y - 1, x - 1, c]
-                p = a + b - corner
-                paeth = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - corner), 2, corner))
-                guess = (0, a, b, (a + b) // 2, paeth[2])[kind]
-                raw += bytes([int(padded[y, x, c] - guess) % 256])
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    packed = zlib.compress(raw)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"tEXt", b"Comment\0ignored")
-        + chunk(b"IDAT", packed[:5])
-        + chunk(b"IDAT", packed[5:])
-        + chunk(b"IEND", b"")
-    )
-
-
-@given(st.lists(st.integers(0, 4), min_size=4, max_size=4), st.integers(0, 2**32))
-def test_a_picture_is_read_whatever_its_filters(
-    tmp_path_factory: pytest.TempPathFactory, filters: list[int], seed: int
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "picture.png"
-    pixels = np.random.default_rng(seed).integers(0, 256, (4, 5, 4), dtype=np.uint8)
-    path.write_bytes(filtered_png(pixels[..., :1], filters, 0))
-    assert np.array_equal(read_png(path, 4, 5), pixels[..., 0])
-    path.write_bytes(filtered_png(pixels[..., :2], filters, 4))
-    assert np.array_equal(read_png(path, 4, 5), pixels[..., 0])
-    wide = pixels.astype(np.int64)
-    grey = (299 * wide[..., 0] + 587 * wide[..., 1] + 114 * wide[..., 2] + 500) // 1000
-    for channels, colour in ((3, 2), (4, 6)):
-        path.write_bytes(filtered_png(pixels[..., :channels], filters, colour))
-        assert np.array_equal(read_png(path, 4, 5), grey)
-
-
-def test_what_is_written_as_a_picture_is_read_as_it(tmp_path: Path) -> None:
-    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
-    write_png(tmp_path / "x.png", pixels)
-    assert np.array_equal(read_png(tmp_path / "x.png", 4, 6), pixels)
-
-
-def test_pictures_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    good = filtered_png(np.zeros((4, 5, 1), dtype=np.uint8), [0] * 4, 0)
-    path = tmp_path / "x.png"
-
-    def refusal(data: bytes, message: str, size: tuple[int, int] = (4, 5)) -> None:
-        path.write_bytes(data)
-        with pytest.raises(FormatError, match=message):
-            read_png(path, *size)
-
-    def header(at: int, value: int) -> bytes:
-        changed = bytearray(good)
-        changed[16 + at] = value
-        changed[29:33] = struct.pack(">I", zlib.crc32(changed[12:29]))
-        return bytes(changed)
-
-    refusal(b"GIF89a", "a PNG file of at most")
-    refusal(good + b"\0" * 2**20, "a PNG file of at most")
-    refusal(good, "5x4 pixels where 28x28 are needed", (28, 28))
-    refusal(header(8, 16), "16 bits per channel")
-    refusal(header(9, 3), "colour type 3")
-    refusal(header(12, 1), "interlacing 1; save")
-    refusal(header(3, 6), "6x4 pixels where 5x4")
-    refusal(good[:20] + b"\xff" + good[21:], "a wrong checksum at byte 8")
-    refusal(filtered_png(np.zeros((3, 5, 1), np.uint8), [0] * 3, 0)[:8] + good[8:33] + good[33:-20],
-            "cannot be read as a picture")  # fmt: skip
-    bomb = filtered_png(np.zeros((400, 50, 1), dtype=np.uint8), [0] * 400, 0)
-    refusal(bomb[:8] + good[8:33] + bomb[33:], "25 bytes of pixels|bytes of pixels where 24")
-    filter_five = bytearray(good)
-    raw = zlib.compress(bytes([5, 0, 0, 0, 0, 0]) * 4)
-    chunk = struct.pack(">I", len(raw)) + b"IDAT" + raw
-    start = bytes(filter_five[:33]) + chunk + struct.pack(">I", zlib.crc32(b"IDAT" + raw))
-    refusal(start + good[-12:], "filter 5")
+# Sources
 
 
 def test_images_come_from_files_of_several_kinds(tmp_path: Path) -> None:
     images = np.random.default_rng(3).integers(0, 256, (4, 3, 2), dtype=np.uint8)
     (tmp_path / "images-idx").write_bytes(idx(images[:2]))
-    write_png(tmp_path / "three.png", images[2])
-    write_png(tmp_path / "four.png", images[3])
+    write_grey(tmp_path / "three.png", images[2])
+    write_grey(tmp_path / "four.png", images[3])
     names = [str(tmp_path / name) for name in ("images-idx", "three.png", "four.png")]
     found = load_images(names, SHAPE)
     assert np.array_equal(found.pixels[..., 0], images)
@@ -514,7 +421,7 @@ def test_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "bright.npy", np.full((2, 3, 2), 200, dtype=np.uint8))
     np.save(tmp_path / "negative.npy", np.full((2, 3, 2), -1, dtype=np.int64))
     (tmp_path / "objects.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': '|O'}\n")
-    write_png(tmp_path / "x.png", np.zeros((3, 2), dtype=np.uint8))
+    write_grey(tmp_path / "x.png", np.zeros((3, 2), dtype=np.uint8))
     refusal(r"images of shape \(3, 3\), the network takes \(3, 2\)", "wide.npy")
     refusal("integers were required, got float64", "floats.npy")
     refusal("pixels must lie in 0..16, got .200, 200.; say with --white", "bright.npy", white=16)
@@ -557,7 +464,7 @@ def test_an_eavesdropper_sees_uniform_numbers(
     (entropy,) = (line.split() for line in lines if line.startswith("entropy"))
     assert float(entropy[5]) > 7.99
     assert any("what you see" in line and "what the server sees" in line for line in lines)
-    assert read_png(picture, 3 * 8, 4 * 8).shape == (24, 32)
+    assert read_grey(picture, 3 * 8, 4 * 8).shape == (24, 32)
     np.save(tmp_path / "black.npy", np.zeros((1, 3, 2), dtype=np.uint8))
     assert main(["eavesdrop", sent, "--images", str(tmp_path / "black.npy")]) == 1
     assert "one grey value only" in capsys.readouterr().err

@@ -651,9 +651,19 @@ def test_nobody_there_is_said_with_the_address() -> None:
         port = free.getsockname()[1]
     with pytest.raises(ServiceError, match=f"no answer from http://127.0.0.1:{port}: .*running"):
         Client(f"http://127.0.0.1:{port}", patience=0.5).health()
-    for url in ("127.0.0.1:80", "ftp://x", "http://"):
+    for url in (
+        "127.0.0.1:80",
+        "ftp://x",
+        "http://",
+        "http://x:port",
+        "http://x:99999",
+        "http://[",
+    ):
         with pytest.raises(ParameterError, match="a server is named like http"):
             Client(url)
+    for token in ("two\nlines", "caf\u00e9"):
+        with pytest.raises(ParameterError, match="a token is made of printable ASCII"):
+            Client(f"http://127.0.0.1:{port}", token)
 
 
 def test_keys_for_another_network_are_refused_before_anything_is_sent(misbehaving: str) -> None:

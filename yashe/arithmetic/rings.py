@@ -64,12 +64,12 @@ def ring(n: int, moduli: tuple[int, ...]) -> Ring:
     return Ring(n, moduli)
 
 
-Element = TypeVar("Element", "CoefficientElement", "NttElement")
+Form = TypeVar("Form", bound="Element")  # the type says the form, and sums keep it
 
 
 @dataclass(frozen=True, eq=False)
-class CoefficientElement:
-    """Polynomials given by their coefficients, lowest degree first.
+class Element:
+    """Polynomials of one ring in one form: what both forms can do.
 
     Attributes
     ----------
@@ -80,8 +80,37 @@ class CoefficientElement:
     ring: Ring
     residues: FloatArray
 
-    def __repr__(self) -> str:
-        return _described(self)
+    def __repr__(self) -> str:  # and no residue: it may be a secret
+        return f"{type(self).__name__}(shape={self.residues.shape[:-2]}, {self.ring!r})"
+
+    def __add__(self: Form, other: Form) -> Form:
+        return self._combined(other, np.add)
+
+    def __sub__(self: Form, other: Form) -> Form:
+        return self._combined(other, np.subtract)
+
+    def __neg__(self: Form) -> Form:
+        return type(self)(self.ring, -self.residues)
+
+    def _combined(self: Form, other: Form, operation: np.ufunc) -> Form:
+        """Return operation(self, other) reduced, for elements of one ring in one form."""
+        if type(self) is not type(other):
+            raise FormError(
+                f"{type(self).__name__} and {type(other).__name__} do not mix: "
+                "convert one of them with .ntt() or .intt()"
+            )
+        if self.ring.n != other.ring.n or self.ring.basis != other.ring.basis:
+            raise KeyMismatchError(f"elements of different rings: {self.ring!r} and {other.ring!r}")
+        residues = reduce(operation(self.residues, other.residues), self.ring.moduli)
+        return type(self)(self.ring, residues)
+
+    def canonical(self) -> FloatArray:
+        """Return the residues in [-(q_i - 1)/2, (q_i - 1)/2], to compare elements bit for bit."""
+        return canonical(self.residues, self.ring.moduli)
+
+
+class CoefficientElement(Element):
+    """Polynomials given by their coefficients, lowest degree first."""
 
     def ntt(self) -> NttElement:
         """Return the same polynomials in NTT form."""
@@ -95,15 +124,6 @@ class CoefficientElement:
             target, rescale(self.residues, self.ring.basis, target.basis, ratio)
         )
 
-    def __add__(self, other: CoefficientElement) -> CoefficientElement:
-        return _combine(self, other, np.add)
-
-    def __sub__(self, other: CoefficientElement) -> CoefficientElement:
-        return _combine(self, other, np.subtract)
-
-    def __neg__(self) -> CoefficientElement:
-        return CoefficientElement(self.ring, -self.residues)
-
     def __mul__(self, other: object) -> CoefficientElement:
         raise FormError("products are taken in NTT form: (a.ntt() * b.ntt()).intt()")
 
@@ -111,60 +131,13 @@ class CoefficientElement:
         """Return the centred coefficients as Python integers, object array of shape (..., n)."""
         return self.ring.basis.compose(self.residues)
 
-    def canonical(self) -> FloatArray:
-        """Return the residues in [-(q_i - 1)/2, (q_i - 1)/2], to compare elements bit for bit."""
-        return canonical(self.residues, self.ring.moduli)
 
-
-@dataclass(frozen=True, eq=False)
-class NttElement:
-    """Polynomials given by their values at the odd powers of psi, in natural order.
-
-    Attributes
-    ----------
-    ring : Ring
-    residues : float64 array, shape (..., k, n), centred residues
-    """
-
-    ring: Ring
-    residues: FloatArray
-
-    def __repr__(self) -> str:
-        return _described(self)
+class NttElement(Element):
+    """Polynomials given by their values at the odd powers of psi, in natural order."""
 
     def intt(self) -> CoefficientElement:
         """Return the same polynomials in coefficient form."""
         return CoefficientElement(self.ring, self.ring.transform.intt(self.residues))
 
-    def __add__(self, other: NttElement) -> NttElement:
-        return _combine(self, other, np.add)
-
-    def __sub__(self, other: NttElement) -> NttElement:
-        return _combine(self, other, np.subtract)
-
-    def __neg__(self) -> NttElement:
-        return NttElement(self.ring, -self.residues)
-
     def __mul__(self, other: NttElement) -> NttElement:
-        return _combine(self, other, np.multiply)
-
-    def canonical(self) -> FloatArray:
-        """Return the residues in [-(q_i - 1)/2, (q_i - 1)/2], to compare elements bit for bit."""
-        return canonical(self.residues, self.ring.moduli)
-
-
-def _described(x: CoefficientElement | NttElement) -> str:
-    """Return form, shape and ring, and no residue: it may be a secret."""
-    return f"{type(x).__name__}(shape={x.residues.shape[:-2]}, {x.ring!r})"
-
-
-def _combine(a: Element, b: Element, operation: np.ufunc) -> Element:
-    """Return operation(a, b) reduced, for elements of one ring in one form."""
-    if type(a) is not type(b):
-        raise FormError(
-            f"{type(a).__name__} and {type(b).__name__} do not mix: "
-            "convert one of them with .ntt() or .intt()"
-        )
-    if a.ring.n != b.ring.n or a.ring.basis != b.ring.basis:
-        raise KeyMismatchError(f"elements of different rings: {a.ring!r} and {b.ring!r}")
-    return type(a)(a.ring, reduce(operation(a.residues, b.residues), a.ring.moduli))
+        return self._combined(other, np.multiply)

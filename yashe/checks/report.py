@@ -69,13 +69,14 @@ class Failure:
     mistake: str
 
 
-def by_value(right: Function) -> Function:
-    """Return the test that a function returns the same as `right`."""
+def by_value(student: Function, right: Function, *arguments: Any) -> None:
+    """Refuse a function that does not return the same as `right`.
 
-    def test(function: Function, *arguments: Any) -> None:
-        require_equal(call(function, arguments), right(*_copied(arguments)))
-
-    return test
+    Raises
+    ------
+    WrongAnswer
+    """
+    require_equal(call(student, arguments), right(*_copied(arguments)))
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,15 @@ class Claim:
     inputs : arguments to try, from small to large
     right : the function to agree with
     points : what the claim is worth
-    through : how to compare: `through(right)(function, *arguments)` raises WrongAnswer where the
-        function fails. By default it must return what `right` returns.
+    compare : `compare(student, right, *arguments)` raises WrongAnswer where the student's function
+        fails. By default it must return what `right` returns.
     """
 
     text: str
     inputs: Sequence[Arguments]
     right: Function
     points: int = 1
-    through: Callable[[Function], Function] = by_value
+    compare: Callable[..., None] = by_value
 
 
 @dataclass(frozen=True)
@@ -163,75 +164,89 @@ class Report:
     __str__ = __repr__
 
 
+class Check:
+    """What an exercise asks for.
+
+    Parameters
+    ----------
+    claims : what must hold, the easiest first
+    mistakes : planted mistakes, sentence -> wrong function
+    """
+
+    def __init__(self, *claims: Claim, mistakes: Mistakes | None = None) -> None:
+        self.claims, self.mistakes = claims, mistakes or {}
+
+    def report(self, name: str, student: Function) -> Report:
+        """Return the report on a student's function, under the name of the exercise."""
+        return Report(name, tuple(self._result(claim, student) for claim in self.claims))
+
+    def _result(self, claim: Claim, student: Function) -> Result:
+        """Try the inputs of a claim, up to the first that fails."""
+        for arguments in claim.inputs:
+            try:
+                claim.compare(student, claim.right, *arguments)
+            except WrongAnswer as wrong:
+                mistake = self._planted(claim, student) or wrong.mistake
+                answer = "" if wrong.answer is None else _short(wrong.answer)
+                failure = Failure(_named(claim, arguments), answer, mistake)
+                return Result(claim.text, claim.points, failure)
+        return Result(claim.text, claim.points)
+
+    def _planted(self, claim: Claim, student: Function) -> str:
+        """Return the first planted mistake with which the function agrees on several inputs."""
+        some = claim.inputs[-COMPARED_WITH_MISTAKES:]
+        for text, wrong in self.mistakes.items():
+            if all(_agree(claim, student, wrong, arguments) for arguments in some):
+                return text
+        return ""
+
+
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise: the notebook it is in, and its check, which bears the name of the function."""
+    """An exercise.
+
+    Attributes
+    ----------
+    notebook : the one that it is in
+    check : what students call; it bears the name of the function that they write
+    asked : returns what is asked for
+    """
 
     notebook: int
     check: Callable[[Function], Report]
-
-    @property
-    def name(self) -> str:
-        """Name of the function that a student writes."""
-        return self.check.__name__
+    asked: Callable[[], Check]
 
 
 EXERCISES: dict[str, Exercise] = {}
 
 
-def exercise(notebook: int) -> Callable[[Callable[[Function], Report]], Callable[..., Report]]:
-    """Register a check as the exercise of its name, and let it raise CheckFailed.
+def exercise(notebook: int) -> Callable[[Callable[[], Check]], Callable[[Function], Report]]:
+    """Register what an exercise asks for, and make of it the check that students call.
 
     Examples
     --------
     >>> @exercise(99)
-    ... def double(student):
-    ...     return examine("double", student, Claim("2x", [(0,), (3,)], lambda x: 2 * x))
+    ... def double():
+    ...     return Check(Claim("2x", [(0,), (3,)], lambda x: 2 * x))
     >>> double(lambda x: 2 * x)
     double: 1 of 1 points
       ok   2x
     >>> del EXERCISES["double"]
     """
 
-    def register(check: Callable[[Function], Report]) -> Callable[..., Report]:
-        @functools.wraps(check)
-        def checked(student: Function) -> Report:
-            report = check(student)
+    def register(asked: Callable[[], Check]) -> Callable[[Function], Report]:
+        @functools.wraps(asked)
+        def check(student: Function) -> Report:
+            report = asked().report(asked.__name__, student)
             if not report.passed:
                 raise CheckFailed(report)
             return report
 
-        EXERCISES[check.__name__] = Exercise(notebook, checked)
-        return checked
+        del check.__wrapped__  # its parameters are not those of the check
+        EXERCISES[asked.__name__] = Exercise(notebook, check, asked)
+        return check
 
     return register
-
-
-def examine(
-    name: str, student: Function, *claims: Claim, mistakes: Mistakes | None = None
-) -> Report:
-    """Return the report on a student's function.
-
-    Parameters
-    ----------
-    name : of the exercise
-    student : the function to check
-    claims : what must hold, the easiest first
-    mistakes : planted mistakes, sentence -> wrong function
-    """
-    results = []
-    for claim in claims:
-        failure = None
-        for arguments in claim.inputs:
-            try:
-                claim.through(claim.right)(student, *arguments)
-            except WrongAnswer as wrong:
-                mistake = _planted(claim, student, mistakes or {}) or wrong.mistake
-                answer = "" if wrong.answer is None else _short(wrong.answer)
-                failure = Failure(_named(claim, arguments), answer, mistake)
-                break
-        results.append(Result(claim.text, claim.points, failure))
-    return Report(name, tuple(results))
 
 
 def call(function: Function, arguments: Arguments) -> Any:
@@ -298,18 +313,9 @@ def require_equal(answer: Any, expected: Any) -> None:
     raise WrongAnswer(_difference(got, right), answer)
 
 
-def _planted(claim: Claim, student: Function, mistakes: Mistakes) -> str:
-    """Return the first planted mistake with which the function agrees on several inputs."""
-    some = claim.inputs[-COMPARED_WITH_MISTAKES:]
-    for text, wrong in mistakes.items():
-        if all(_agree(claim.through(wrong), student, arguments) for arguments in some):
-            return text
-    return ""
-
-
-def _agree(test: Function, student: Function, arguments: Arguments) -> bool:
+def _agree(claim: Claim, student: Function, other: Function, arguments: Arguments) -> bool:
     try:
-        test(student, *arguments)
+        claim.compare(student, other, *arguments)
     except Exception:  # noqa: BLE001 - a mistake may raise anything, and is then another one
         return False
     return True

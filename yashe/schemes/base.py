@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,9 +11,10 @@ import numpy as np
 
 from yashe.arithmetic.parallel import for_each, for_each_group
 from yashe.arithmetic.residues import FloatArray, IntArray
-from yashe.arithmetic.sampling import SeedArray
+from yashe.arithmetic.sampling import numbered_seeds
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import check_key, check_kind
 from yashe.ciphertexts.moves import numpys
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval, check_within, combined, declared
@@ -41,51 +41,65 @@ class Scheme(Definition):
     notebooks run on either.
     """
 
-    def fresh(
+    def encrypt(
         self,
-        rows: FloatArray,
-        key_id: str,
-        public: bool,
-        shape: tuple[int, ...],
-        public_seed: SeedArray | None = None,
-        within: Interval | None = None,
+        values: Any,
+        key: Any,
+        seed: bytes | None = None,
+        within: tuple[int, int] | None = None,
     ) -> Ciphertext:
-        """Return freshly encrypted rows as a Ciphertext, for the schemes' `encrypt`."""
-        bound, params = self.fresh_bound(public), self.params
-        noise.check_budget(float(bound.budget(params.n)), f"encryption under {params.name}")
-        index = np.arange(len(rows), dtype=np.int64).reshape(shape)
-        bounds = bound.broadcast((len(rows),))
-        ct = Ciphertext(self, key_id, rows, bounds, index, public_seed=public_seed, within=within)
-        observe("an encryption", ct)
-        return ct
-
-    def encryptions(
-        self, values: Any, hide: Callable[[range, FloatArray, FloatArray], None]
-    ) -> tuple[FloatArray, tuple[int, ...]]:
-        """Return rows that hide messages, and the messages' shape, for the schemes' `encrypt`.
+        """Encrypt vectors of integers.
 
         Parameters
         ----------
-        values : Plaintext, or integers of shape (..., m)
-        hide : takes numbers, messages of shape (numbers, primes of t, n), and where to write the
-            encryptions, shape (numbers, parts, k, n)
+        values : Plaintext, or integers, array-like of shape (..., m) with m <= n, |value| < t/2
+            Slot i holds values[..., i]; unused slots hold 0.
+        key : public key or, but in YASHE', SecretKey, for less noise and less work
+        seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
+            as good as none: give one only in tests and lessons.
+        within : (low, high) that the slots lie within, or None if they are numbers modulo t; public
+            (`yashe.ciphertexts.ranges`)
+
+        Returns
+        -------
+        Ciphertext of shape (...), degree 1
+
+        Raises
+        ------
+        EncodingError
+            If there are more values than slots, or they are not integers in (-t/2, t/2).
+        RangeError
+            If a slot is not within what is declared.
+        KeyMismatchError
+            If the key is none of these, or for another scheme or other parameters.
         """
+        seed, params = self.own_seed(seed), self.params
+        check_kind(key, *self.encryption_keys)
+        key, interval = check_key(params, key.key_id, key), self.range_of(values, within)
+        hide, rho = self.hiding(key, seed)
         if isinstance(values, Plaintext):
-            check_same_slots(self.params, values.params)
+            check_same_slots(params, values.params)
             shape, encoded = values.shape, values.element.residues
             flat = encoded.reshape(-1, *encoded.shape[-2:])
         else:
-            slots = check_slots(self.params, values)
+            slots = check_slots(params, values)
             shape, encoded = slots.shape[:-1], None
             numbers = slots.reshape(math.prod(shape), slots.shape[-1])
-        rows = np.empty((math.prod(shape), self.parts(1), self.params.k, self.params.n))
+        rows = np.empty((math.prod(shape), self.parts(1), params.k, params.n))
 
         def hide_some(some: slice) -> None:
-            m = interpolate(self.params, numbers[some]) if encoded is None else flat[some]
+            m = interpolate(params, numbers[some]) if encoded is None else flat[some]
             hide(range(some.start, some.stop), m, rows[some])
 
         for_each_group(hide_some, len(rows))
-        return rows, shape
+        bound = self.fresh_bound(public=rho is None)
+        noise.check_budget(float(bound.budget(params.n)), f"encryption under {params.name}")
+        index = np.arange(len(rows), dtype=np.int64).reshape(shape)
+        bounds = bound.broadcast((len(rows),))
+        seeds = None if rho is None else numbered_seeds(rho, len(rows))
+        ct = Ciphertext(self, key.key_id, rows, bounds, index, public_seed=seeds, within=interval)
+        observe("an encryption", ct)
+        return ct
 
     def range_of(self, values: Any, within: tuple[int, int] | None) -> Interval | None:
         """Return the range that is declared for slots, after a look at them, for `encrypt`.

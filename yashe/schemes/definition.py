@@ -7,8 +7,9 @@ of them have in common. What follows from it, the same for all of them, is in `y
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,12 @@ from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.rns import rescale
 from yashe.arithmetic.sampling import check_seed, derive_seed
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import ParameterError, TransparentCiphertextError
 from yashe.parameters.sets import Params
+
+Hide: TypeAlias = Callable[[range, FloatArray, FloatArray], None]
 
 
 class Definition(ABC):
@@ -63,15 +67,22 @@ class Definition(ABC):
     def keygen(self, seed: bytes | None = None) -> Any:
         """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
 
+    @property
     @abstractmethod
-    def encrypt(
-        self,
-        values: Any,
-        key: Any,
-        seed: bytes | None = None,
-        within: tuple[int, int] | None = None,
-    ) -> Ciphertext:
-        """Encrypt slot vectors, integers of shape (..., at most n), or a Plaintext."""
+    def encryption_keys(self) -> tuple[type[Key], ...]:
+        """The kinds of keys that encrypt."""
+
+    @abstractmethod
+    def hiding(self, key: Any, seed: bytes) -> tuple[Hide, bytes | None]:
+        """Return how a key encrypts.
+
+        Returns
+        -------
+        hide : takes numbers, which name the randomness, messages of shape (numbers, primes of t,
+            n), and where to write their encryptions, shape (numbers, parts, k, n)
+        rho : 32 public bytes that stand for the uniform part of encryptions with a secret key;
+            None with a public key
+        """
 
     @abstractmethod
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:

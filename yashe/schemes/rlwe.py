@@ -27,7 +27,6 @@ from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import (
     derive_seed,
     gaussian,
-    numbered_seeds,
     stream,
     ternary,
     uniform,
@@ -36,6 +35,7 @@ from yashe.arithmetic.sampling import (
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import (
+    Key,
     Keys,
     Pair,
     PublicKey,
@@ -48,6 +48,7 @@ from yashe.ciphertexts.keys import (
 )
 from yashe.ciphertexts.noise import Bound
 from yashe.schemes.base import Scheme
+from yashe.schemes.definition import Hide
 
 
 class RLWE(Scheme):
@@ -107,48 +108,15 @@ class RLWE(Scheme):
         a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
         return -(a_s + self._times(self.error_unit, e).ntt()), a
 
-    def encrypt(
-        self,
-        values: Any,
-        key: Any,
-        seed: bytes | None = None,
-        within: tuple[int, int] | None = None,
-    ) -> Ciphertext:
-        """Encrypt vectors of integers.
+    @property
+    def encryption_keys(self) -> tuple[type[Key], ...]:
+        return self.public_key_type, SecretKey
 
-        Parameters
-        ----------
-        values : Plaintext, or integers, array-like of shape (..., m) with m <= n, |value| < t/2
-            Slot i holds values[..., i]; unused slots hold 0.
-        key : public key, or SecretKey for less noise and less work
-        seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
-            as good as none: give one only in tests and lessons.
-        within : (low, high) that the slots lie within, or None if they are numbers modulo t; public
-            (`yashe.ciphertexts.ranges`)
-
-        Returns
-        -------
-        Ciphertext of shape (...), degree 1
-
-        Raises
-        ------
-        EncodingError
-            If there are more values than slots, or they are not integers in (-t/2, t/2).
-        RangeError
-            If a slot is not within what is declared.
-        KeyMismatchError
-            If the key is neither a public nor a secret one, or for another scheme or parameters.
-        """
-        seed = self.own_seed(seed)
-        check_kind(key, self.public_key_type, SecretKey)
-        key, declared = check_key(self.params, key.key_id, key), self.range_of(values, within)
+    def hiding(self, key: Any, seed: bytes) -> tuple[Hide, bytes | None]:
         if isinstance(key, Pair):
-            rows, shape = self.encryptions(values, partial(self._hide_with_public, key, seed))
-            return self.fresh(rows, key.key_id, True, shape, within=declared)
+            return partial(self._hide_with_public, key, seed), None
         rho = derive_seed(seed, "encrypt-rho")
-        rows, shape = self.encryptions(values, partial(self._hide_with_secret, key, rho, seed))
-        seeds = numbered_seeds(rho, len(rows))
-        return self.fresh(rows, key.key_id, False, shape, seeds, declared)
+        return partial(self._hide_with_secret, key, rho, seed), rho
 
     def _hide_with_secret(
         self,

@@ -40,8 +40,9 @@ from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import Key, check_key, check_kind, gadget, switch
 from yashe.ciphertexts.noise import Bound
-from yashe.errors import KeyMismatchError, SecurityError
+from yashe.errors import SecurityError
 from yashe.parameters.sets import Params
+from yashe.schemes.definition import Hide
 from yashe.schemes.scale_invariant import ScaleInvariant
 
 
@@ -106,6 +107,7 @@ class YASHE(ScaleInvariant):
     name = "YASHE'"
     first_secret_part = 0
     fixed_parts = True
+    encryption_keys = (YashePublicKey,)  # the paper has no other encryption
 
     def __init__(self, params: Params) -> None:
         if isinstance(params, Params) and params.security is not None:
@@ -164,46 +166,7 @@ class YASHE(ScaleInvariant):
         """Return t times a ternary polynomial; t < 2^62 fits into int64."""
         return self.params.ring.element(self.params.t * coefficients.astype(np.int64))
 
-    def encrypt(
-        self,
-        values: Any,
-        key: YashePublicKey,
-        seed: bytes | None = None,
-        within: tuple[int, int] | None = None,
-    ) -> Ciphertext:
-        """Encrypt vectors of integers with the public key; the paper has no other encryption.
-
-        Parameters
-        ----------
-        values : Plaintext, or integers, array-like of shape (..., m) with m <= n, |value| < t/2
-            Slot i holds values[..., i]; unused slots hold 0.
-        key : YashePublicKey
-        seed : 32 bytes that determine the randomness, or None. Two encryptions with one seed are
-            as good as none: give one only in tests and lessons.
-        within : (low, high) that the slots lie within, or None if they are numbers modulo t; public
-            (`yashe.ciphertexts.ranges`)
-
-        Returns
-        -------
-        Ciphertext of shape (...), degree 1
-
-        Raises
-        ------
-        EncodingError
-            If there are more values than slots, or they are not integers in (-t/2, t/2).
-        RangeError
-            If a slot is not within what is declared.
-        KeyMismatchError
-            If the key is not a public key of YASHE', or for other parameters.
-        """
-        if not isinstance(key, YashePublicKey):
-            raise KeyMismatchError(
-                f"YASHE' encrypts with its public key only, got a {type(key).__name__}: "
-                "give keys.public"
-            )
-        seed, declared = self.own_seed(seed), self.range_of(values, within)
-        key = check_key(self.params, key.key_id, key)
-
+    def hiding(self, key: Any, seed: bytes) -> tuple[Hide, bytes | None]:
         def hide(numbers: range, messages: FloatArray, out: FloatArray) -> None:
             """Write h u + e + round(q/t m)."""
             n, labels = self.params.n, ("encrypt-e", "encrypt-u")
@@ -214,8 +177,7 @@ class YASHE(ScaleInvariant):
             message = CoefficientElement(self.params.ring, self.embedded(messages))
             out[:, 0] = ((key.h * u.ntt()).intt() + e + message).residues
 
-        rows, shape = self.encryptions(values, hide)
-        return self.fresh(rows, key.key_id, True, shape, within=declared)
+        return hide, None
 
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
         """Write the one part x y of a product: f^2 c c' is the product of two phases.

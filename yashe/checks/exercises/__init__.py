@@ -15,3 +15,9 @@ Modules, in the order of reading:
     notebook_11_protection      tiny keys, the security table, two kinds of misuse
     notebook_12_project         the final project, graded by laws
 """
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+for found in iter_modules(__path__):  # a module registers its exercises when it is loaded
+    import_module(f"{__name__}.{found.name}")

@@ -10,45 +10,32 @@ import numpy as np
 from yashe.arithmetic.primes import ntt_primes
 from yashe.arithmetic.residues import EXACT_LIMIT, bound, max_terms, reduce
 from yashe.checks.cases import generator
-from yashe.checks.report import (
-    Claim,
-    Function,
-    Report,
-    WrongAnswer,
-    call,
-    examine,
-    exercise,
-    require_equal,
-)
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
 from yashe.textbook.polynomials import centred, compose
 
 LARGEST = ntt_primes(4096, 1)[0]  # a prime just below 2^24
 
 
-def congruent(right: Function) -> Function:
-    """Return a test of (x, p) -> residues: congruent to x, within bound(p), and float64."""
-
-    def test(function: Function, x: list[int], p: int) -> None:
-        array = np.array(x, dtype=np.float64)
-        answer = call(function, (array, p))
-        if not isinstance(answer, np.ndarray) or answer.dtype != np.float64:
-            raise WrongAnswer("it must return a float64 array", answer)
-        if answer.shape != array.shape:
-            raise WrongAnswer(f"its shape is {answer.shape}, x has {array.shape}", answer)
-        if not np.isfinite(answer).all() or (answer != np.rint(answer)).any():
-            raise WrongAnswer("some results are not integers", answer)
-        expected = [centred(int(y), p) for y in right(array, p)]
-        require_equal([centred(int(y), p) for y in answer], expected)
-        largest = int(np.abs(answer).max())
-        if largest > bound(p):
-            above = "0 .. p - 1, not centred" if answer.min() >= 0 else f"as large as {largest}"
-            raise WrongAnswer(f"congruent to x, but {above}", answer)
-
-    return test
+def congruent(student: Function, right: Function, x: list[int], p: int) -> None:
+    """Refuse residues that are not congruent to x, within bound(p), and float64."""
+    array = np.array(x, dtype=np.float64)
+    answer = call(student, (array, p))
+    if not isinstance(answer, np.ndarray) or answer.dtype != np.float64:
+        raise WrongAnswer("it must return a float64 array", answer)
+    if answer.shape != array.shape:
+        raise WrongAnswer(f"its shape is {answer.shape}, x has {array.shape}", answer)
+    if not np.isfinite(answer).all() or (answer != np.rint(answer)).any():
+        raise WrongAnswer("some results are not integers", answer)
+    expected = [centred(int(y), p) for y in right(array, p)]
+    require_equal([centred(int(y), p) for y in answer], expected)
+    largest = int(np.abs(answer).max())
+    if largest > bound(p):
+        above = "0 .. p - 1, not centred" if answer.min() >= 0 else f"as large as {largest}"
+        raise WrongAnswer(f"congruent to x, but {above}", answer)
 
 
 @exercise(4)
-def reduce_float(student: Function) -> Report:
+def reduce_float() -> Check:
     """Check a function (x, p) -> x - p rint(x / p) for float64 arrays of integers."""
     rng = generator("reduce_float")
     small = [([0, 1, 16, 17, 18], 17), ([-1, -16, -17, 8, 9, -8, -9], 17)]
@@ -57,12 +44,10 @@ def reduce_float(student: Function) -> Report:
         ([2**53 - LARGEST, -(2**53 - LARGEST)], LARGEST),
         ([LARGEST * 2**28 + d for d in (LARGEST // 2, -(LARGEST // 2), 0)], LARGEST),
     ]
-    return examine(
-        "reduce_float",
-        student,
-        Claim("small numbers modulo 17", small, reduce, through=congruent),
-        Claim("numbers up to 2^52", large, reduce, through=congruent),
-        Claim("numbers next to 2^53, and next to half of p", edge, reduce, through=congruent),
+    return Check(
+        Claim("small numbers modulo 17", small, reduce, compare=congruent),
+        Claim("numbers up to 2^52", large, reduce, compare=congruent),
+        Claim("numbers next to 2^53, and next to half of p", edge, reduce, compare=congruent),
         mistakes={
             "the quotient is returned, not what is left of x": lambda x, p: np.rint(x / p),
             "everything becomes 0: rint acts on x / p, before the product with p": (
@@ -76,12 +61,10 @@ def reduce_float(student: Function) -> Report:
 
 
 @exercise(4)
-def terms_that_fit(student: Function) -> Report:
+def terms_that_fit() -> Check:
     """Check a function p -> the largest m with m ((p + 3) / 2)^2 <= 2^53 - p."""
     odd = [(p,) for p in (3, 17, 97, 12289, 786433, LARGEST)]
-    return examine(
-        "terms_that_fit",
-        student,
+    return Check(
         Claim("the numbers of terms for primes from 3 to 24 bits", odd, max_terms),
         mistakes={
             "one too many or too few at some p: was something rounded to float?": (
@@ -100,7 +83,7 @@ def terms_that_fit(student: Function) -> Report:
 
 
 @exercise(4)
-def compose_residues(student: Function) -> Report:
+def compose_residues() -> Check:
     """Check a function (residues, moduli) -> the x in (-q/2, q/2) with these residues."""
 
     def right(residues: list[int], moduli: list[int]) -> int:
@@ -112,9 +95,7 @@ def compose_residues(student: Function) -> Report:
         for _ in range(3):
             x = rng.randint(-(prod(moduli) // 2), prod(moduli) // 2)
             random.append(([centred(x, p) for p in moduli], moduli))
-    return examine(
-        "compose_residues",
-        student,
+    return Check(
         Claim("two residues, by hand", by_hand, right),
         Claim("up to eight primes of 24 bits", random, right),
         mistakes={

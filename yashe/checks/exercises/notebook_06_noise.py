@@ -7,37 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import (
-    Claim,
-    Function,
-    Report,
-    WrongAnswer,
-    call,
-    examine,
-    exercise,
-    require_equal,
-)
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
 from yashe.textbook.polynomials import Params, Poly, budget_of, scale_up
 
 
-def to_three_digits(right: Function) -> Function:
-    """Return a test that compares two numbers up to one part in a thousand."""
-
-    def test(function: Function, *arguments: Any) -> None:
-        answer, expected = call(function, arguments), right(*arguments)
-        try:
-            close = math.isclose(float(answer), expected, rel_tol=1e-3, abs_tol=1e-9)
-        except (TypeError, ValueError) as error:
-            raise WrongAnswer("it must return one number", answer) from error
-        if not close:
-            size = "large" if float(answer) > expected else "small"
-            raise WrongAnswer(f"the number is too {size}", answer)
-
-    return test
+def to_three_digits(student: Function, right: Function, *arguments: Any) -> None:
+    """Compare two numbers, up to one part in a thousand."""
+    answer, expected = call(student, arguments), right(*arguments)
+    try:
+        close = math.isclose(float(answer), expected, rel_tol=1e-3, abs_tol=1e-9)
+    except (TypeError, ValueError) as error:
+        raise WrongAnswer("it must return one number", answer) from error
+    if not close:
+        size = "large" if float(answer) > expected else "small"
+        raise WrongAnswer(f"the number is too {size}", answer)
 
 
 @exercise(6)
-def budget_bits(student: Function) -> Report:
+def budget_bits() -> Check:
     """Check a function (phase, q, t) -> log2(q / (2 max |[t phase]_q|))."""
 
     def right(phase: Poly, q: int, t: int) -> float:
@@ -49,11 +36,9 @@ def budget_bits(student: Function) -> Report:
     for size in (1, 20, 300):
         m = scale_up(Params(16, t, (q,)), integers(rng, 7, 16))
         random.append(([x + y for x, y in zip(m, integers(rng, size, 16), strict=True)], q, t))
-    return examine(
-        "budget_bits",
-        student,
-        Claim("phases for q = 97, t = 4, by hand", by_hand, right, through=to_three_digits),
-        Claim("noise of every size", random, right, through=to_three_digits),
+    return Check(
+        Claim("phases for q = 97, t = 4, by hand", by_hand, right, compare=to_three_digits),
+        Claim("noise of every size", random, right, compare=to_three_digits),
         mistakes={
             "the message is counted as noise: t phase has to be reduced modulo q": (
                 lambda phase, q, t: math.log2(q / (2 * max(abs(t * x) for x in phase)))
@@ -72,7 +57,7 @@ def budget_bits(student: Function) -> Report:
 
 
 @exercise(6)
-def fresh_deviation(student: Function) -> Report:
+def fresh_deviation() -> Check:
     """Check a function (n, q, t) -> deviation of nu in a public-key encryption of BFV.
 
     nu = t/q (e_0 + e_1 s - e u + r), with sigma = 3.2, s and u uniform in {-1, 0, 1}, r in
@@ -86,10 +71,8 @@ def fresh_deviation(student: Function) -> Report:
         return lambda n, q, t: t / q * math.sqrt(3.2**2 * (1 + errors * n) + rounding)
 
     cases = [(1, 97, 4), (4, 12289, 16), (1024, 2**26, 257), (8192, 2**200, 2**40)]
-    return examine(
-        "fresh_deviation",
-        student,
-        Claim("from n = 1 to n = 8192", cases, right, through=to_three_digits),
+    return Check(
+        Claim("from n = 1 to n = 8192", cases, right, compare=to_three_digits),
         mistakes={
             "e_1 s and e u have variance sigma^2 2n/3 each; here one of them is missing": (
                 of_variance(2 / 3)
@@ -120,33 +103,28 @@ class Counted:
 
 
 @exercise(6)
-def power(student: Function) -> Report:
+def power() -> Check:
     """Check a function (x, k) -> x^k by products alone, at most ceil(log2 k) in a row."""
 
     def right(x: int, k: int) -> int:
         return int(x**k)
 
-    def shallow(expected: Function) -> Function:
-        def test(function: Function, x: int, k: int) -> None:
-            answer = call(function, (Counted(x), k))
-            if not isinstance(answer, Counted):
-                raise WrongAnswer("it must return a product of x, and needs * only", answer)
-            require_equal(answer.value, expected(x, k))
-            if answer.depth > (k - 1).bit_length():
-                raise WrongAnswer(
-                    f"right, but with {answer.depth} products in a row, and every one of them "
-                    "takes its bits from the budget"
-                )
-
-        return test
+    def shallow(student: Function, expected: Function, x: int, k: int) -> None:
+        answer = call(student, (Counted(x), k))
+        if not isinstance(answer, Counted):
+            raise WrongAnswer("it must return a product of x, and needs * only", answer)
+        require_equal(answer.value, expected(x, k))
+        if answer.depth > (k - 1).bit_length():
+            raise WrongAnswer(
+                f"right, but with {answer.depth} products in a row, and every one of them "
+                "takes its bits from the budget"
+            )
 
     small = [(3, 1), (3, 2), (3, 3), (-2, 4)]
     large = [(2, k) for k in (5, 6, 7, 8, 15, 16, 17, 100)]
-    return examine(
-        "power",
-        student,
-        Claim("up to the fourth power", small, right, through=shallow),
-        Claim("up to the hundredth", large, right, through=shallow),
+    return Check(
+        Claim("up to the fourth power", small, right, compare=shallow),
+        Claim("up to the hundredth", large, right, compare=shallow),
         mistakes={
             "one factor too many": lambda x, k: x ** (k + 1),
             "one factor too few": lambda x, k: x ** (k - 1),

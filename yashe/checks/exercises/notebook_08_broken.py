@@ -8,16 +8,7 @@ from yashe.arithmetic.primes import ntt_primes
 from yashe.attacks.estimates import rlwe_block_size
 from yashe.attacks.ntru import dense_sublattice_block_size
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import (
-    Claim,
-    Function,
-    Report,
-    WrongAnswer,
-    call,
-    examine,
-    exercise,
-    plain,
-)
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, plain
 from yashe.textbook import yashe as textbook_yashe
 from yashe.textbook.polynomials import Params, Poly, centred, poly_mod, poly_round, round_div
 
@@ -27,7 +18,7 @@ BITS_PER_BLOCK = 0.292  # log2 of the steps for each dimension of a block
 
 
 @exercise(8)
-def yashe_decrypt(student: Function) -> Report:
+def yashe_decrypt() -> Check:
     """Check a function (params, f, c) -> [round(t/q [f c]_q)]_t."""
     toy = Params(4, 2, (97,))
     one = [1, 0, 0, 0]
@@ -41,9 +32,7 @@ def yashe_decrypt(student: Function) -> Report:
             encrypted.append(
                 (params, f, textbook_yashe.encrypt(params, h, m, bytes([i + 1] * 32), j))
             )
-    return examine(
-        "yashe_decrypt",
-        student,
+    return Check(
         Claim("phases that can be read off by hand, n = 4, q = 97, t = 2", known, opened),
         Claim("encrypted messages", encrypted, opened),
         mistakes={
@@ -76,7 +65,7 @@ def phase(params: Params, f: Poly, c: Poly) -> Poly:
 
 
 @exercise(8)
-def shortest_vector(student: Function) -> Report:
+def shortest_vector() -> Check:
     """Check a function (u, v) -> a shortest vector of the lattice with this basis."""
     small = [([1, 0], [0, 1]), ([1, 0], [5, 1]), ([5, 1], [1, 0]), ([2, 1], [1, 3])]
     rng = generator("shortest_vector")
@@ -84,11 +73,9 @@ def shortest_vector(student: Function) -> Report:
     for q in (97, 1009, 65537, 2**31 - 1):
         f, g = 2 * integers(rng, int(q**0.4), 1)[0] + 1, 2 * integers(rng, int(q**0.4), 1)[0] + 1
         keys.append(([1, centred(g * pow(f, -1, q), q)], [0, q]))
-    return examine(
-        "shortest_vector",
-        student,
-        Claim("bases where the shortest vector can be seen", small, reduced, through=as_short),
-        Claim("NTRU keys of degree 1", keys, reduced, points=2, through=as_short),
+    return Check(
+        Claim("bases where the shortest vector can be seen", small, reduced, compare=as_short),
+        Claim("NTRU keys of degree 1", keys, reduced, points=2, compare=as_short),
         mistakes={
             "the shorter of the two given vectors: nothing is subtracted": lambda u, v: min(
                 u, v, key=square_length
@@ -135,35 +122,27 @@ def reduced(u: Vector, v: Vector) -> Vector:
     return basis(u, v)[0]
 
 
-def as_short(right: Function) -> Function:
-    """Return the test that an answer lies in the lattice and is as long as that of `right`."""
-
-    def test(function: Function, u: Vector, v: Vector) -> None:
-        answer: Any = plain(call(function, (u, v)))
-        if not (isinstance(answer, list) and [type(x) for x in answer] == [int, int]):
-            raise WrongAnswer("two integers are needed", answer)
-        determinant = u[0] * v[1] - u[1] * v[0]
-        a, b = answer[0] * v[1] - answer[1] * v[0], u[0] * answer[1] - u[1] * answer[0]
-        if a % determinant or b % determinant:
-            raise WrongAnswer("this is no a u + b v with integers a and b", answer)
-        if answer == [0, 0]:
-            raise WrongAnswer(
-                "zero is in every lattice; a vector that is not zero is needed", answer
-            )
-        if square_length(answer) != square_length(right(u, v)):
-            raise WrongAnswer("it lies in the lattice, but there is a shorter one", answer)
-
-    return test
+def as_short(student: Function, right: Function, u: Vector, v: Vector) -> None:
+    """Refuse an answer outside of the lattice, or longer than that of `right`."""
+    answer: Any = plain(call(student, (u, v)))
+    if not (isinstance(answer, list) and [type(x) for x in answer] == [int, int]):
+        raise WrongAnswer("two integers are needed", answer)
+    determinant = u[0] * v[1] - u[1] * v[0]
+    a, b = answer[0] * v[1] - answer[1] * v[0], u[0] * answer[1] - u[1] * answer[0]
+    if a % determinant or b % determinant:
+        raise WrongAnswer("this is no a u + b v with integers a and b", answer)
+    if answer == [0, 0]:
+        raise WrongAnswer("zero is in every lattice; a vector that is not zero is needed", answer)
+    if square_length(answer) != square_length(right(u, v)):
+        raise WrongAnswer("it lies in the lattice, but there is a shorter one", answer)
 
 
 @exercise(8)
-def smallest_degree(student: Function) -> Report:
+def smallest_degree() -> Check:
     """Check a function (log2_q, log2_t, bits) -> the smallest n that is safe enough for YASHE'."""
     easy = [(20, 2, 30), (30, 4, 40)]
     papers = [(383, 40, 128), (190, 17, 128), (218, 20, 192), (383, 40, 80)]
-    return examine(
-        "smallest_degree",
-        student,
+    return Check(
         Claim("small moduli", easy, degree),
         Claim("the moduli of the paper", papers, degree),
         mistakes={

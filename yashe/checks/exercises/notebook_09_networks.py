@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.checks.cases import generator
-from yashe.checks.report import Claim, Function, Report, examine, exercise
+from yashe.checks.report import Check, Claim, exercise
 
 # Whole numbers, also in float64: whatever the order of a sum, it is exact.
 Array: TypeAlias = NDArray[Any]
@@ -27,16 +27,14 @@ def whole(name: str, limit: int, *shapes: tuple[int, ...]) -> list[Array]:
 
 
 @exercise(9)
-def square_gradients(student: Function) -> Report:
+def square_gradients() -> Check:
     """Check a function (x, w, dy) -> gradients of (x @ w)^2 at w and at x."""
     one = (np.array([[1.0, 2.0]]), np.array([[3.0], [1.0]]), np.array([[1.0]]))
     batches = [
         tuple(whole(f"square_gradients {b}", 9, (b, k), (k, m), (b, m)))
         for b, k, m in ((1, 2, 3), (3, 2, 2), (2, 5, 4))
     ]
-    return examine(
-        "square_gradients",
-        student,
+    return Check(
         Claim("one image, two inputs, one output", [one], gradients),
         Claim("batches", batches, gradients, points=2),
         mistakes={
@@ -63,7 +61,7 @@ def gradients(x: Array, w: Array, dy: Array) -> Pair:
 
 
 @exercise(9)
-def round_weights(student: Function) -> Report:
+def round_weights() -> Check:
     """Check a function (w, density, limit) -> integer weights."""
     by_hand = np.array([0.1, -0.2, 0.3, -0.6])
     rng = generator("round_weights")
@@ -71,9 +69,7 @@ def round_weights(student: Function) -> Report:
         (np.array([[rng.gauss(0, s) for _ in range(m)] for _ in range(k)]), density, limit)
         for s, k, m, density, limit in ((1, 3, 4, 0.8, 3), (0.01, 8, 5, 2.0, 7), (30, 6, 6, 0.5, 1))
     ]
-    return examine(
-        "round_weights",
-        student,
+    return Check(
         Claim("four weights, no limit in reach", [(by_hand, 1.0, 7), (by_hand, 2.0, 7)], integers),
         Claim("four weights, one of them beyond the limit", [(by_hand, 1.0, 1)], integers),
         Claim("whole layers", layers, integers),
@@ -108,7 +104,7 @@ def integers(w: Array, density: float, limit: int) -> Array:
 
 
 @exercise(9)
-def dense_interval(student: Function) -> Report:
+def dense_interval() -> Check:
     """Check a function (low, high, w, b) -> the interval of x @ w + b."""
     pixels = (np.zeros(4), np.full(4, 4.0))
     zero = np.zeros(1)
@@ -122,9 +118,7 @@ def dense_interval(student: Function) -> Report:
     for k, m in ((3, 2), (5, 4)):
         x, y, w, b = whole(f"dense_interval {k}", 9, (k,), (k,), (k, m), (m,))
         layers.append((np.minimum(x, y), np.maximum(x, y), w, b))
-    return examine(
-        "dense_interval",
-        student,
+    return Check(
         Claim("four pixels in [0, 4]", small, dense),
         Claim("layers behind others, where values can be negative", layers, dense, points=2),
         mistakes={
@@ -161,7 +155,7 @@ def wide(low: Array, high: Array, w: Array, b: Array) -> Pair:
 
 
 @exercise(9)
-def square_interval(student: Function) -> Report:
+def square_interval() -> Check:
     """Check a function (low, high) -> the interval of x^2."""
     cases = {
         "positive numbers": [(2.0, 3.0)],
@@ -174,9 +168,7 @@ def square_interval(student: Function) -> Report:
     ]
     x, y = whole("square_interval", 50, (12,), (12,))
     several = (np.minimum(x, y), np.maximum(x, y))
-    return examine(
-        "square_interval",
-        student,
+    return Check(
         *claims,
         Claim("many intervals at once, some of which end at zero", [edges(), several], square),
         mistakes={

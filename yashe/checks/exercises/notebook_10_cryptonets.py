@@ -9,28 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import (
-    Claim,
-    Function,
-    Report,
-    WrongAnswer,
-    call,
-    examine,
-    exercise,
-)
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise
 from yashe.textbook.polynomials import centred, compose
 
 Array = NDArray[Any]
 
 
 @exercise(10)
-def batch_to_slots(student: Function) -> Report:
+def batch_to_slots() -> Check:
     """Check a function pixels (B, H, W, C) -> the same pixels as (H, W, C, B)."""
     shapes = [(1, 2, 2, 1), (4, 2, 2, 1), (3, 4, 5, 2), (2, 3, 3, 4)]
     images = [(np.arange(prod(shape), dtype=np.int64).reshape(shape),) for shape in shapes]
-    return examine(
-        "batch_to_slots",
-        student,
+    return Check(
         Claim("four images of 2 x 2 pixels", images[:2], slots),
         Claim("images with any number of rows, columns and channels", images[2:], slots),
         mistakes={
@@ -52,14 +42,12 @@ def slots(pixels: Array) -> Array:
 
 
 @exercise(10)
-def predictions_per_hour(student: Function) -> Report:
+def predictions_per_hour() -> Check:
     """Check a function (images, slots, seconds) -> images per hour."""
     full = [(4, 4, 2.0), (8192, 8192, 10.0), (16384, 8192, 10.0)]
     rest = [(1, 4, 2.0), (5, 4, 2.0), (11, 4, 2.0), (1, 8192, 10.0), (20000, 8192, 7.5)]
-    return examine(
-        "predictions_per_hour",
-        student,
-        Claim("full batches", full, rate, through=nearly),
+    return Check(
+        Claim("full batches", full, rate, compare=nearly),
         Claim("a last batch that is not full takes as long as a full one", rest, rate, 2, nearly),
         mistakes={
             "as if every slot carried an image: a batch that is not full takes as long": (
@@ -83,21 +71,17 @@ def rate(images: int, slots: int, seconds: float) -> float:
     return images / (-(-images // slots) * seconds) * 3600
 
 
-def nearly(right: Function) -> Function:
-    """Return the test that a function returns the number of `right`, but for rounding."""
-
-    def test(function: Function, *arguments: Any) -> None:
-        answer = call(function, arguments)
-        if not isinstance(answer, (int, float, np.number)):
-            raise WrongAnswer("one number is needed", answer)
-        if abs(float(answer) - right(*arguments)) > 1e-6 * abs(right(*arguments)):
-            raise WrongAnswer("the number is wrong", answer)
-
-    return test
+def nearly(student: Function, right: Function, *arguments: Any) -> None:
+    """Compare two numbers, but for rounding."""
+    answer = call(student, arguments)
+    if not isinstance(answer, (int, float, np.number)):
+        raise WrongAnswer("one number is needed", answer)
+    if abs(float(answer) - right(*arguments)) > 1e-6 * abs(right(*arguments)):
+        raise WrongAnswer("the number is wrong", answer)
 
 
 @exercise(10)
-def join_logits(student: Function) -> Report:
+def join_logits() -> Check:
     """Check a function (a, b, t1, t2) -> integers modulo t1 t2, centred."""
     rng = generator("join_logits")
     small = [([2], [2], 5, 7), ([2], [-1], 5, 7), ([0, 1, -2], [1, 0, 3], 5, 7)]
@@ -106,9 +90,7 @@ def join_logits(student: Function) -> Report:
         x = integers(rng, t1 * t2 // 2, 5)
         large.append(([centred(v, t1) for v in x], [centred(v, t2) for v in x], t1, t2))
         large.append(([v % t1 for v in x], [v % t2 for v in x], t1, t2))
-    return examine(
-        "join_logits",
-        student,
+    return Check(
         Claim("modulo 5 and 7", small, joined),
         Claim("modulo the primes of the paper, residues centred or not", large, joined, points=2),
         mistakes={

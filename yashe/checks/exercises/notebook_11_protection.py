@@ -7,16 +7,7 @@ from itertools import product
 
 from yashe.arithmetic.primes import ntt_primes
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import (
-    Claim,
-    Function,
-    Report,
-    WrongAnswer,
-    call,
-    examine,
-    exercise,
-    plain,
-)
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, plain
 from yashe.parameters.security import LEVELS, TABLE_2018, TABLE_2024
 from yashe.textbook import bfv as textbook_bfv
 from yashe.textbook.polynomials import (
@@ -37,7 +28,7 @@ PARAMS = tuple(Params(n, t, ntt_primes(n, 3)) for n, t in ((4, 3), (8, 17), (16,
 
 
 @exercise(11)
-def secret_by_trying(student: Function) -> Report:
+def secret_by_trying() -> Check:
     """Check a function (q, b, a) -> the ternary s for which b + a s is small."""
     small = [(257, [-98], [100]), (257, [5], [100]), (257, [-88], [-90])]
     keys = []
@@ -46,9 +37,7 @@ def secret_by_trying(student: Function) -> Report:
         s, (b, a) = textbook_bfv.keygen(params, bytes([i + 1] * 32))
         keys.append((params.q, b, a))
         assert smallest(params.q, b, a) == s
-    return examine(
-        "secret_by_trying",
-        student,
+    return Check(
         Claim("one coefficient, q = 257", small, closest),
         Claim("public keys with n = 2 and n = 4", keys, smallest, points=2),
         mistakes={
@@ -94,7 +83,7 @@ def smallest(q: int, b: Poly, a: Poly) -> Poly:
 
 
 @exercise(11)
-def degree_for(student: Function) -> Report:
+def degree_for() -> Check:
     """Check a function (log2_q, security) -> the smallest n that the table of 2024 allows."""
     entries = [
         (limit, security)
@@ -104,9 +93,7 @@ def degree_for(student: Function) -> Report:
     ]
     largest = max(limit for limit, security in entries if security == 256)
     between = sorted((limit + 1, security) for limit, security in entries if limit < largest)
-    return examine(
-        "degree_for",
-        student,
+    return Check(
         Claim("moduli as large as the table allows", entries, degree),
         Claim("moduli between two entries", between, degree),
         mistakes={
@@ -139,14 +126,12 @@ def lookup(table: Table, log2_q: int, security: int) -> int:
 
 
 @exercise(11)
-def question_for_the_key(student: Function) -> Report:
+def question_for_the_key() -> Check:
     """Check a function params -> a ciphertext that decrypts to the secret key."""
-    return examine(
-        "question_for_the_key",
-        student,
-        Claim("n = 4, t = 3", [(PARAMS[0],)], question, through=as_telling),
+    return Check(
+        Claim("n = 4, t = 3", [(PARAMS[0],)], question, compare=as_telling),
         Claim(
-            "other parameters", [(p,) for p in PARAMS[1:]], question, points=2, through=as_telling
+            "other parameters", [(p,) for p in PARAMS[1:]], question, points=2, compare=as_telling
         ),
         mistakes={
             "it decrypts to 1: round(q/t) stands in the part that the key does not touch": (
@@ -171,25 +156,21 @@ def question(params: Params) -> Parts:
     return [[0] * params.n, [round(params.q / params.t)] + [0] * (params.n - 1)]
 
 
-def as_telling(right: Function) -> Function:
-    """Return the test that a ciphertext decrypts, under several keys, as that of `right`."""
-
-    def test(function: Function, params: Params) -> None:
-        answer = plain(call(function, (params,)))
-        shape = [len(part) for part in answer] if isinstance(answer, list) else []
-        if shape != [params.n, params.n]:
-            raise WrongAnswer(f"two lists of {params.n} integers are needed", answer)
-        for i in range(3):
-            s, _ = textbook_bfv.keygen(params, bytes([i] * 32))
-            got = textbook_bfv.decrypt(params, s, answer)
-            if got != textbook_bfv.decrypt(params, s, right(params)):
-                raise WrongAnswer(f"under one of the keys it decrypts to {got}", answer)
-
-    return test
+def as_telling(student: Function, right: Function, params: Params) -> None:
+    """Refuse a ciphertext that does not decrypt, under several keys, as that of `right`."""
+    answer = plain(call(student, (params,)))
+    shape = [len(part) for part in answer] if isinstance(answer, list) else []
+    if shape != [params.n, params.n]:
+        raise WrongAnswer(f"two lists of {params.n} integers are needed", answer)
+    for i in range(3):
+        s, _ = textbook_bfv.keygen(params, bytes([i] * 32))
+        got = textbook_bfv.decrypt(params, s, answer)
+        if got != textbook_bfv.decrypt(params, s, right(params)):
+            raise WrongAnswer(f"under one of the keys it decrypts to {got}", answer)
 
 
 @exercise(11)
-def difference_of_messages(student: Function) -> Report:
+def difference_of_messages() -> Check:
     """Check a function (params, ct, other) -> m - m' for ciphertexts with equal randomness."""
     rng = generator("difference_of_messages")
     pairs = []
@@ -202,9 +183,7 @@ def difference_of_messages(student: Function) -> Report:
             )
             pairs.append((params, first, second))
     same = [(params, ct, ct) for params, ct, _ in pairs[::2]]
-    return examine(
-        "difference_of_messages",
-        student,
+    return Check(
         Claim("twice the same ciphertext", same, difference),
         Claim("two messages", pairs, difference, points=2),
         mistakes={

@@ -1,0 +1,82 @@
+"""Grey pictures in PNG and JPEG files, by Pillow, which the extra `images` installs.
+
+A file comes from anywhere: its length is limited, and its size in pixels is compared with the
+required one before anything is unpacked.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yashe.errors import DataError, FormatError
+from yashe.wire.files import open_input, whole_file
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+LARGEST_FILE_BYTES = 2**20
+# Of 8 bits per channel. Pillow would cut off what 16 bits of grey have beyond 255.
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
+
+
+def read_grey(path: Path, height: int, width: int) -> NDArray[np.uint8]:
+    """Read a picture of a required size as grey pixels, black 0 to white 255.
+
+    Colours become grey with the weights 0.299, 0.587, 0.114.
+
+    Returns
+    -------
+    uint8 array, shape (height, width)
+
+    Raises
+    ------
+    FormatError
+        If it is no such picture, of another size, or transparent.
+    DataError
+        If Pillow is not installed.
+    """
+    image = _pillow(path)
+    with open_input(path) as file:
+        content = file.read(LARGEST_FILE_BYTES + 1)
+    if len(content) > LARGEST_FILE_BYTES:
+        raise FormatError(f"{path}: a picture of at most {LARGEST_FILE_BYTES} bytes was required")
+    try:
+        with image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
+            if picture.size != (width, height):
+                raise ValueError(
+                    f"{picture.width}x{picture.height} pixels where {width}x{height} are needed"
+                )
+            if picture.mode not in MODES:
+                raise ValueError(f"pixels of kind {picture.mode}; save it with 8 bits, grey or RGB")
+            if picture.convert("RGBA").getextrema()[3][0] < 255:
+                raise ValueError("it is transparent in places; save it without transparency")
+            return np.array(picture.convert("L"))
+    except Exception as error:  # a damaged file makes Pillow raise nearly anything
+        unknown = isinstance(error, image.UnidentifiedImageError)
+        reason = "neither PNG nor JPEG" if unknown else error
+        raise FormatError(f"{path} cannot be read as a picture: {reason}") from error
+
+
+def write_grey(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write grey pixels, uint8 array of shape (height, width), as a PNG file.
+
+    Raises
+    ------
+    DataError
+        If Pillow is not installed.
+    """
+    picture = _pillow(path).fromarray(pixels)
+    with whole_file(path) as file:
+        picture.save(file, "PNG")
+
+
+def _pillow(path: Path) -> Any:
+    """Return PIL.Image, or say how to install it."""
+    try:
+        from PIL import Image  # noqa: PLC0415 (optional)
+    except ImportError as error:
+        raise DataError(
+            f"{path}: Pillow is required for pictures: pip install 'cryptonets-yashe[images]'"
+        ) from error
+    return Image
