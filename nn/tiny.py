@@ -72,14 +72,14 @@ def evaluation(p: int) -> Array:
 
 def ntt(a: Array, moduli: tuple[int, ...] = MODULI) -> Array:
     """Return the values of polynomials: v_i = a(psi^(2i+1)) = sum_j a_j psi^((2i+1) j)."""
-    rows = [a[..., i, :] @ evaluation(moduli[i]).T for i in range(a.shape[-2])]
+    rows = [np.tensordot(a[..., i, :], evaluation(moduli[i]), (-1, 1)) for i in range(a.shape[-2])]
     return reduce(np.stack(rows, axis=-2), moduli)
 
 
 def intt(v: Array, moduli: tuple[int, ...] = MODULI) -> Array:
     """Return the polynomials: a_j = n^-1 sum_i v_i psi^-((2i+1) j), the 2i+1 backwards."""
     v = reduce(v[..., ::-1] * [[pow(n, -1, p)] for p in moduli[: v.shape[-2]]], moduli)
-    rows = [v[..., i, :] @ evaluation(moduli[i]) for i in range(v.shape[-2])]
+    rows = [np.tensordot(v[..., i, :], evaluation(moduli[i]), (-1, 0)) for i in range(v.shape[-2])]
     return reduce(np.stack(rows, axis=-2), moduli)
 
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 import runpy
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from nn.networks.pretrained import pretrained
 from nn.tiny import Array
 from nn.training.quantize import quantize_pixels
 from rooms import imported, lines, source
+from yashe.arithmetic.blas import one_blas_thread
 from yashe.arithmetic.primes import ntt_primes
 from yashe.arithmetic.residues import canonical
 from yashe.arithmetic.sampling import gaussian_table
@@ -34,6 +36,13 @@ LINEAR = [layer for layer in NETWORK.layers if isinstance(layer, Linear)]
 LAYERS = [(layer.weight, layer.parameters["bias"]) for layer in LINEAR]
 IMAGES = quantize_pixels(DIGITS.test_images, DIGITS.pixel_max, NETWORK.info.levels)[..., 0]
 PIXELS = np.moveaxis(IMAGES, 0, -1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """On a busy machine BLAS would spend most of the time waiting for its other threads."""
+    with one_blas_thread:
+        yield
 
 
 @pytest.fixture(scope="module")
