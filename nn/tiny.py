@@ -72,14 +72,14 @@ def evaluation(p: int) -> Array:
 
 def ntt(a: Array, moduli: tuple[int, ...] = MODULI) -> Array:
     """Return the values of polynomials: v_i = a(psi^(2i+1)) = sum_j a_j psi^((2i+1) j)."""
-    rows = [a[..., i, :] @ evaluation(moduli[i]).T for i in range(a.shape[-2])]
+    rows = [np.tensordot(a[..., i, :], evaluation(moduli[i]), (-1, 1)) for i in range(a.shape[-2])]
     return reduce(np.stack(rows, axis=-2), moduli)
 
 
 def intt(v: Array, moduli: tuple[int, ...] = MODULI) -> Array:
     """Return the polynomials: a_j = n^-1 sum_i v_i psi^-((2i+1) j), the 2i+1 backwards."""
     v = reduce(v[..., ::-1] * [[pow(n, -1, p)] for p in moduli[: v.shape[-2]]], moduli)
-    rows = [v[..., i, :] @ evaluation(moduli[i]) for i in range(v.shape[-2])]
+    rows = [np.tensordot(v[..., i, :], evaluation(moduli[i]), (-1, 0)) for i in range(v.shape[-2])]
     return reduce(np.stack(rows, axis=-2), moduli)
 
 
@@ -172,7 +172,7 @@ def encrypt(values: Array, key: Array, seed: bytes) -> Ciphertexts:
 
 # 6. Computing with ciphertexts, without a key that reads them.
 def dense(x: Ciphertexts, weight: Array, bias: Array) -> Ciphertexts:
-    """Return all y_j = sum_i w_ij x_i + b_j in a row; a constant has the same value everywhere."""
+    """Return all y_j = sum_i w_ij x_i + b_j in a row; a constant b_j has equal values."""
     (c, factor), k = x, x[0].shape[-2]
     y = (weight.T @ c.reshape(*c.shape[:-3], -1)).reshape(-1, len(bias), *c.shape[-3:])
     y[:, :, 0] += decompose(centred(bias.astype(object) * factor, t)[:, None], MODULI[:k])
@@ -180,7 +180,7 @@ def dense(x: Ciphertexts, weight: Array, bias: Array) -> Ciphertexts:
 
 
 def windows(x: Array) -> Array:
-    """Return the 3 x 3 pixels that each position of a convolution sees, (6, 6, 9, ...)."""
+    """Return the 3 x 3 pixels at each position, (6, 6, 9, ...): a convolution is dense on them."""
     return np.stack([x[i : i + 6, j : j + 6] for i in range(3) for j in range(3)], axis=2)
 
 
@@ -216,7 +216,7 @@ def decrypt(x: Ciphertexts, s: Array) -> Array:
         phase = reduce(phase * s[: len(moduli)] + part)
     phase = compose(intt(phase), moduli)
     if abs(phase).max() > math.prod(moduli) // 8:
-        raise ValueError("the noise has overflown: this ciphertext cannot be read any more")
+        raise ValueError("the noise has overflown: the phase is too large to be trusted")
     return decode(phase * pow(factor, -1, t))
 
 
