@@ -194,6 +194,11 @@ def test_constants_are_taken_for_what_they_are() -> None:
 def test_an_empty_array_has_no_range_to_show() -> None:
     x = encrypt(SCHEMES[0], np.zeros((0, 2), dtype=np.int64), (0, 9))
     assert "within" not in repr(x)
+    y, nothing = encrypt(SCHEMES[0], [[1], [2], [3]], (0, 9)), np.zeros((3, 0), dtype=np.int64)
+    sums = y.reshape(3, 1)[:0].sum(axis=1)
+    for empty in (y @ nothing, nothing.T @ y, y.affine(nothing, 1), sums):
+        assert empty.within.shape == empty.shape == (0,)
+        assert (empty * 2 + 1).within is not None
     assert Interval.of(1, 2, (0,)).smallest_t == 1
 
 

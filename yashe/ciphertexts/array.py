@@ -194,7 +194,9 @@ class Ciphertext(RowArray):
     ) -> Ciphertext:
         """Return the sums of weights[k, m] times the ciphertext index[p, k], in a shape."""
         if not index.shape[0] * weights.shape[1]:
-            return self.derive(self.rows[:0], self.bound[:0], shape, what)
+            none = self.index.ravel()[:0]
+            within = self.within_of(none)
+            return self.derive(self.rows[none], self.bound[none], shape, what, within=within)
         if not weights.any(axis=0).all():
             raise TransparentCiphertextError(
                 "a result whose weights are all zero depends on no ciphertext: leave it out"
