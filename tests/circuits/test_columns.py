@@ -409,6 +409,12 @@ def test_ciphertexts_of_a_declared_range_are_refused_because_nobody_follows_it()
         SquareLayer(BGV(WIDE), ct.declared(-9, 9), hidden, weights)
 
 
+def test_a_layer_says_what_it_computes() -> None:
+    ct, hidden, weights = an_example(WIDE)
+    layer = SquareLayer(BGV(WIDE), ct, hidden, weights)
+    assert repr(layer) == f"SquareLayer({BGV(WIDE)!r}, 14 units, 3 sums)"
+
+
 def test_no_units_and_no_sums_are_refused() -> None:
     ct, hidden, weights = an_example(WIDE)
     with pytest.raises(ParameterError, match=r"0 units, but weights of shape \(0, 3\)"):

@@ -308,6 +308,10 @@ def test_ciphertexts_of_a_declared_range_are_refused_because_nobody_follows_it(n
     assert sums.total().within is None
 
 
+def test_sums_say_what_they_are():
+    assert repr(SumsOfSquares(SCHEMES["bfv"], 2)) == f"SumsOfSquares({SCHEMES['bfv']!r}, 2 sums)"
+
+
 def test_no_sums_and_schemes_in_ntt_form_are_refused():
     for results in (0, -1, 1.5, "a", None):
         with pytest.raises(ParameterError, match=f"whole number of at least 1, not {results!r}"):

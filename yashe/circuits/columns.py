@@ -156,6 +156,10 @@ class SquareLayer:
         self.hidden_bound = Bound.concatenate(bounds)
         self.squared_bound = scheme.product_bound(self.hidden_bound, self.hidden_bound)
 
+    def __repr__(self) -> str:
+        units, results = self.weights.shape
+        return f"SquareLayer({self.scheme!r}, {units} units, {results} sums)"
+
     def sums(self) -> Ciphertext:
         """Return the sums s, an array of shape (results,) and degree 2.
 

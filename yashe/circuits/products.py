@@ -68,6 +68,9 @@ class SumsOfSquares:
         self._bound = Bound.of(0.0, 0, (results,))
         self._template: Ciphertext | None = None
 
+    def __repr__(self) -> str:
+        return f"SumsOfSquares({self.scheme!r}, {self.results} sums)"
+
     def _running_sums(self, moduli: tuple[int, ...]) -> RunningSums:
         shape = (self.scheme.parts(2), len(moduli), self.scheme.params.n)
         return RunningSums(self.results, shape, moduli)
