@@ -79,9 +79,9 @@ class PlannedStep:
 
     def __str__(self) -> str:
         return (
-            f"{self.on:<8}{self.what:<36}{self.level:>6}{self.ciphertexts:>13,}"
-            f"{self.range_bits:>8.1f}{or_dash(self.seen_bits, 1):>6}{self.budget_bits:>11.1f}"
-            f"{or_dash(self.seconds, 2):>9}"
+            f"{self.on:<7}{self.what:<32}{self.level:>6}{self.ciphertexts:>8,}"
+            f"{self.range_bits:>7.1f}{or_dash(self.seen_bits, 1):>6}{self.budget_bits:>7.1f}"
+            f"{or_dash(self.seconds, 2):>7}"
         )
 
 
@@ -141,9 +141,9 @@ class Plan:
     def __str__(self) -> str:
         mib = {name: size / 2**20 for name, size in self.bytes.items()}
         lines = [
-            f"{'':<63}{'range, bits':>14}{'noise,':>11}",
-            f"{'on':<8}{'step':<36}{'level':>6}{'ciphertexts':>13}{'proved':>8}{'seen':>6}"
-            f"{'bits left':>11}{'seconds':>9}",
+            f"{'':<45}{'cipher-':>8}{'range, bits':>13}{'bits':>7}{'sec-':>7}",
+            f"{'on':<7}{'step':<32}{'level':>6}{'texts':>8}{'proved':>7}{'seen':>6}"
+            f"{'left':>7}{'onds':>7}",
             *map(str, self.steps),
             "",
             f"wire    images {mib['images']:.1f} MiB, keys {mib['keys']:.1f} MiB, "

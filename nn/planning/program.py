@@ -139,7 +139,7 @@ class Program:
         found = self.forecasts(public)
         shape = " x ".join(map(str, self.model.input_shape))
         begin, logits = self.scheme.params.k, found[-1]
-        rows = [Row("client", f"encrypt {shape}, an image per slot", begin, found[0])]
+        rows = [Row("client", f"encrypt {shape} pixels", begin, found[0])]
         rows += [
             Row("server", step.what, step.level, forecast)
             for step, forecast in zip(self.steps, found[1:], strict=True)
@@ -154,7 +154,7 @@ class Program:
         ]
 
     def __str__(self) -> str:
-        lines = [f"{'on':<8}{'step':<42}{'level':>6}{'ciphertexts':>13}{'bits left':>11}"]
+        lines = [f"{'on':<8}{'step':<34}{'level':>6}{'ciphertexts':>13}{'bits left':>11}"]
         return "\n".join([*lines, *map(str, self.rows())])
 
 
@@ -178,7 +178,7 @@ class Row:
         return float(self.forecast.noise_budget.min())
 
     def __str__(self) -> str:
-        line = f"{self.on:<8}{self.what:<42}{self.level:>6}{self.ciphertexts:>13,}"
+        line = f"{self.on:<8}{self.what:<34}{self.level:>6}{self.ciphertexts:>13,}"
         return line + f"{self.budget_bits:>11.1f}"
 
 

@@ -127,7 +127,7 @@ def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool) -> None
 def test_the_steps_go_from_the_client_to_the_server_and_back() -> None:
     plan = make_plan(pretrained("digits"))
     assert [(step.on, step.what) for step in plan.steps] == [
-        ("client", "encrypt 8 x 8 x 1, an image per slot"),
+        ("client", "encrypt 8 x 8 x 1 pixels"),
         ("server", "144 units, squared, to 32 sums"),
         ("server", "relinearise, 8 -> 5 primes"),
         ("server", "32 squares, to 10 sums"),
@@ -239,7 +239,7 @@ def test_the_table_shows_every_step_and_the_totals() -> None:
     plan = make_plan(model, pixels=images(model, 30, 1))
     lines = str(plan).splitlines()
     for line, step in zip(lines[2:], plan.steps, strict=False):
-        assert line.startswith(f"{step.on}  {step.what}")
+        assert line.startswith(f"{step.on} {step.what}")
     assert [line.split()[0] for line in lines[-2:]] == ["wire", "server"]
     assert " - s for up to" in lines[-1]
     second = plan.calibrated(calibrate.Calibration(dict.fromkeys(calibrate.KINDS, 0.5)))
