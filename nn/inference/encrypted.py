@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from nn.networks.checks import TakesImages, check_pixels
+from nn.networks.checks import TakesImages, check_pixels, of_kind
 from nn.networks.model import Sequential
 from nn.planning.program import Report as Report
 from nn.planning.program import program_of
 from nn.planning.proofs import check_network
 from yashe.arithmetic.residues import IntArray
+from yashe.arithmetic.whole import whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import EncodingError
 from yashe.schemes.base import Scheme
@@ -54,6 +55,7 @@ def encrypt_images(
     RangeError
         If a pixel is not in 0..levels, naming image and pixel.
     """
+    of_kind("the scheme", scheme, Scheme)
     pixels = check_pixels(network, pixels)
     if not 0 < len(pixels) <= scheme.params.n:
         raise EncodingError(
@@ -63,7 +65,15 @@ def encrypt_images(
 
 
 def decrypt_logits(scheme: Scheme, ct: Ciphertext, key: Any, images: int) -> IntArray:
-    """Return the logits of the first `images` slots, int64 array of shape (images, *ct.shape)."""
+    """Return the logits of the first `images` slots, int64 array of shape (images, *ct.shape).
+
+    Raises
+    ------
+    ParameterError
+        If there are not so many slots.
+    """
+    of_kind("the scheme", scheme, Scheme)
+    images = whole(images, "the number of images", 1, scheme.params.n)
     return np.moveaxis(scheme.decrypt(ct, key)[..., :images], -1, 0)
 
 
@@ -108,5 +118,8 @@ def infer(
         If an output of a layer depends on no pixel.
     NoiseBudgetExhausted, KeyMismatchError
     """
+    of_kind("the scheme", scheme, Scheme)
+    own = scheme.scheme_of(ct)
     check_network(model, ct.params, joined_with)
-    return program_of(model, scheme.scheme_of(ct)).run(ct, relinearization, report)
+    # The network's range is proved as a whole: what was declared of the images has done its work.
+    return program_of(model, own).run(ct.modulo(), relinearization, report)

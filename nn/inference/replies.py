@@ -40,6 +40,7 @@ def reply_of(scheme: Scheme, logits: Ciphertext, flooding: Flooding | None = Non
     FormError, KeyMismatchError
         From `flood`.
     """
+    scheme = scheme.scheme_of(logits)
     n, left = logits.params.n, float(logits.noise_budget.min())
     least = noise.least_budget(n)
     noise.check_budget(left - PROMISED_BITS, "the promise of a reply", left, least)

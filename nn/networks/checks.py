@@ -44,6 +44,18 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def of_kind(name: str, value: Any, *kinds: type) -> None:
+    """Refuse a value that is of none of these classes.
+
+    Raises
+    ------
+    KindError
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise KindError(f"{name} must be a {wanted}; got {shown(value)}.")
+
+
 def truth(name: str, value: Any) -> bool:
     """Return the value if it is True or False, else refuse.
 

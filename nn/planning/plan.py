@@ -20,12 +20,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from nn.networks.base import Values
-from nn.networks.checks import check_pixels
+from nn.networks.checks import KindError, check_pixels, of_kind, truth
 from nn.networks.model import Sequential
 from nn.planning.calibrate import Calibration, Work
 from nn.planning.program import Program, program_of
@@ -217,6 +218,11 @@ def make_plan(
     """
     if not (isinstance(spare_bits, int | float) and 0 <= spare_bits < math.inf):
         raise ParameterError(f"spare_bits must be a number of bits from 0 on, not {spare_bits!r}")
+    of_kind("the network", model, Sequential)
+    of_kind("params", params, Params, NoneType)
+    if not callable(scheme):
+        raise KindError(f"scheme must be the class of a scheme, like BGV; got {scheme!r}.")
+    public = truth("public", public)
     intervals = ranges(model, model.levels)
     need = intervals[-1].smallest_t
     check_depends(model)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn.networks.base import Values
-from nn.networks.checks import whole_number
+from nn.networks.checks import of_kind, whole_number
 from nn.networks.model import Sequential
 from nn.planning.descent import promised_bound
 from yashe.arithmetic.residues import FloatArray, IntArray
@@ -215,6 +215,7 @@ def check_integers(model: Sequential) -> None:
     ------
     ParameterError
     """
+    of_kind("the network", model, Sequential)
     for i, layer in enumerate(model.layers):
         for name, values in layer.parameters.items():
             kind = type(layer).__name__
@@ -282,5 +283,6 @@ def check_network(model: Sequential, params: Params, joined_with: int = 1) -> No
     ParameterError, RangeError, TransparentCiphertextError
         As from `ranges`, `check_fits` and `check_depends`.
     """
+    check_integers(model)
     check_fits(model, ranges(model, model.levels)[-1].smallest_t, params, joined_with)
     check_depends(model, params.t)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nn.data.sets import load_digits, load_mnist
 from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
+from nn.inference.replies import reply_of
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
@@ -245,3 +246,38 @@ def test_mnist_agrees_in_every_logit_at_128_bit_security(name, mnist_folder):
     assert np.array_equal(logits, model.forward(pixels))
     assert (logits.argmax(axis=1) == dataset.test_labels[: len(images)]).mean() >= 0.99
     assert scheme.noise_budget(reply, keys.secret).min() >= plan.final_budget_bits > 0
+
+
+def test_images_with_a_declared_range_are_images():
+    model = network("one square", 0)
+    pixels = np.random.default_rng(1).integers(0, 4, size=(9, 5, 5, 1))
+    ct = encrypt_images(SCHEME, model, pixels, KEYS.secret).declared(0, 3)
+    reply = infer(SCHEME, model, ct, KEYS.relinearization, joined_with=ANY)
+    logits = decrypt_logits(SCHEME, reply, KEYS.secret, 9)
+    assert np.array_equal(logits, centred(model.forward(pixels)))
+
+
+@pytest.mark.parametrize("images", [0, -1, 65, 10**6, 1.5, "a", None, True])
+def test_logits_of_images_that_are_not_there_are_refused(images):
+    ct = SCHEME.encrypt([[1], [2]], KEYS.secret)
+    with pytest.raises(ParameterError, match="the number of images must be a whole number from 1"):
+        decrypt_logits(SCHEME, ct, KEYS.secret, images)
+
+
+def test_what_is_no_scheme_network_or_ciphertext_is_refused_by_its_name():
+    model, pixels = network("one square", 0), np.zeros((2, 5, 5, 1), dtype=np.int64)
+    ct = encrypt_images(SCHEME, model, pixels, KEYS.secret)
+    for call, words in (
+        (lambda: encrypt_images(None, model, pixels, KEYS.secret), "the scheme must be a Scheme"),
+        (lambda: infer("BGV", model, ct, KEYS.relinearization), "the scheme must be a Scheme"),
+        (lambda: infer(SCHEME, None, ct, KEYS.relinearization), "the network must be a Sequential"),
+        (lambda: infer(SCHEME, model, pixels, KEYS.relinearization), "takes a Ciphertext here"),
+        (lambda: reply_of(SCHEME, 5), "takes a Ciphertext here"),
+        (lambda: make_plan(None), "the network must be a Sequential"),
+        (lambda: make_plan(model, params=5), "params must be a Params or NoneType"),
+        (lambda: make_plan(model, public="no"), "public must be True or False"),
+        (lambda: make_plan(model, scheme="BGV"), "scheme must be the class of a scheme"),
+        (lambda: make_plan(model, scheme=None), "scheme must be the class of a scheme"),
+    ):
+        with pytest.raises((ParameterError, KeyMismatchError), match=words):
+            call()
