@@ -433,6 +433,12 @@ def test_a_path_that_names_no_file_is_refused(tmp_path: Path) -> None:
         wire.save(tmp_path, TOY)
 
 
+def test_what_is_not_bytes_is_refused() -> None:
+    for junk in ("abc", 5, None, [1, 2]):
+        with pytest.raises(FormatError, match="bytes were required, got a"):
+            wire.from_bytes(junk, Ciphertext)  # type: ignore[arg-type]
+
+
 def test_what_has_no_form_is_refused() -> None:
     for thing in (5, None, "key", SimpleNamespace(), TOY.ring, keys_of("BFV"), computed):
         with pytest.raises(FormatError, match=f"can be written, not a {type(thing).__name__}"):

@@ -33,7 +33,7 @@ from yashe.arithmetic.residues import FloatArray, IntArray, column, reduce
 from yashe.arithmetic.rns import RnsBasis
 from yashe.arithmetic.sampling import SIGMA
 from yashe.ciphertexts.trace import trace as trace  # noise.trace(secret_key)
-from yashe.errors import NoiseBudgetExhausted
+from yashe.errors import FormError, NoiseBudgetExhausted
 from yashe.parameters.sets import Params
 
 FAILURE_BITS = 40  # the prediction fails for one ciphertext with probability 2^-40 ...
@@ -296,6 +296,8 @@ def measure(ct: Any, secret_key: Any) -> FloatArray:
     -------
     float64 array of ct.shape: log2(1 / (2 max |nu|))
     """
+    if not hasattr(ct, "scheme"):
+        raise FormError(f"the noise of ciphertexts is measured, not of a {type(ct).__name__}")
     budgets: FloatArray = ct.scheme.noise_budget(ct, secret_key)
     return budgets
 

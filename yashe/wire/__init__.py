@@ -154,6 +154,8 @@ def to_bytes(thing: Params | Key | Ciphertext) -> bytes:
 
 def from_bytes(data: bytes, expected: type[T], params: Params | None = None) -> T:
     """Return what one frame holds; see `read`."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise FormatError(f"bytes were required, got a {type(data).__name__}")
     return read(io.BytesIO(data), expected, params)
 
 
