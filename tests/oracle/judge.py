@@ -13,6 +13,7 @@ in it.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ import oracle
 import reader
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
-from yashe.errors import FheError
+from yashe.errors import FheError, NoiseBudgetExhausted
 from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -130,18 +131,27 @@ class Judge:
         if node.slots.shape != (*ct.shape, n):
             raise self.wrong(f"{what}: shape {ct.shape} instead of {node.slots.shape[:-1]}")
         slots, predicted = node.slots.reshape(-1, n), ct.noise_budget.reshape(-1)
+        least = math.inf
         for j, row in enumerate(ct.index.reshape(-1).tolist()):
             found = self.reading(ct, row, what)
             self.compare_one(f"{what}, ciphertext {j}", found, slots[j])
+            least = min(least, found.budget)
             if found.budget < predicted[j]:
                 raise self.wrong(
                     f"{what}, ciphertext {j}: a budget of {predicted[j]:.3f} bits is predicted, "
                     f"there are {found.budget:.3f}"
                 )
+        trusted = max(2, 48 / n)  # bits that decryption wants to measure
         try:
             own = ct.scheme.decrypt(ct, self.keys.secret)
+        except NoiseBudgetExhausted as error:
+            if least > trusted + 1e-6:
+                raise self.wrong(f"{what}: own decryption: {error}") from error
+            return
         except FheError as error:
             raise self.wrong(f"{what}: own decryption: {error}") from error
+        if least < trusted - 1e-6:
+            raise self.wrong(f"{what}: own decryption trusts a budget of {least:.3f} bits")
         if not np.array_equal(own.astype(object), node.slots):
             raise self.wrong(f"{what}: own decryption differs from the integers")
 
