@@ -109,20 +109,19 @@ def random_step(
         weights = np.array([[rng.integers(1, 5)], [rng.integers(0, 4)]], dtype=np.int64)
         return step, level, [(pair @ weights)[0]]
     if step in ("square", "product", "cube"):
-        if scheme.ntt_form and rng.integers(4):  # BGV: mostly, but not always, as it should be used
-            levels = [scheme.scheme_of(x.ct).best_for_products(x.ct.bound) for x in (a, b)]
-            for node in pool:
-                node.ct = scheme.switch_modulus(node.ct, min(levels))
-        product = a.ct * (a.ct if step == "square" else b.ct)
+        other = a.ct if step == "square" else b.ct
+        product = a.ct * other
+        if scheme.ntt_form and not rng.integers(4):  # BGV at the level where its operands are
+            product = scheme.multiply(a.ct, other, min(a.ct.params.k, other.params.k))
         linear = scheme.relinearize(product, keys.relinearization)
         if step != "cube":
             return step, level, [product, scheme.switch_modulus(product), linear]
         cube = linear * a.ct  # which contains the phase of a twice
         return step, level, [product, linear, cube, scheme.relinearize(cube, keys.relinearization)]
-    if step == "switch":  # for all of them, because moduli do not mix
+    if step == "switch":  # for all of them, or the first product would do it
         fewest, primes = scheme.switch_modulus(a.ct), a.ct.params.k - 1
         for node in pool:
-            node.ct = scheme.switch_modulus(node.ct, primes)
+            node.ct = scheme.switch_modulus(node.ct, min(primes, node.ct.params.k))
         return step, a.level, [fewest, a.ct]
     plaintext = Plaintext(a.ct.params, scheme.encode(structured_slots(params, rng)).element)
     simple = {
