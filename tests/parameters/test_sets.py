@@ -49,10 +49,16 @@ def test_the_auxiliary_primes_hold_a_product_of_ciphertexts_and_not_one_too_many
     largest = 2 * params.n * (params.q // 2) ** 2
     p = prod(params.auxiliary_moduli)
     assert largest < params.q * p // 2
-    assert p // min(params.auxiliary_moduli) <= params.n * params.q
+    assert p // min(params.auxiliary_moduli) <= 2**12 * params.n * params.q
     assert not set(params.auxiliary_moduli) & set(params.moduli)
     assert params.auxiliary_basis.product == p
     assert params.product_ring.basis.moduli == params.moduli + params.auxiliary_moduli
+
+
+def test_the_auxiliary_primes_leave_room_for_sums_where_there_are_enough() -> None:
+    """A layer of MNIST sums up squares with such weights; see `SumsOfSquares`."""
+    for params in (make_params("MNIST", 8192, 2**46), make_params("INSECURE_46", 16, 90, None, 46)):
+        assert prod(params.auxiliary_moduli) > 2**12 * params.n * params.q
 
 
 def test_the_digest_tells_sets_apart_by_their_numbers_not_by_their_name() -> None:

@@ -32,6 +32,8 @@ MOST_LOG2_Q = 1000  # noise is kept as a float64, as a fraction of q: 1/q must b
 T_LIMIT = 2**62  # slots are int64
 MOST_MODULI, MOST_PLAINTEXT_MODULI, LONGEST_NAME = 64, 4, 64  # that are written to files
 
+SUM_BITS = 12  # that the auxiliary modulus of products leaves for the weights of a sum
+
 
 @dataclass(frozen=True)
 class Params:
@@ -136,17 +138,24 @@ class Params:
 
     @cached_property
     def auxiliary_moduli(self) -> tuple[int, ...]:
-        """Primes whose product P exceeds n q.
+        """Primes whose product P exceeds n q; by 12 bits, if the ring has that many primes.
 
         A product of ciphertexts has coefficients |d| <= 2 n (q/2)^2 = n q^2 / 2 (two products of
-        centred polynomials): they are exact modulo q P if q P > n q^2.
+        centred polynomials): they are exact modulo q P if q P > n q^2. The 12 bits are room for
+        weighted sums of products, which are then scaled down once for the whole sum, not once for
+        every product (`yashe.circuits.products`).
         """
+        try:
+            return self._primes_above(2**SUM_BITS * self.n * self.q)
+        except ParameterError:
+            return self._primes_above(self.n * self.q)
+
+    def _primes_above(self, limit: int) -> tuple[int, ...]:
+        """Return as few primes that are none of q's as have a product above the limit."""
         count = 1
-        while True:
-            primes = ntt_primes(self.n, count, avoid=self.moduli)
-            if math.prod(primes) > self.n * self.q:
-                return primes
+        while math.prod(primes := ntt_primes(self.n, count, avoid=self.moduli)) <= limit:
             count += 1
+        return primes
 
     @cached_property
     def auxiliary_basis(self) -> RnsBasis:
