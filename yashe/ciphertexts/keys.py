@@ -9,10 +9,14 @@ multiplied by c, whose coefficients are as large as q. So c is cut into small di
 
 the RNS gadget: digit i is residue row i itself, and g_i is 1 modulo q_i and 0 modulo the others.
 The key holds encryptions of the g_i z, and the noise is multiplied by digits below 2^23 only.
+
+A rotation is such a move, too, but between secrets: z = s, encrypted under s(X^(1/g)). What comes
+out decrypts with s(X^(1/g)), and X -> X^g makes that s (`yashe.arithmetic.automorphisms`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeVar
 
@@ -20,6 +24,7 @@ import numpy as np
 
 from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
 from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring
+from yashe.arithmetic.sampling import uniform
 from yashe.errors import KeyMismatchError, NotPicklableError
 from yashe.parameters.sets import Params
 
@@ -61,8 +66,9 @@ class Key:
         kept: dict[str, Any] = {}
         for name, element in elements.items():
             residues = element.residues[..., : params.k, :]
-            per_digit = residues.ndim == 3
-            kept[name] = NttElement(params.ring, residues[: params.k] if per_digit else residues)
+            per_digit = residues.ndim > 2
+            residues = residues[..., : params.k, :, :] if per_digit else residues
+            kept[name] = NttElement(params.ring, residues)
         return replace(self, params=params, **kept)
 
 
@@ -97,6 +103,43 @@ class BgvRelinearizationKey(Pair):
     """The same for BGV: b_i + a_i s = g_i s^2 - t e_i."""
 
 
+@dataclass(frozen=True, eq=False)
+class RotationKeys(Key):
+    """A key for each of some automorphisms X -> X^g: what rotations of slots take.
+
+    Attributes
+    ----------
+    exponents : the g
+    """
+
+    exponents: tuple[int, ...]
+
+    def columns(self, g: int) -> list[NttElement]:
+        """Return the columns of the key for X -> X^g, each with a batch axis for the digits."""
+        number = self.exponents.index(g)
+        columns = (x for x in vars(self).values() if isinstance(x, NttElement))
+        return [NttElement(x.ring, x.residues[number]) for x in columns]
+
+
+@dataclass(frozen=True, eq=False)
+class BfvRotationKeys(RotationKeys):
+    """(b_i, a_i) with b_i + a_i s(X^(1/g)) = g_i s - e_i, for every g and every digit i.
+
+    Attributes
+    ----------
+    rho : 32 public bytes from which the a_i are expanded, so that they need not be sent
+    b, a : NttElements with batch axes (number of exponents, digits)
+    """
+
+    rho: bytes = field(repr=False)
+    b: NttElement = field(repr=False)
+    a: NttElement = field(repr=False)
+
+
+class BgvRotationKeys(BfvRotationKeys):
+    """The same for BGV: b_i + a_i s(X^(1/g)) = g_i s - t e_i."""
+
+
 @dataclass(frozen=True)
 class Keys:
     """What key generation returns; only `secret` is secret."""
@@ -104,6 +147,7 @@ class Keys:
     secret: SecretKey
     public: Pair
     relinearization: Pair
+    rotations: RotationKeys
 
     @property
     def encryption(self) -> SecretKey:
@@ -150,6 +194,14 @@ def switch(c: CoefficientElement, *columns: NttElement) -> NttElement:
             reduce_inplace(total, p, 1.0 / p, np.empty_like(total))
             out[..., column, j, :] = total
     return NttElement(ring, out)
+
+
+def rotation_halves(params: Params, rho: bytes, exponents: Sequence[int]) -> NttElement:
+    """Return the a_i of rotation keys, uniform modulo q, batch axes (exponents, digits)."""
+    n, moduli, k = params.n, params.moduli, params.k
+    rows = [uniform(rho, f"rotation-a/{g}/{i}", n, moduli) for g in exponents for i in range(k)]
+    residues = np.array(rows).reshape(len(exponents), k, k, n)
+    return CoefficientElement(params.ring, residues).ntt()
 
 
 def check_kind(key: Any, *kinds: type[Key]) -> None:

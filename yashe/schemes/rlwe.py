@@ -7,6 +7,7 @@ small noise, and both draw keys and noise alike (Lyubashevsky, Peikert, Regev, e
     encrypt     (b u + unit e_0 + embedded(m), a u + unit e_1), u ternary;
                 or, with the secret key, (embedded(m) - unit e - a s, a)
     relinearize replace c_2 s^2 by an encryption of it (`yashe.ciphertexts.keys`): two parts again
+    rotate      replace c_1 s by an encryption of it under s(X^(1/g)), and then X by X^g
 
 They differ in where the message sits. BFV puts it at the upper end, embedded(m) = round(q/t m), and
 errors are small integers, unit = 1. BGV leaves it at the lower end, embedded(m) = m, and errors are
@@ -21,10 +22,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from yashe.arithmetic.automorphisms import move_values
 from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import (
+    check_seed,
     derive_seed,
     gaussian,
     stream,
@@ -35,6 +38,7 @@ from yashe.arithmetic.sampling import (
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import (
+    BfvRotationKeys,
     Key,
     Keys,
     Pair,
@@ -44,51 +48,94 @@ from yashe.ciphertexts.keys import (
     check_key,
     check_kind,
     gadget,
+    rotation_halves,
     switch,
 )
 from yashe.ciphertexts.noise import Bound
-from yashe.schemes.base import Scheme
 from yashe.schemes.definition import Hide
+from yashe.schemes.rotations import RotatingScheme
 
 
-class RLWE(Scheme):
+class RLWE(RotatingScheme):
     """Keys, encryption, relinearisation and the phase of BFV and BGV."""
 
     first_secret_part = 1
     fixed_parts = False
     public_key_type: ClassVar[type[Pair]] = PublicKey
     relinearization_key_type: ClassVar[type[Pair]] = RelinearizationKey
+    rotation_key_type: ClassVar[type[BfvRotationKeys]] = BfvRotationKeys
 
     @property
     @abstractmethod
     def error_unit(self) -> int:
         """What all errors are multiples of."""
 
-    def keygen(self, seed: bytes | None = None) -> Keys:
-        """Return a secret, a public and a relinearisation key.
+    def keygen(self, seed: bytes | None = None, rotations: Any = ()) -> Keys:
+        """Return a secret, a public and a relinearisation key, and keys for rotations.
 
         Parameters
         ----------
         seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+        rotations : which ones there shall be keys for; see `rotation_keys`
 
         Returns
         -------
-        Keys, with attributes secret, public and relinearization
+        Keys, with attributes secret, public, relinearization and rotations
+
+        Raises
+        ------
+        ParameterError
+            If the seed is none, or there is no such rotation.
         """
-        seed = self.own_seed(seed)
+        given = check_seed(seed)
+        seed = self.own_seed(given)
         params, n, k = self.params, self.params.n, self.params.k
         key_id = stream(seed, "key-id", 16).hex()
         s = self._times(1, ternary(seed, "secret", n)).ntt()
-        b, a = self._encryptions_of_zero(s, seed, ["public-a"], ["public-e"])
-        relin_b, relin_a = self._encryptions_of_zero(
-            s, seed, [f"relin-a/{i}" for i in range(k)], [f"relin-e/{i}" for i in range(k)]
+        a, *relin_a = (
+            uniform(seed, label, n, params.moduli)
+            for label in ("public-a", *(f"relin-a/{i}" for i in range(k)))
         )
-        s_squared = (s * s).residues
-        g_s_squared = NttElement(params.ring, gadget(params.ring) * s_squared)
+        public_a, relinearization_a = (
+            CoefficientElement(params.ring, np.stack(rows)).ntt() for rows in ([a], relin_a)
+        )
+        b = self._encryptions_of_zero(s, public_a, seed, ["public-e"])
+        relin_b = self._encryptions_of_zero(
+            s, relinearization_a, seed, [f"relin-e/{i}" for i in range(k)]
+        )
+        secret = SecretKey(params, key_id, s)
+        g_s_squared = NttElement(params.ring, gadget(params.ring) * (s * s).residues)
         return Keys(
-            SecretKey(params, key_id, s),
-            self.public_key_type(params, key_id, _first(b), _first(a)),
-            self.relinearization_key_type(params, key_id, relin_b + g_s_squared, relin_a),
+            secret,
+            self.public_key_type(params, key_id, _first(b), _first(public_a)),
+            self.relinearization_key_type(params, key_id, relin_b + g_s_squared, relinearization_a),
+            self.rotation_keys(secret, rotations, given),
+        )
+
+    def rotation_keys(
+        self, secret: SecretKey, rotations: Any, seed: bytes | None = None
+    ) -> BfvRotationKeys:
+        check_kind(secret, SecretKey)
+        params, k = self.params, self.params.k
+        secret = check_key(params, secret.key_id, secret)
+        exponents = self.exponents(rotations)
+        # One seed for two secrets would give keys with the same a and e, and their difference.
+        seed = derive_seed(self.own_seed(seed), f"rotations/{secret.key_id}")
+        rho = derive_seed(seed, "rotation-rho")
+        a = rotation_halves(params, rho, exponents)
+        b = np.empty_like(a.residues)
+        g_s = NttElement(params.ring, gadget(params.ring) * secret.s.residues)
+        for a_g, b_g, g in zip(a.residues, b, exponents, strict=True):
+            moved = move_values(secret.s.residues, pow(g, -1, 2 * params.n))
+            zero = self._encryptions_of_zero(
+                NttElement(params.ring, moved),
+                NttElement(params.ring, a_g),
+                seed,
+                [f"rotation-e/{g}/{i}" for i in range(k)],
+            )
+            b_g[...] = (zero + g_s).residues
+        return self.rotation_key_type(
+            params, secret.key_id, exponents, rho, NttElement(params.ring, b), a
         )
 
     def _times(self, unit: int, coefficients: FloatArray) -> CoefficientElement:
@@ -98,15 +145,13 @@ class RLWE(Scheme):
         return CoefficientElement(ring, reduce(coefficients[..., None, :] * factors, ring.moduli))
 
     def _encryptions_of_zero(
-        self, s: NttElement, seed: bytes, a_labels: list[str], e_labels: list[str]
-    ) -> tuple[NttElement, NttElement]:
-        """Return ([-(a_i s + unit e_i)]_q, a_i), with a batch axis for the labels."""
+        self, s: NttElement, a: NttElement, seed: bytes, labels: list[str]
+    ) -> NttElement:
+        """Return [-(a_i s + unit e_i)]_q, with a batch axis for the a_i and the labels of e_i."""
         ring, n = self.params.ring, self.params.n
-        rows = np.stack([uniform(seed, label, n, ring.basis.moduli) for label in a_labels])
-        e = np.stack([gaussian(seed, label, n) for label in e_labels])
-        a = CoefficientElement(ring, rows).ntt()
+        e = np.stack([gaussian(seed, label, n) for label in labels])
         a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
-        return -(a_s + self._times(self.error_unit, e).ntt()), a
+        return -(a_s + self._times(self.error_unit, e).ntt())
 
     @property
     def encryption_keys(self) -> tuple[type[Key], ...]:
