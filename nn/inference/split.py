@@ -18,14 +18,12 @@ from nn.inference.replies import reply_of
 from nn.networks.model import Sequential
 from nn.planning.plan import Plan, make_plan, name_of
 from nn.planning.proofs import ranges
-from yashe.arithmetic.primes import next_ntt_primes, prime_limit
+from nn.planning.single import RINGS, enough_primes
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
 from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates
-
-RINGS = (4096, 8192, 16384)
 
 
 def make_plans(
@@ -51,16 +49,6 @@ def make_plans(
                 if len(found) == parts:
                     return tuple(found)
         raise error
-
-
-def enough_primes(n: int, minimum: int) -> tuple[int, ...]:
-    """Return as few batching primes as possible, of about one size, with a product >= minimum."""
-    count = math.ceil(math.log2(minimum) / math.log2(prime_limit(n)))
-    while True:
-        primes = next_ntt_primes(n, math.ceil(minimum ** (1 / count)), count)
-        if len(primes) == count and math.prod(primes) >= minimum:
-            return tuple(primes)
-        count += 1
 
 
 def cheapest_for(

@@ -133,7 +133,7 @@ class Answer:
         rest = found[self.places].astype(object)
         rest[..., 0] = 0
         found[self.places[..., 0]] = self.centred(np.stack(ends, axis=-1) - self.joined(rest))
-        return found
+        return np.asarray(found, dtype=np.int64)
 
     def joined(self, digits: NDArray[np.object_]) -> NDArray[np.object_]:
         """Return sum_d base^d digits[..., d]."""

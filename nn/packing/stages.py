@@ -54,17 +54,12 @@ class Taps:
     @property
     def positions(self) -> int:
         """P."""
-        return self.pixels.shape[1]
+        return int(self.pixels.shape[1])
 
     @property
     def maps(self) -> int:
         """M."""
-        return self.weight.shape[1]
-
-    def of(self, images: IntArray) -> IntArray:
-        """Return what the taps read: images (..., *shape) as int64 array (images, K, P)."""
-        flat = images.reshape(len(images), -1)
-        return np.where(self.pixels < 0, 0, flat[:, self.pixels])
+        return int(self.weight.shape[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ KINDS = (
     "sum",  # such a sum, scaled down
     "relinearize",
     "decrypt",
+    "transform",  # of one polynomial modulo one prime, with what is done between transforms
 )
 Work = Mapping[str, int]  # how many of each kind
 
@@ -82,11 +83,14 @@ def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Ca
     def relinearize() -> Ciphertext:
         return scheme.ready_for_product(scheme.relinearize(total, keys.relinearization))
 
+    one = total.reshape(-1)[:1]
+    cut = best_time(lambda: scheme.relinearize(one, keys.relinearization))
     again = best_time(lambda: scheme.encrypt(values, keys.encryption, bytes(32)))
     seconds = {
         "encrypt": again / taps,
         "decrypt": best_time(lambda: scheme.decrypt(ct, keys.secret)) / taps,
         "relinearize": best_time(relinearize) / total.size,
+        "transform": cut / one.params.k**2,
         **kinds,
     }
     return Calibration(seconds)
