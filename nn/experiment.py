@@ -7,11 +7,9 @@ Other processes or machines can be the server, as a crew of `nn.cluster.crews`.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -19,144 +17,47 @@ import numpy as np
 from tqdm import tqdm
 
 from nn.cluster.coordinator import Crew, predict
+from nn.cluster.runs import runs
 from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
+from nn.inference.result import Clock as Clock
+from nn.inference.result import Result as Result
+from nn.inference.result import peak_memory_bytes as peak_memory_bytes
 from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
 from nn.planning.plan import Plan, make_plan
 from nn.planning.proofs import ranges
-from yashe.arithmetic.parallel import watched
+from yashe.arithmetic.parallel import available_cores, watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import EncodingError
-from yashe.parameters.paper import INSECURE_YASHE_PAPER_A, PAPER_A, PAPER_B, paper_set_a
+from yashe.parameters.paper import INSECURE_YASHE_PAPER_A, paper_set_a
 from yashe.parameters.security import SOURCE_2024
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
 
-try:
-    import resource
-except ImportError:  # Windows has no such module
-    resource = None  # type: ignore[assignment]
-
-# What is compared with the paper, in the order of `PaperRun.figures`, and how it is written.
-FIGURES = {
-    "n": ".0f",
-    "log2 q": ".0f",
-    "plaintext moduli t": ".0f",
-    "log2 of their product": ".0f",
-    "encrypted batch, bytes": ",.0f",
-    "images": ".0f",
-    "seconds on the server": ".1f",
-    "predictions per hour": ",.0f",
-}
-SHADES = " .:-=+*#%@"
 FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run has found.
-
-    Attributes
-    ----------
-    logits : int64 array, shape (images, classes), decrypted
-    agree : images whose decrypted logits all equal those of the integer network
-    accuracy : share of images whose largest logit is the label's
-    seconds : time for "keys", "encrypt", "infer" and "decrypt", all batches together
-    fresh_budget_bits, final_budget_bits : least noise budget measured with the secret key, of the
-        images and of the logits before the modulus is switched for the reply
-    plan : the Plan
-    scheme : name of the scheme
-    encrypted_bytes : of one batch of encrypted images, n log2 q bits for each ring element
-    reply_bytes : of its encrypted logits, after the modulus was switched to fewer primes
-    """
-
-    logits: IntArray
-    agree: int
-    accuracy: float
-    seconds: dict[str, float]
-    fresh_budget_bits: float
-    final_budget_bits: float
-    plan: Plan
-    scheme: str
-    encrypted_bytes: int
-    reply_bytes: int
-
-    def __repr__(self) -> str:
-        return (
-            f"Result({self.scheme}: {len(self.logits):,} images, {self.agree:,} as the integers, "
-            f"accuracy {self.accuracy:.2%}, {self.seconds['infer']:.2f} s on the server)"
-        )
-
-    @property
-    def predictions_per_hour(self) -> float:
-        """Images by the hour, from the server's time."""
-        return len(self.logits) / self.seconds["infer"] * 3600
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the facts as what a JSON file can hold."""
-        params = self.plan.params
-        return {
-            "images": len(self.logits),
-            "accuracy": self.accuracy,
-            "agree": self.agree,
-            "seconds": self.seconds,
-            "predictions_per_hour": self.predictions_per_hour,
-            "params": {
-                "scheme": self.scheme,
-                "n": params.n,
-                "log2_q": params.log2_q,
-                "log2_t": params.log2_t,
-                "security_bits": params.security,
-            },
-            "noise_budget_bits": {
-                "fresh": self.fresh_budget_bits,
-                "final": self.final_budget_bits,
-            },
-            "bytes": {"images": self.encrypted_bytes, "reply": self.reply_bytes},
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the largest memory that this process has had, or None where nobody counts it."""
-    if resource is None:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-class Clock:
-    """Adds up seconds by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def __repr__(self) -> str:
-        return f"Clock({self.seconds})"
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Time the body and add it to `name`."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-def plan_for(model: Sequential, scheme: type[Scheme]) -> Plan:
+def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch") -> Plan:
     """Return the plan of a network: BGV or BFV at 128 bits, YASHE' with the paper's set A.
 
     Set A has room for a larger t than we gave it, for networks that need one.
     """
-    if scheme is not YASHE:
-        return make_plan(model, scheme=scheme)
+    if scheme is not YASHE or mode != "batch":
+        return make_plan(model, scheme=scheme, mode=mode)
     params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.levels)[-1].smallest_t
     if params.t < need:
         params = paper_set_a(f"{params.name}_t{need.bit_length()}", need)
     return make_plan(model, params, public=True, scheme=YASHE)
+
+
+def line(what: str, seconds: float | None = None, budget: str = "") -> str:
+    """Return a line of the story: what, how long it took, and the noise budget after it."""
+    time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
+    return f"{what:<52}{time_taken}" + (f"    {budget} bits" if budget else "")
 
 
 class Sides:
@@ -186,9 +87,8 @@ class Sides:
         return f"Sides({self.model.info.name!r} under {self.scheme})"
 
     def tell(self, what: str, seconds: float | None = None, budget: str = "") -> None:
-        """Say a line of the story: what, how long it took, and the noise budget after it."""
-        time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
-        self.say(f"{what:<52}{time_taken}" + (f"    {budget} bits" if budget else ""))
+        """Say a line of the story."""
+        self.say(line(what, seconds, budget))
 
     def encrypt(self, batch: IntArray) -> Ciphertext:
         """Client: return a batch of images encrypted."""
@@ -276,8 +176,10 @@ def run(
     say: Callable[[str], None] = print,
     scheme_type: type[Scheme] = BGV,
     crew: Crew | None = None,
+    mode: str = "batch",
+    processes: int | None = None,
 ) -> Result:
-    """Classify images encrypted, in batches of as many as there are slots.
+    """Classify images encrypted, in batches of as many as there are slots, or one by one.
 
     Parameters
     ----------
@@ -287,6 +189,8 @@ def run(
     say : receives the story, line by line
     scheme_type : BGV, BFV or YASHE
     crew : workers that are the server (`nn.cluster.crews`); by default this process is
+    mode : of `make_plan`: "batch", or "single" for one image at once
+    processes : how many there may be for one image at once; default: one for each core
 
     Raises
     ------
@@ -302,16 +206,19 @@ def run(
     pixels = check_pixels(model, pixels)
     if len(pixels) == 0:
         raise EncodingError("there are no images to classify: give at least one")
-    plan = plan_for(model, scheme_type)
+    plan = plan_for(model, scheme_type, mode)
     params = plan.params
     scheme = scheme_type(params)
     say("Plan: what every possible image can cause, proved before anything is encrypted\n")
     say(str(plan.program))
+    t_bits = " and ".join(f"{run.params.log2_t:.1f}" for run in plan.runs)
     say(
         f"\n{scheme.name} with n = {params.n} slots, log2 q = {params.log2_q:.1f} "
-        f"({params.k} primes), log2 t = {params.log2_t:.1f}:\n{security_of(params)}. "
+        f"({params.k} primes), log2 t = {t_bits}:\n{security_of(params)}. "
         f"Logits need {plan.range_bits:.1f} bits.\n"
     )
+    if plan.mode == "single":
+        return run_single(plan, pixels, labels, say, processes or available_cores())
     sides = Sides(model, scheme, say)
     batches = [pixels[start : start + params.n] for start in range(0, len(pixels), params.n)]
     # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
@@ -338,6 +245,50 @@ def run(
     )
 
 
+def run_single(
+    plan: Plan, pixels: IntArray, labels: IntArray, say: Callable[[str], None], processes: int
+) -> Result:
+    """Classify images one by one, as `run` does in mode "single"; its times are sums over them."""
+    clock, logits, params = Clock(), list[IntArray](), plan.params
+    with ExitStack() as stack:
+        with clock("keys"):
+            both = stack.enter_context(runs(plan, processes))
+        say(line("client  makes keys", clock.seconds["keys"]))
+        for image in tqdm(np.split(pixels, len(pixels)), "images", disable=None, leave=False):
+            with clock("encrypt"):
+                both.encrypt(image)
+            with clock("infer"):
+                steps = both.infer()
+            with clock("decrypt"):
+                logits.append(both.decrypt())
+            if len(logits) == 1:
+                for step in steps:
+                    budget = f"at least     {step.budget_bits:5.1f}"
+                    say(line(f"server  {step.what}", step.seconds, budget))
+        budgets = both.budgets()
+    names = {
+        "encrypt": "client  encrypts",
+        "infer": "server  answers",
+        "decrypt": "client  decrypts",
+    }
+    for name, what in names.items():
+        say(line(f"{what}, an image", clock.seconds[name] / len(pixels)))
+    found = np.concatenate(logits)
+    expected, elements = plan.program.model.forward(pixels), 2 * plan.steps[0].ciphertexts
+    return Result(
+        found,
+        int((found == expected).all(axis=1).sum()),
+        float((found.argmax(axis=1) == labels).mean()),
+        clock.seconds,
+        budgets.fresh,
+        budgets.final,
+        plan,
+        BGV.name,
+        len(plan.runs) * round(elements * params.n * params.log2_q / 8),
+        sum(run.bytes["reply"] for run in plan.runs),
+    )
+
+
 def wire_bytes(ct: Ciphertext) -> int:
     """Return the bytes of ciphertexts, n log2 q bits for each ring element."""
     elements = ct.size * int(ct.rows.shape[1])
@@ -351,21 +302,6 @@ def security_of(params: Params) -> str:
     return f"{params.security}-bit security by {SOURCE_2024}"
 
 
-def beside_the_paper(result: Result) -> str:
-    """Return a table of this run beside the two published ones."""
-    params, seconds = result.plan.params, result.seconds["infer"]
-    ours = (params.n, params.log2_q, 1, params.log2_t, result.encrypted_bytes, len(result.logits))
-    columns = [
-        ("this run", *ours, seconds, result.predictions_per_hour),
-        ("paper, set A", *PAPER_A.figures()),
-        ("paper, set B", *PAPER_B.figures()),
-    ]
-    lines = []
-    for name, form, *cells in zip(("", *FIGURES), ("", *FIGURES.values()), *columns, strict=True):
-        lines.append(f"{name:<24}" + "".join(f"{cell:>16{form}}" for cell in cells))
-    return "\n".join(lines)
-
-
 def bar(what: str, total: int) -> Any:
     """Return a progress bar, drawn only where stderr is a terminal."""
     return tqdm(total=total, desc=what, disable=None, leave=False)
@@ -374,14 +310,3 @@ def bar(what: str, total: int) -> Any:
 def percent(drawn: Any) -> Callable[[float], None]:
     """Return what moves a progress bar of 100 units by a share (0..1)."""
     return lambda share: drawn.update(round(100 * share, 1))
-
-
-def drawing(images: IntArray, captions: list[str], pixel_max: int) -> str:
-    """Return small images side by side as text, two characters for a pixel, captions below."""
-    shades = np.array(list(SHADES))[images[..., 0] * (len(SHADES) - 1) // pixel_max]
-    width = 2 * images.shape[2] + 3
-    lines = [
-        "".join("".join(shade * 2 for shade in image[row]).ljust(width) for image in shades)
-        for row in range(images.shape[1])
-    ]
-    return "\n".join([*lines, "".join(caption.ljust(width) for caption in captions)])

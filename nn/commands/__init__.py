@@ -4,6 +4,7 @@
 
 Modules, in the order of reading:
 
+    tables     this machine beside the paper's
     eavesdrop  what somebody without the key sees
     roles      keygen, encrypt, infer, decrypt, eavesdrop
     service    serve, ask

@@ -124,6 +124,9 @@ class WeighStep(PackedStep):
         values = self.scheme.params.ring.element(self.network.weights).ntt().residues
         return np.ascontiguousarray(np.moveaxis(values, -2, 0))
 
+    def prepare(self) -> None:
+        assert self._values.size  # transformed by now
+
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         rows, params = x.rows[x.index], self.scheme.params
         parts = 3 if self.squared else 2
@@ -267,6 +270,9 @@ class AnswerStep(PackedStep):
     def _values(self) -> FloatArray:
         """The weights modulo every prime of q, in NTT form, shape (k, n)."""
         return self.scheme.params.ring.element(self.network.answers).ntt().residues
+
+    def prepare(self) -> None:
+        assert self._values.size  # transformed by now
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         y, params = self.scheme.square(x, self.scheme.params.k), self.scheme.params

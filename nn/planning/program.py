@@ -84,6 +84,11 @@ class Program:
         """Shape of the array of encrypted inputs: here a ciphertext for every pixel position."""
         return self.model.input_shape
 
+    def prepare(self) -> None:
+        """Compute what does not depend on an image, which else the first image waits for."""
+        for step in self.steps:
+            step.prepare()
+
     @property
     def key_params(self) -> Params:
         """For which the keys are that the server needs."""
