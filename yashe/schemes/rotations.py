@@ -38,7 +38,8 @@ from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, reduce_inplace
 from yashe.arithmetic.whole import shown, whole
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import RotationKeys, check_key, check_kind, switch
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
+from yashe.ciphertexts.keys import RotationKeys, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval, combined
 from yashe.errors import FormError, MissingKeyError, ParameterError
@@ -53,7 +54,13 @@ class RotatingScheme(Scheme):
     rotation_key_type: ClassVar[type[RotationKeys]]
 
     @abstractmethod
-    def rotation_keys(self, secret: Any, rotations: Any, seed: bytes | None = None) -> RotationKeys:
+    def rotation_keys(
+        self,
+        secret: Any,
+        rotations: Any,
+        seed: bytes | None = None,
+        gadget: Gadget = PER_PRIME,
+    ) -> RotationKeys:
         """Return keys for some rotations of what is encrypted under this secret key.
 
         Parameters
@@ -64,6 +71,9 @@ class RotatingScheme(Scheme):
             rows; or "sums", what `sum_slots` takes: 1, 2, 4, ..., n/4 and "swap"; or "all", with
             which every rotation works: 1, -1, 2, -2, 4, ... and "swap"
         seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+        gadget : how polynomials are cut into digits; with larger ones than the default keys are
+            smaller and rotations faster, and noisier (`yashe.ciphertexts.gadgets`). With spare
+            primes they serve only as many primes as this scheme has.
 
         Returns
         -------
@@ -151,8 +161,11 @@ class RotatingScheme(Scheme):
         def rotate_some(some: slice) -> None:
             parts = ct.rows[flat[some]]
             rows[:, some] = parts  # what stays where it is
-            secret = self.coefficients(parts[:, -1])
-            switched = self.rows(switch(secret, *columns)).reshape(len(parts), len(moving), *row)
+            if not moving:
+                return
+            cut = self.cut(parts[:, -1], keys.gadget)
+            switched = self.rows(switch(cut, columns, keys.gadget))
+            switched = switched.reshape(len(parts), len(moving), *row)
             switched[:, :, :-1] += parts[:, None, :-1]
             p = self.params.ring.moduli
             reduce_inplace(switched, p, 1.0 / p, np.empty_like(switched))
@@ -160,7 +173,7 @@ class RotatingScheme(Scheme):
                 rows[j, some] = self.moved(switched[:, i], exponents[j])
 
         for_each_group(rotate_some, len(flat))
-        still, moved = ct.bound[flat], ct.bound[flat] + self.relinearization_bound()
+        still, moved = ct.bound[flat], ct.bound[flat] + self.relinearization_bound(keys.gadget)
         bounds = [still, *(still if g == 1 else moved for g in exponents)]
         within = combined(
             lambda x: Interval.concatenate([x] * len(exponents)) if exponents else x[:0],
@@ -217,8 +230,8 @@ class RotatingScheme(Scheme):
         row = self.params.n // 2
         stride = whole(stride, "stride")
         if width is None:
-            total = self.sum_slots(ct, keys, row, stride)
-            return total + self.swap_rows(total, keys)
+            rows = self.sum_slots(ct, keys, row, stride)
+            return rows + self.swap_rows(rows, keys)
         width = whole(width, "width", 1, row)
         total: Ciphertext | None = None
         power, size = ct, 1  # the sums of `size` slots, a power of two

@@ -38,7 +38,8 @@ from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import gaussian, stream, ternary
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import Key, check_key, check_kind, gadget, switch
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
+from yashe.ciphertexts.keys import Key, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import SecurityError
 from yashe.parameters.sets import Params
@@ -149,7 +150,7 @@ class YASHE(ScaleInvariant):
             for label in ("evk-e", "evk-s")
         )
         # Reduced in between: a sum of two products of residues is exact, one of more need not be.
-        g_f = gadget(ring) * f.residues
+        g_f = PER_PRIME.weights(ring) * f.residues
         h_s = reduce(h.residues * s.residues, ring.moduli)
         gamma = NttElement(ring, reduce(g_f + e.residues + h_s, ring.moduli))
         return YasheKeys(
@@ -211,7 +212,7 @@ class YASHE(ScaleInvariant):
 
         def relinearize_one(j: int) -> None:
             c = CoefficientElement(ring, ct.rows[flat[j], 0])
-            rows[j] = switch(c, key.gamma).intt().residues
+            rows[j] = switch(c, [key.gamma]).intt().residues
 
         for_each(relinearize_one, range(len(rows)))
         bound = ct.bound[flat] + self.relinearization_bound()
@@ -252,10 +253,10 @@ class YASHE(ScaleInvariant):
         norm = (1 + self.secret_norm) ** (degree / 2)
         return Bound.of(self.params.t / self.params.q / 2 * norm, 2 * degree - 1)
 
-    def relinearization_bound(self) -> Bound:
-        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i)."""
-        sums = noise.key_switching(self.params) * math.sqrt(1 + 2 * self.secret_norm)
-        return Bound.of(self.params.t / self.params.q * sums, 1)
+    def relinearization_bound(self, gadget: Gadget = PER_PRIME) -> Bound:
+        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i + r f)."""
+        f, t_g = 1 + self.secret_norm, self.secret_norm
+        return noise.key_switching(self.params, noise.ERROR_VARIANCE * (f + t_g), f, gadget)
 
 
 def _inverse(a: NttElement) -> NttElement | None:
