@@ -64,8 +64,8 @@ class Definition(ABC):
         return derive_seed(check_seed(seed), f"{self.name}/{self.params.digest}")
 
     @abstractmethod
-    def keygen(self, seed: bytes | None = None) -> Any:
-        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
+    def keygen(self, seed: bytes | None = None, rotations: Any = ()) -> Any:
+        """Return keys: attributes `secret`, `public`, `relinearization` and `rotations`."""
 
     @property
     @abstractmethod

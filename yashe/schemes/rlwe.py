@@ -62,6 +62,7 @@ class RLWE(RotatingScheme):
 
     first_secret_part = 1
     fixed_parts = False
+    secret_key_type = SecretKey
     public_key_type: ClassVar[type[Pair]] = PublicKey
     relinearization_key_type: ClassVar[type[Relinearization]] = RelinearizationKey
     rotation_key_type: ClassVar[type[RotationPairs]] = BfvRotationKeys
@@ -119,7 +120,7 @@ class RLWE(RotatingScheme):
         ------
         KeyMismatchError, ParameterError
         """
-        secret, seed = self._key_material(secret, seed, "relinearization", gadget)
+        secret, seed = self.key_material(secret, seed, "relinearization", gadget)
         return self._relinearization_key(secret, seed, gadget)
 
     def _relinearization_key(
@@ -143,7 +144,7 @@ class RLWE(RotatingScheme):
         seed: bytes | None = None,
         gadget: Gadget = PER_PRIME,
     ) -> RotationPairs:
-        secret, seed = self._key_material(secret, seed, "rotations", gadget)
+        secret, seed = self.key_material(secret, seed, "rotations", gadget)
         params, exponents = self.params, self.exponents(rotations)
         numbers = range(len(gadget.groups(params.k)))
         rho = derive_seed(seed, "rotation-rho")
@@ -160,19 +161,6 @@ class RLWE(RotatingScheme):
             b_g[...] = (zero + weighted).residues
         b = NttElement(params.ring, residues)
         return self.rotation_key_type(params, secret.key_id, exponents, gadget, rho, b, a)
-
-    def _key_material(
-        self, secret: SecretKey, seed: bytes | None, what: str, gadget: Gadget
-    ) -> tuple[SecretKey, bytes]:
-        """Return a secret key for these parameters, and a seed that is for it and this use alone.
-
-        One seed for two secrets, or for two gadgets, would give keys with the same a and the same
-        e, and their difference tells the secret.
-        """
-        check_kind(secret, SecretKey)
-        secret = check_key(self.params, secret.key_id, secret)
-        label = f"{what}/{secret.key_id}/{gadget.size}/{gadget.spare}"
-        return secret, derive_seed(self.own_seed(seed), label)
 
     def _times(self, unit: int, coefficients: FloatArray) -> CoefficientElement:
         """Return `unit` times polynomials with small integer coefficients, shape (..., n)."""

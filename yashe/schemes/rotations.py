@@ -36,10 +36,11 @@ from yashe.arithmetic.automorphisms import (
 )
 from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, reduce_inplace
+from yashe.arithmetic.sampling import derive_seed
 from yashe.arithmetic.whole import shown, whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
-from yashe.ciphertexts.keys import RotationKeys, check_key, check_kind
+from yashe.ciphertexts.keys import AnyKey, Key, RotationKeys, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval, combined
 from yashe.errors import FormError, MissingKeyError, ParameterError
@@ -51,6 +52,7 @@ SWAP = "swap"  # the name of a rotation that exchanges the rows
 class RotatingScheme(Scheme):
     """A scheme whose slots move."""
 
+    secret_key_type: ClassVar[type[Key]]
     rotation_key_type: ClassVar[type[RotationKeys]]
 
     @abstractmethod
@@ -86,6 +88,19 @@ class RotatingScheme(Scheme):
         KeyMismatchError
             If the secret key is none, or for other parameters.
         """
+
+    def key_material(
+        self, secret: AnyKey, seed: bytes | None, what: str, gadget: Gadget
+    ) -> tuple[AnyKey, bytes]:
+        """Return a secret key for these parameters, and a seed that is for it and this use alone.
+
+        One seed for two secrets, or for two gadgets, would give keys with the same uniform part and
+        the same errors, and their difference tells the secret.
+        """
+        check_kind(secret, self.secret_key_type)
+        secret = check_key(self.params, secret.key_id, secret)
+        label = f"{what}/{secret.key_id}/{gadget.size}/{gadget.spare}"
+        return secret, derive_seed(self.own_seed(seed), label)
 
     def rotate(self, ct: Ciphertext, steps: int, keys: RotationKeys) -> Ciphertext:
         """Return ciphertexts whose slots have moved to the left by `steps`, in each of both rows.
@@ -166,9 +181,9 @@ class RotatingScheme(Scheme):
             cut = self.cut(parts[:, -1], keys.gadget)
             switched = self.rows(switch(cut, columns, keys.gadget))
             switched = switched.reshape(len(parts), len(moving), *row)
-            switched[:, :, :-1] += parts[:, None, :-1]
-            p = self.params.ring.moduli
-            reduce_inplace(switched, p, 1.0 / p, np.empty_like(switched))
+            others, p = switched[:, :, :-1], self.params.ring.moduli
+            others += parts[:, None, :-1]
+            reduce_inplace(others, p, 1.0 / p, np.empty_like(others))
             for i, j in enumerate(moving):
                 rows[j, some] = self.moved(switched[:, i], exponents[j])
 
