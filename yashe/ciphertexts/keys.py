@@ -97,9 +97,16 @@ class PublicKey(Pair):
 
 @dataclass(frozen=True, eq=False)
 class Relinearization(Pair):
-    """Pairs (b_i, a_i) that encrypt P g_i s^2; batch axis for the digits i of the gadget."""
+    """Pairs (b_i, a_i) that encrypt P g_i s^2; batch axis for the digits i of the gadget.
+
+    Attributes
+    ----------
+    rho : 32 public bytes from which the a_i are expanded, if they are; those of key generation are
+        not
+    """
 
     gadget: Gadget = PER_PRIME
+    rho: bytes | None = field(default=None, repr=False)
 
 
 class RelinearizationKey(Relinearization):
@@ -172,15 +179,27 @@ class Keys:
         return self.secret
 
 
-def rotation_halves(
-    params: Params, rho: bytes, exponents: Sequence[int], digits: int
-) -> NttElement:
-    """Return the a_i of rotation keys, uniform modulo q, batch axes (exponents, digits)."""
-    n, moduli = params.n, params.moduli
-    labels = [f"rotation-a/{g}/{i}" for g in exponents for i in range(digits)]
-    rows = np.array([uniform(rho, label, n, moduli) for label in labels])
-    residues = rows.reshape(len(exponents), digits, params.k, n)
+def uniform_halves(params: Params, rho: bytes, labels: Sequence[str]) -> NttElement:
+    """Return the a_i of switching keys, uniform modulo q, with a batch axis for their labels."""
+    rows = [uniform(rho, label, params.n, params.moduli) for label in labels]
+    residues = np.array(rows).reshape(len(labels), params.k, params.n)
     return CoefficientElement(params.ring, residues).ntt()
+
+
+def relinearization_halves(params: Params, rho: bytes, gadget: Gadget) -> NttElement:
+    """Return the a_i of a relinearisation key, batch axis for the digits."""
+    digits = range(len(gadget.groups(params.k)))
+    return uniform_halves(params, rho, [f"relin-a/{i}" for i in digits])
+
+
+def rotation_halves(
+    params: Params, rho: bytes, gadget: Gadget, exponents: Sequence[int]
+) -> NttElement:
+    """Return the a_i of rotation keys, batch axes (exponents, digits)."""
+    digits = range(len(gadget.groups(params.k)))
+    a = uniform_halves(params, rho, [f"rotation-a/{g}/{i}" for g in exponents for i in digits])
+    residues = a.residues.reshape(len(exponents), len(digits), params.k, params.n)
+    return NttElement(params.ring, residues)
 
 
 def check_kind(key: Any, *kinds: type[Key]) -> None:

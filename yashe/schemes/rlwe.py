@@ -32,7 +32,6 @@ from yashe.arithmetic.sampling import (
     gaussian,
     stream,
     ternary,
-    uniform,
     uniform_half,
 )
 from yashe.ciphertexts import noise
@@ -50,7 +49,9 @@ from yashe.ciphertexts.keys import (
     SecretKey,
     check_key,
     check_kind,
+    relinearization_halves,
     rotation_halves,
+    uniform_halves,
 )
 from yashe.ciphertexts.noise import Bound
 from yashe.schemes.definition import Hide
@@ -94,14 +95,15 @@ class RLWE(RotatingScheme):
         params, n = self.params, self.params.n
         key_id = stream(seed, "key-id", 16).hex()
         s = self._times(1, ternary(seed, "secret", n)).ntt()
-        rows = np.stack([uniform(seed, "public-a", n, params.moduli)])
-        a = CoefficientElement(params.ring, rows).ntt()
+        a = uniform_halves(params, seed, ["public-a"])
         b = self._encryptions_of_zero(s, a, seed, ["public-e"])
         secret = SecretKey(params, key_id, s)
         return Keys(
             secret,
             self.public_key_type(params, key_id, _first(b), _first(a)),
-            self._relinearization_key(secret, seed, PER_PRIME),
+            self._relinearization_key(
+                secret, relinearization_halves(params, seed, PER_PRIME), seed, PER_PRIME, None
+            ),
             self.rotation_keys(secret, rotations, given),
         )
 
@@ -121,21 +123,18 @@ class RLWE(RotatingScheme):
         KeyMismatchError, ParameterError
         """
         secret, seed = self.key_material(secret, seed, "relinearization", gadget)
-        return self._relinearization_key(secret, seed, gadget)
+        rho = derive_seed(seed, "relin-rho")
+        a = relinearization_halves(self.params, rho, gadget)
+        return self._relinearization_key(secret, a, seed, gadget, rho)
 
     def _relinearization_key(
-        self, secret: SecretKey, seed: bytes, gadget: Gadget
+        self, secret: SecretKey, a: NttElement, seed: bytes, gadget: Gadget, rho: bytes | None
     ) -> Relinearization:
         """Return (P g_i s^2 - (a_i s + unit e_i), a_i) for the digits i of the gadget."""
-        ring, n = self.params.ring, self.params.n
-        numbers = range(len(gadget.groups(self.params.k)))
-        rows = [uniform(seed, f"relin-a/{i}", n, ring.basis.moduli) for i in numbers]
-        a = CoefficientElement(ring, np.stack(rows)).ntt()
-        zero = self._encryptions_of_zero(secret.s, a, seed, [f"relin-e/{i}" for i in numbers])
-        s_squared = _weighted(gadget, secret.s * secret.s)
-        return self.relinearization_key_type(
-            self.params, secret.key_id, zero + s_squared, a, gadget
-        )
+        labels = [f"relin-e/{i}" for i in range(len(a.residues))]
+        zero = self._encryptions_of_zero(secret.s, a, seed, labels)
+        b = zero + _weighted(gadget, secret.s * secret.s)
+        return self.relinearization_key_type(self.params, secret.key_id, b, a, gadget, rho)
 
     def rotation_keys(
         self,
@@ -146,9 +145,8 @@ class RLWE(RotatingScheme):
     ) -> RotationPairs:
         secret, seed = self.key_material(secret, seed, "rotations", gadget)
         params, exponents = self.params, self.exponents(rotations)
-        numbers = range(len(gadget.groups(params.k)))
         rho = derive_seed(seed, "rotation-rho")
-        a = rotation_halves(params, rho, exponents, len(numbers))
+        a = rotation_halves(params, rho, gadget, exponents)
         residues, weighted = np.empty_like(a.residues), _weighted(gadget, secret.s)
         for a_g, b_g, g in zip(a.residues, residues, exponents, strict=True):
             moved = move_values(secret.s.residues, pow(g, -1, 2 * params.n))
@@ -156,7 +154,7 @@ class RLWE(RotatingScheme):
                 NttElement(params.ring, moved),
                 NttElement(params.ring, a_g),
                 seed,
-                [f"rotation-e/{g}/{i}" for i in numbers],
+                [f"rotation-e/{g}/{i}" for i in range(len(a_g))],
             )
             b_g[...] = (zero + weighted).residues
         b = NttElement(params.ring, residues)
