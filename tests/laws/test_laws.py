@@ -42,6 +42,7 @@ IMPLEMENTATIONS = {
     "textbook digits in base 4": subjects.TextbookGadget(4, (97, 113), 4),
     "textbook digits that are residues": subjects.TextbookGadget(4, (97, 113)),
     "engine digits": subjects.EngineGadget(8, SMALL.moduli),
+    "engine digits of two primes each": subjects.EngineGadget(8, SMALL.moduli, 2),
     "textbook slots": subjects.TextbookSlots(8, (17, 97)),
     "engine slots": subjects.EngineSlots(SMALL),
     "textbook sampler": subjects.TextbookSampler(),

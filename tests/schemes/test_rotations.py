@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strategies_engine import OTHER_SEED, SEED, TOYS, centred, slot_values, toys
+from strategies_engine import OTHER_SEED, SEED, centred, slot_values, textbook_params, toy_params
 from yashe.arithmetic.parallel import workers
+from yashe.arithmetic.rings import NttElement
+from yashe.arithmetic.sampling import derive_seed
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import (
@@ -23,10 +25,19 @@ from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.rotations import RotatingScheme, signed_powers
+from yashe.schemes.yashe import YASHE
+from yashe.textbook import bfv as textbook_bfv
+from yashe.textbook import bgv as textbook_bgv
+from yashe.textbook import yashe as textbook_yashe
+from yashe.textbook.polynomials import Poly
 
-SCHEMES: list[type[RotatingScheme]] = [BFV, BGV]
+SCHEMES: list[type[RotatingScheme]] = [BFV, BGV, YASHE]
+TEXTBOOK = {BFV: textbook_bfv, BGV: textbook_bgv, YASHE: textbook_yashe}
 every_scheme = pytest.mark.parametrize("kind", SCHEMES)
-TOY = TOYS[-1]  # n = 64, two primes in t
+# Room for a product and some rotations in YASHE', whose noise is larger by a factor t each time.
+TOY = toy_params(64, 1, 7, t_above=2**17)
+TOYS = [toy_params(4, 1, 4), toy_params(16, 2, 7, t_above=1000), TOY]
+toys = st.sampled_from(TOYS)
 ROW = TOY.n // 2
 SLOTS = np.arange(TOY.n) - 5
 REAL = make_params("INSECURE_ROTATIONS", 4096, 2**16, security=None, log2_q=150)
@@ -186,6 +197,45 @@ def test_a_rotation_keeps_a_declared_range_and_a_sum_is_held_to_it(
     scheme.sum_slots(ct.modulo(), keys.rotations, 4)
 
 
+# The textbook.
+
+
+def book_polynomial(element: Any) -> Poly:
+    """The centred coefficients of one polynomial, as the textbook keeps them."""
+    coefficients = element.intt() if isinstance(element, NttElement) else element
+    return [int(x) for x in np.asarray(coefficients.integers()).ravel()]
+
+
+@every_scheme
+@given(data=st.data(), params=toys)
+@settings(max_examples=8)
+def test_keys_and_rotations_are_those_of_the_textbook_bit_for_bit(
+    kind: type[RotatingScheme], data: st.DataObject, params: Params
+) -> None:
+    scheme, keys, book = kind(params), keys_of(kind, params), textbook_params(params)
+    steps = data.draw(st.sampled_from([1, -1, "swap"]))
+    g, secret = scheme.exponent(steps), keys.secret
+    own = derive_seed(scheme.own_seed(SEED), f"rotations/{secret.key_id}/1/0")
+    module: Any = TEXTBOOK[kind]
+    key = module.rotation_keygen(
+        book, book_polynomial(secret.f if kind is YASHE else secret.s), g, own
+    )
+    columns = keys.rotations.columns(g)
+    for i, expected in enumerate(key):
+        found = [book_polynomial(NttElement(params.ring, column.residues[i])) for column in columns]
+        assert (found[0] if kind is YASHE else tuple(found)) == expected
+    ct = encrypted(kind, params, data.draw(slot_values(params)))
+
+    def as_book(x: Ciphertext) -> Any:
+        parts = [book_polynomial(scheme.coefficients(part)) for part in x.rows[x.index]]
+        if kind is BGV:
+            return textbook_bgv.Ciphertext(parts, x.factor)
+        return parts[0] if kind is YASHE else parts
+
+    moved = scheme.rotations(ct, [steps], keys.rotations)[0]
+    assert as_book(moved) == module.rotate(book, key, as_book(ct), g)
+
+
 # Keys.
 
 
@@ -254,7 +304,7 @@ def test_keys_that_do_not_fit_are_refused(kind: type[RotatingScheme]) -> None:
     ct = encrypted(kind, TOY, SLOTS)
     with pytest.raises(KeyMismatchError, match=r"RotationKeys, but got a .*Key"):
         scheme.rotate(ct, 1, keys.relinearization)
-    with pytest.raises(KeyMismatchError, match="RotationKeys, but got a Keys"):
+    with pytest.raises(KeyMismatchError, match=r"RotationKeys, but got a (Yashe)?Keys"):
         scheme.rotate(ct, 0, keys)
     with pytest.raises(KeyMismatchError, match="Key"):
         scheme.rotation_keys(keys.public, [1])
@@ -263,7 +313,7 @@ def test_keys_that_do_not_fit_are_refused(kind: type[RotatingScheme]) -> None:
         scheme.rotate(ct, 1, stranger.rotations)
     for other in SCHEMES:
         if other is not kind:
-            with pytest.raises(KeyMismatchError, match="RotationKeys"):
+            with pytest.raises(KeyMismatchError, match=r"this takes a .* got a .*RotationKeys"):
                 scheme.rotate(ct, 1, keys_of(other, TOY).rotations)
             with pytest.raises(KeyMismatchError, match="a ciphertext of"):
                 scheme.rotate(encrypted(other, TOY, SLOTS), 0, keys.rotations)
@@ -300,13 +350,13 @@ def test_a_key_is_a_function_of_its_seed_and_its_rotation_alone(
 @every_scheme
 def test_keys_serve_after_a_switch_and_can_be_made_for_less(kind: type[RotatingScheme]) -> None:
     scheme, keys = kind(TOY), keys_of(kind, TOY)
-    low = TOY.shortened(3)
-    ct = scheme.switch_modulus(encrypted(kind, TOY, SLOTS), 3)
+    low = TOY.shortened(6)
+    ct = scheme.switch_modulus(encrypted(kind, TOY, SLOTS), 6)
     small = kind(low).rotation_keys(keys.secret, [5])
-    assert small.columns(scheme.exponent(5))[0].residues.shape == (3, 3, 64)
+    assert small.columns(scheme.exponent(5))[0].residues.shape == (6, 6, 64)
     for found in (keys.rotations, small):
         rotated = scheme.rotate(ct, 5, found)
-        assert rotated.params.k == 3
+        assert rotated.params.k == 6
         assert np.array_equal(scheme.decrypt(rotated, keys.secret), turned(SLOTS, 5))
     with pytest.raises(KeyMismatchError, match="is for"):  # never the other way round
         scheme.rotate(encrypted(kind, TOY, SLOTS), 5, small)

@@ -32,24 +32,26 @@ from yashe.arithmetic.sampling import (
     gaussian,
     stream,
     ternary,
-    uniform,
     uniform_half,
 )
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
 from yashe.ciphertexts.keys import (
     BfvRotationKeys,
     Key,
     Keys,
     Pair,
     PublicKey,
+    Relinearization,
     RelinearizationKey,
+    RotationPairs,
     SecretKey,
     check_key,
     check_kind,
-    gadget,
+    relinearization_halves,
     rotation_halves,
-    switch,
+    uniform_halves,
 )
 from yashe.ciphertexts.noise import Bound
 from yashe.schemes.definition import Hide
@@ -61,9 +63,10 @@ class RLWE(RotatingScheme):
 
     first_secret_part = 1
     fixed_parts = False
+    secret_key_type = SecretKey
     public_key_type: ClassVar[type[Pair]] = PublicKey
-    relinearization_key_type: ClassVar[type[Pair]] = RelinearizationKey
-    rotation_key_type: ClassVar[type[BfvRotationKeys]] = BfvRotationKeys
+    relinearization_key_type: ClassVar[type[Relinearization]] = RelinearizationKey
+    rotation_key_type: ClassVar[type[RotationPairs]] = BfvRotationKeys
 
     @property
     @abstractmethod
@@ -89,54 +92,73 @@ class RLWE(RotatingScheme):
         """
         given = check_seed(seed)
         seed = self.own_seed(given)
-        params, n, k = self.params, self.params.n, self.params.k
+        params, n = self.params, self.params.n
         key_id = stream(seed, "key-id", 16).hex()
         s = self._times(1, ternary(seed, "secret", n)).ntt()
-        a, *relin_a = (
-            uniform(seed, label, n, params.moduli)
-            for label in ("public-a", *(f"relin-a/{i}" for i in range(k)))
-        )
-        public_a, relinearization_a = (
-            CoefficientElement(params.ring, np.stack(rows)).ntt() for rows in ([a], relin_a)
-        )
-        b = self._encryptions_of_zero(s, public_a, seed, ["public-e"])
-        relin_b = self._encryptions_of_zero(
-            s, relinearization_a, seed, [f"relin-e/{i}" for i in range(k)]
-        )
+        a = uniform_halves(params, seed, ["public-a"])
+        b = self._encryptions_of_zero(s, a, seed, ["public-e"])
         secret = SecretKey(params, key_id, s)
-        g_s_squared = NttElement(params.ring, gadget(params.ring) * (s * s).residues)
         return Keys(
             secret,
-            self.public_key_type(params, key_id, _first(b), _first(public_a)),
-            self.relinearization_key_type(params, key_id, relin_b + g_s_squared, relinearization_a),
+            self.public_key_type(params, key_id, _first(b), _first(a)),
+            self._relinearization_key(
+                secret, relinearization_halves(params, seed, PER_PRIME), seed, PER_PRIME, None
+            ),
             self.rotation_keys(secret, rotations, given),
         )
 
+    def relinearization_key(
+        self, secret: SecretKey, seed: bytes | None = None, gadget: Gadget = PER_PRIME
+    ) -> Relinearization:
+        """Return another relinearisation key, with larger digits, or at a lower level.
+
+        Parameters
+        ----------
+        secret : with more primes than this scheme it gives a smaller key
+        seed : 32 bytes that determine the key, or None for fresh ones from the operating system
+        gadget : see `rotation_keys`
+
+        Raises
+        ------
+        KeyMismatchError, ParameterError
+        """
+        secret, seed = self.key_material(secret, seed, "relinearization", gadget)
+        rho = derive_seed(seed, "relin-rho")
+        a = relinearization_halves(self.params, rho, gadget)
+        return self._relinearization_key(secret, a, seed, gadget, rho)
+
+    def _relinearization_key(
+        self, secret: SecretKey, a: NttElement, seed: bytes, gadget: Gadget, rho: bytes | None
+    ) -> Relinearization:
+        """Return (P g_i s^2 - (a_i s + unit e_i), a_i) for the digits i of the gadget."""
+        labels = [f"relin-e/{i}" for i in range(len(a.residues))]
+        zero = self._encryptions_of_zero(secret.s, a, seed, labels)
+        b = zero + _weighted(gadget, secret.s * secret.s)
+        return self.relinearization_key_type(self.params, secret.key_id, b, a, gadget, rho)
+
     def rotation_keys(
-        self, secret: SecretKey, rotations: Any, seed: bytes | None = None
-    ) -> BfvRotationKeys:
-        check_kind(secret, SecretKey)
-        params, k = self.params, self.params.k
-        secret = check_key(params, secret.key_id, secret)
-        exponents = self.exponents(rotations)
-        # One seed for two secrets would give keys with the same a and e, and their difference.
-        seed = derive_seed(self.own_seed(seed), f"rotations/{secret.key_id}")
+        self,
+        secret: SecretKey,
+        rotations: Any,
+        seed: bytes | None = None,
+        gadget: Gadget = PER_PRIME,
+    ) -> RotationPairs:
+        secret, seed = self.key_material(secret, seed, "rotations", gadget)
+        params, exponents = self.params, self.exponents(rotations)
         rho = derive_seed(seed, "rotation-rho")
-        a = rotation_halves(params, rho, exponents)
-        b = np.empty_like(a.residues)
-        g_s = NttElement(params.ring, gadget(params.ring) * secret.s.residues)
-        for a_g, b_g, g in zip(a.residues, b, exponents, strict=True):
+        a = rotation_halves(params, rho, gadget, exponents)
+        residues, weighted = np.empty_like(a.residues), _weighted(gadget, secret.s)
+        for a_g, b_g, g in zip(a.residues, residues, exponents, strict=True):
             moved = move_values(secret.s.residues, pow(g, -1, 2 * params.n))
             zero = self._encryptions_of_zero(
                 NttElement(params.ring, moved),
                 NttElement(params.ring, a_g),
                 seed,
-                [f"rotation-e/{g}/{i}" for i in range(k)],
+                [f"rotation-e/{g}/{i}" for i in range(len(a_g))],
             )
-            b_g[...] = (zero + g_s).residues
-        return self.rotation_key_type(
-            params, secret.key_id, exponents, rho, NttElement(params.ring, b), a
-        )
+            b_g[...] = (zero + weighted).residues
+        b = NttElement(params.ring, residues)
+        return self.rotation_key_type(params, secret.key_id, exponents, gadget, rho, b, a)
 
     def _times(self, unit: int, coefficients: FloatArray) -> CoefficientElement:
         """Return `unit` times polynomials with small integer coefficients, shape (..., n)."""
@@ -244,13 +266,14 @@ class RLWE(RotatingScheme):
 
         def relinearize_some(some: slice) -> None:
             parts = ct.rows[flat[some]]
-            switched = self.rows(switch(self.coefficients(parts[:, 2]), key.b, key.a))
+            cut = self.cut(parts[:, 2], key.gadget)
+            switched = self.rows(switch(cut, [key.b, key.a], key.gadget))
             switched += parts[:, :2]
             reduce_inplace(switched, q.moduli, 1.0 / q.moduli, np.empty_like(switched))
             rows[some] = switched
 
         for_each_group(relinearize_some, len(rows))
-        bound = ct.bound[flat] + self.relinearization_bound()
+        bound = ct.bound[flat] + self.relinearization_bound(key.gadget)
         return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
@@ -268,9 +291,14 @@ class RLWE(RotatingScheme):
         """Expected squared norm of s: 2n/3."""
         return noise.TERNARY_VARIANCE * self.params.n
 
-    def relinearization_bound(self) -> Bound:
-        """Return the bound of t/q sum_i d_i e_i (`yashe.ciphertexts.noise.key_switching`)."""
-        return Bound.of(self.params.t / self.params.q * noise.key_switching(self.params), 1)
+    def relinearization_bound(self, gadget: Gadget = PER_PRIME) -> Bound:
+        """Return the bound of t/q (sum_i d_i e_i + r s)."""
+        return noise.key_switching(self.params, noise.ERROR_VARIANCE, self.secret_norm, gadget)
+
+
+def _weighted(gadget: Gadget, z: NttElement) -> NttElement:
+    """Return P g_i z for the digits i of a gadget, in a new axis."""
+    return NttElement(z.ring, reduce(gadget.weights(z.ring) * z.residues, z.ring.moduli))
 
 
 def _first(element: NttElement) -> NttElement:

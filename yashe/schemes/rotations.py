@@ -36,9 +36,11 @@ from yashe.arithmetic.automorphisms import (
 )
 from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, reduce_inplace
+from yashe.arithmetic.sampling import derive_seed
 from yashe.arithmetic.whole import shown, whole
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import RotationKeys, check_key, check_kind, switch
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
+from yashe.ciphertexts.keys import AnyKey, Key, RotationKeys, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval, combined
 from yashe.errors import FormError, MissingKeyError, ParameterError
@@ -50,10 +52,17 @@ SWAP = "swap"  # the name of a rotation that exchanges the rows
 class RotatingScheme(Scheme):
     """A scheme whose slots move."""
 
+    secret_key_type: ClassVar[type[Key]]
     rotation_key_type: ClassVar[type[RotationKeys]]
 
     @abstractmethod
-    def rotation_keys(self, secret: Any, rotations: Any, seed: bytes | None = None) -> RotationKeys:
+    def rotation_keys(
+        self,
+        secret: Any,
+        rotations: Any,
+        seed: bytes | None = None,
+        gadget: Gadget = PER_PRIME,
+    ) -> RotationKeys:
         """Return keys for some rotations of what is encrypted under this secret key.
 
         Parameters
@@ -64,6 +73,9 @@ class RotatingScheme(Scheme):
             rows; or "sums", what `sum_slots` takes: 1, 2, 4, ..., n/4 and "swap"; or "all", with
             which every rotation works: 1, -1, 2, -2, 4, ... and "swap"
         seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+        gadget : how polynomials are cut into digits; with larger ones than the default keys are
+            smaller and rotations faster, and noisier (`yashe.ciphertexts.gadgets`). With spare
+            primes they serve only as many primes as this scheme has.
 
         Returns
         -------
@@ -76,6 +88,19 @@ class RotatingScheme(Scheme):
         KeyMismatchError
             If the secret key is none, or for other parameters.
         """
+
+    def key_material(
+        self, secret: AnyKey, seed: bytes | None, what: str, gadget: Gadget
+    ) -> tuple[AnyKey, bytes]:
+        """Return a secret key for these parameters, and a seed that is for it and this use alone.
+
+        One seed for two secrets, or for two gadgets, would give keys with the same uniform part and
+        the same errors, and their difference tells the secret.
+        """
+        check_kind(secret, self.secret_key_type)
+        secret = check_key(self.params, secret.key_id, secret)
+        label = f"{what}/{secret.key_id}/{gadget.size}/{gadget.spare}"
+        return secret, derive_seed(self.own_seed(seed), label)
 
     def rotate(self, ct: Ciphertext, steps: int, keys: RotationKeys) -> Ciphertext:
         """Return ciphertexts whose slots have moved to the left by `steps`, in each of both rows.
@@ -151,16 +176,19 @@ class RotatingScheme(Scheme):
         def rotate_some(some: slice) -> None:
             parts = ct.rows[flat[some]]
             rows[:, some] = parts  # what stays where it is
-            secret = self.coefficients(parts[:, -1])
-            switched = self.rows(switch(secret, *columns)).reshape(len(parts), len(moving), *row)
-            switched[:, :, :-1] += parts[:, None, :-1]
-            p = self.params.ring.moduli
-            reduce_inplace(switched, p, 1.0 / p, np.empty_like(switched))
+            if not moving:
+                return
+            cut = self.cut(parts[:, -1], keys.gadget)
+            switched = self.rows(switch(cut, columns, keys.gadget))
+            switched = switched.reshape(len(parts), len(moving), *row)
+            others, p = switched[:, :, :-1], self.params.ring.moduli
+            others += parts[:, None, :-1]
+            reduce_inplace(others, p, 1.0 / p, np.empty_like(others))
             for i, j in enumerate(moving):
                 rows[j, some] = self.moved(switched[:, i], exponents[j])
 
         for_each_group(rotate_some, len(flat))
-        still, moved = ct.bound[flat], ct.bound[flat] + self.relinearization_bound()
+        still, moved = ct.bound[flat], ct.bound[flat] + self.relinearization_bound(keys.gadget)
         bounds = [still, *(still if g == 1 else moved for g in exponents)]
         within = combined(
             lambda x: Interval.concatenate([x] * len(exponents)) if exponents else x[:0],
@@ -217,8 +245,8 @@ class RotatingScheme(Scheme):
         row = self.params.n // 2
         stride = whole(stride, "stride")
         if width is None:
-            total = self.sum_slots(ct, keys, row, stride)
-            return total + self.swap_rows(total, keys)
+            rows = self.sum_slots(ct, keys, row, stride)
+            return rows + self.swap_rows(rows, keys)
         width = whole(width, "width", 1, row)
         total: Ciphertext | None = None
         power, size = ct, 1  # the sums of `size` slots, a power of two
