@@ -19,8 +19,8 @@ def gathered(layout: Layout, sums: IntArray) -> IntArray:
     total = sums[-1]
     for one in sums[-2::-1]:
         total = one + rotated(total, 1)
-    for step in layout.folds:
-        total = total + rotated(total, step)
+    for stage in layout.folds:
+        total = total + sum(rotated(total, by) for by in stage)
     return total
 
 

@@ -17,7 +17,7 @@ For j = 0, ..., J - 1 let z_j be the products of that with the weights for outpu
 As j runs, class o + j runs through all J positions of a block for output o. So
 
     merge   rotate z_j by j and add: y = z_0 + rot(z_1 + rot(z_2 + ...))     J - 1 rotations
-    fold    add what is C columns apart, then 2 C, ..., n/4, and then the other row
+    fold    add what is C, 2 C and 3 C columns away, then 4 C, 8 C, 12 C, ..., then the other row
 
 and slot (i, b) is output i, in every block the same. A rotation carries class C - 1 into the next
 block, which is harmless while no output is there: O + J - 1 <= C.
@@ -41,6 +41,8 @@ import numpy as np
 
 from nn.packing.stages import PackingError, Stages
 from yashe.arithmetic.residues import IntArray
+
+RADIX = 4  # of the fold: with 8 there would be more keys and no less work (docs/performance.md)
 
 
 @dataclass(frozen=True)
@@ -109,20 +111,22 @@ class Layout:
         return padded[..., self.class_of]
 
     @property
-    def folds(self) -> tuple[int | str, ...]:
-        """What a fold rotates by, one after the other: columns, and at the end both rows."""
-        steps, blocks = list[int | str](), 1
-        while blocks < self.period:
-            step = blocks * self.classes
-            steps.append(step if step < self.n // 2 else "swap")
-            blocks *= 2
-        return tuple(steps)
+    def folds(self) -> tuple[tuple[int | str, ...], ...]:
+        """The stages of a fold: by what each rotates its input, to add it all up.
+
+        Up to `RADIX` - 1 rotations of the same ciphertexts cost little more than one.
+        """
+        stages, blocks, row = list[tuple[int | str, ...]](), 1, self.n // 2 // self.classes
+        while blocks < min(self.period, row):
+            radix, step = min(RADIX, min(self.period, row) // blocks), blocks * self.classes
+            stages.append(tuple(i * step for i in range(1, radix)))
+            blocks *= radix
+        return (*stages, *[("swap",)] * (self.period > row))
 
     @property
-    def rotations(self) -> tuple[int | str, ...]:
-        """What rotation keys a server needs."""
-        merge: tuple[int | str, ...] = (1,) if self.turns > 1 else ()
-        return (*merge, *self.folds)
+    def merges(self) -> tuple[int, ...]:
+        """What a merge rotates by, one step again and again."""
+        return (1,) if self.turns > 1 else ()
 
 
 def fitting(n: int, positions: int, outputs: Sequence[int]) -> Layout | None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nn.networks.base import Layer, Linear
-from nn.networks.layers import Conv2D, Flatten, MeanPool, Square
+from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import Sequential
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import ParameterError
@@ -166,6 +166,9 @@ def matrix_of(layers: Sequence[Layer]) -> tuple[IntArray, IntArray]:
     The layers are applied to zero and to the unit vectors; in Python integers if int64 might not
     hold what comes out.
     """
+    *flat, last = layers
+    if isinstance(last, Dense) and all(isinstance(layer, Flatten) for layer in flat):
+        return np.asarray(last.weight), np.asarray(last.bias)
     size, largest = math.prod(layers[0].input_shape), 1.0
     for layer in layers:
         if isinstance(layer, Linear):
@@ -176,5 +179,5 @@ def matrix_of(layers: Sequence[Layer]) -> tuple[IntArray, IntArray]:
     x = x.reshape(-1, *layers[0].input_shape)
     for layer in layers:
         x = layer.forward(x)
-    flat = x.reshape(size + 1, -1)
-    return flat[1:] - flat[0], flat[0]
+    rows = x.reshape(size + 1, -1)
+    return np.asarray(rows[1:] - rows[0]), np.asarray(rows[0])

@@ -90,7 +90,7 @@ def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Ca
         "encrypt": again / taps,
         "decrypt": best_time(lambda: scheme.decrypt(ct, keys.secret)) / taps,
         "relinearize": best_time(relinearize) / total.size,
-        "transform": cut / one.params.k**2,
+        "transform": cut / (one.params.k + one.params.k**2),
         **kinds,
     }
     return Calibration(seconds)

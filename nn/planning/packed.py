@@ -2,13 +2,14 @@
 
     TapsStep     the first layer: each map is a sum of taps, one integer for all positions
     WeighStep    its squares, times the weights of the first matrix, added up slot by slot
-    LowerStep    fewer primes of q, and two parts of three, where rotations shall be
+    TwoPartsStep relinearisation, behind squares
     GatherStep   rotations: what belongs to one output is merged, and folded over the blocks
     BiasStep     biases, and the level of the next square
     AnswerStep   squares, times the weights of the second matrix, and a mask on all but the logits
 
-Rotations stand behind the first matrix, because its products are so noisy that the noise of
-rotations is nothing beside it, and behind a switch to fewer primes, where they are cheap.
+Rotations stand behind the first matrix, because its products are so noisy that digits of several
+primes add little to them (`yashe.ciphertexts.gadgets`). On fresh ciphertexts only digits of one
+prime would do.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from yashe.arithmetic.residues import FloatArray, max_terms, reduce, reduce_inpl
 from yashe.arithmetic.rings import CoefficientElement
 from yashe.arithmetic.sampling import fresh_seed
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import Pair, RotationKeys
+from yashe.ciphertexts.gadgets import Gadget
+from yashe.ciphertexts.keys import Relinearization, RotationPairs
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.slots import Plaintext
 from yashe.schemes.bgv import BGV
@@ -40,11 +42,14 @@ class ServerKeys:
 
     Attributes
     ----------
-    relinearization, rotations : at the level of the rotations, or above
+    relinearization : with fine digits, too
+    fine, coarse : keys for the first rotations and for the last ones, which may be noisier: what
+        they add is not summed up again and again
     """
 
-    relinearization: Pair
-    rotations: RotationKeys
+    relinearization: Relinearization
+    fine: RotationPairs
+    coarse: RotationPairs
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,14 @@ class PackedStep(Step):
     ----------
     network : modulo the t of the scheme
     primes : how many primes of q its outputs have
+    gadgets : how polynomials are cut into digits: fine ones, and coarse ones
+    fine_stages : how many stages of the fold take fine digits, as all that is before them
     """
 
     network: PackedNetwork
     primes: int
+    gadgets: tuple[Gadget, Gadget]
+    fine_stages: int
 
     scheme: BGV
 
@@ -72,10 +81,14 @@ class PackedStep(Step):
         before = self.scheme.params.k
         return f", {before} -> {self.primes} primes" * (self.primes < before)
 
-    def switching(self, parts: int) -> float:
-        """Count the transforms of a switch of that many polynomials."""
+    def switching(self, parts: int) -> int:
+        """Count the transforms of a switch of that many polynomials to fewer primes."""
         before = self.scheme.params.k
         return parts * (before + self.primes) if self.primes < before else 0
+
+    def cutting(self, gadget: Gadget) -> int:
+        """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
+        return self.primes * (1 + len(gadget.groups(self.primes)))
 
 
 class TapsStep(PackedStep):
@@ -171,32 +184,24 @@ class WeighStep(PackedStep):
         return {"square": self.squares, "weigh": turns * maps}
 
 
-class LowerStep(PackedStep):
-    """A switch to fewer primes, and relinearisation behind squares."""
-
-    @property
-    def squared(self) -> bool:
-        """Whether its inputs have three parts."""
-        return self.network.stages.matrices[0].squared
+class TwoPartsStep(PackedStep):
+    """Relinearisation with digits of several primes."""
 
     @property
     def what(self) -> str:
-        return ("relinearise" if self.squared else "switch") + self.below
+        return "relinearise"
 
     def compute(self, x: Ciphertext, key: ServerKeys, tick: Tick) -> Ciphertext:
-        x = self.scheme.switch_modulus(x, self.primes)
-        found = self.scheme.relinearize(x, key.relinearization) if self.squared else x
+        found = self.scheme.relinearize(x, key.relinearization)
         tick(1.0)
         return found
 
     def forecast(self, x: Forecast) -> Forecast:
-        x = x.switched(self.primes)
-        return x.relinearized(self.primes) if self.squared else x
+        added = self.scheme.relinearization_bound(self.gadgets[0])
+        return Forecast(self.scheme, x.bound + added)
 
     def work(self) -> Work:
-        count, parts = self.shape[0], 3 if self.squared else 2
-        cuts = self.primes**2 * count if self.squared else 0
-        return {"transform": int(self.switching(parts * count)) + cuts}
+        return {"transform": self.shape[0] * self.cutting(self.gadgets[0])}
 
 
 class GatherStep(PackedStep):
@@ -209,27 +214,32 @@ class GatherStep(PackedStep):
         return f"{merge}fold {layout.period} blocks"
 
     def compute(self, x: Ciphertext, key: ServerKeys, tick: Tick) -> Ciphertext:
-        scheme, rotations = self.scheme, key.rotations
-        total = x[-1:]
+        scheme, total = self.scheme, x[-1:]
         for j in range(x.size - 2, -1, -1):
-            total = x[j : j + 1] + scheme.rotate(total, 1, rotations)
-        for step in self.network.layout.folds:
-            total = total + scheme.rotations(total, [step], rotations)[0]
+            total = x[j : j + 1] + scheme.rotate(total, 1, key.fine)
+        for number, stage in enumerate(self.network.layout.folds):
+            keys = key.fine if number < self.fine_stages else key.coarse
+            for moved in scheme.rotations(total, stage, keys):
+                total = total + moved
         tick(1.0)
         return total
 
     def forecast(self, x: Forecast) -> Forecast:
-        added, bounds = self.scheme.relinearization_bound(), x.bound
-        total = bounds[-1:]
+        added, coarse = (self.scheme.relinearization_bound(gadget) for gadget in self.gadgets)
+        bounds, total = x.bound, x.bound[-1:]
         for j in range(len(bounds.deviation) - 2, -1, -1):
             total = bounds[j : j + 1] + (total + added)
-        for _ in self.network.layout.folds:
-            total = total + (total + added)
+        for number, stage in enumerate(self.network.layout.folds):
+            moved = total + (added if number < self.fine_stages else coarse)
+            for _ in stage:
+                total = total + moved
         return Forecast(self.scheme, total)
 
     def work(self) -> Work:
-        layout, k = self.network.layout, self.scheme.params.k
-        return {"transform": (layout.turns - 1 + len(layout.folds)) * k**2}
+        layout, (fine, coarse) = self.network.layout, map(self.cutting, self.gadgets)
+        merges, stages = layout.turns - 1, len(layout.folds)
+        cuts = (merges + self.fine_stages) * fine + (stages - self.fine_stages) * coarse
+        return {"transform": cuts}
 
 
 class BiasStep(PackedStep):
@@ -252,7 +262,7 @@ class BiasStep(PackedStep):
         return Forecast(x.scheme, x.bound + added)
 
     def work(self) -> Work:
-        return {"transform": int(self.switching(2)) + self.primes}
+        return {"transform": self.switching(2) + self.primes}
 
 
 class AnswerStep(PackedStep):

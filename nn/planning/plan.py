@@ -254,6 +254,6 @@ def wire_bytes(program: Program, public: bool) -> dict[str, int]:
     per_logit = HEAD_BYTES + scheme.parts(logits.degree) * packed_bytes(params.n, reply.moduli)
     return {
         "images": math.prod(program.inputs) * per_input,
-        "keys": program.key_polynomials * packed_bytes(params.n, program.key_params.moduli),
+        "keys": program.key_polynomials * packed_bytes(params.n, params.moduli),
         "reply": math.prod(logits.shape) * per_logit,
     }

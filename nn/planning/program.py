@@ -28,7 +28,6 @@ from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, Step, Sums
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.trace import label
 from yashe.errors import ParameterError
-from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 
 
@@ -88,11 +87,6 @@ class Program:
         """Compute what does not depend on an image, which else the first image waits for."""
         for step in self.steps:
             step.prepare()
-
-    @property
-    def key_params(self) -> Params:
-        """For which the keys are that the server needs."""
-        return self.scheme.params
 
     @property
     def key_polynomials(self) -> int:

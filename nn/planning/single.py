@@ -11,9 +11,10 @@ other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from itertools import chain
 
 from nn.networks.base import Shape
 from nn.networks.model import Sequential
@@ -23,22 +24,25 @@ from nn.planning.packed import (
     AnswerStep,
     BiasStep,
     GatherStep,
-    LowerStep,
     PackedStep,
     ServerKeys,
     TapsStep,
+    TwoPartsStep,
     WeighStep,
 )
 from nn.planning.program import Program
-from yashe.arithmetic.primes import next_ntt_primes, prime_limit
+from yashe.arithmetic.primes import next_ntt_primes, ntt_primes, prime_limit
 from yashe.ciphertexts import noise
-from yashe.ciphertexts.keys import Keys
+from yashe.ciphertexts.gadgets import Gadget
+from yashe.ciphertexts.keys import SecretKey
 from yashe.errors import NoiseBudgetExhausted
-from yashe.parameters.sets import Params, counted
+from yashe.parameters.sets import Params, counted, primes_of_q
 from yashe.schemes.bgv import BGV
-from yashe.schemes.choose import candidates, narrowed
+from yashe.schemes.choose import candidates
 
 RINGS = (4096, 8192, 16384)
+LARGEST_DIGIT = 4  # primes
+MOST_SKEW_BITS = 3
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,23 @@ class Levels:
 
     Attributes
     ----------
-    first : fresh ciphertexts, and the first matrix
-    rotations : what is rotated, and the keys for it
+    first : fresh ciphertexts, the first matrix, and rotations
     last : the second matrix
+    gadget : how polynomials are cut into digits: the larger these are, the less work, and the more
+        noise
+    fine_stages : of the fold that use it; the others have one digit only, and leave to the noise
+        what the primes that go next can hold
     """
 
     first: int
-    rotations: int
     last: int
+    gadget: Gadget
+    fine_stages: int
+
+    @property
+    def gadgets(self) -> tuple[Gadget, Gadget]:
+        """Fine digits, and coarse ones."""
+        return self.gadget, Gadget(self.last, spare=self.first - self.last)
 
 
 @dataclass(frozen=True)
@@ -76,19 +89,28 @@ class PackedProgram(Program):
         return (self.network.packing.taps,)
 
     @property
-    def key_params(self) -> Params:
-        return self.scheme.params.shortened(self.levels.rotations)
+    def key_polynomials(self) -> int:
+        """One half of each key; the other one is told by a seed."""
+        levels = self.levels
+        digits = [len(gadget.groups(levels.first)) for gadget in levels.gadgets]
+        fine, coarse = map(len, self.rotations)
+        return digits[0] * (1 + fine) + digits[1] * coarse
 
     @property
-    def key_polynomials(self) -> int:
-        """Both halves of the relinearisation key, one of each rotation key, which has a seed."""
-        return self.levels.rotations * (2 + len(self.network.layout.rotations))
+    def rotations(self) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
+        """What slots are moved by with fine digits, and with coarse ones."""
+        layout, fine = self.network.layout, self.levels.fine_stages
+        return (*layout.merges, *chain(*layout.folds[:fine])), tuple(chain(*layout.folds[fine:]))
 
-    def server_keys(self, keys: Keys, seed: bytes | None = None) -> ServerKeys:
-        """Return what a server needs, from the keys of a client: rotation keys are made here."""
-        scheme = self.scheme.at(self.key_params)
-        rotations = scheme.rotation_keys(keys.secret, self.network.layout.rotations, seed)
-        return ServerKeys(keys.relinearization.shortened(self.key_params), rotations)
+    def server_keys(self, secret: SecretKey, seed: bytes | None = None) -> ServerKeys:
+        """Make what a server needs of a client's keys."""
+        scheme, levels = self.scheme, self.levels
+        fine, coarse = (
+            scheme.rotation_keys(secret, rotations, seed, gadget)
+            for rotations, gadget in zip(self.rotations, levels.gadgets, strict=True)
+        )
+        relinearization = scheme.relinearization_key(secret, seed, levels.gadget)
+        return ServerKeys(relinearization, fine, coarse)
 
     @property
     def what(self) -> str:
@@ -104,14 +126,16 @@ def packed_program(
     def add(kind: type[PackedStep], layer: int, shape: Shape, primes: int) -> None:
         at = scheme.at(scheme.params.shortened(steps[-1].primes if steps else levels.first))
         layers = (model.layers[max(layer, 0)],)
-        steps.append(kind(layers, layer, shape, at, network, primes))
+        how = levels.gadgets, levels.fine_stages
+        steps.append(kind(layers, layer, shape, at, network, primes, *how))
 
     first, sums = stages.matrices[0], (network.layout.turns,)
     if stages.taps.layer >= 0:
         add(TapsStep, stages.taps.layer, (stages.taps.maps,), levels.first)
     add(WeighStep, first.layer, sums, levels.first)
-    add(LowerStep, first.layer, sums, levels.rotations)
-    add(GatherStep, first.layer, (1,), levels.rotations)
+    if first.squared:
+        add(TwoPartsStep, first.layer, sums, levels.first)
+    add(GatherStep, first.layer, (1,), levels.first)
     add(BiasStep, first.layer, (1,), levels.last)
     if network.packing.answered:
         add(AnswerStep, stages.matrices[1].layer, (1,), levels.last)
@@ -138,8 +162,7 @@ def packed_programs(
 ) -> tuple[PackedProgram, ...]:
     """Return the cheapest programs for one image, one for each prime of t.
 
-    Cheapest means the smallest n, then the fewest primes of q, then the least work, then the
-    smallest primes.
+    Cheapest means the smallest n, then the fewest transforms.
 
     Parameters
     ----------
@@ -157,39 +180,19 @@ def packed_programs(
     NoiseBudgetExhausted
         If no parameters do.
     """
-
-    def programs(params: Params, levels: Levels) -> tuple[PackedProgram, ...]:
-        runs = [replace(params, plaintext_moduli=(t,)) for t in params.plaintext_moduli]
-        return tuple(
-            packed_program(model, network, BGV(run), levels)
-            for network, run in zip(networks, runs, strict=True)
-        )
-
-    def carries(params: Params, levels: Levels) -> bool:
-        found = programs(params, levels)
-        return all(spare(program, public) >= spare_bits for program in found)
-
     refused: PackingError | None = None
     name = f"{(model.info.name or 'network')[:30]}-single"
     for n in (params.n,) if params else RINGS:
         sets = [params] if params else candidates(n, enough_primes(n, need), BGV, security, name)
         try:
-            networks = [
-                PackedNetwork.of(model, replace(first, plaintext_moduli=(t,)))
-                for first in sets[:1]
-                for t in first.plaintext_moduli
-            ]
+            networks = tuple(PackedNetwork.of(model, run) for one in sets[:1] for run in runs(one))
         except PackingError as error:  # a larger ring has more slots
             refused = error
             continue
-        for candidate in sets:
-            levels = [each for each in all_levels(candidate) if carries(candidate, each)]
-            if levels:
-                work = [transforms(programs(candidate, each)[0]) for each in levels]
-                cheapest = levels[work.index(min(work))]
-                if params is None:
-                    candidate = narrowed(candidate, partial(carries, levels=cheapest))
-                return programs(candidate, cheapest)
+        search = Search(model, networks, public, spare_bits)
+        chosen = search.cheapest(sets)
+        if chosen is not None:
+            return tuple(search.programs(*chosen))
     if refused is not None:
         raise refused
     raise NoiseBudgetExhausted(
@@ -198,13 +201,88 @@ def packed_programs(
     )
 
 
-def all_levels(params: Params) -> Iterator[Levels]:
-    """Yield all levels for some parameters whose q is larger than 2 t."""
+@lru_cache(maxsize=64)
+def runs(params: Params) -> tuple[Params, ...]:
+    """Return parameters for every prime of t."""
+    return tuple(replace(params, plaintext_moduli=(t,)) for t in params.plaintext_moduli)
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for parameters and levels at one ring degree.
+
+    Attributes
+    ----------
+    networks : packed, for every prime of t
+    model, public, spare_bits : as for `packed_programs`
+    """
+
+    model: Sequential
+    networks: tuple[PackedNetwork, ...]
+    public: bool
+    spare_bits: float
+
+    def programs(self, params: Params, levels: Levels) -> Iterator[PackedProgram]:
+        """Yield the program of every run."""
+        for network, run in zip(self.networks, runs(params), strict=True):
+            yield packed_program(self.model, network, BGV(run), levels)
+
+    def carries(self, params: Params, levels: Levels) -> bool:
+        """Say whether the noise leaves every run what it shall leave."""
+        found = self.programs(params, levels)
+        return all(spare(program, self.public) >= self.spare_bits for program in found)
+
+    def cost(self, params: Params, levels: Levels) -> int:
+        """Count the transforms of client and server: most of their work."""
+        program = next(self.programs(params, levels))
+        server = sum(step.work().get("transform", 0) for step in program.steps)
+        return math.prod(program.inputs) * params.k + server
+
+    def cheapest(self, sets: Sequence[Params]) -> tuple[Params, Levels] | None:
+        """Return what costs least: one prime more than necessary may allow larger digits."""
+        best: tuple[Params, Levels] | None = None
+        for params in sets:
+            if best is not None and params.k > best[0].k + 1:
+                break
+            stages = len(self.networks[0].layout.folds)
+            levels = sorted(all_levels(params, stages), key=partial(self.cost, params))
+            if best is not None:
+                levels = [each for each in levels if self.cost(params, each) < self.cost(*best)]
+            tried = ((one, each) for each in levels for one in skewed(params, each))
+            best = next((found for found in tried if self.carries(*found)), best)
+        return best
+
+
+def skewed(params: Params, levels: Levels) -> Iterator[Params]:
+    """Yield parameters whose first primes, those of the last level, are smaller and smaller.
+
+    Where the others are spare, what the fold adds is as large as the first primes are in comparison
+    with them, and that counts twice in the square that follows.
+    """
+    yield params
+    if levels.gadgets[1].spare:
+        for bits in range(1, MOST_SKEW_BITS + 1):
+            size = math.floor(math.log2(math.prod(params.moduli[: levels.last]))) - bits
+            first = primes_of_q(params.n, size, params.plaintext_moduli, levels.last)
+            avoid = (*params.plaintext_moduli, *first)
+            others = ntt_primes(params.n, params.k - levels.last, avoid=avoid)
+            if first and math.prod(first + others) < params.q:
+                yield replace(params, moduli=first + others)
+
+
+def all_levels(params: Params, stages: int) -> Iterator[Levels]:
+    """Yield all levels at which q is larger than 2 t, with digits of up to `LARGEST_DIGIT` primes.
+
+    Parameters
+    ----------
+    stages : of the fold
+    """
     k = params.k
     least = next(j for j in range(1, k + 1) if math.prod(params.moduli[:j]) > 2 * params.t)
-    for rotations in range(least, k + 1):
-        for last in range(least, rotations + 1):
-            yield Levels(k, rotations, last)
+    for last in range(least, k + 1):
+        for size in range(1, min(k, LARGEST_DIGIT) + 1):
+            for fine in range(stages if last == k else 0, stages + 1):
+                yield Levels(k, last, Gadget(size), fine)
 
 
 def spare(program: PackedProgram, public: bool) -> float:
@@ -214,8 +292,3 @@ def spare(program: PackedProgram, public: bool) -> float:
     """
     budgets = [float(found.noise_budget.min()) for found in program.forecasts(public)]
     return min(*budgets, budgets[-1] - noise.least_budget(program.scheme.params.n))
-
-
-def transforms(program: PackedProgram) -> int:
-    """Count the transforms modulo one prime, which are most of the work."""
-    return sum(step.work().get("transform", 0) for step in program.steps)

@@ -46,12 +46,12 @@ def test_slots_are_as_the_picture_in_the_docstring_has_them() -> None:
     z = layout.weights(weight)[:, 0]
     assert z[0, :8].tolist() == [1, 5, 3, 0, 7, 11, 9, 0]  # of position and output: 0,0 1,1 0,2 -
     assert z[1, :8].tolist() == [0, 4, 2, 6, 0, 10, 8, 12]  # - 1,0 0,1 1,2
-    assert layout.rotations == (1, 4, "swap")
+    assert (layout.merges, layout.folds) == ((1,), ((4,), ("swap",)))
 
 
 def test_few_positions_repeat_themselves_and_are_summed_once() -> None:
     layout = Layout(64, 3, 4)
-    assert (layout.turns, layout.period, layout.folds) == (1, 4, (4, 8))
+    assert (layout.turns, layout.period, layout.folds) == (1, 4, ((4, 8, 12),))
     y = gathered(layout, layout.weights(np.ones((3, 2), dtype=np.int64))[:, 0])
     assert y.tolist() == layout.repeated(np.array([3, 3])).tolist()
 

@@ -15,7 +15,6 @@ from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.packing.stages import PackingError
-from nn.planning.packed import GatherStep, LowerStep
 from nn.planning.plan import make_plan
 from nn.planning.strategies import images, insecure_params_for, networks
 from nn.training.quantize import quantize_pixels
@@ -95,15 +94,14 @@ def test_too_little_noise_budget_is_refused_before_anything_is_encrypted(digits)
     assert make_plan(model, joint, mode="single").final_budget_bits > 3
 
 
-def test_levels_go_down_and_keys_are_made_where_slots_move(digits) -> None:
+def test_levels_go_down_and_there_is_a_key_for_every_rotation(digits) -> None:
     _, plan, _ = digits
     levels = [step.level for step in plan.steps]
     assert levels == sorted(levels, reverse=True)
-    step = next(step for step in plan.program.steps if isinstance(step, GatherStep))
     keys = plan.server_keys(BGV(plan.params).keygen(bytes(32)))
-    assert keys.rotations.params.k == keys.relinearization.params.k == step.scheme.params.k
-    assert len(keys.rotations.exponents) == len(plan.program.network.layout.rotations)
-    assert any(isinstance(step, LowerStep) for step in plan.program.steps)
+    layout = plan.program.network.layout
+    count = len(keys.fine.exponents) + len(keys.coarse.exponents)
+    assert count == len(layout.merges) + sum(map(len, layout.folds))
 
 
 def test_two_replies_of_one_image_have_different_masks(digits) -> None:
