@@ -189,7 +189,7 @@ def packed_programs(
         except PackingError as error:  # a larger ring has more slots
             refused = error
             continue
-        search = Search(model, networks, public, spare_bits)
+        search = Search(model, networks, public, spare_bits, params is not None)
         chosen = search.cheapest(sets)
         if chosen is not None:
             return tuple(search.programs(*chosen))
@@ -215,12 +215,14 @@ class Search:
     ----------
     networks : packed, for every prime of t
     model, public, spare_bits : as for `packed_programs`
+    given : whether the parameters must be used as they are
     """
 
     model: Sequential
     networks: tuple[PackedNetwork, ...]
     public: bool
     spare_bits: float
+    given: bool
 
     def programs(self, params: Params, levels: Levels) -> Iterator[PackedProgram]:
         """Yield the program of every run."""
@@ -244,13 +246,27 @@ class Search:
         for params in sets:
             if best is not None and params.k > best[0].k + 1:
                 break
-            stages = len(self.networks[0].layout.folds)
-            levels = sorted(all_levels(params, stages), key=partial(self.cost, params))
+            variants = kept if self.given else skewed
+            levels = sorted(self.possible(params), key=partial(self.cost, params))
             if best is not None:
                 levels = [each for each in levels if self.cost(params, each) < self.cost(*best)]
-            tried = ((one, each) for each in levels for one in skewed(params, each))
+            tried = ((one, each) for each in levels for one in variants(params, each))
             best = next((found for found in tried if self.carries(*found)), best)
         return best
+
+    def possible(self, params: Params) -> Iterator[Levels]:
+        """Yield levels, but for those where not even the finest digits would do."""
+        k, stages = params.k, len(self.networks[0].layout.folds)
+        for last in range(1, k + 1):
+            if 2 * params.t < math.prod(params.moduli[:last]):
+                finest, *others = all_levels(k, last, stages)
+                if self.carries(params, finest):
+                    yield from (finest, *others)
+
+
+def kept(params: Params, levels: Levels) -> Iterator[Params]:
+    """Yield parameters that are given, as they are."""
+    yield params
 
 
 def skewed(params: Params, levels: Levels) -> Iterator[Params]:
@@ -266,23 +282,23 @@ def skewed(params: Params, levels: Levels) -> Iterator[Params]:
             first = primes_of_q(params.n, size, params.plaintext_moduli, levels.last)
             avoid = (*params.plaintext_moduli, *first)
             others = ntt_primes(params.n, params.k - levels.last, avoid=avoid)
-            if first and math.prod(first + others) < params.q:
+            if 2 * params.t < math.prod(first) and math.prod(first + others) < params.q:
                 yield replace(params, moduli=first + others)
 
 
-def all_levels(params: Params, stages: int) -> Iterator[Levels]:
-    """Yield all levels at which q is larger than 2 t, with digits of up to `LARGEST_DIGIT` primes.
+def all_levels(k: int, last: int, stages: int) -> Iterator[Levels]:
+    """Yield all levels with so many primes, with digits of up to `LARGEST_DIGIT` primes.
+
+    The first ones have the least noise.
 
     Parameters
     ----------
+    k, last : `Levels.first` and `Levels.last`
     stages : of the fold
     """
-    k = params.k
-    least = next(j for j in range(1, k + 1) if math.prod(params.moduli[:j]) > 2 * params.t)
-    for last in range(least, k + 1):
-        for size in range(1, min(k, LARGEST_DIGIT) + 1):
-            for fine in range(stages if last == k else 0, stages + 1):
-                yield Levels(k, last, Gadget(size), fine)
+    for size in range(1, min(k, LARGEST_DIGIT) + 1):
+        for fine in range(stages, stages - 1 if last == k else -1, -1):
+            yield Levels(k, last, Gadget(size), fine)
 
 
 def spare(program: PackedProgram, public: bool) -> float:
