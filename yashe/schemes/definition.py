@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.residues import FloatArray
-from yashe.arithmetic.rings import CoefficientElement, NttElement
+from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring, ring
 from yashe.arithmetic.rns import rescale
 from yashe.arithmetic.sampling import check_seed, derive_seed
 from yashe.ciphertexts.array import Ciphertext
@@ -204,9 +203,19 @@ class Definition(ABC):
     # Fewer primes of q.
 
     def switched(self, rows: FloatArray, source: Params) -> FloatArray:
-        """Return rows for these parameters from rows for others with more primes."""
-        basis, q = self.params.ring.basis, self.params.q
-        return rescale(rows, source.ring.basis, basis, Fraction(q, source.q))
+        """Return rows for these parameters from rows for others with more primes.
+
+        With P, the product of the primes that go, round(c / P) is (c - r) / P, where r = [c]_P. To
+        divide modulo the primes that stay is to multiply there: only r changes its base.
+        """
+        basis, k = self.params.ring.basis, self.params.k
+        gone = ring(source.n, source.moduli[k:])
+        rest = rows[..., :k, :] - self.remainder(rows[..., k:, :], gone)
+        return basis.times(rest, pow(gone.basis.product, -1, basis.product))
+
+    def remainder(self, rows: FloatArray, gone: Ring) -> FloatArray:
+        """Return r = [c]_P, modulo the primes that stay, from c modulo those of P that go."""
+        return rescale(rows, gone.basis, self.params.ring.basis)
 
     def switched_factor(self, factor: int, source: Params) -> int:
         """Return the factor of a ciphertext that has been `switched`; see `yashe.schemes.bgv`."""
