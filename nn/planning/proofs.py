@@ -156,9 +156,9 @@ class Forecast:
     def __mul__(self, other: Forecast) -> Forecast:
         return replace(self, bound=self.scheme.product_bound(self.bound, other.bound), degree=2)
 
-    def relinearized(self, primes: int) -> Forecast:
+    def relinearized(self, primes: int, width: int = 1) -> Forecast:
         """Return the forecast after relinearisation, and a switch to fewer primes of q."""
-        bound = self.bound + self.scheme.relinearization_bound()
+        bound = self.bound + self.scheme.relinearization_bound(width)
         return replace(self, bound=bound, degree=1).switched(primes)
 
     def switched(self, primes: int) -> Forecast:

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 import pickle  # noqa: TID251 (to see that it is refused)
 import pprint
 import re
@@ -52,6 +53,26 @@ def test_digits_times_gadget_give_the_polynomial_back(data: st.DataObject, param
     )
     total = (d.residues * gadget(ring)).sum(axis=0)
     assert list(ring.basis.compose(total)) == c
+
+
+@given(st.data(), toys, st.integers(1, 4))
+@settings(max_examples=30)
+def test_wide_digits_times_sums_of_the_gadget_give_the_polynomial_back(
+    data: st.DataObject, params: Params, width: int
+) -> None:
+    ring = params.ring
+    c = data.draw(polynomial(ring))
+    found = digits(ring.element(np.array(c, dtype=object)), width)
+    starts = list(range(0, params.k, width))
+    assert found.residues.shape == (len(starts), params.k, params.n)
+    total = (found.residues * np.add.reduceat(gadget(ring), starts, axis=0)).sum(axis=0)
+    assert list(ring.basis.compose(total)) == c
+    for start, digit in zip(starts, found.residues, strict=True):
+        moduli = params.moduli[start : start + width]
+        values = [int(x) for x in ring.basis.compose(digit)]
+        # A sum of one number of at most Q_i / 2 for each prime.
+        assert max(map(abs, values)) <= min(len(moduli) * math.prod(moduli), params.q) // 2
+        assert all((x - y) % math.prod(moduli) == 0 for x, y in zip(values, c, strict=True))
 
 
 @given(toys)

@@ -33,6 +33,8 @@ def test_bounds_of_bfv() -> None:
     expect(scheme.plain_addition_bound(1), 1 / 4, 0)  # |r| <= 1/2
     expect(scheme.plain_addition_bound(2), 1 / 4, 0)
     expect(scheme.relinearization_bound(), DIGITS, 1)
+    # One digit of both primes: the sum of two numbers modulo their product, and of two errors.
+    expect(scheme.relinearization_bound(2), 4 * (2 * 2 * (97 * 113) ** 2) / 12 * E2, 1)
 
 
 def test_bounds_of_bgv() -> None:

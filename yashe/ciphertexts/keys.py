@@ -9,17 +9,25 @@ multiplied by c, whose coefficients are as large as q. So c is cut into small di
 
 the RNS gadget: digit i is residue row i itself, and g_i is 1 modulo q_i and 0 modulo the others.
 The key holds encryptions of the g_i z, and the noise is multiplied by digits below 2^23 only.
+
+Where there is more room for noise, digits may be larger and fewer, and each digit fewer is k
+transforms fewer: c modulo the product of a few primes goes with the sum of their g_i, and with the
+sum of the keys for them. So the key is the same, and who switches decides.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import product
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
 from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring
+from yashe.arithmetic.rns import centred
 from yashe.errors import KeyMismatchError, NotPicklableError
 from yashe.parameters.sets import Params
 
@@ -116,36 +124,81 @@ def gadget(ring: Ring) -> FloatArray:
     return np.eye(len(ring.basis))[:, :, None]
 
 
-def digits(c: CoefficientElement) -> CoefficientElement:
-    """Return the RNS digits of polynomials, in a new axis before the last two.
+def digits(c: CoefficientElement, width: int = 1) -> CoefficientElement:
+    """Return the digits of polynomials, in a new axis before the last two.
+
+    Digit i belongs to a few primes q_j with the product Q_i. It is the sum of their y_j Q_i / q_j,
+    y_j = [c (Q_i / q_j)^-1]_(q_j): congruent to c modulo Q_i, and at most Q_i / 2 for each of them.
 
     Parameters
     ----------
     c : CoefficientElement with residues (..., k, n)
+    width : primes of q for a digit; the last one may have fewer
 
     Returns
     -------
-    CoefficientElement with residues (..., k, k, n); entry [..., i, j, :] is (c mod q_i) mod q_j
+    CoefficientElement with residues (..., digits, k, n); entry [..., i, j, :] is digit i modulo q_j
     """
-    rows = c.canonical()
-    return CoefficientElement(
-        c.ring, reduce(np.repeat(rows[..., :, None, :], len(c.ring.basis), axis=-2), c.ring.moduli)
-    )
+    y = _shares(c, width)
+    rows = [_digits_modulo(j, y, c.ring, width) for j in range(len(c.ring.basis))]
+    return CoefficientElement(c.ring, reduce(np.stack(rows, axis=-2), c.ring.moduli))
 
 
-def switch(c: CoefficientElement, *columns: NttElement) -> NttElement:
+def _shares(c: CoefficientElement, width: int) -> FloatArray:
+    """Return the y_j of `digits`, shape (..., k, n)."""
+    inverses, _ = _cofactors(c.ring.basis.moduli, width)
+    return c.canonical() if width == 1 else reduce(c.residues * inverses, c.ring.moduli)
+
+
+def _digits_modulo(j: int, y: FloatArray, ring: Ring, width: int) -> FloatArray:
+    """Return the digits modulo q_j, or as they are if they are residues of one prime."""
+    if width == 1:
+        return y
+    (_, cofactors), p = _cofactors(ring.basis.moduli, width), ring.basis.moduli[j]
+    found: FloatArray = np.matmul(cofactors[j], y)
+    reduce_inplace(found, p, 1.0 / p, np.empty_like(found))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _cofactors(moduli: tuple[int, ...], width: int) -> tuple[FloatArray, FloatArray]:
+    """Return [(Q_i / q_j)^-1]_(q_j), shape (k, 1), and all Q_i / q_j, shape (k, digits, k)."""
+    k = len(moduli)
+    cofactors = [math.prod(moduli[j - j % width :][:width]) // p for j, p in enumerate(moduli)]
+    inverses = [centred(pow(c, -1, p), p) for c, p in zip(cofactors, moduli, strict=True)]
+    matrices = np.zeros((k, -(-k // width), k))
+    for (i, p), (j, c) in product(enumerate(moduli), enumerate(cofactors)):
+        matrices[i, j // width, j] = centred(c % p, p)
+    return np.array(inverses, dtype=np.float64)[:, None], matrices
+
+
+def grouped(key: NttElement, width: int) -> NttElement:
+    """Return a column of the key for digits of a few primes: the sums of those for one."""
+    if width == 1:
+        return key
+    sums = np.add.reduceat(key.residues, range(0, len(key.residues), width), axis=0)
+    return NttElement(key.ring, reduce(sums, key.ring.moduli))
+
+
+def switch(c: CoefficientElement, *columns: NttElement, width: int = 1) -> NttElement:
     """Return the sums over i of d_i(c) key_i, one for each column of a key, in a new axis.
 
     With (b_i, a_i) encrypting g_i z, (sum_i d_i(c) b_i, sum_i d_i(c) a_i) encrypts c z, with the
     additional noise sum_i d_i(c) e_i. The keys of YASHE' have one column. The new axis comes before
     the last two.
+
+    Parameters
+    ----------
+    c : CoefficientElement with residues (..., k, n)
+    columns : of a key, `grouped` if digits have several primes
+    width : primes of q for each digit
     """
-    ring, rows = c.ring, c.canonical()  # row i is digit i, as an integer
-    out = np.empty((*rows.shape[:-2], len(columns), *rows.shape[-2:]))
+    ring, y = c.ring, _shares(c, width)
+    out = np.empty((*y.shape[:-2], len(columns), *y.shape[-2:]))
     for j, p in enumerate(ring.moduli):
-        d = ring.transform.ntt_modulo(j, rows)
+        d = ring.transform.ntt_modulo(j, _digits_modulo(j, y, ring, width))
         for column, key in enumerate(columns):
-            # A sum of k products of residues: within the bound that RnsBasis has checked.
+            # A sum of at most k products of residues: within the bound that RnsBasis has checked.
             total = np.einsum("...in,in->...n", d, key.residues[:, j])
             reduce_inplace(total, p, 1.0 / p, np.empty_like(total))
             out[..., column, j, :] = total

@@ -236,10 +236,15 @@ def rounding(params: Params, secret: float, degree: int) -> Bound:
     return Bound.of(params.t / params.q * math.sqrt(ROUNDING_VARIANCE * norms), 1)
 
 
-def key_switching(params: Params) -> float:
-    """Return the deviation of sum_i d_i e_i, digits d_i uniform modulo q_i, errors e_i."""
-    digits = sum(p * p * ROUNDING_VARIANCE for p in params.moduli)
-    return math.sqrt(params.n * digits * ERROR_VARIANCE)
+def key_switching(params: Params, width: int = 1) -> float:
+    """Return the deviation of sum_i d_i e_i, digits d_i of a few primes each, errors e_i.
+
+    A digit of g primes with the product Q_i is a sum of g numbers uniform modulo Q_i, and its key
+    is a sum of g keys, with as many errors.
+    """
+    cuts = [params.moduli[i : i + width] for i in range(0, params.k, width)]
+    sizes = [len(cut) * math.sqrt(ROUNDING_VARIANCE) * math.prod(cut) for cut in cuts]
+    return math.sqrt(params.n * ERROR_VARIANCE) * math.hypot(*sizes)
 
 
 def canonical_norm(coefficients: IntArray) -> FloatArray:

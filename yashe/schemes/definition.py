@@ -92,8 +92,23 @@ class Definition(ABC):
         """Return the rows of products of rows; x and y are one object for squares."""
 
     @abstractmethod
-    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
-        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages."""
+    def relinearize(self, ct: Ciphertext, key: Any, width: int = 1) -> Ciphertext:
+        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages.
+
+        Parameters
+        ----------
+        ct : Ciphertext of any shape; those of degree 1 are unchanged
+        key : the relinearisation key
+        width : primes of q for a digit (`yashe.ciphertexts.keys`): more are less work, more noise
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's, or another scheme's.
+        ParameterError
+            If a digit cannot have so many primes.
+        NoiseBudgetExhausted
+        """
 
     @abstractmethod
     def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
@@ -115,8 +130,8 @@ class Definition(ABC):
         """Return what adding an encoded message to a ciphertext of that degree adds."""
 
     @abstractmethod
-    def relinearization_bound(self) -> Bound:
-        """Return what relinearisation adds."""
+    def relinearization_bound(self, width: int = 1) -> Bound:
+        """Return what relinearisation adds, with digits of so many primes."""
 
     @abstractmethod
     def product_bound(self, x: Bound, y: Bound) -> Bound:

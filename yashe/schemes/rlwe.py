@@ -32,6 +32,7 @@ from yashe.arithmetic.sampling import (
     uniform,
     uniform_half,
 )
+from yashe.arithmetic.whole import whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import (
@@ -44,6 +45,7 @@ from yashe.ciphertexts.keys import (
     check_key,
     check_kind,
     gadget,
+    grouped,
     switch,
 )
 from yashe.ciphertexts.noise import Bound
@@ -180,32 +182,28 @@ class RLWE(Scheme):
         out_1 += out_1 if x is y else x_1 * y_0
         np.multiply(x_1, y_1, out=out_2)
 
-    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
-        """Return ciphertexts of two parts for the same messages; degree 1 ones are unchanged.
-
-        Raises
-        ------
-        KeyMismatchError
-            If the key is another's, or another scheme's.
-        """
+    def relinearize(self, ct: Ciphertext, key: Any, width: int = 1) -> Ciphertext:
         if (scheme := self.scheme_of(ct)) is not self:
-            return scheme.relinearize(ct, key)
+            return scheme.relinearize(ct, key, width)
         check_kind(key, self.relinearization_key_type)
         key = check_key(self.params, ct.key_id, key)
+        width = whole(width, "the number of primes for a digit", 1, self.params.k)
         if ct.degree == 1:
             return ct
         q, flat = self.params.ring, ct.index.reshape(-1)
+        columns = grouped(key.b, width), grouped(key.a, width)
         rows = np.empty((len(flat), 2, self.params.k, self.params.n))
 
         def relinearize_some(some: slice) -> None:
             parts = ct.rows[flat[some]]
-            switched = self.rows(switch(self.coefficients(parts[:, 2]), key.b, key.a))
+            c_2 = self.coefficients(parts[:, 2])
+            switched = self.rows(switch(c_2, *columns, width=width))
             switched += parts[:, :2]
             reduce_inplace(switched, q.moduli, 1.0 / q.moduli, np.empty_like(switched))
             rows[some] = switched
 
         for_each_group(relinearize_some, len(rows))
-        bound = ct.bound[flat] + self.relinearization_bound()
+        bound = ct.bound[flat] + self.relinearization_bound(width)
         return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
@@ -223,9 +221,10 @@ class RLWE(Scheme):
         """Expected squared norm of s: 2n/3."""
         return noise.TERNARY_VARIANCE * self.params.n
 
-    def relinearization_bound(self) -> Bound:
+    def relinearization_bound(self, width: int = 1) -> Bound:
         """Return the bound of t/q sum_i d_i e_i (`yashe.ciphertexts.noise.key_switching`)."""
-        return Bound.of(self.params.t / self.params.q * noise.key_switching(self.params), 1)
+        added = noise.key_switching(self.params, width)
+        return Bound.of(self.params.t / self.params.q * added, 1)
 
 
 def _first(element: NttElement) -> NttElement:

@@ -36,9 +36,10 @@ from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, canonical, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import gaussian, stream, ternary
+from yashe.arithmetic.whole import whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import Key, check_key, check_kind, gadget, switch
+from yashe.ciphertexts.keys import Key, check_key, check_kind, gadget, grouped, switch
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import SecurityError
 from yashe.parameters.sets import Params
@@ -189,32 +190,29 @@ class YASHE(ScaleInvariant):
         """
         np.multiply(x, y, out=out)
 
-    def relinearize(self, ct: Ciphertext, key: EvaluationKey) -> Ciphertext:
-        """Return ciphertexts under f instead of f^2 (KeySwitch); degree 1 ones are unchanged.
+    def relinearize(self, ct: Ciphertext, key: EvaluationKey, width: int = 1) -> Ciphertext:
+        """Return ciphertexts under f instead of f^2 (KeySwitch).
 
         The paper switches keys right after each product. Like BFV's relinearisation it can wait
-        until after a linear layer.
-
-        Raises
-        ------
-        KeyMismatchError
-            If the key is another's.
+        until after a linear layer. Parameters and errors are those of `Definition.relinearize`.
         """
         if (scheme := self.scheme_of(ct)) is not self:
-            return scheme.relinearize(ct, key)
+            return scheme.relinearize(ct, key, width)
         check_kind(key, EvaluationKey)
         key = check_key(self.params, ct.key_id, key)
+        width = whole(width, "the number of primes for a digit", 1, self.params.k)
         if ct.degree == 1:
             return ct
         ring, flat = self.params.ring, ct.index.reshape(-1)
+        gamma = grouped(key.gamma, width)
         rows = np.empty((len(flat), 1, self.params.k, self.params.n))
 
         def relinearize_one(j: int) -> None:
             c = CoefficientElement(ring, ct.rows[flat[j], 0])
-            rows[j] = switch(c, key.gamma).intt().residues
+            rows[j] = switch(c, gamma, width=width).intt().residues
 
         for_each(relinearize_one, range(len(rows)))
-        bound = ct.bound[flat] + self.relinearization_bound()
+        bound = ct.bound[flat] + self.relinearization_bound(width)
         return ct.derive(rows, bound, ct.shape, "a key switching", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
@@ -252,9 +250,10 @@ class YASHE(ScaleInvariant):
         norm = (1 + self.secret_norm) ** (degree / 2)
         return Bound.of(self.params.t / self.params.q / 2 * norm, 2 * degree - 1)
 
-    def relinearization_bound(self) -> Bound:
+    def relinearization_bound(self, width: int = 1) -> Bound:
         """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i)."""
-        sums = noise.key_switching(self.params) * math.sqrt(1 + 2 * self.secret_norm)
+        norm = math.sqrt(1 + 2 * self.secret_norm)
+        sums = noise.key_switching(self.params, width) * norm
         return Bound.of(self.params.t / self.params.q * sums, 1)
 
 
