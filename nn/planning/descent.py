@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from yashe.ciphertexts import noise
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.noise import Bound
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
@@ -63,7 +64,7 @@ def levels_of_squares(kind: type[Scheme], params: Params, squares: int) -> tuple
     for square in range(squares):
         if square > 0:
             width = widest_digits(scheme, bound)
-            bound = bound + scheme.relinearization_bound(width)
+            bound = bound + scheme.switching_bound(Gadget(width, summed=True))
             left = scheme.best_for_products(bound)
             if left < scheme.params.k:
                 scheme = scheme.at(scheme.params.shortened(left))
@@ -77,7 +78,7 @@ def widest_digits(scheme: Scheme, bound: Bound) -> int:
     """Return how many primes of q digits can have at most so that their noise goes unnoticed."""
     width, room = 1, float(bound.deviation) * UNNOTICED
     while width < scheme.params.k and (
-        float(scheme.relinearization_bound(width + 1).deviation) <= room
+        float(scheme.switching_bound(Gadget(width + 1, summed=True)).deviation) <= room
     ):
         width += 1
     return width

@@ -262,7 +262,7 @@ class RelinearizeStep(Step):
         return self.primes
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        x = self.scheme.relinearize(x, key, self.width)
+        x = self.scheme.relinearize(x, key.widened(self.width))
         x = self.scheme.switch_modulus(x, self.primes)
         tick(1.0)
         return x

@@ -1,37 +1,28 @@
-"""Keys, and the gadget with which one ciphertext is moved from one key to another.
+"""Keys: what opens a ciphertext, what makes one, and what moves one from key to key.
 
-Key switching multiplies a polynomial c known to everybody with a secret polynomial z (here s^2)
-that is given only in encrypted form. An encryption of z itself would do, but its noise would be
-multiplied by c, whose coefficients are as large as q. So c is cut into small digits,
-
-    c = sum_i d_i(c) g_i mod q,    d_i(c) = c mod q_i (centred),    g_i = (Q/q_i)
-    [(Q/q_i)^-1]_(q_i),
-
-the RNS gadget: digit i is residue row i itself, and g_i is 1 modulo q_i and 0 modulo the others.
-The key holds encryptions of the g_i z, and the noise is multiplied by digits below 2^23 only.
-
-Where there is more room for noise, digits may be larger and fewer, and each digit fewer is k
-transforms fewer: c modulo the product of a few primes goes with the sum of their g_i, and with the
-sum of the keys for them. So the key is the same, and who switches decides.
+A *switching* key holds encryptions of P g_i z for the digits of a gadget
+(`yashe.ciphertexts.gadgets`), z being a secret polynomial: s^2 under s to relinearise, or s under
+s(X^(1/g)) to rotate. What comes out of the latter decrypts with s(X^(1/g)), and X -> X^g makes that
+s (`yashe.arithmetic.automorphisms`).
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import product
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
-from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring
-from yashe.arithmetic.rns import centred
+from yashe.arithmetic.residues import reduce
+from yashe.arithmetic.rings import CoefficientElement, NttElement
+from yashe.arithmetic.sampling import uniform
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.errors import KeyMismatchError, NotPicklableError
 from yashe.parameters.sets import Params
 
 AnyKey = TypeVar("AnyKey", bound="Key")
+AnyPerDigit = TypeVar("AnyPerDigit", bound="PerDigit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +51,30 @@ class Key:
     def shortened(self: AnyKey, params: Params) -> AnyKey:
         """Return this key for fewer primes of q: the other residues are just left out.
 
-        With fewer primes there are fewer digits, too: g_i is still 1 modulo q_i and 0 modulo the
-        other primes that are kept.
+        With fewer primes there are fewer digits, too: g_i is still 1 modulo its primes and 0 modulo
+        the others that are kept. But P, if there are spare primes, would be another one.
+
+        Raises
+        ------
+        KeyMismatchError
+            If there are spare primes.
         """
         if params.k == self.params.k:
             return self
+        gadget = getattr(self, "gadget", PER_PRIME)
+        if gadget.spare:
+            raise KeyMismatchError(
+                f"a key with spare primes serves {self.params.name} only, not {params.name}: make "
+                "one there, with a scheme for these parameters"
+            )
+        digits = len(gadget.groups(params.k))
         elements = {name: x for name, x in vars(self).items() if isinstance(x, NttElement)}
         kept: dict[str, Any] = {}
         for name, element in elements.items():
             residues = element.residues[..., : params.k, :]
-            per_digit = residues.ndim == 3
-            kept[name] = NttElement(params.ring, residues[: params.k] if per_digit else residues)
+            per_digit = residues.ndim > 2
+            residues = residues[..., :digits, :, :] if per_digit else residues
+            kept[name] = NttElement(params.ring, residues)
         return replace(self, params=params, **kept)
 
 
@@ -93,16 +97,96 @@ class PublicKey(Pair):
     """(b, a) with b + a s = -e small: an encryption of zero, with which anybody can encrypt."""
 
 
-class RelinearizationKey(Pair):
-    """(b_i, a_i) with b_i + a_i s = g_i s^2 - e_i for every digit i; batch axis of length k."""
+class PerDigit(Key):
+    """A key whose polynomials have a batch axis for the digits of its `gadget`."""
+
+    gadget: Gadget
+
+    def widened(self: AnyPerDigit, size: int) -> AnyPerDigit:
+        """Return the key for digits of so many primes: sums of the keys for one prime each.
+
+        A key that has larger digits already is returned as it is. Sums are not sent to anybody.
+        """
+        gadget = Gadget(size, summed=True)
+        if self.gadget != PER_PRIME or size == 1:
+            return self
+        starts, p = range(0, self.params.k, size), self.params.ring.moduli
+        changed: dict[str, Any] = {
+            name: NttElement(x.ring, reduce(np.add.reduceat(x.residues, starts, axis=0), p))
+            for name, x in vars(self).items()
+            if isinstance(x, NttElement)
+        }
+        changed["gadget"] = gadget
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True, eq=False)
+class Relinearization(Pair, PerDigit):
+    """Pairs (b_i, a_i) that encrypt P g_i s^2; batch axis for the digits i of the gadget.
+
+    Attributes
+    ----------
+    rho : 32 public bytes from which the a_i are expanded, if they are; those of key generation are
+        not
+    """
+
+    gadget: Gadget = PER_PRIME
+    rho: bytes | None = field(default=None, repr=False)
+
+
+class RelinearizationKey(Relinearization):
+    """(b_i, a_i) with b_i + a_i s = P g_i s^2 - e_i."""
 
 
 class BgvPublicKey(Pair):
     """The same for BGV: b + a s = -t e. With BFV's, messages would change, so it is refused."""
 
 
-class BgvRelinearizationKey(Pair):
-    """The same for BGV: b_i + a_i s = g_i s^2 - t e_i."""
+class BgvRelinearizationKey(Relinearization):
+    """The same for BGV: b_i + a_i s = P g_i s^2 - t e_i."""
+
+
+@dataclass(frozen=True, eq=False)
+class RotationKeys(Key):
+    """A key for each of some automorphisms X -> X^g: what rotations of slots take.
+
+    Attributes
+    ----------
+    exponents : the g
+    gadget : how polynomials are cut into digits
+    """
+
+    exponents: tuple[int, ...]
+    gadget: Gadget
+
+    def columns(self, g: int) -> list[NttElement]:
+        """Return the columns of the key for X -> X^g, each with a batch axis for the digits."""
+        number = self.exponents.index(g)
+        columns = (x for x in vars(self).values() if isinstance(x, NttElement))
+        return [NttElement(x.ring, x.residues[number]) for x in columns]
+
+
+@dataclass(frozen=True, eq=False)
+class RotationPairs(RotationKeys):
+    """Pairs (b_i, a_i) that encrypt P g_i s under s(X^(1/g)), for every g and every digit i.
+
+    Attributes
+    ----------
+    rho : 32 public bytes from which the a_i are expanded, so that they need not be sent
+    b, a : NttElements with batch axes (number of exponents, digits)
+    """
+
+    rho: bytes = field(repr=False)
+    b: NttElement = field(repr=False)
+    a: NttElement = field(repr=False)
+
+
+class BfvRotationKeys(RotationPairs):
+    """Rotation keys of BFV: b_i + a_i s(X^(1/g)) = P g_i s - e_i."""
+
+
+class BgvRotationKeys(RotationPairs):
+    """Rotation keys of BGV: b_i + a_i s(X^(1/g)) = P g_i s - t e_i."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +195,8 @@ class Keys:
 
     secret: SecretKey
     public: Pair
-    relinearization: Pair
+    relinearization: Relinearization
+    rotations: RotationPairs
 
     @property
     def encryption(self) -> SecretKey:
@@ -119,90 +204,27 @@ class Keys:
         return self.secret
 
 
-def gadget(ring: Ring) -> FloatArray:
-    """Return g_0, ..., g_(k-1) as constant residues, shape (k, k, 1): the identity matrix."""
-    return np.eye(len(ring.basis))[:, :, None]
+def uniform_halves(params: Params, rho: bytes, labels: Sequence[str]) -> NttElement:
+    """Return the a_i of switching keys, uniform modulo q, with a batch axis for their labels."""
+    rows = [uniform(rho, label, params.n, params.moduli) for label in labels]
+    residues = np.array(rows).reshape(len(labels), params.k, params.n)
+    return CoefficientElement(params.ring, residues).ntt()
 
 
-def digits(c: CoefficientElement, width: int = 1) -> CoefficientElement:
-    """Return the digits of polynomials, in a new axis before the last two.
-
-    Digit i belongs to a few primes q_j with the product Q_i. It is the sum of their y_j Q_i / q_j,
-    y_j = [c (Q_i / q_j)^-1]_(q_j): congruent to c modulo Q_i, and at most Q_i / 2 for each of them.
-
-    Parameters
-    ----------
-    c : CoefficientElement with residues (..., k, n)
-    width : primes of q for a digit; the last one may have fewer
-
-    Returns
-    -------
-    CoefficientElement with residues (..., digits, k, n); entry [..., i, j, :] is digit i modulo q_j
-    """
-    y = _shares(c, width)
-    rows = [_digits_modulo(j, y, c.ring, width) for j in range(len(c.ring.basis))]
-    return CoefficientElement(c.ring, reduce(np.stack(rows, axis=-2), c.ring.moduli))
+def relinearization_halves(params: Params, rho: bytes, gadget: Gadget) -> NttElement:
+    """Return the a_i of a relinearisation key, batch axis for the digits."""
+    digits = range(len(gadget.groups(params.k)))
+    return uniform_halves(params, rho, [f"relin-a/{i}" for i in digits])
 
 
-def _shares(c: CoefficientElement, width: int) -> FloatArray:
-    """Return the y_j of `digits`, shape (..., k, n)."""
-    inverses, _ = _cofactors(c.ring.basis.moduli, width)
-    return c.canonical() if width == 1 else reduce(c.residues * inverses, c.ring.moduli)
-
-
-def _digits_modulo(j: int, y: FloatArray, ring: Ring, width: int) -> FloatArray:
-    """Return the digits modulo q_j, or as they are if they are residues of one prime."""
-    if width == 1:
-        return y
-    (_, cofactors), p = _cofactors(ring.basis.moduli, width), ring.basis.moduli[j]
-    found: FloatArray = np.matmul(cofactors[j], y)
-    reduce_inplace(found, p, 1.0 / p, np.empty_like(found))
-    return found
-
-
-@lru_cache(maxsize=64)
-def _cofactors(moduli: tuple[int, ...], width: int) -> tuple[FloatArray, FloatArray]:
-    """Return [(Q_i / q_j)^-1]_(q_j), shape (k, 1), and all Q_i / q_j, shape (k, digits, k)."""
-    k = len(moduli)
-    cofactors = [math.prod(moduli[j - j % width :][:width]) // p for j, p in enumerate(moduli)]
-    inverses = [centred(pow(c, -1, p), p) for c, p in zip(cofactors, moduli, strict=True)]
-    matrices = np.zeros((k, -(-k // width), k))
-    for (i, p), (j, c) in product(enumerate(moduli), enumerate(cofactors)):
-        matrices[i, j // width, j] = centred(c % p, p)
-    return np.array(inverses, dtype=np.float64)[:, None], matrices
-
-
-def grouped(key: NttElement, width: int) -> NttElement:
-    """Return a column of the key for digits of a few primes: the sums of those for one."""
-    if width == 1:
-        return key
-    sums = np.add.reduceat(key.residues, range(0, len(key.residues), width), axis=0)
-    return NttElement(key.ring, reduce(sums, key.ring.moduli))
-
-
-def switch(c: CoefficientElement, *columns: NttElement, width: int = 1) -> NttElement:
-    """Return the sums over i of d_i(c) key_i, one for each column of a key, in a new axis.
-
-    With (b_i, a_i) encrypting g_i z, (sum_i d_i(c) b_i, sum_i d_i(c) a_i) encrypts c z, with the
-    additional noise sum_i d_i(c) e_i. The keys of YASHE' have one column. The new axis comes before
-    the last two.
-
-    Parameters
-    ----------
-    c : CoefficientElement with residues (..., k, n)
-    columns : of a key, `grouped` if digits have several primes
-    width : primes of q for each digit
-    """
-    ring, y = c.ring, _shares(c, width)
-    out = np.empty((*y.shape[:-2], len(columns), *y.shape[-2:]))
-    for j, p in enumerate(ring.moduli):
-        d = ring.transform.ntt_modulo(j, _digits_modulo(j, y, ring, width))
-        for column, key in enumerate(columns):
-            # A sum of at most k products of residues: within the bound that RnsBasis has checked.
-            total = np.einsum("...in,in->...n", d, key.residues[:, j])
-            reduce_inplace(total, p, 1.0 / p, np.empty_like(total))
-            out[..., column, j, :] = total
-    return NttElement(ring, out)
+def rotation_halves(
+    params: Params, rho: bytes, gadget: Gadget, exponents: Sequence[int]
+) -> NttElement:
+    """Return the a_i of rotation keys, batch axes (exponents, digits)."""
+    digits = range(len(gadget.groups(params.k)))
+    a = uniform_halves(params, rho, [f"rotation-a/{g}/{i}" for g in exponents for i in digits])
+    residues = a.residues.reshape(len(exponents), len(digits), params.k, params.n)
+    return NttElement(params.ring, residues)
 
 
 def check_kind(key: Any, *kinds: type[Key]) -> None:

@@ -41,7 +41,7 @@ from yashe.arithmetic.rns import centred, rescale
 from yashe.arithmetic.sampling import stream
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey
+from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, BgvRotationKeys
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import KeyMismatchError
 from yashe.parameters.sets import Params
@@ -68,6 +68,7 @@ class BGV(RLWE):
     ntt_form = True
     public_key_type = BgvPublicKey
     relinearization_key_type = BgvRelinearizationKey
+    rotation_key_type = BgvRotationKeys
 
     @property
     def error_unit(self) -> int:

@@ -18,6 +18,7 @@ from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring, ring
 from yashe.arithmetic.rns import rescale
 from yashe.arithmetic.sampling import check_seed, derive_seed
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import ParameterError, TransparentCiphertextError
@@ -63,8 +64,8 @@ class Definition(ABC):
         return derive_seed(check_seed(seed), f"{self.name}/{self.params.digest}")
 
     @abstractmethod
-    def keygen(self, seed: bytes | None = None) -> Any:
-        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
+    def keygen(self, seed: bytes | None = None, rotations: Any = ()) -> Any:
+        """Return keys: attributes `secret`, `public`, `relinearization` and `rotations`."""
 
     @property
     @abstractmethod
@@ -92,14 +93,13 @@ class Definition(ABC):
         """Return the rows of products of rows; x and y are one object for squares."""
 
     @abstractmethod
-    def relinearize(self, ct: Ciphertext, key: Any, width: int = 1) -> Ciphertext:
+    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
         """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages.
 
         Parameters
         ----------
         ct : Ciphertext of any shape; those of degree 1 are unchanged
-        key : the relinearisation key
-        width : primes of q for a digit (`yashe.ciphertexts.keys`): more are less work, more noise
+        key : a relinearisation key, with digits of any size (`yashe.ciphertexts.gadgets`)
 
         Raises
         ------
@@ -130,8 +130,8 @@ class Definition(ABC):
         """Return what adding an encoded message to a ciphertext of that degree adds."""
 
     @abstractmethod
-    def relinearization_bound(self, width: int = 1) -> Bound:
-        """Return what relinearisation adds, with digits of so many primes."""
+    def switching_bound(self, gadget: Gadget = PER_PRIME, power: int = 2) -> Bound:
+        """Return what switching a key from a power of the secret adds: 2 if to relinearise."""
 
     @abstractmethod
     def product_bound(self, x: Bound, y: Bound) -> Bound:
@@ -231,6 +231,13 @@ class Definition(ABC):
     def remainder(self, rows: FloatArray, gone: Ring) -> FloatArray:
         """Return r = [c]_P, modulo the primes that stay, from c modulo those of P that go."""
         return rescale(rows, gone.basis, self.params.ring.basis)
+
+    def cut(self, rows: FloatArray, gadget: Gadget) -> CoefficientElement:
+        """Return what is cut into digits: rows in coefficient form, or the c' of c = P c' + r."""
+        if not gadget.spare:
+            return self.coefficients(rows)
+        low = type(self)(self.params.shortened(self.params.k - gadget.spare))
+        return low.coefficients(low.switched(rows, self.params))
 
     def switched_factor(self, factor: int, source: Params) -> int:
         """Return the factor of a ciphertext that has been `switched`; see `yashe.schemes.bgv`."""
