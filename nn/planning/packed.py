@@ -84,7 +84,7 @@ class PackedStep(Step):
     def switching(self, parts: int) -> int:
         """Count the transforms of a switch of that many polynomials to fewer primes."""
         before = self.scheme.params.k
-        return parts * (before + self.primes) if self.primes < before else 0
+        return parts * before if self.primes < before else 0
 
     def cutting(self, gadget: Gadget) -> int:
         """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
@@ -197,7 +197,7 @@ class TwoPartsStep(PackedStep):
         return found
 
     def forecast(self, x: Forecast) -> Forecast:
-        added = self.scheme.relinearization_bound(self.gadgets[0])
+        added = self.scheme.switching_bound(self.gadgets[0])
         return Forecast(self.scheme, x.bound + added)
 
     def work(self) -> Work:
@@ -225,7 +225,7 @@ class GatherStep(PackedStep):
         return total
 
     def forecast(self, x: Forecast) -> Forecast:
-        added, coarse = (self.scheme.relinearization_bound(gadget) for gadget in self.gadgets)
+        added, coarse = (self.scheme.switching_bound(gadget, 1) for gadget in self.gadgets)
         bounds, total = x.bound, x.bound[-1:]
         for j in range(len(bounds.deviation) - 2, -1, -1):
             total = bounds[j : j + 1] + (total + added)
