@@ -41,13 +41,13 @@ from yashe.schemes.yashe import YASHE
 FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
 
 
-def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch") -> Plan:
+def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch", images: int = 1) -> Plan:
     """Return the plan of a network: BGV or BFV at 128 bits, YASHE' with the paper's set A.
 
     Set A has room for a larger t than we gave it, for networks that need one.
     """
     if scheme is not YASHE or mode != "batch":
-        return make_plan(model, scheme=scheme, mode=mode)
+        return make_plan(model, scheme=scheme, mode=mode, images=images)
     params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.levels)[-1].smallest_t
     if params.t < need:
         params = paper_set_a(f"{params.name}_t{need.bit_length()}", need)
@@ -189,7 +189,7 @@ def run(
     say : receives the story, line by line
     scheme_type : BGV, BFV or YASHE
     crew : workers that are the server (`nn.cluster.crews`); by default this process is
-    mode : of `make_plan`: "batch", or "single" for one image at once
+    mode : of `make_plan`: "batch", "single" for one image at once, or "auto"
     processes : how many there may be for one image at once; default: one for each core
 
     Raises
@@ -206,7 +206,7 @@ def run(
     pixels = check_pixels(model, pixels)
     if len(pixels) == 0:
         raise EncodingError("there are no images to classify: give at least one")
-    plan = plan_for(model, scheme_type, mode)
+    plan = plan_for(model, scheme_type, mode, len(pixels))
     params = plan.params
     scheme = scheme_type(params)
     say("Plan: what every possible image can cause, proved before anything is encrypted\n")
@@ -217,6 +217,8 @@ def run(
         f"({params.k} primes), log2 t = {t_bits}:\n{security_of(params)}. "
         f"Logits need {plan.range_bits:.1f} bits.\n"
     )
+    if mode == "auto":
+        say(f"{plan.reasons[-1]}\n")
     if plan.mode == "single":
         return run_single(plan, pixels, labels, say, processes or available_cores())
     sides = Sides(model, scheme, say)

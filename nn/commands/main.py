@@ -132,6 +132,9 @@ def parser() -> argparse.ArgumentParser:
         "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
     )
     planning.add_argument(
+        "--mode", choices=MODES[:2], default="batch", help="batch or single (default: %(default)s)"
+    )
+    planning.add_argument(
         "--untimed", action="store_true", help="do not measure how fast this machine is"
     )
     planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
@@ -188,7 +191,7 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         choices=list(MODES),
         default="batch",
         help="batch: an image in every slot, thousands cost as much as one; single: one image at "
-        "once, which answers in a moment (default: %(default)s)",
+        "once, which answers in a moment; auto: what is faster for so many (default: %(default)s)",
     )
     where = command.add_mutually_exclusive_group()
     where.add_argument(
@@ -341,9 +344,11 @@ def plan_command(arguments: argparse.Namespace) -> None:
     name = "cryptonets" if arguments.model == "mnist" else arguments.model
     model = roles.load_model(name)
     print(model.summary(), end="\n\n")
-    plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
+    pixels = shown_pixels(name, model, arguments)
+    plans = make_plans(model, arguments.security, pixels, arguments.mode)
     if not arguments.untimed:
-        plans = tuple(plan.calibrated(calibrate(plan.params)) for plan in plans)
+        threads = None if arguments.mode == "batch" else 1
+        plans = tuple(plan.calibrated(calibrate(plan.params, BGV, threads)) for plan in plans)
     print(describe(plans), end="\n\n")
     for plan in plans:
         print("\n".join([repr(plan.params), *plan.reasons]))

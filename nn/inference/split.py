@@ -27,15 +27,19 @@ from yashe.schemes.choose import candidates
 
 
 def make_plans(
-    model: Sequential, security: int = 128, pixels: IntArray | None = None
+    model: Sequential, security: int = 128, pixels: IntArray | None = None, mode: str = "batch"
 ) -> tuple[Plan, ...]:
     """Return one plan if one plaintext modulus holds the logits, else one for each of several.
+
+    For one image at once (mode "single") every prime of t is a run, of which `make_plan` knows.
 
     Raises
     ------
     RangeError, NoiseBudgetExhausted
         If no number of moduli helps; the error is that of the single plan, and names the layer.
     """
+    if mode == "single":
+        return make_plan(model, security=security, pixels=pixels, mode=mode).runs
     try:
         return (make_plan(model, security=security, pixels=pixels),)
     except (RangeError, NoiseBudgetExhausted, ParameterError) as error:
@@ -135,8 +139,8 @@ def describe(plans: Sequence[Plan]) -> str:
         return str(plans[0])
     bits = plans[0].range_bits
     title = (
-        f"No single plaintext modulus carries logits of {bits:.1f} bits: the network is evaluated "
-        f"once for each of {len(plans)} moduli, and the results are joined (CRT)."
+        f"No single small plaintext modulus carries logits of {bits:.1f} bits: the network is "
+        f"evaluated once for each of {len(plans)} moduli, and the results are joined (CRT)."
     )
     tables = [f"log2 t = {plan.params.log2_t:.1f}\n{plan}" for plan in plans]
     return "\n\n".join([title, *tables])

@@ -28,13 +28,15 @@ from types import NoneType
 import numpy as np
 
 from nn.networks.base import Values
-from nn.networks.checks import KindError, check_pixels, of_kind, truth
+from nn.networks.checks import KindError, check_pixels, of_kind, truth, whole_number
 from nn.networks.model import Sequential
+from nn.planning.calibrate import Calibration, calibrate
 from nn.planning.planned import Plan as Plan
 from nn.planning.planned import PlannedStep
 from nn.planning.program import Program, program_of
 from nn.planning.proofs import check_depends, check_fits, ranges, run
 from nn.planning.single import packed_programs
+from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
@@ -46,7 +48,7 @@ from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates, choose, lacking
 from yashe.wire.bits import packed_bytes
 
-MODES = ("batch", "single")
+MODES = ("batch", "single", "auto")
 SPARE_BITS = 1.0  # for the promise of a reply, and for the rounding of predictions
 HEAD_BYTES = 44  # of a ciphertext on the wire: noise bound and seed
 
@@ -62,6 +64,8 @@ def make_plan(
     joined_with: int = 1,
     slots: int = 1,
     mode: str = "batch",
+    images: int = 1,
+    calibration: Callable[..., Calibration] = calibrate,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
 
@@ -79,7 +83,11 @@ def make_plan(
         (`nn.inference.split`)
     slots : images that a batch shall hold at least
     mode : "batch", a slot for each of many images, or "single", the slots for one image. For a
-        single image every prime of t is a run of its own, so that there may be several: `Plan.runs`
+        single image every prime of t is a run of its own, so that there may be several:
+        `Plan.runs`. "auto" measures this machine, the first time for some seconds, and takes what
+        is faster for so many images; `Plan.reasons` says from how many on it is a batch
+    images : how many there will be, for mode "auto"
+    calibration : how a machine is measured, for mode "auto"
 
     Raises
     ------
@@ -101,6 +109,15 @@ def make_plan(
     if mode not in MODES:
         raise ParameterError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
     public = truth("public", public)
+    if mode == "auto":
+        common = (security, public, scheme, spare_bits, pixels, joined_with, slots)
+        batch = make_plan(model, params, *common)
+        return faster(
+            batch,
+            lambda: make_plan(model, params, *common, "single"),
+            whole_number("images", images),
+            calibration,
+        )
     intervals = ranges(model, model.levels)
     need = intervals[-1].smallest_t
     check_depends(model)
@@ -130,6 +147,35 @@ def make_plan(
         size, of = wire_bytes(program, public), program.scheme.params
         plans.append(Plan(program, of, model.levels, steps, size, reasons))
     return replace(plans[0], others=tuple(plans[1:]))
+
+
+def faster(
+    batch: Plan, make: Callable[[], Plan], images: int, calibration: Callable[..., Calibration]
+) -> Plan:
+    """Return the plan that is faster for so many images, with seconds, and why it is that one.
+
+    Parameters
+    ----------
+    batch : a plan for batches
+    make : makes the plan for one image at once, or refuses it; then it is a batch
+    """
+    try:
+        single = make()
+    except (ParameterError, NoiseBudgetExhausted) as error:
+        return replace(batch, reasons=(*batch.reasons, f"Not one image at once: {error}."))
+    cores = available_cores()
+    batch = batch.calibrated(calibration(batch.params, type(batch.program.scheme)))
+    single = single.calibrated(calibration(single.params, threads=1))
+    for_all, for_one = batch.seconds_for(1, cores), single.seconds_for(1, cores)
+    assert for_all is not None
+    assert for_one is not None
+    crossover = max(1, math.ceil(for_all / for_one))
+    reason = (
+        f"One image at once takes {for_one:.2f} s, a batch {for_all:.2f} s whatever is in it: from "
+        f"{crossover} images on a batch is faster on this machine (estimates)."
+    )
+    chosen = single if images < crossover else batch
+    return replace(chosen, reasons=(*chosen.reasons, reason))
 
 
 def joint(programs: Sequence[Program]) -> Params:

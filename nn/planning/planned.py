@@ -142,9 +142,23 @@ class Plan:
         return None if None in seconds else sum(s for s in seconds if s is not None)
 
     def calibrated(self, calibration: Calibration) -> Plan:
-        """Return the plan with seconds."""
+        """Return the plan, and those for the other moduli, with seconds."""
         steps = (replace(step, seconds=calibration.estimate(step.work)) for step in self.steps)
-        return replace(self, steps=tuple(steps))
+        others = tuple(plan.calibrated(calibration) for plan in self.others)
+        return replace(self, steps=tuple(steps), others=others)
+
+    def seconds_for(self, images: int, cores: int = 1) -> float | None:
+        """Return the server's seconds for so many images, if the plan was calibrated.
+
+        Batches follow each other. One image at once has a core for every run, if there are so many.
+        """
+        each = [run.server_seconds for run in self.runs]
+        if None in each:
+            return None
+        total = sum(seconds for seconds in each if seconds is not None)
+        if self.packing is None:
+            return total * -(-images // self.params.n)
+        return total * images / min(cores, len(each))
 
     def __str__(self) -> str:
         mib = {name: size / 2**20 for name, size in self.bytes.items()}

@@ -15,9 +15,11 @@ from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.packing.stages import PackingError
+from nn.planning.calibrate import KINDS, Calibration
 from nn.planning.plan import make_plan
 from nn.planning.strategies import images, insecure_params_for, networks
 from nn.training.quantize import quantize_pixels
+from yashe.arithmetic.parallel import available_cores
 from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -33,6 +35,16 @@ def classified(plan, image):
         reply = reply_of(scheme, infer(scheme, run, ct, run.server_keys(keys)))
         parts.append(decrypt_logits(scheme, reply, keys.secret, 1, run))
     return join(parts, [run.params.t for run in plan.runs])
+
+
+def deep_network() -> Sequential:
+    """A network of three matrices in a row."""
+    deep = [Flatten(), Dense(1), Square(), Dense(2), Square(), Dense(2), Square(), Dense(2)]
+    network = Sequential(deep, (2, 2, 1), info=ModelInfo(levels=1))
+    for layer in network.layers:
+        for name, value in layer.parameters.items():
+            layer.parameters[name] = np.ones(value.shape, dtype=np.int64)
+    return network
 
 
 @settings(max_examples=15)
@@ -122,7 +134,7 @@ def test_what_cannot_be_is_refused(digits) -> None:
     model, plan, pixels = digits
     scheme = BGV(plan.params)
     keys = scheme.keygen(bytes(32))
-    with pytest.raises(ParameterError, match="mode must be one of batch, single"):
+    with pytest.raises(ParameterError, match="mode must be one of batch, single, auto"):
         make_plan(model, mode="both")
     with pytest.raises(ParameterError, match="one image at once runs under BGV"):
         make_plan(model, mode="single", scheme=BFV)
@@ -131,16 +143,8 @@ def test_what_cannot_be_is_refused(digits) -> None:
     ct = scheme.encrypt(np.ones((9, 1), dtype=np.int64), keys.secret)
     with pytest.raises(ParameterError, match=r"a reply for one image has shape \(1,\), got \(9,\)"):
         decrypt_logits(scheme, ct, keys.secret, 1, plan)
-    deep = [Flatten(), Dense(2), Square(), Dense(2), Square(), Dense(2), Square(), Dense(2)]
-    network = Sequential(deep, (2, 2, 1), info=ModelInfo(levels=1))
-    for layer in network.layers:
-        for name, value in layer.parameters.items():
-            layer.parameters[name] = (
-                np.eye(*value.shape, dtype=np.int64) if value.ndim > 1 else value.astype(np.int64)
-            )
-    network.layers[1].parameters["weight"][2:, 0] = 1
     with pytest.raises(PackingError, match="layer 5, Dense"):
-        make_plan(network, mode="single")
+        make_plan(deep_network(), mode="single")
 
 
 @pytest.mark.slow
@@ -150,3 +154,28 @@ def test_a_picture_of_mnist_is_classified_at_once(name: str, mnist_folder) -> No
     pixels = quantize_pixels(data.test_images[:1], data.pixel_max, model.levels)
     plan = make_plan(model, mode="single")
     assert np.array_equal(classified(plan, pixels), model.forward(pixels))
+
+
+def test_the_faster_mode_is_taken_and_the_crossover_told(digits) -> None:
+    model = digits[0]
+
+    def calibration(params, *args, threads=None) -> Calibration:
+        """Every operation takes a millisecond; with one thread, so does a transform."""
+        return Calibration(dict.fromkeys(KINDS, 0.001))
+
+    few, many = (
+        make_plan(model, mode="auto", images=images, calibration=calibration)
+        for images in (1, 100000)
+    )
+    assert (few.mode, many.mode) == ("single", "batch")
+    crossover = int(few.reasons[-1].split("from ")[1].split(" images")[0])
+    assert f"from {crossover} images on a batch is faster" in many.reasons[-1]
+    cores = available_cores()
+    for count, mode in ((crossover - 1, "single"), (crossover, "batch")):
+        plan = make_plan(model, mode="auto", images=count, calibration=calibration)
+        assert plan.mode == mode
+    assert few.seconds_for(crossover, cores) >= many.seconds_for(crossover, cores)
+    assert few.seconds_for(crossover - 1, cores) < many.seconds_for(crossover, cores)
+    deep = make_plan(deep_network(), insecure_params_for(deep_network(), 64), mode="auto")
+    assert deep.mode == "batch"
+    assert "Not one image at once: layer 5, Dense" in deep.reasons[-1]
