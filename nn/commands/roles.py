@@ -171,8 +171,7 @@ def keygen_command(arguments: argparse.Namespace) -> None:
     if arguments.model:
         card = ModelCard.of(load_model(arguments.model), arguments.public, arguments.flood)
     else:
-        with open_input(arguments.card) as file:
-            card = ModelCard.from_json(file.read())
+        card = roles.read_card(arguments.card)
     with step(f"keys for {card.name}, {card.params}"):
         roles.keygen(arguments.folder, card, arguments.public or arguments.flood > 0)
     secret, public = arguments.folder / SECRET, arguments.folder / PUBLIC
@@ -228,7 +227,7 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
     card = roles.load_card(arguments.keys)
     key = load_secret_key(arguments.keys / SECRET, SecretKey)
     with step("decrypted"), open_input(arguments.reply) as source:
-        logits = roles.decrypt(source, key, arguments.images)
+        logits = roles.decrypt(source, card, key, arguments.images)
     found = logits.argmax(axis=1)
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if arguments.labels:

@@ -126,7 +126,7 @@ def be_a_client(
                 with received.open("w+b") as file:
                     client.reply(job, file)
                     file.seek(0)
-                    logits = roles.decrypt(file, keys.secret, images)
+                    logits = roles.decrypt(file, card, keys.secret, images)
             except ServiceError as error:
                 with found.lock:
                     found.failed.append(str(error))

@@ -146,7 +146,7 @@ def test_several_batches_come_back_in_order(place: Path, tmp_path: Path) -> None
     assert shape == (2, 2)
     assert sum(shares) == pytest.approx(1)
     with (tmp_path / "out").open("rb") as file:
-        logits = roles.decrypt(file, key, count)
+        logits = roles.decrypt(file, card, key, count)
     assert np.array_equal(logits, tiny_network().forward(pixels))
 
 
@@ -165,7 +165,7 @@ def test_somebody_without_the_secret_key_can_encrypt_for_its_owner(
     assert main(["infer", str(place / "model.npz"), sent, *public, *out]) == 0
     key = wire.load_secret_key(keys / SECRET, SecretKey)
     with (tmp_path / "reply.fhe").open("rb") as file:
-        assert roles.decrypt(file, key, 5).tolist() == expected_logits(place)
+        assert roles.decrypt(file, roles.load_card(keys), key, 5).tolist() == expected_logits(place)
 
 
 def test_a_client_that_has_the_card_alone_counts_its_mistakes(
@@ -294,21 +294,21 @@ def test_a_claim_of_little_noise_is_not_believed(place: Path, tmp_path: Path) ->
 def test_a_reply_is_only_read_for_what_it_is(place: Path, tmp_path: Path) -> None:
     keys = place / "client" / "keys"
     key = wire.load_secret_key(keys / SECRET, SecretKey)
-    evaluation = roles.load_evaluation_key(keys / PUBLIC)
+    evaluation, card = roles.load_evaluation_key(keys / PUBLIC), roles.load_card(keys)
     with (
         (place / "client" / "images.fhe").open("rb") as source,
-        pytest.raises(FormatError, match=r"a reply has the shape \(batches, classes\)"),
+        pytest.raises(FormatError, match=r"a reply for tiny has the shape \(batches, 2\), one"),
     ):
-        roles.decrypt(source, key)
+        roles.decrypt(source, card, key)
     reply = tmp_path / "reply"
     with (place / "client" / "images.fhe").open("rb") as source, reply.open("wb") as target:
         roles.classify(source, target, tiny_network(), evaluation)
     for count in (0, key.params.n + 1):
         with reply.open("rb") as file, pytest.raises(FheError, match=f"cannot be {count} images"):
-            roles.decrypt(file, key, count)
+            roles.decrypt(file, card, key, count)
     stranger = BGV(key.params).keygen().secret
     with reply.open("rb") as file, pytest.raises(KeyMismatchError, match="does not belong"):
-        roles.decrypt(file, stranger, 5)
+        roles.decrypt(file, card, stranger, 5)
 
 
 def test_an_interrupted_run_leaves_nothing_under_the_final_name(
@@ -423,7 +423,7 @@ def test_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "objects.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': '|O'}\n")
     write_grey(tmp_path / "x.png", np.zeros((3, 2), dtype=np.uint8))
     refusal(r"images of shape \(3, 3\), the network takes \(3, 2\)", "wide.npy")
-    refusal("integers were required, got float64", "floats.npy")
+    refusal("of integers was required: its numbers are <f8, not integers", "floats.npy")
     refusal("pixels must lie in 0..16, got .200, 200.; say with --white", "bright.npy", white=16)
     refusal("pixels must lie in 0..255, got .-1, -1.", "negative.npy")
     refusal("a .npy file of integers was required", "objects.npy")
