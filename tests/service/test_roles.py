@@ -1,8 +1,10 @@
 """The two sides as programs: what crosses the line, who can do what, and what is refused."""
 
+import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, SecurityError
+from yashe.parameters.sets import make_params
 from yashe.schemes.bgv import BGV, to_bfv
 from yashe.wire.envelope import FrameReader
 from yashe.wire.header import read_contents
@@ -306,9 +309,36 @@ def test_a_reply_is_only_read_for_what_it_is(place: Path, tmp_path: Path) -> Non
     for count in (0, key.params.n + 1):
         with reply.open("rb") as file, pytest.raises(FheError, match=f"cannot be {count} images"):
             roles.decrypt(file, card, key, count)
+    with reply.open("rb") as file, pytest.raises(FormatError, match=r"shape \(batches, 7\), one"):
+        roles.decrypt(file, replace(card, classes=7), key, 5)
     stranger = BGV(key.params).keygen().secret
     with reply.open("rb") as file, pytest.raises(KeyMismatchError, match="does not belong"):
         roles.decrypt(file, card, stranger, 5)
+
+
+def test_nothing_of_a_reply_is_unpacked_before_its_head_and_its_hash_are_right(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, reply = place / "client" / "keys", tmp_path / "reply"
+    key = wire.load_secret_key(keys / SECRET, SecretKey)
+    card, evaluation = roles.load_card(keys), roles.load_evaluation_key(keys / PUBLIC)
+    with (place / "client" / "images.fhe").open("rb") as source, reply.open("wb") as target:
+        roles.classify(source, target, tiny_network(), evaluation)
+    foreign = make_params("foreign", n=2048, t_at_least=2**10)
+    data, scheme = bytearray(reply.read_bytes()), BGV(foreign)
+    strangers = scheme.encrypt([[1], [2]], scheme.keygen().secret).reshape(1, 2)
+    monkeypatch.setattr("yashe.wire.streams.unpack_polynomials", lambda *_: pytest.fail("unpacked"))
+    for at in (len(data) // 2, len(data) - 1):  # one bit of a residue, one bit of the hash
+        data[at] ^= 4
+        with pytest.raises(
+            FormatError, match="the hash is wrong: the file is damaged, get it again"
+        ):
+            roles.decrypt(io.BytesIO(data), card, key, 5)
+        data[at] ^= 4
+    with pytest.raises(KeyMismatchError, match="is for tiny-4096, the data for foreign"):
+        roles.decrypt(io.BytesIO(wire.to_bytes(strangers)), card, key, 5)
+    with pytest.raises(pytest.fail.Exception, match="unpacked"):
+        roles.decrypt(io.BytesIO(data), card, key, 5)
 
 
 def test_an_interrupted_run_leaves_nothing_under_the_final_name(
@@ -383,6 +413,51 @@ def test_a_card_of_a_liar_is_valid_or_refused(data: Any) -> None:
 def test_what_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(FormatError, match="a model card"):
         ModelCard.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("levels", "3.0"),
+        ("levels", "true"),
+        ("levels", "NaN"),
+        ("levels", "1e400"),
+        ("levels", "1" * 5000),
+        ("levels", '"3"'),
+        ("classes", "-Infinity"),
+        ("classes", "0"),
+        ("security", "128.0"),
+        ("security", "true"),
+        ("security", "1e400"),
+        ("n", "4096.0"),
+        ("n", "true"),
+        ("n", '"\\u001b[2J"'),
+        ("input_shape", "[]"),
+        ("input_shape", "[3, 2, 1.0]"),
+        ("input_shape", "[3, 2, true]"),
+        ("input_shape", str([1] * 20_000)),
+        ("input_shape", '{"3": 2}'),
+        ("moduli", str([17] * 15_000)),
+        ("moduli", "[12289.0]"),
+        ("moduli", '"abc"'),
+        ("name", "7"),
+        ("name", '"\\u001b[2J"'),
+        ("final_budget_bits", "1e400"),
+        ("final_budget_bits", "2.0"),
+    ],
+)
+def test_a_card_has_finite_numbers_of_just_the_right_kinds(fact: str, value: str) -> None:
+    text = ModelCard.of(tiny_network()).to_json()
+    facts = json.loads(text)
+    (facts["params"] if fact in ("security", "n", "moduli") else facts)[fact] = "HERE"
+    changed = json.dumps(facts).replace('"HERE"', value)
+    with pytest.raises(FormatError, match=r"(?s)a model card was required.{,600}$"):
+        ModelCard.from_json(changed)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless device")
+def test_a_card_that_never_ends_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "/dev/zero: at most 65536 bytes" in said(capsys, "keygen", "k", "--card", "/dev/zero")
 
 
 # Sources

@@ -40,7 +40,8 @@ def whole_file(path: str | os.PathLike[str], private: bool = False) -> Iterator[
     if check_output(target):
         if private:
             raise FormatError(f"a secret goes into a file of its owner, and {target} is none")
-        with _told(f"write {target}"), open(target, "wb") as file:
+        place = os.dup(1) if is_stdout(target) else target
+        with _told(f"write {target}"), open(place, "wb") as file:
             yield file
         return
     temporary = target.with_name(f".{secrets.token_hex(8)}.part")
@@ -74,11 +75,12 @@ def check_output(path: str | os.PathLike[str]) -> bool:
     """Refuse to write where something would be destroyed, or where nothing can be written.
 
     What may be there is an ordinary file that is no key, a pipe, or a device that takes characters.
-    A symbolic link is followed to those two only: what it hides from its user must not be replaced.
+    A symbolic link is followed to those two only, and to this program's own output wherever that
+    goes: what a link hides from its user must not be replaced.
 
     Returns
     -------
-    Whether it is a pipe or a device.
+    Whether it is written to as it is, and not replaced.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def check_output(path: str | os.PathLike[str]) -> bool:
         mode = os.stat(path).st_mode
     except OSError:
         mode = 0  # there is nothing, or a link to nothing
-    if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
+    if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or is_stdout(path):
         return True
     if os.path.islink(path):
         raise FormatError(
@@ -108,6 +110,14 @@ def check_output(path: str | os.PathLike[str]) -> bool:
                     "read again: name another file, or remove it"
                 )
     return False
+
+
+def is_stdout(path: str | os.PathLike[str]) -> bool:
+    """Say whether a path, such as /dev/stdout, is a link to this program's own output."""
+    try:
+        return os.path.islink(path) and os.path.samestat(os.stat(path), os.fstat(1))
+    except OSError:
+        return False
 
 
 @contextmanager
