@@ -291,7 +291,7 @@ class Client:
                 # must not see whether they decrypt, which would tell about the secret key.
                 self.forget(job)
                 file.seek(0)
-                return roles.decrypt(file, secret, len(images))
+                return roles.decrypt(file, card, secret, len(images))
 
 
 def check_keys(card: ModelCard, *keys: SecretKey | Pair) -> None:

@@ -29,7 +29,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from nn.commands.roles import load_model  # noqa: E402
+from nn.commands.options import load_model  # noqa: E402
 from nn.networks.model import Sequential  # noqa: E402
 from nn.service import roles  # noqa: E402
 from nn.service.card import ModelCard  # noqa: E402
@@ -126,7 +126,7 @@ def be_a_client(
                 with received.open("w+b") as file:
                     client.reply(job, file)
                     file.seek(0)
-                    logits = roles.decrypt(file, keys.secret, images)
+                    logits = roles.decrypt(file, card, keys.secret, images)
             except ServiceError as error:
                 with found.lock:
                     found.failed.append(str(error))

@@ -457,7 +457,7 @@ def test_a_server_that_was_killed_goes_on_where_it_was(
     worker.join()
     assert after.job(job.id).attempts == 2
     with after.path(job.id, ".out").open("rb") as file:
-        assert roles.decrypt(file, KEYS.secret, 5).tolist() == LOGITS
+        assert roles.decrypt(file, CARD, KEYS.secret, 5).tolist() == LOGITS
     assert stopped(tmp_path).job(job.id) == after.job(job.id)
 
 
