@@ -112,7 +112,7 @@ class Plan:
     def server_keys(self, keys: Any) -> Any:
         """Return what `infer` takes of a client's keys; rotation keys are made if it needs them."""
         if isinstance(self.program, PackedProgram):
-            return self.program.server_keys(keys.secret)
+            return self.program.keys.make(self.program.scheme, keys.secret)
         return keys.relinearization
 
     @property

@@ -18,6 +18,7 @@ from itertools import chain
 
 from nn.networks.base import Shape
 from nn.networks.model import Sequential
+from nn.packing.layout import Layout
 from nn.packing.network import PackedNetwork
 from nn.packing.stages import PackingError
 from nn.planning.packed import (
@@ -71,6 +72,34 @@ class Levels:
 
 
 @dataclass(frozen=True)
+class KeyPlan:
+    """Which keys a server needs; no secret of the network.
+
+    Attributes
+    ----------
+    layout, levels : of the program
+    """
+
+    layout: Layout
+    levels: Levels
+
+    @property
+    def rotations(self) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
+        """What slots are moved by with fine digits, and with coarse ones."""
+        folds, fine = self.layout.folds, self.levels.fine_stages
+        return (*self.layout.merges, *chain(*folds[:fine])), tuple(chain(*folds[fine:]))
+
+    def make(self, scheme: BGV, secret: SecretKey, seed: bytes | None = None) -> ServerKeys:
+        """Make them."""
+        fine, coarse = (
+            scheme.rotation_keys(secret, rotations, seed, gadget)
+            for rotations, gadget in zip(self.rotations, self.levels.gadgets, strict=True)
+        )
+        relinearization = scheme.relinearization_key(secret, seed, self.levels.gadget)
+        return ServerKeys(relinearization, fine, coarse)
+
+
+@dataclass(frozen=True)
 class PackedProgram(Program):
     """What a server does for one image at once.
 
@@ -89,28 +118,16 @@ class PackedProgram(Program):
         return (self.network.packing.taps,)
 
     @property
-    def key_polynomials(self) -> int:
-        """One half of each key; the other one is told by a seed."""
-        levels = self.levels
-        digits = [len(gadget.groups(levels.first)) for gadget in levels.gadgets]
-        fine, coarse = map(len, self.rotations)
-        return digits[0] * (1 + fine) + digits[1] * coarse
+    def keys(self) -> KeyPlan:
+        """Which keys the server needs."""
+        return KeyPlan(self.network.layout, self.levels)
 
     @property
-    def rotations(self) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
-        """What slots are moved by with fine digits, and with coarse ones."""
-        layout, fine = self.network.layout, self.levels.fine_stages
-        return (*layout.merges, *chain(*layout.folds[:fine])), tuple(chain(*layout.folds[fine:]))
-
-    def server_keys(self, secret: SecretKey, seed: bytes | None = None) -> ServerKeys:
-        """Make what a server needs of a client's keys."""
-        scheme, levels = self.scheme, self.levels
-        fine, coarse = (
-            scheme.rotation_keys(secret, rotations, seed, gadget)
-            for rotations, gadget in zip(self.rotations, levels.gadgets, strict=True)
-        )
-        relinearization = scheme.relinearization_key(secret, seed, levels.gadget)
-        return ServerKeys(relinearization, fine, coarse)
+    def key_polynomials(self) -> int:
+        """One half of each key; the other one is told by a seed."""
+        fine, coarse = (len(gadget.groups(self.levels.first)) for gadget in self.levels.gadgets)
+        few, many = map(len, self.keys.rotations)
+        return fine * (1 + few) + coarse * many
 
     @property
     def what(self) -> str:

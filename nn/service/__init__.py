@@ -3,6 +3,7 @@
 Modules, in the order of reading:
 
     card    what a client has to know about a network that it cannot see
+    single  one image at once: a frame for each plaintext modulus in a file
     roles   keygen, encrypt, infer, decrypt: files in, files out
     store   what a server has taken on: keys and jobs in a folder
     worker  the thread that computes what is queued
@@ -10,5 +11,5 @@ Modules, in the order of reading:
     client  the client over HTTP
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, yashe.wire,
-networks, training, planning, inference.
+networks, training, packing, planning, inference.
 """
