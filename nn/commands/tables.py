@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from nn.bench.latency import LOLA_CORES, LOLA_SECONDS
 from nn.experiment import Result
 from yashe.arithmetic.residues import IntArray
 from yashe.parameters.paper import PAPER_A, PAPER_B
 
-# One image of MNIST on 8 cores: Brutzkus, Elisha, Gilad-Bachrach, "Low Latency Privacy Preserving
-# Inference" (ICML 2019), table 1
-LOLA_SECONDS = 2.2
 SHADES = " .:-=+*#%@"
 # What is compared with the paper, in the order of `PaperRun.figures`, and how it is written.
 FIGURES = {
@@ -29,7 +27,10 @@ def beside_others(result: Result) -> str:
     """Return a sentence: this run beside the published one for as many images."""
     if result.plan.mode == "single":
         seconds = result.seconds["infer"] / len(result.logits)
-        return f"LoLa: {LOLA_SECONDS} s an image on 8 cores. Here: {seconds:.2f} s on the server."
+        return (
+            f"LoLa: {LOLA_SECONDS} s an image on {LOLA_CORES} cores. Here: {seconds:.2f} s on the "
+            "server."
+        )
     theirs = PAPER_B.predictions_per_hour
     return (
         f"The CryptoNets paper: {theirs:,} predictions per hour. "
