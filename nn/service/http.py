@@ -20,10 +20,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, TypeVar
@@ -53,6 +55,7 @@ try:
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
+    from starlette.types import Receive, Scope, Send
 
     from nn.service.guard import Connection, RefusalError, check_request
 except ImportError as missing:
@@ -78,6 +81,20 @@ STATUSES: tuple[tuple[type[FheError], int], ...] = (
 )
 Endpoint = Callable[[Request], Any]  # that returns a Response, or a coroutine of one
 T = TypeVar("T")
+
+
+class FileReply(StreamingResponse):
+    """An open file as an answer, sent piece by piece and closed whatever happens."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, size = file, os.fstat(file.fileno()).st_size
+        pieces = iter(partial(file.read, PIECE_BYTES), b"")
+        super().__init__(pieces, 200, {"Content-Length": str(size)}, FRAME)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 class Service:
@@ -108,6 +125,8 @@ class Service:
         names: Iterable[str] = (),
     ) -> None:
         check_token(token)
+        if threads < 1:
+            raise ParameterError(f"at least one thread was required to compute, got {threads}")
         self.card, self.draining = ModelCard.of(model), False
         self._token = None if token is None else b"Bearer " + token.encode()
         self._names = frozenset({"localhost", *(name.lower() for name in names)})
@@ -288,9 +307,7 @@ class Service:
         job = self.store.job(name)
         if job.status == FAILED:
             raise RefusalError(410, f"the job has failed: {job.error}")
-        file = self.store.reply(name)
-        size = {"Content-Length": str(Path(file.name).stat().st_size)}
-        return StreamingResponse(pieces_of(file), 200, size, FRAME)
+        return FileReply(self.store.reply(name))
 
     def remove(self, request: Request) -> Response:
         """Forget a finished job."""
@@ -314,13 +331,6 @@ async def refuse(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     name = "HTTPError" if isinstance(error, HTTPException) else type(error).__name__
     return JSONResponse({"error": name, "message": message}, status, headers)
-
-
-def pieces_of(file: BinaryIO) -> Iterator[bytes]:
-    """Yield a file piece by piece, and close it."""
-    with file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
 
 
 def identifier(value: str) -> str:
@@ -372,9 +382,11 @@ def listen(host: str, port: int) -> socket.socket:
     ParameterError
         If another program does already, or it may not be done.
     """
+    if not 0 <= port < 2**16:
+        raise ParameterError(f"a port is a number from 0 to 65535, not {port}")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ParameterError(f"cannot listen to {host}, port {port}: {reason}") from error

@@ -12,7 +12,7 @@ from nn.service.limits import DiskError, Job, disk_errors
 from nn.service.store import Store
 from yashe.arithmetic.parallel import workers
 from yashe.ciphertexts.keys import BgvRelinearizationKey
-from yashe.errors import FheError, NoiseBudgetExhausted, ParameterError
+from yashe.errors import FheError, NoiseBudgetExhausted
 
 NO_ROOM = (
     "NoiseBudgetExhausted: the parameters have no room for images of this kind: encrypt them with "
@@ -33,16 +33,9 @@ class Worker(threading.Thread):
     store : Store
     model : the network of its card
     threads : for one job
-
-    Raises
-    ------
-    ParameterError
-        If there are no threads to compute with.
     """
 
     def __init__(self, store: Store, model: Sequential, threads: int) -> None:
-        if threads < 1:
-            raise ParameterError(f"at least one thread was required to compute, got {threads}")
         super().__init__(name="worker", daemon=True)
         self._store, self._model, self._threads = store, model, threads
         self._stopping = threading.Event()

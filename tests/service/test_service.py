@@ -380,9 +380,8 @@ class Script(BaseHTTPRequestHandler):
             return
         status, headers, body = answer
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -425,6 +424,47 @@ def test_an_answer_that_is_no_json_object_is_refused(misbehaving: str, body: byt
     Script.answers = [(200, {}, body)]
     with pytest.raises(ServiceError, match="the answer is not"):
         Client(misbehaving).health()
+
+
+def test_an_answer_that_was_cut_off_or_damaged_is_fetched_again(
+    misbehaving: str, tmp_path: Path, sent: Path
+) -> None:
+    reply = sent.read_bytes()
+    whole = {"Content-Length": str(len(reply))}
+    Script.answers = [
+        (200, whole, reply[:-1000]),  # the connection is cut
+        (200, {}, reply[:-1000]),  # a proxy has cut it, and says a length that fits
+        (200, {}, reply[:-1] + b"?"),
+        (200, {}, b""),
+        (200, {}, reply),
+    ]
+    with (tmp_path / "reply").open("w+b") as file:
+        Client(misbehaving).reply("0" * 64, file)
+        file.seek(0)
+        assert file.read() == reply
+    assert Script.answers == []
+    Script.answers = [(200, {"Content-Length": "100"}, b'{"status": "do')] * 9
+    with pytest.raises(ServiceError, match=r"no answer from .*cut off or damaged \(IncompleteRead"):
+        Client(misbehaving, patience=0.1).status("0" * 64)
+    Script.answers = [(200, {}, reply[:-1] + b"?")] * 9
+    with (
+        (tmp_path / "reply").open("w+b") as file,
+        pytest.raises(ServiceError, match="cut off or damaged .*the hash is wrong"),
+    ):
+        Client(misbehaving, patience=0.1).reply("0" * 64, file)
+
+
+def test_waiting_has_an_end_and_says_what_the_server_last_said(misbehaving: str) -> None:
+    running = json.dumps({"status": "run\x1b[2Jning", "progress": 0.25}).encode()
+    Script.answers = [(200, {}, running)] * 20
+    last = r"not done after 0.05 s; the server last said: run\[2Jning, 25% computed; ask again"
+    with pytest.raises(ServiceError, match=last):
+        Client(misbehaving).wait("0" * 64, pause=0.02, within=0.05)
+    failed = json.dumps({"status": "failed", "error": "\x1b[31mred\n" + "x" * 10**5}).encode()
+    Script.answers = [(200, {}, failed)]
+    with pytest.raises(ServiceError, match=r"the job has failed: \[31mredx+$") as info:
+        Client(misbehaving).wait("0" * 64)
+    assert len(str(info.value)) < 400
 
 
 def test_a_server_cannot_talk_a_client_into_weak_parameters(misbehaving: str) -> None:
