@@ -41,6 +41,7 @@ TEMPORARY = (408, 429, 502, 503, 504, 507)  # statuses after which the same requ
 LARGEST_ANSWER = 2**20  # bytes of an answer in JSON
 LARGEST_REPLY = 2**30
 CHUNK_BYTES = 2**20
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before a request is tried again
 WAIT_SECONDS = 3600.0  # for a job
 MOST_LOSSES = 2  # of keys or a job by the server, before we give up
 FAREWELL_SECONDS = 5.0  # for what the server would do by itself, later
@@ -162,7 +163,10 @@ class Client:
         ServiceError
             If the server refuses, or the patience ends.
         """
-        end, pause = time.monotonic() + (self._patience if patience is None else patience), 0.2
+        end, pause = (
+            time.monotonic() + (self._patience if patience is None else patience),
+            FIRST_PAUSE,
+        )
         while True:
             try:
                 if into is not None:
@@ -188,7 +192,7 @@ class Client:
             if time.monotonic() + wait > end:
                 raise trouble
             time.sleep(wait)
-            pause = min(2 * pause, 5.0)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     # Verbs.
 

@@ -390,7 +390,8 @@ class Script(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def misbehaving() -> Iterator[str]:
+def misbehaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr("nn.service.client.FIRST_PAUSE", 0.01)
     server = HTTPServer(("127.0.0.1", 0), Script)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
