@@ -35,6 +35,7 @@ HEADER = struct.Struct("<8sHHIQ32s")
 HASH_BYTES = 32
 LARGEST_DESCRIPTION = 4096
 FIRST_SECRET_KIND = 128
+CHUNK_BYTES = 2**20
 
 
 class FrameWriter:
@@ -188,6 +189,25 @@ class FrameReader:
             raise self.error(f"{what} takes {count} bytes, the body has {self._missing} left")
         self._missing -= count
         return self._take(count, what)
+
+    def verify(self) -> None:
+        """Check the hash and the end now, before anything of the body is used.
+
+        Raises
+        ------
+        FormatError
+            If they are wrong, or the stream cannot seek back.
+        """
+        if not self._stream.seekable():
+            raise self.error(
+                "a file was required, not a pipe: all of it is checked before any of it is used"
+            )
+        here, state = self._stream.tell(), (self._hash.copy(), self._offset, self._missing)
+        while self._missing:
+            self.read(min(self._missing, CHUNK_BYTES), "the body")
+        self.close()
+        self._stream.seek(here)
+        self._hash, self._offset, self._missing = state
 
     def close(self) -> None:
         """Check that the frame and the stream end here, and the hash.
