@@ -11,8 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nn.commands.roles import add_image_options, load_model
-from nn.data.sources import load_images
+from nn.commands.options import add_image_options, images_of, load_model, positive
 from nn.experiment import bar
 from nn.service import roles
 from nn.service.client import WAIT_SECONDS, Client
@@ -82,7 +81,7 @@ def add_commands(commands: Any) -> None:
         "images", nargs="+", metavar="IMAGES", help="'digits', 'mnist', IDX, .npy or picture files"
     )
     ask.add_argument("--server", required=True, metavar="URL")
-    ask.add_argument("--count", type=int, metavar="N", help="only the first N images")
+    ask.add_argument("--count", type=positive, metavar="N", help="only the first N images")
     ask.add_argument(
         "--keys", type=Path, metavar="DIR", help="keep the keys there (default: new ones each time)"
     )
@@ -164,9 +163,7 @@ def ask_command(arguments: argparse.Namespace) -> None:
     """`cryptonets ask`."""
     client = Client(arguments.server, read_token(arguments.token_file), arguments.patience)
     card = client.card()
-    images = load_images(
-        arguments.images, card.input_shape, arguments.data, arguments.white, arguments.invert
-    )
+    images = images_of(arguments, card.input_shape)
     pixels = images.pixels[: arguments.count]
     print(f"{len(pixels)} images for {card.name}, under {card.params}")
     keys: tuple[SecretKey, Pair] | None = None

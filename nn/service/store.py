@@ -35,14 +35,14 @@ from yashe import wire
 from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
 from yashe.errors import FormatError
 from yashe.schemes.bgv import BGV
-from yashe.wire.envelope import FrameReader
-from yashe.wire.header import CIPHERTEXTS, Contents, key_form, read_contents
+from yashe.wire.envelope import CIPHERTEXTS, FrameReader
+from yashe.wire.header import Contents, read_contents
 
 MOST_ATTEMPTS = 2
 HEAD_BYTES = 8192  # of a frame around its body, at most
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
 # The kinds of keys that may be registered, by the kinds of their frames.
-KEY_TYPES: dict[int, type[Key]] = {key_form(kind).kind: kind for kind in (BgvRelinearizationKey,)}
+KEY_TYPES: dict[int, type[Key]] = {9: BgvRelinearizationKey}
 
 
 class Store:
