@@ -7,14 +7,14 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from nn.commands.roles import add_image_options, load_model
 from nn.data.sources import load_images
-from nn.experiment import bar
+from nn.experiment.terminal import bar
 from nn.service import roles
 from nn.service.client import Client
 from nn.service.store import Limits
@@ -141,18 +141,18 @@ def serve_command(arguments: argparse.Namespace) -> None:
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str, float], None]]:
-    """Draw a progress bar for every step that is reported."""
-    drawn: dict[str, Any] = {}
+def steps(images: int) -> Iterator[Callable[[str, float], None]]:
+    """Draw a progress bar for every step that is reported, one after the other."""
+    with ExitStack() as bars:
+        drawn: dict[str, Callable[[float], None]] = {}
 
-    def progress(what: str, share: float) -> None:
-        if what not in drawn:
-            drawn[what] = bar(what, 100)
-        drawn[what].update(round(100 * share, 2))
+        def progress(what: str, share: float) -> None:
+            if what not in drawn:
+                bars.close()  # the step before has ended
+                drawn[what] = bars.enter_context(bar(what, images, "images"))
+            drawn[what](share)
 
-    yield progress
-    for one in drawn.values():
-        one.close()
+        yield progress
 
 
 def ask_command(arguments: argparse.Namespace) -> None:
@@ -171,7 +171,7 @@ def ask_command(arguments: argparse.Namespace) -> None:
         secret = wire.load_secret_key(arguments.keys / roles.SECRET, SecretKey)
         evaluation = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
         keys = secret, evaluation
-    with workers(), steps() as progress:
+    with workers(), steps(len(pixels)) as progress:
         logits = client.ask(pixels, images.white, keys, progress)
     found = logits.argmax(axis=1)
     shown = " ".join(map(str, found[:40]))
