@@ -260,5 +260,3 @@ def test_every_page_of_the_documentation_is_in_the_table_of_contents() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
     for page in (ROOT / "docs").glob("*.md"):
         assert page.stem == "index" or page.stem in index, f"add {page.stem} to docs/index.md"
-    for source in (ROOT / "notebooks" / "source").glob("*.py"):
-        assert f"notebooks/{source.name[:2]}" in index
