@@ -252,9 +252,11 @@ class RelinearizeStep(Step):
     Attributes
     ----------
     primes : how many primes of q are left behind it
+    width : primes of q for each digit
     """
 
     primes: int
+    width: int = 1
 
     @property
     def what(self) -> str:
@@ -267,11 +269,11 @@ class RelinearizeStep(Step):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         with watched(lambda: tick(1 / len(x.rows))):
-            relinearized = self.scheme.relinearize(x, key)
+            relinearized = self.scheme.relinearize(x, key.widened(self.width))
         return self.scheme.switch_modulus(relinearized, self.primes)
 
     def forecast(self, x: Forecast) -> Forecast:
-        return x.relinearized(self.primes)
+        return x.relinearized(self.primes, self.width)
 
     def work(self) -> Work:
         return {"relinearize": math.prod(self.shape)}
