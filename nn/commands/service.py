@@ -6,13 +6,13 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from nn.commands.options import add_image_options, images_of, load_model, positive
-from nn.experiment import bar
+from nn.experiment.terminal import bar
 from nn.service import roles
 from nn.service.client import WAIT_SECONDS, Client
 from nn.service.limits import Limits, check_token
@@ -145,18 +145,18 @@ def serve_command(arguments: argparse.Namespace) -> None:
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str, float], None]]:
-    """Draw a progress bar for every step that is reported."""
-    drawn: dict[str, Any] = {}
+def steps(images: int) -> Iterator[Callable[[str, float], None]]:
+    """Draw a progress bar for every step that is reported, one after the other."""
+    with ExitStack() as bars:
+        drawn: dict[str, Callable[[float], None]] = {}
 
-    def progress(what: str, share: float) -> None:
-        if what not in drawn:
-            drawn[what] = bar(what, 100)
-        drawn[what].update(round(100 * share, 2))
+        def progress(what: str, share: float) -> None:
+            if what not in drawn:
+                bars.close()  # the step before has ended
+                drawn[what] = bars.enter_context(bar(what, images, "images"))
+            drawn[what](share)
 
-    yield progress
-    for one in drawn.values():
-        one.close()
+        yield progress
 
 
 def ask_command(arguments: argparse.Namespace) -> None:
@@ -173,7 +173,7 @@ def ask_command(arguments: argparse.Namespace) -> None:
         secret = wire.load_secret_key(arguments.keys / roles.SECRET, SecretKey)
         evaluation = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
         keys = secret, evaluation
-    with workers(), steps() as progress:
+    with workers(), steps(len(pixels)) as progress:
         logits = client.ask(pixels, images.white, keys, progress, arguments.within)
     found = logits.argmax(axis=1)
     shown = " ".join(map(str, found[:40]))
