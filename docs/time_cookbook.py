@@ -1,6 +1,6 @@
-"""Run the programs of docs/cookbook.md, and print how many seconds each takes.
+"""Run the programs of docs/cookbook.md, and print how many seconds of a core each takes.
 
-python docs/time_cookbook.py            seconds of the clock, as a table for the page
+python docs/time_cookbook.py            a table for the page
 python docs/time_cookbook.py --fill     what the programs print is written into the page, too
 """
 
@@ -21,18 +21,18 @@ def main() -> None:
     """Print the table."""
     page, namespace, title = PAGE.read_text(encoding="utf-8"), {"__name__": "page"}, ""
     out, end = [], 0
-    print("| program | seconds |\n|---|---|")
+    print("| program | seconds of a core |\n|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for part in PART.finditer(page):
             title = part[1] or title
             if part[2] is None:
                 continue
-            start = time.perf_counter()
+            start = time.process_time()
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(part[2], namespace)
             if title:
-                print(f"| {title} | {time.perf_counter() - start:.1f} |", flush=True)
+                print(f"| {title} | {time.process_time() - start:.1f} |", flush=True)
             if part[3] is not None:
                 out += [page[end : part.start(3)], f"```output\n{printed.getvalue()}```\n"]
                 end = part.end(3)
