@@ -407,7 +407,12 @@ def test_a_newer_and_a_damaged_state_are_refused_with_a_sentence(tmp_path: Path)
         database.commit()
     with pytest.raises(StateError, match="is of version 2, and this program reads version 1 only"):
         Store(tmp_path, CARD, Limits())
-    for damaged in (content[:100] + bytes(4000) + content[4100:], b"{}" * 5000, content[:5000]):
+    for damaged in (
+        content[:100] + bytes(4000) + content[4100:],
+        content[:16384] + b"?" * 4096 + content[20480:],  # a page that the start does not read
+        b"{}" * 5000,
+        content[:5000],
+    ):
         path.write_bytes(damaged)
         with pytest.raises(StateError, match="cannot be used .*: name another folder, or remove"):
             Store(tmp_path, CARD, Limits())
