@@ -351,20 +351,6 @@ def test_a_failed_job_tells_no_noise_budget_because_that_is_one_of_the_weights(
     assert not any(character.isdigit() for character in str(info.value))
 
 
-# While it shuts down
-
-
-def test_while_it_shuts_down_a_server_takes_nothing_new(tmp_path: Path, sent: Path) -> None:
-    with running(tmp_path) as (service, url):
-        keys = Client(url).register(KEYS.relinearization)
-        service.draining = True
-        for path in ("/keys", f"/jobs?keys={keys}"):
-            status, facts, headers = http_request(url, "POST", path, sent.read_bytes())
-            assert (status, headers["Retry-After"]) == (503, "5")
-            assert "shutting down" in facts["message"]
-        assert Client(url).health()["status"] == "draining"
-
-
 # The client against servers that misbehave
 
 
