@@ -32,17 +32,18 @@ from nn.service.limits import (
 from nn.service.state import BODIES, State
 from nn.service.uploads import Upload, Uploads
 from yashe import wire
+from yashe.arithmetic.sampling import SEED_BYTES
 from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
 from yashe.errors import FormatError
 from yashe.schemes.bgv import BGV
 from yashe.wire.envelope import CIPHERTEXTS, FrameReader
-from yashe.wire.header import Contents, read_contents
+from yashe.wire.header import KEY_FORMS, Contents, read_contents
 
 MOST_ATTEMPTS = 2
 HEAD_BYTES = 8192  # of a frame around its body, at most
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
-# The kinds of keys that may be registered, by the kinds of their frames.
-KEY_TYPES: dict[int, type[Key]] = {9: BgvRelinearizationKey}
+# The keys that may be registered, by the kinds of their frames.
+ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
 
 
 class Store:
@@ -67,7 +68,10 @@ class Store:
 
     def __init__(self, folder: Path, card: ModelCard, limits: Limits) -> None:
         self.card, self.limits, params = card, limits, card.params
-        heads = [Contents(kind, params, "0" * 32) for kind in KEY_TYPES]
+        heads = [
+            Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
+            for kind, form in ACCEPTED_KEYS.items()
+        ]
         heads += [
             Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (limits.batches, *shape))
             for shape in (card.input_shape, (card.classes,))
@@ -104,7 +108,7 @@ class Store:
         Raises
         ------
         FormatError, KeyMismatchError
-            If it is no key of `KEY_TYPES` for the parameters of the network.
+            If it is no key of `ACCEPTED_KEYS` for the parameters of the network.
         ServiceFullError
             If there is no room for it.
         """
@@ -112,7 +116,8 @@ class Store:
         with upload.complete() as file:
             contents = read_contents(FrameReader(file), self.card.params)
             file.seek(0)
-            wire.read(file, KEY_TYPES.get(contents.kind, BgvRelinearizationKey), self.card.params)
+            form = ACCEPTED_KEYS.get(contents.kind)
+            wire.read(file, form.type if form else BgvRelinearizationKey, self.card.params)
         with self.state.transaction():
             self._expire()
             if not self.state.count("keys", "id = ?", name):
@@ -211,7 +216,7 @@ class Store:
             if not found:
                 raise FormatError("there is no such key")
             with disk_errors(), (self.state.bodies / f"{keys}.key").open("rb") as file:
-                return wire.read(file, KEY_TYPES[found[0][0]], self.card.params)
+                return wire.read(file, ACCEPTED_KEYS[found[0][0]].type, self.card.params)
         except FormatError:
             with self.state.transaction():
                 self.state.run("DELETE FROM keys WHERE id = ?", keys)

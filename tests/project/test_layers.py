@@ -31,6 +31,7 @@ from rooms import (
 # These need an extra: Hypothesis, or Starlette for the service.
 NEED_EXTRAS = {
     "nn.planning.strategies",
+    "nn.service.guard",
     "nn.service.http",
     "yashe.laws",
     "yashe.laws.arithmetic",

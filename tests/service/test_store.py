@@ -53,6 +53,7 @@ from tiny_service import (
 from yashe import wire
 from yashe.errors import FormatError, ParameterError
 from yashe.schemes.bgv import BGV
+from yashe.wire.header import KEY_FORMS
 
 
 @pytest.fixture(scope="module")
@@ -407,7 +408,12 @@ def test_a_newer_and_a_damaged_state_are_refused_with_a_sentence(tmp_path: Path)
         database.commit()
     with pytest.raises(StateError, match="is of version 2, and this program reads version 1 only"):
         Store(tmp_path, CARD, Limits())
-    for damaged in (content[:100] + bytes(4000) + content[4100:], b"{}" * 5000, content[:5000]):
+    for damaged in (
+        content[:100] + bytes(4000) + content[4100:],
+        content[:16384] + b"?" * 4096 + content[20480:],  # a page that the start does not read
+        b"{}" * 5000,
+        content[:5000],
+    ):
         path.write_bytes(damaged)
         with pytest.raises(StateError, match="cannot be used .*: name another folder, or remove"):
             Store(tmp_path, CARD, Limits())
@@ -476,9 +482,9 @@ def test_the_kinds_of_keys_that_may_be_registered_are_a_table(tmp_path: Path) ->
     with opened(tmp_path) as one:
         with pytest.raises(FormatError, match="BgvRelinearizationKey was required"):
             add_key(one, public)
-        kinds = {**store.KEY_TYPES, 8: type(KEYS.public)}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(store, "KEY_TYPES", kinds)
+            form = next(form for form in KEY_FORMS if form.type is type(KEYS.public))
+            patch.setitem(store.ACCEPTED_KEYS, form.kind, form)
             keys = add_key(one, public)
             assert type(one.load_key(keys)) is type(KEYS.public)
         assert add_key(one, KEY) != keys
