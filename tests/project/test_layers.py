@@ -36,6 +36,7 @@ NEED_EXTRAS = {
     "yashe.laws",
     "yashe.laws.arithmetic",
     "yashe.laws.law",
+    "yashe.laws.rotations",
     "yashe.laws.schemes",
     "yashe.laws.strategies",
 }
