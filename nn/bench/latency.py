@@ -1,8 +1,4 @@
-"""One image at once: how long a single answer takes, and from how many images on a batch is faster.
-
-LoLa (Brutzkus, Elisha, Gilad-Bachrach, ICML 2019, table 1) answers for one image of MNIST in 2.2 s
-on 8 cores, with a network of the same layers.
-"""
+"""One image at once: how long a single answer takes, and when a batch is faster."""
 
 from __future__ import annotations
 
@@ -18,8 +14,7 @@ from nn.planning.plan import make_plan
 from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import ExactnessError
-
-LOLA_SECONDS, LOLA_CORES = 2.2, 8
+from yashe.parameters.paper import LOLA_CORES, LOLA_SECONDS
 
 
 def one_by_one(name: str, pixels: IntArray, batch_seconds: float) -> dict[str, Any]:

@@ -5,7 +5,6 @@
 Modules, in the order of reading:
 
     options    what commands ask for in the same words
-    tables     this machine beside the paper's
     eavesdrop  what somebody without the key sees
     roles      keygen, encrypt, infer, decrypt, eavesdrop
     service    serve, ask

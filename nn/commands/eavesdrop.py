@@ -18,9 +18,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nn.commands.tables import drawing
 from nn.data.grey import write_grey
 from nn.data.sources import Images
+from nn.experiment import drawing
 from nn.networks.base import NumberArray
 from yashe.errors import DataError, FormatError
 from yashe.wire.bits import ByteArray

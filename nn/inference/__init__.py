@@ -5,7 +5,6 @@ Modules, in the order of reading:
     encrypted  the client's two steps, and the server's one between them
     flooding   a reply that tells nothing about the weights
     replies    encrypted logits become a reply that says nothing needlessly
-    result     what a run has found, and what it has cost
     split      logits too large for one plaintext modulus: one run for each of several
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,

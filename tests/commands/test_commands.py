@@ -10,7 +10,7 @@ import pytest
 
 from conftest import ROOT
 from nn.commands.main import main
-from nn.commands.tables import SHADES, drawing
+from nn.experiment import SHADES, drawing
 from nn.networks.model import Sequential
 from nn.networks.pretrained import pretrained
 

@@ -10,9 +10,9 @@ READERS = readers()
 
 @pytest.mark.parametrize("name", READERS)
 def test_of_a_damaged_file_comes_a_thing_or_our_error_and_little_memory(name):
-    found = fuzz(READERS[name], name, 200, seed=2)
+    found = fuzz(READERS[name], name, 100, seed=2)
     assert found.refused
-    assert found.read + sum(found.refused.values()) == 200
+    assert found.read + sum(found.refused.values()) == 100
 
 
 @pytest.mark.parametrize("name", READERS)

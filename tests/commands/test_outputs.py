@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from devices import device, own_stdout
 from nn.commands.main import main
 from nn.service.roles import EVALUATION, PUBLIC, SECRET
 from tiny_roles import expected_logits, tiny_network
@@ -77,16 +78,16 @@ def test_a_symbolic_link_is_refused_and_devices_stay_devices(place, tmp_path, ca
     link.symlink_to(place / "keys" / SECRET)
     assert main(infer(place, link)) == 1
     assert "is a symbolic link" in capsys.readouterr().err
+    null = device(tmp_path, "null")
     for writer in WRITERS:
-        assert main(writer(place, "/dev/null")) == 0
-    assert Path("/dev/null").is_char_device()
+        assert main(writer(place, null)) == 0
+        assert null.is_char_device()
 
 
 @POSIX
 def test_a_command_whose_output_is_stdout_sends_the_file_alone(place, tmp_path):
-    run = subprocess.run(
-        [*PROGRAM, *decrypt(place, "/dev/stdout")], capture_output=True, check=True, env=ENVIRONMENT
-    )
+    command = [*PROGRAM, *decrypt(place, own_stdout(tmp_path))]
+    run = subprocess.run(command, capture_output=True, check=True, env=ENVIRONMENT)
     assert json.loads(run.stdout)["logits"] == expected_logits(place)
     assert b"5 images:" in run.stderr
 
@@ -96,8 +97,9 @@ def test_a_command_whose_output_is_stdout_sends_the_file_alone(place, tmp_path):
 @pytest.mark.parametrize("into", [">", "| cat >"])
 def test_programs_with_a_pipe_between_them_do_what_they_do_with_files(place, tmp_path, into):
     program, public = f"'{sys.executable}' -m nn", f"--keys {place}/keys/{PUBLIC}"
-    first = f"{program} {' '.join(encrypt(place, '/dev/stdout'))}"
-    second = f"{program} infer {place}/model.npz /dev/stdin {public} --out /dev/stdout"
+    stdout = own_stdout(tmp_path)
+    first = f"{program} {' '.join(encrypt(place, stdout))}"
+    second = f"{program} infer {place}/model.npz /dev/stdin {public} --out {stdout}"
     line = f"{first} | {second} {into} {tmp_path}/reply.fhe"
     subprocess.run(line, shell=True, check=True, env=ENVIRONMENT)
     for name in ("keys", "images.npy"):
@@ -112,19 +114,15 @@ def test_a_reply_through_a_pipe_is_refused_whatever_it_announces(place, tmp_path
     os.mkfifo(pipe)
     for length in (127, 400):  # of the head, and with some of the body
         content = (place / "reply.fhe").read_bytes()[:length]
-        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
         writer.start()
         assert main(["decrypt", str(pipe), "--keys", str(place / "keys")]) == 1
-        writer.join()
+        writer.join(timeout=60)
         assert "cryptonets: pipe, byte" in capsys.readouterr().err
 
 
-@POSIX
-@pytest.mark.parametrize(
-    "name", ["SIGTERM", *(pytest.param(x, marks=pytest.mark.slow) for x in ("SIGHUP", "SIGINT"))]
-)
-def test_a_program_that_is_told_to_stop_leaves_nothing_half_written(place, tmp_path, name):
-    number = getattr(signal, name)
+def stop(place, folder, number):
+    """Run a program that gets a signal before its last byte; it must leave nothing."""
     stopping = (
         "import os, sys, yashe.wire.streams\n"
         f"stop = lambda self: os.kill(os.getpid(), {int(number)})\n"
@@ -132,11 +130,23 @@ def test_a_program_that_is_told_to_stop_leaves_nothing_half_written(place, tmp_p
         "from nn.__main__ import main\n"
         "sys.exit(main())\n"
     )
-    command = [sys.executable, "-c", stopping, *encrypt(place, tmp_path / "x.fhe")]
+    command = [sys.executable, "-c", stopping, *encrypt(place, folder / "x.fhe")]
     run = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT)
     assert run.returncode == 128 + number
     assert b"Traceback" not in run.stderr
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(folder) == []
+
+
+@POSIX
+def test_a_program_that_is_told_to_stop_leaves_nothing_half_written(place, tmp_path):
+    stop(place, tmp_path, signal.SIGTERM)
+
+
+@POSIX
+@pytest.mark.slow
+def test_nor_does_one_whose_terminal_is_closed_or_that_is_interrupted(place, tmp_path):
+    for number in (signal.SIGHUP, signal.SIGINT):
+        stop(place, tmp_path, number)
 
 
 @POSIX

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from nn.commands.main import YASHE_WARNING, main
-from nn.commands.tables import beside_the_paper
 from nn.data.sets import load_digits, load_mnist
-from nn.experiment import plan_for, run
+from nn.experiment import beside_the_paper, plan_for, run
 from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential

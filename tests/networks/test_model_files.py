@@ -106,6 +106,19 @@ def test_facts_that_are_none_are_refused(tmp_path, info, message):
         Sequential.load(archive(tmp_path / "m.npz", described([DENSE], **info), *TWO_BY_FOUR))
 
 
+def test_an_archive_has_many_forms_and_is_written_in_one(tmp_path):
+    written = []
+    for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        given = archive(tmp_path / "given.npz", described([DENSE]), *TWO_BY_FOUR, kind=kind)
+        model = Sequential.load(given)
+        model.save(tmp_path / "written.npz")
+        written.append((tmp_path / "written.npz").read_bytes())
+        Sequential.load(tmp_path / "written.npz").save(tmp_path / "again.npz")
+        assert (tmp_path / "again.npz").read_bytes() == written[-1]
+        assert given.read_bytes() != written[-1]
+    assert written[0] == written[1]
+
+
 # Arrays in memory
 
 

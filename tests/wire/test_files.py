@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices import device
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import SecretKey
@@ -94,18 +95,20 @@ def test_symbolic_links_are_refused_and_what_they_lead_to_stays(tmp_path: Path) 
 def test_pipes_and_devices_are_written_to_and_stay_what_they_are(tmp_path: Path) -> None:
     pipe, seen = tmp_path / "pipe", []
     os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: seen.append(pipe.read_bytes()))
+    reader = threading.Thread(target=lambda: seen.append(pipe.read_bytes()), daemon=True)
     reader.start()
     write(pipe, b"through the pipe")
-    reader.join()
+    reader.join(timeout=60)
     assert seen == [b"through the pipe"]
     assert pipe.is_fifo()
-    write("/dev/null")
-    assert Path("/dev/null").is_char_device()
-    with pytest.raises(FormatError, match="cannot write /dev/full: No space left"):
-        write("/dev/full")
+    null, full = (device(tmp_path, name) for name in ("null", "full"))
+    write(null)
+    with pytest.raises(FormatError, match="cannot write .*full: No space left"):
+        write(full)
     with pytest.raises(FormatError, match="a secret goes into a file of its owner"):
-        wire.save_secret_key("/dev/null", KEYS.secret)
+        wire.save_secret_key(null, KEYS.secret)
+    assert null.is_char_device()
+    assert full.is_char_device()
 
 
 @POSIX

@@ -3,26 +3,32 @@
 `run` plays both sides, client and server, in one process, and tells what it does as it goes. What
 comes back is compared, logit by logit and image by image, with the integer network in the clear.
 Other processes or machines can be the server, as a crew of `nn.cluster.crews`.
+
+Modules, in the order of reading, before this one:
+
+    terminal  bars that tell the truth, and lines that fit
+    result    what a run has found, and what it has cost
+    single    images one by one
+
+Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,
+planning, inference, cluster.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import partial
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from nn.cluster.coordinator import Crew, predict
-from nn.cluster.runs import runs
+from nn.experiment.result import Clock as Clock
+from nn.experiment.result import Result as Result
+from nn.experiment.result import peak_memory_bytes as peak_memory_bytes
+from nn.experiment.single import run_single
+from nn.experiment.terminal import bar, columns, line
 from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
-from nn.inference.result import Clock as Clock
-from nn.inference.result import Result as Result
-from nn.inference.result import peak_memory_bytes as peak_memory_bytes
 from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
 from nn.planning.plan import Plan, make_plan
@@ -31,13 +37,33 @@ from yashe.arithmetic.parallel import available_cores, watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import EncodingError
-from yashe.parameters.paper import INSECURE_YASHE_PAPER_A, paper_set_a
+from yashe.parameters.paper import (
+    INSECURE_YASHE_PAPER_A,
+    LOLA_CORES,
+    LOLA_SECONDS,
+    PAPER_A,
+    PAPER_B,
+    paper_set_a,
+)
 from yashe.parameters.security import SOURCE_2024
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
 
+# What is compared with the paper, in the order of `PaperRun.figures`, and how it is written.
+FIGURES = {
+    "n": ".0f",
+    "log2 q": ".0f",
+    "plaintext moduli t": ".0f",
+    "log2 of their product": ".0f",
+    "encrypted batch, bytes": ",.0f",
+    "images": ".0f",
+    "seconds on the server": ".1f",
+    "predictions per hour": ",.0f",
+}
+SHADES = " .:-=+*#%@"
+GAP = 3  # columns between two drawings
 FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
 
 
@@ -54,12 +80,6 @@ def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch", image
     return make_plan(model, params, public=True, scheme=YASHE)
 
 
-def line(what: str, seconds: float | None = None, budget: str = "") -> str:
-    """Return a line of the story: what, how long it took, and the noise budget after it."""
-    time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
-    return f"{what:<52}{time_taken}" + (f"    {budget} bits" if budget else "")
-
-
 class Sides:
     """Client and server of one run, and what has been measured of them.
 
@@ -69,6 +89,7 @@ class Sides:
     say : receives the story, line by line
     clock : seconds for "keys", "encrypt", "infer" and "decrypt"
     fresh, final : least noise budget measured, of the images and of the logits
+    batch_images : how many images the last batch has
     first_seconds : that the encryption of the first batch has taken
     encrypted_bytes, reply_bytes : of the last batch
     """
@@ -77,7 +98,7 @@ class Sides:
         self.model, self.scheme, self.say = model, scheme, say
         self.clock = Clock()
         self.fresh = self.final = float("inf")
-        self.first_seconds = 0.0
+        self.first_seconds, self.batch_images = 0.0, 0
         self.encrypted_bytes = self.reply_bytes = 0
         with self.clock("keys"):
             self.keys = scheme.keygen()
@@ -86,43 +107,47 @@ class Sides:
     def __repr__(self) -> str:
         return f"Sides({self.model.info.name!r} under {self.scheme})"
 
-    def tell(self, what: str, seconds: float | None = None, budget: str = "") -> None:
-        """Say a line of the story."""
-        self.say(line(what, seconds, budget))
+    def tell(
+        self, what: str, seconds: float | None = None, bits: float | None = None, how: str = ""
+    ) -> None:
+        """Say a line: what, how long it took, and the noise budget after it with how it is known.
+
+        It fits into 80 columns.
+        """
+        self.say(line(what, seconds, bits, how))
 
     def encrypt(self, batch: IntArray) -> Ciphertext:
         """Client: return a batch of images encrypted."""
-        with self.clock("encrypt"), bar("encrypting", batch[0].size) as progress:
+        self.batch_images, pixels = len(batch), batch[0].size
+        with self.clock("encrypt"), bar("encrypting", pixels, "ciphertexts") as done:
             begin = time.perf_counter()
-            with watched(partial(progress.update, 1)):
+            with watched(lambda: done(1 / pixels)):
                 ct = encrypt_images(self.scheme, self.model, batch, self.keys.encryption)
             seconds = time.perf_counter() - begin
         self.first_seconds = self.first_seconds or seconds
         self.encrypted_bytes = wire_bytes(ct)
         sample = self.scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], self.keys.secret)
         self.fresh = min(self.fresh, float(sample.min()))
-        what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts, "
-        what += f"{ct.nbytes / 2**20:.0f} MiB"
-        self.tell(what, seconds, f"noise budget {self.fresh:5.1f}")
+        what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts"
+        self.tell(what, seconds, self.fresh, "measured")
+        self.tell(f"        which take {ct.nbytes / 2**20:.0f} MiB of memory")
         return ct
 
     def classify(self, ct: Ciphertext) -> Ciphertext:
         """Server: return the reply to an encrypted batch, computed in this process."""
-        report = Report()
-        with self.clock("infer"), bar("inferring", 100) as progress:
-            report.progress = percent(progress)
+        with self.clock("infer"), bar("inferring", self.batch_images, "images") as done:
+            report = Report(progress=done)
             logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
             reply = reply_of(self.scheme, logits)
         for step in report.steps:
-            budget = f"at least     {step.budget_bits:5.1f}"
-            self.tell(f"server  {step.what}", step.seconds, budget)
+            self.tell(f"server  {step.what}", step.seconds, step.budget_bits, "predicted")
         self.note_reply(logits, reply)
         return reply
 
     def classify_with(
-        self, crew: Crew, batches: Iterator[Ciphertext], count: int
+        self, crew: Crew, batches: Iterator[Ciphertext], count: int, images: int
     ) -> Iterator[Ciphertext]:
-        """Server: yield the replies to `count` encrypted batches, computed by a crew.
+        """Server: yield the replies to `count` encrypted batches of images, computed by a crew.
 
         Where there are more workers than batches, every batch is computed in parts. The crew
         computes while the client encrypts, so that its time is that of both, from the first batch
@@ -130,7 +155,7 @@ class Sides:
         """
         parts = max(1, crew.size // count)
         begin = time.perf_counter()
-        with bar("inferring", 100 * count) as progress:
+        with bar("inferring", images, "images") as done:
             for logits in predict(
                 self.model,
                 batches,
@@ -138,7 +163,7 @@ class Sides:
                 crew.executor,
                 parts=parts,
                 in_flight=crew.size + 1,
-                progress=percent(progress),
+                progress=lambda batches: done(batches / count),
             ):
                 reply = reply_of(self.scheme, logits)
                 self.clock.seconds["infer"] = time.perf_counter() - begin - self.first_seconds
@@ -155,7 +180,7 @@ class Sides:
         self.reply_bytes = wire_bytes(reply)
         what = f"server  replies modulo {reply.params.k} of {self.scheme.params.k} primes, "
         what += f"{self.reply_bytes / 2**20:.1f} MiB"
-        self.tell(what, budget=f"noise budget {self.final:5.1f}")
+        self.tell(what, None, self.final, "measured")
 
     def decrypt(self, reply: Ciphertext, images: int) -> IntArray:
         """Client: return the logits of that many images."""
@@ -164,8 +189,7 @@ class Sides:
             logits = decrypt_logits(self.scheme, reply, self.keys.secret, images)
             seconds = time.perf_counter() - begin
         left = float(self.scheme.noise_budget(reply, self.keys.secret).min())
-        what = f"client  decrypts {reply.size} ciphertexts"
-        self.tell(what, seconds, f"noise budget {left:5.1f}")
+        self.tell(f"client  decrypts {reply.size} ciphertexts", seconds, left, "measured")
         return logits
 
 
@@ -211,7 +235,7 @@ def run(
     scheme = scheme_type(params)
     say("Plan: what every possible image can cause, proved before anything is encrypted\n")
     say(str(plan.program))
-    t_bits = " and ".join(f"{run.params.log2_t:.1f}" for run in plan.runs)
+    t_bits = " and ".join(f"{one.params.log2_t:.1f}" for one in plan.runs)
     say(
         f"\n{scheme.name} with n = {params.n} slots, log2 q = {params.log2_q:.1f} "
         f"({params.k} primes), log2 t = {t_bits}:\n{security_of(params)}. "
@@ -228,7 +252,7 @@ def run(
     if crew is None:
         replies: Iterator[Ciphertext] = map(sides.classify, images)
     else:
-        replies = sides.classify_with(crew, images, len(batches))
+        replies = sides.classify_with(crew, images, len(batches), len(pixels))
     logits = np.concatenate(
         [sides.decrypt(reply, len(part)) for reply, part in zip(replies, batches, strict=True)]
     )
@@ -247,50 +271,6 @@ def run(
     )
 
 
-def run_single(
-    plan: Plan, pixels: IntArray, labels: IntArray, say: Callable[[str], None], processes: int
-) -> Result:
-    """Classify images one by one, as `run` does in mode "single"; its times are sums over them."""
-    clock, logits, params = Clock(), list[IntArray](), plan.params
-    with ExitStack() as stack:
-        with clock("keys"):
-            both = stack.enter_context(runs(plan, processes))
-        say(line("client  makes keys", clock.seconds["keys"]))
-        for image in tqdm(np.split(pixels, len(pixels)), "images", disable=None, leave=False):
-            with clock("encrypt"):
-                both.encrypt(image)
-            with clock("infer"):
-                steps = both.infer()
-            with clock("decrypt"):
-                logits.append(both.decrypt())
-            if len(logits) == 1:
-                for step in steps:
-                    budget = f"at least     {step.budget_bits:5.1f}"
-                    say(line(f"server  {step.what}", step.seconds, budget))
-        budgets = both.budgets()
-    names = {
-        "encrypt": "client  encrypts",
-        "infer": "server  answers",
-        "decrypt": "client  decrypts",
-    }
-    for name, what in names.items():
-        say(line(f"{what}, an image", clock.seconds[name] / len(pixels)))
-    found = np.concatenate(logits)
-    expected, elements = plan.program.model.forward(pixels), 2 * plan.steps[0].ciphertexts
-    return Result(
-        found,
-        int((found == expected).all(axis=1).sum()),
-        float((found.argmax(axis=1) == labels).mean()),
-        clock.seconds,
-        budgets.fresh,
-        budgets.final,
-        plan,
-        BGV.name,
-        len(plan.runs) * round(elements * params.n * params.log2_q / 8),
-        sum(run.bytes["reply"] for run in plan.runs),
-    )
-
-
 def wire_bytes(ct: Ciphertext) -> int:
     """Return the bytes of ciphertexts, n log2 q bits for each ring element."""
     elements = ct.size * int(ct.rows.shape[1])
@@ -304,11 +284,49 @@ def security_of(params: Params) -> str:
     return f"{params.security}-bit security by {SOURCE_2024}"
 
 
-def bar(what: str, total: int) -> Any:
-    """Return a progress bar, drawn only where stderr is a terminal."""
-    return tqdm(total=total, desc=what, disable=None, leave=False)
+def beside_others(result: Result) -> str:
+    """Return a sentence: this run beside the published one for as many images."""
+    if result.plan.mode == "single":
+        seconds = result.seconds["infer"] / len(result.logits)
+        return (
+            f"LoLa: {LOLA_SECONDS} s an image on {LOLA_CORES} cores. Here: {seconds:.2f} s on the "
+            "server."
+        )
+    theirs = PAPER_B.predictions_per_hour
+    return (
+        f"The CryptoNets paper: {theirs:,} predictions per hour. "
+        f"Here: {result.predictions_per_hour / theirs:.0f} times as many."
+    )
 
 
-def percent(drawn: Any) -> Callable[[float], None]:
-    """Return what moves a progress bar of 100 units by a share (0..1)."""
-    return lambda share: drawn.update(round(100 * share, 1))
+def beside_the_paper(result: Result) -> str:
+    """Return a table of this run beside the two published ones."""
+    params, seconds = result.plan.params, result.seconds["infer"]
+    ours = (params.n, params.log2_q, 1, params.log2_t, result.encrypted_bytes, len(result.logits))
+    columns = [
+        ("this run", *ours, seconds, result.predictions_per_hour),
+        ("paper, set A", *PAPER_A.figures()),
+        ("paper, set B", *PAPER_B.figures()),
+    ]
+    lines = []
+    for name, form, *cells in zip(("", *FIGURES), ("", *FIGURES.values()), *columns, strict=True):
+        lines.append(f"{name:<24}" + "".join(f"{cell:>16{form}}" for cell in cells))
+    return "\n".join(lines)
+
+
+def drawing(images: IntArray, captions: list[str], pixel_max: int) -> str:
+    """Return small images side by side as text, captions below.
+
+    A pixel is two characters wide, which makes it square, or one where the terminal is too narrow
+    for that. Images that do not fit even so are left out.
+    """
+    wide = 2 if len(images) * (2 * images.shape[2] + GAP) <= columns() else 1
+    width = max(wide * images.shape[2], *map(len, captions)) + GAP
+    shown = max(1, min(len(images), columns() // width))
+    shades = np.array(list(SHADES))[images[:shown, ..., 0] * (len(SHADES) - 1) // pixel_max]
+    lines = [
+        "".join("".join(shade * wide for shade in image[row]).ljust(width) for image in shades)
+        for row in range(images.shape[1])
+    ]
+    lines.append("".join(caption.ljust(width) for caption in captions[:shown]))
+    return "\n".join(line.rstrip() for line in lines)
