@@ -6,14 +6,13 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nn.commands.roles import add_image_options, load_model
-from nn.data.sources import load_images
-from nn.experiment import bar
+from nn.commands.options import add_image_options, images_of, load_model, positive
+from nn.experiment.terminal import bar
 from nn.service import roles
 from nn.service.client import WAIT_SECONDS, Client
 from nn.service.limits import Limits, check_token
@@ -82,7 +81,7 @@ def add_commands(commands: Any) -> None:
         "images", nargs="+", metavar="IMAGES", help="'digits', 'mnist', IDX, .npy or picture files"
     )
     ask.add_argument("--server", required=True, metavar="URL")
-    ask.add_argument("--count", type=int, metavar="N", help="only the first N images")
+    ask.add_argument("--count", type=positive, metavar="N", help="only the first N images")
     ask.add_argument(
         "--keys", type=Path, metavar="DIR", help="keep the keys there (default: new ones each time)"
     )
@@ -146,27 +145,25 @@ def serve_command(arguments: argparse.Namespace) -> None:
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str, float], None]]:
-    """Draw a progress bar for every step that is reported."""
-    drawn: dict[str, Any] = {}
+def steps(images: int) -> Iterator[Callable[[str, float], None]]:
+    """Draw a progress bar for every step that is reported, one after the other."""
+    with ExitStack() as bars:
+        drawn: dict[str, Callable[[float], None]] = {}
 
-    def progress(what: str, share: float) -> None:
-        if what not in drawn:
-            drawn[what] = bar(what, 100)
-        drawn[what].update(round(100 * share, 2))
+        def progress(what: str, share: float) -> None:
+            if what not in drawn:
+                bars.close()  # the step before has ended
+                drawn[what] = bars.enter_context(bar(what, images, "images"))
+            drawn[what](share)
 
-    yield progress
-    for one in drawn.values():
-        one.close()
+        yield progress
 
 
 def ask_command(arguments: argparse.Namespace) -> None:
     """`cryptonets ask`."""
     client = Client(arguments.server, read_token(arguments.token_file), arguments.patience)
     card = client.card()
-    images = load_images(
-        arguments.images, card.input_shape, arguments.data, arguments.white, arguments.invert
-    )
+    images = images_of(arguments, card.input_shape)
     pixels = images.pixels[: arguments.count]
     print(f"{len(pixels)} images for {card.name}, under {card.params}")
     keys: tuple[SecretKey, Pair] | None = None
@@ -176,7 +173,7 @@ def ask_command(arguments: argparse.Namespace) -> None:
         secret = wire.load_secret_key(arguments.keys / roles.SECRET, SecretKey)
         evaluation = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
         keys = secret, evaluation
-    with workers(), steps() as progress:
+    with workers(), steps(len(pixels)) as progress:
         logits = client.ask(pixels, images.white, keys, progress, arguments.within)
     found = logits.argmax(axis=1)
     shown = " ".join(map(str, found[:40]))

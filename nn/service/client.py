@@ -352,7 +352,7 @@ class Client:
                 # The last request came before the decryption: a server that sends forged replies
                 # must not see whether they decrypt, which would tell about the secret key.
                 file.seek(0)
-                return roles.decrypt(file, secret, len(images))
+                return roles.decrypt(file, card, secret, len(images))
 
 
 def check_keys(card: ModelCard, *keys: SecretKey | Pair) -> None:

@@ -36,8 +36,8 @@ from yashe.arithmetic.sampling import SEED_BYTES
 from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
 from yashe.errors import FormatError
 from yashe.schemes.bgv import BGV
-from yashe.wire.envelope import FrameReader
-from yashe.wire.header import CIPHERTEXTS, KEY_FORMS, Contents, read_contents
+from yashe.wire.envelope import CIPHERTEXTS, FrameReader
+from yashe.wire.header import KEY_FORMS, Contents, read_contents
 
 MOST_ATTEMPTS = 2
 HEAD_BYTES = 8192  # of a frame around its body, at most

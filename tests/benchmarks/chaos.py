@@ -344,7 +344,7 @@ class Chaos:
             with tempfile.TemporaryFile() as file:
                 client.reply(job, file)
                 file.seek(0)
-                logits = roles.decrypt(file, secret, len(pixels))
+                logits = roles.decrypt(file, self.card, secret, len(pixels))
         except ServiceError as error:
             if error.status == 410:
                 del self.found.open[job]

@@ -47,8 +47,8 @@ from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.wire.bits import packed_bytes
-from yashe.wire.envelope import FrameReader
-from yashe.wire.header import SEEDED_CIPHERTEXTS, read_contents
+from yashe.wire.envelope import SEEDED_CIPHERTEXTS, FrameReader
+from yashe.wire.header import read_contents
 
 PARAMS = make_params("INSECURE_cluster", 64, 2**30, security=None, log2_q=230)
 SCHEMES = {"BGV": BGV(PARAMS), "BFV": BFV(PARAMS)}

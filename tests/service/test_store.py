@@ -99,7 +99,7 @@ def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path, images: b
         worker.join()
         assert after.job(job.id).attempts == 2
         with after.reply(job.id) as file:
-            assert roles.decrypt(file, KEYS.secret, 5).tolist() == LOGITS
+            assert roles.decrypt(file, CARD, KEYS.secret, 5).tolist() == LOGITS
         done = after.job(job.id)
         assert bodies(tmp_path) == [".key", ".out"]
     with opened(tmp_path) as later:

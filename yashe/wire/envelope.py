@@ -3,7 +3,7 @@
     offset  bytes  content (numbers are little-endian and unsigned)
          0      8  89 46 48 45 0D 0A 1A 0A: what follows is of this format and was not sent as text
          8      2  version, 1
-        10      2  kind of the content; kinds from 128 on are secret
+        10      2  kind of the content; all but 1, 4 and 5 are keys, those from 128 on secret ones
         12      4  length D of the description, at most 4096
         16      8  length B of the body
         24     32  parameter hash
@@ -34,8 +34,17 @@ VERSION = 1
 HEADER = struct.Struct("<8sHHIQ32s")
 HASH_BYTES = 32
 LARGEST_DESCRIPTION = 4096
+PARAMETERS, CIPHERTEXTS, SEEDED_CIPHERTEXTS = 1, 4, 5  # all other kinds are keys
 FIRST_SECRET_KIND = 128
 CHUNK_BYTES = 2**20
+
+
+def holds_key(head: bytes) -> bool:
+    """Say whether a file that begins like this is the frame of a key, public or secret."""
+    if len(head) < HEADER.size or not head.startswith(MAGIC):
+        return False
+    kind = HEADER.unpack(head[: HEADER.size])[2]
+    return kind not in (PARAMETERS, CIPHERTEXTS, SEEDED_CIPHERTEXTS)
 
 
 class FrameWriter:
