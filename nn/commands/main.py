@@ -21,6 +21,7 @@ from nn.commands import roles, service
 from nn.commands.options import load_model, natural, positive
 from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_the_paper, drawing, run
+from nn.experiment.terminal import folded
 from nn.inference.split import describe, make_plans
 from nn.networks.model import Sequential
 from nn.networks.pretrained import OTHER_NAMES, known_names, pretrained
@@ -40,12 +41,13 @@ from yashe.schemes.yashe import YASHE
 from yashe.wire.files import check_output, is_stdout, whole_file
 
 OUTPUTS = ("out", "json", "picture")  # options that name a file to be written
-DIGITS_SHOWN = 5
+DIGITS_SHOWN = 4
 SCHEMES: dict[str, type[Scheme]] = {"bgv": BGV, "bfv": BFV, "yashe": YASHE}
 YASHE_WARNING = """\
-WARNING: YASHE' is broken. Anybody can compute the secret key from the public key, at these
-parameters with plain lattice reduction. This run shows how the CryptoNets paper of 2016 computed;
-never encrypt anything with it that matters. The default scheme, bgv, is not affected.
+WARNING: YASHE' is broken. Anybody can compute the secret key from the public
+key, at these parameters with plain lattice reduction. This run shows how the
+CryptoNets paper of 2016 computed; never encrypt anything with it that matters.
+The default scheme, bgv, is not affected.
 """
 
 
@@ -130,7 +132,8 @@ def parser() -> argparse.ArgumentParser:
         help="show what a network needs before anything is encrypted",
         description="Prove the range of every layer for all possible images, choose the cheapest "
         "parameters of the security table, predict the noise, and count what it costs. The first "
-        "time, some seconds are spent on measuring how fast this machine is.",
+        "time, after a month, and when this machine is busier or less busy than it was, some "
+        "seconds are spent on measuring how fast it is.",
     )
     planning.set_defaults(command=plan_command)
     planning.add_argument(
@@ -141,7 +144,12 @@ def parser() -> argparse.ArgumentParser:
         "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
     )
     planning.add_argument(
-        "--untimed", action="store_true", help="do not measure how fast this machine is"
+        "--untimed", action="store_true", help="do not say how long it takes on this machine"
+    )
+    planning.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure how fast this machine is even if that is known, in some seconds",
     )
     planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
     add_data_option(planning)
@@ -322,11 +330,16 @@ def plan_command(arguments: argparse.Namespace) -> None:
     model = load_model(name)
     print(model.summary(), end="\n\n")
     plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
+    known = []
     if not arguments.untimed:
-        plans = tuple(plan.calibrated(calibrate(plan.params)) for plan in plans)
-    print(describe(plans), end="\n\n")
+        known = [calibrate(plan.params, again=arguments.calibrate) for plan in plans]
+        pairs = zip(plans, known, strict=True)
+        plans = tuple(plan.calibrated(calibration) for plan, calibration in pairs)
+    print(folded(describe(plans)))
+    if known:
+        print(f"times   {min(known, key=lambda each: each.at)}")
     for plan in plans:
-        print("\n".join([repr(plan.params), *plan.reasons]))
+        print(folded("\n".join(["", repr(plan.params), *plan.reasons])))
     if arguments.json:
         write_json(arguments.json, {"plans": [plan.as_json() for plan in plans]})
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -17,17 +18,18 @@ from nn.commands.eavesdrop import eavesdrop
 from nn.commands.options import add_image_options, images_of, load_model, natural, positive
 from nn.data.idx import read_idx
 from nn.data.sources import SETS, load_images
-from nn.experiment import bar
+from nn.experiment.terminal import bar
 from nn.inference.flooding import Flooding
 from nn.networks.checks import nearest
 from nn.service import roles
 from nn.service.card import ModelCard
-from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET, Progress
+from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
 from yashe.errors import DataError, ParameterError
 from yashe.wire import load, load_secret_key
 from yashe.wire.files import open_input, whole_file
+from yashe.wire.streams import CiphertextReader
 
 
 def add_commands(commands: Any) -> None:
@@ -128,11 +130,11 @@ def add_commands(commands: Any) -> None:
 
 
 @contextmanager
-def step(what: str, threads: int | None = None) -> Iterator[Progress]:
-    """Work on all cores, draw a progress bar, and print afterwards how long it took."""
+def step(what: str, threads: int | None = None) -> Iterator[None]:
+    """Work on all cores, and print afterwards what it was and how long it took."""
     start = time.perf_counter()
-    with workers(threads), bar(what, 100) as drawn:
-        yield lambda share: drawn.update(round(100 * share, 2))
+    with workers(threads):
+        yield
     print(f"{what}: {time.perf_counter() - start:.1f} s")
 
 
@@ -163,15 +165,19 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
     pixels = images.pixels[: arguments.count]
     what = "secret" if isinstance(key, SecretKey) else "public"
     with (
-        step(f"{len(pixels)} images encrypted with the {what} key") as progress,
+        step(f"{len(pixels)} images encrypted with the {what} key"),
+        bar("encrypting", len(pixels), "images") as done,
         whole_file(arguments.out) as file,
     ):
-        shape = roles.encrypt(file, card, key, pixels, images.white, progress)
+        shape = roles.encrypt(file, card, key, pixels, images.white, done)
     show(arguments.out)
+    known = images.labels is not None and len(arguments.images) == 1
+    labels = f" --labels {arguments.images[0]}" if known else ""
+    labels += f" --data {arguments.data}" if known and arguments.data else ""
     batches = f"{shape[0]} batches" if shape[0] > 1 else "1 batch"
     print(
         f"{batches} of up to {card.params.n} images. When the reply is here:\n"
-        f"cryptonets decrypt REPLY --keys {arguments.keys} --images {len(pixels)}"
+        f"cryptonets decrypt REPLY --keys {arguments.keys} --images {len(pixels)}{labels}"
     )
 
 
@@ -189,11 +195,21 @@ def infer_command(arguments: argparse.Namespace) -> None:
         flooding = Flooding(load(path, BgvPublicKey, key.params), arguments.flood)
     with (
         open_input(arguments.input) as source,
-        step("classified without the secret key", arguments.workers) as progress,
+        step("classified without the secret key", arguments.workers),
+        bar("inferring", ciphertexts_in(source), "ciphertexts") as done,
         whole_file(arguments.out) as target,
     ):
-        roles.classify(source, target, model, key, progress, flooding)
+        roles.classify(source, target, model, key, done, flooding)
     show(arguments.input, arguments.out)
+
+
+def ciphertexts_in(source: BinaryIO) -> int:
+    """Return how many ciphertexts a file says it holds, or 1 if it cannot be read twice."""
+    if not source.seekable():
+        return 1
+    shape = CiphertextReader.open(source).contents.shape
+    source.seek(0)
+    return math.prod(shape)
 
 
 def decrypt_command(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -219,25 +220,25 @@ class Sequential:
                 yield layer, after if isinstance(after, BatchNorm) else None
 
     def summary(self) -> str:
-        """Return the network as a table: one line for each layer, and the totals."""
-        names, shapes = [], []
-        counts: list[tuple[int, ...]] = []
+        """Return the network as a table, layer by layer, and the totals; in 80 columns."""
+        rows, totals = [], np.zeros(3, dtype=np.int64)
         for layer in self.layers:
-            arguments = ", ".join(f"{key}={value}" for key, value in layer.settings().items())
-            names.append(f"{type(layer).__name__}({arguments})")
-            shapes.append(" x ".join(map(str, layer.output_shape)))
+            shape = " x ".join(map(str, layer.output_shape))
             parameters = sum(p.size for p in layer.parameters.values())
-            squarings = math.prod(layer.output_shape) if isinstance(layer, Square) else 0
+            squares = math.prod(layer.output_shape) if isinstance(layer, Square) else 0
             products = layer.multiply_adds() if isinstance(layer, Linear) else 0
-            counts.append((parameters, squarings, products))
-        counts.append(tuple(map(sum, zip(*counts, strict=True))))
-        rows = [("layer", "output shape", "parameters", "squarings", "multiply-adds")]
-        for name, shape, (p, q, m) in zip((*names, "total"), (*shapes, ""), counts, strict=True):
-            rows.append((name, shape, f"{p:,}", f"{q:,}", f"{m:,}"))
-        wide, high = (max(len(row[i]) for row in rows) for i in (0, 1))
-        lines = [f"{n:<{wide}}  {s:<{high}}  {p:>10}  {q:>9}  {m:>13}" for n, s, p, q, m in rows]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+            rows.append((repr(layer), shape, parameters, squares, products))
+            totals += parameters, squares, products
+        head = f"{'layer':<32}{'output shape':<14}{'parameters':>11}"
+        head += f"{'squares':>9}{'multiply-adds':>14}"
+        rule = "-" * len(head)
+        lines = [head, rule]
+        for name, shape, p, q, m in [*rows, ("total", "", *totals.tolist())]:
+            first, *more = textwrap.wrap(name, 31, subsequent_indent="    ")
+            lines.append(f"{first:<32}{shape:<14}{p:>11,}{q:>9,}{m:>14,}")
+            lines += more
+        lines.insert(-1, rule)
+        return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an integer network to one .npz file, whole or not at all.
