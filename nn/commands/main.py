@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from nn.bench import measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
 from nn.commands import roles, service
+from nn.commands.options import load_model, natural, positive
 from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_the_paper, drawing, run
 from nn.experiment.terminal import folded
 from nn.inference.split import describe, make_plans
 from nn.networks.model import Sequential
-from nn.networks.pretrained import pretrained, pretrained_names
+from nn.networks.pretrained import OTHER_NAMES, known_names, pretrained
 from nn.planning.calibrate import calibrate
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
@@ -36,8 +38,9 @@ from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
-from yashe.wire.files import whole_file
+from yashe.wire.files import check_output, is_stdout, whole_file
 
+OUTPUTS = ("out", "json", "picture")  # options that name a file to be written
 DIGITS_SHOWN = 4
 SCHEMES: dict[str, type[Scheme]] = {"bgv": BGV, "bfv": BFV, "yashe": YASHE}
 YASHE_WARNING = """\
@@ -51,8 +54,15 @@ The default scheme, bgv, is not affected.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, or 1 after an error that is the user's to mend."""
     arguments = parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+    outputs = [path for path in map(vars(arguments).get, OUTPUTS) if path is not None]
     try:
-        arguments.command(arguments)
+        for path in outputs:
+            check_output(path)  # before the work, not after it
+        # `--out /dev/stdout | ...` sends the file alone; what is said to the user goes to stderr.
+        with redirect_stdout(sys.stderr if any(map(is_stdout, outputs)) else sys.stdout):
+            arguments.command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads the output has seen enough, like `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -128,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     planning.set_defaults(command=plan_command)
     planning.add_argument(
         "model",
-        help=f"one of {', '.join(pretrained_names())}, mnist for cryptonets, or a network's file",
+        help=f"one of {', '.join(known_names())} (the same as cryptonets), or a network's file",
     )
     planning.add_argument(
         "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
@@ -223,22 +233,6 @@ def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> N
     )
 
 
-def natural(text: str) -> int:
-    """Parse an integer from 0 upwards."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, got {value}")
-    return value
-
-
-def positive(text: str) -> int:
-    """Parse an integer from 1 upwards."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
-
-
 def demo_command(arguments: argparse.Namespace) -> None:
     """`cryptonets demo`."""
     print("A server classifies handwritten digits that it cannot see.\n")
@@ -264,8 +258,6 @@ def classify(
         raise DataError(
             f"{dataset.name} has {len(dataset.test_images)} test images, {count} were asked for"
         )
-    if arguments.json:
-        check_writable(arguments.json)
     images, labels = dataset.test_images[:count], dataset.test_labels[:count]
     if arguments.scheme == "yashe":
         print(YASHE_WARNING)
@@ -319,8 +311,6 @@ def train_command(arguments: argparse.Namespace) -> None:
     name = arguments.model or fitting[0]
     if name not in fitting:
         raise DataError(f"the model {name!r} is not for {arguments.data}: take {fitting}")
-    if arguments.out:
-        check_writable(arguments.out)
     if arguments.data == "digits":
         dataset = load_digits()
     else:
@@ -336,10 +326,8 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 def plan_command(arguments: argparse.Namespace) -> None:
     """`cryptonets plan`."""
-    if arguments.json:
-        check_writable(arguments.json)
-    name = "cryptonets" if arguments.model == "mnist" else arguments.model
-    model = roles.load_model(name)
+    name = OTHER_NAMES.get(arguments.model, arguments.model)
+    model = load_model(name)
     print(model.summary(), end="\n\n")
     plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
     known = []
@@ -372,8 +360,6 @@ def shown_pixels(name: str, model: Sequential, arguments: argparse.Namespace) ->
 
 def bench_command(arguments: argparse.Namespace) -> None:
     """`cryptonets bench`."""
-    if arguments.json:
-        check_writable(arguments.json)
     if arguments.quick:
         dataset, names = load_digits(), ["digits"]
     else:
@@ -384,12 +370,6 @@ def bench_command(arguments: argparse.Namespace) -> None:
     )
     if arguments.json:
         write_json(arguments.json, facts)
-
-
-def check_writable(path: Path) -> None:
-    """Refuse an output file before the work, not after it."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DataError(f"cannot write {path}: its folder must exist and be writable")
 
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:

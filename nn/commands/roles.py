@@ -8,18 +8,19 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from nn.commands.eavesdrop import eavesdrop
+from nn.commands.options import add_image_options, images_of, load_model, natural, positive
 from nn.data.idx import read_idx
-from nn.data.sources import load_images
+from nn.data.sources import SETS, load_images
 from nn.experiment.terminal import bar
 from nn.inference.flooding import Flooding
-from nn.networks.model import Sequential
-from nn.networks.pretrained import pretrained, pretrained_names
+from nn.networks.checks import nearest
 from nn.service import roles
 from nn.service.card import ModelCard
 from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET
@@ -54,7 +55,7 @@ def add_commands(commands: Any) -> None:
     )
     keygen.add_argument(
         "--flood",
-        type=int,
+        type=natural,
         default=0,
         metavar="BITS",
         help="leave room for a server that hides its weights this well ('infer --flood')",
@@ -75,7 +76,7 @@ def add_commands(commands: Any) -> None:
     )
     encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")
-    encrypt.add_argument("--count", type=int, metavar="N", help="only the first N images")
+    encrypt.add_argument("--count", type=positive, metavar="N", help="only the first N images")
     add_image_options(encrypt)
 
     infer = commands.add_parser(
@@ -90,11 +91,11 @@ def add_commands(commands: Any) -> None:
         "--keys", type=Path, required=True, metavar="PUBLIC", help=f"{PUBLIC}/ or {EVALUATION}"
     )
     infer.add_argument("--out", type=Path, required=True, metavar="REPLY")
-    infer.add_argument("--workers", type=int, default=available_cores(), metavar="N")
+    infer.add_argument("--workers", type=positive, default=available_cores(), metavar="N")
 
     infer.add_argument(
         "--flood",
-        type=int,
+        type=positive,
         metavar="BITS",
         help=f"hide the weights from the client, up to 2^-BITS; needs {ENCRYPTION} (try 40)",
     )
@@ -107,7 +108,7 @@ def add_commands(commands: Any) -> None:
     decrypt.set_defaults(command=decrypt_command)
     decrypt.add_argument("reply", type=Path, metavar="REPLY")
     decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
-    decrypt.add_argument("--images", type=int, metavar="N", help="how many images there were")
+    decrypt.add_argument("--images", type=positive, metavar="N", help="how many images there were")
     decrypt.add_argument(
         "--labels", metavar="LABELS", help="'digits', 'mnist' or an IDX file, to count mistakes"
     )
@@ -128,15 +129,6 @@ def add_commands(commands: Any) -> None:
     add_image_options(listen)
 
 
-def add_image_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that say how images are to be read."""
-    command.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
-    command.add_argument(
-        "--white", type=int, default=255, help="a white pixel in .npy files (default: 255)"
-    )
-    command.add_argument("--invert", action="store_true", help="the strokes are dark on light")
-
-
 @contextmanager
 def step(what: str, threads: int | None = None) -> Iterator[None]:
     """Work on all cores, and print afterwards what it was and how long it took."""
@@ -148,24 +140,8 @@ def step(what: str, threads: int | None = None) -> Iterator[None]:
 
 def show(*paths: Path) -> None:
     """Print the sizes of files."""
-    for path in paths:
+    for path in filter(Path.is_file, paths):  # and not of pipes
         print(f"{path.stat().st_size:>13,} bytes  {path}")
-
-
-def load_model(name: str) -> Sequential:
-    """Return a pretrained network by name, or one from a file.
-
-    Raises
-    ------
-    ParameterError
-        If there is neither.
-    """
-    if name in pretrained_names():
-        return pretrained(name)
-    if not Path(name).exists():
-        known = ", ".join(pretrained_names())
-        raise ParameterError(f"{name} is no file, and none of the pretrained networks: {known}")
-    return Sequential.load(name)
 
 
 def keygen_command(arguments: argparse.Namespace) -> None:
@@ -173,8 +149,7 @@ def keygen_command(arguments: argparse.Namespace) -> None:
     if arguments.model:
         card = ModelCard.of(load_model(arguments.model), arguments.public, arguments.flood)
     else:
-        with open_input(arguments.card) as file:
-            card = ModelCard.from_json(file.read())
+        card = roles.read_card(arguments.card)
     with step(f"keys for {card.name}, {card.params}"):
         roles.keygen(arguments.folder, card, arguments.public or arguments.flood > 0)
     secret, public = arguments.folder / SECRET, arguments.folder / PUBLIC
@@ -186,9 +161,7 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets encrypt`."""
     card = roles.load_card(arguments.keys)
     key = roles.load_encryption_key(arguments.keys, card)
-    images = load_images(
-        arguments.images, card.input_shape, arguments.data, arguments.white, arguments.invert
-    )
+    images = images_of(arguments, card.input_shape)
     pixels = images.pixels[: arguments.count]
     what = "secret" if isinstance(key, SecretKey) else "public"
     with (
@@ -244,7 +217,7 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
     card = roles.load_card(arguments.keys)
     key = load_secret_key(arguments.keys / SECRET, SecretKey)
     with step("decrypted"), open_input(arguments.reply) as source:
-        logits = roles.decrypt(source, key, arguments.images)
+        logits = roles.decrypt(source, card, key, arguments.images)
     found = logits.argmax(axis=1)
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if arguments.labels:
@@ -264,22 +237,14 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
 
 def load_labels(source: str, card: ModelCard, data: Path | None) -> Any:
     """Return true labels, int64 array."""
-    if source in ("digits", "mnist"):
+    if source in SETS:
         return load_images([source], card.input_shape, data).labels
-    if not Path(source).is_file():
-        raise DataError(f"there is no file {source}")
+    if not Path(source).exists():
+        raise DataError(f"there is no file {source}, and the data sets are {nearest(source, SETS)}")
     return read_idx(Path(source), ()).astype(np.int64)
 
 
 def eavesdrop_command(arguments: argparse.Namespace) -> None:
     """`cryptonets eavesdrop`."""
     with open_input(arguments.file) as file:
-        print(
-            eavesdrop(
-                file,
-                lambda shape: load_images(
-                    arguments.images, shape, arguments.data, arguments.white, arguments.invert
-                ),
-                arguments.picture,
-            )
-        )
+        print(eavesdrop(file, partial(images_of, arguments), arguments.picture))

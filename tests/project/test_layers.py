@@ -31,10 +31,12 @@ from rooms import (
 # These need an extra: Hypothesis, or Starlette for the service.
 NEED_EXTRAS = {
     "nn.planning.strategies",
+    "nn.service.guard",
     "nn.service.http",
     "yashe.laws",
     "yashe.laws.arithmetic",
     "yashe.laws.law",
+    "yashe.laws.rotations",
     "yashe.laws.schemes",
     "yashe.laws.strategies",
 }
