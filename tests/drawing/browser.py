@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -31,17 +32,22 @@ class Browser:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_read, self._to_write = os.pipe()
         self._to_read, to_write = os.pipe()
-        # The browser reads from its descriptor 3, and writes to 4.
+
+        def plumb() -> None:
+            """Give the browser what it reads as descriptor 3, and what it writes as 4."""
+            ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_read, to_write)]
+            for number, end in enumerate(ends, 3):
+                os.dup2(end, number)
+
         command = [
-            "sh", "-c", f'exec 3<&{to_read} 4>&{to_write}; exec "$@"', "sh", PATH, "--headless=new",
-            "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe",
-            f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}",
-            "about:blank",
+            PATH, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+            "--remote-debugging-pipe", f"--user-data-dir={self._folder.name}",
+            f"--window-size={width},{height}", "about:blank",
         ]  # fmt: skip
+        quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(
-            command, pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            command, pass_fds=(3, 4), stdout=quiet, stderr=quiet, preexec_fn=plumb
+        )
         os.close(to_read)
         os.close(to_write)
         self._number, self._rest, self._session = 0, b"", {}
