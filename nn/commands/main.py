@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads the output has seen enough, like `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except FheError as error:
+    except (FheError, OSError) as error:  # of the system: a folder that nobody may look into
         print(f"cryptonets: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -35,9 +35,15 @@ def bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
     ------
     what has to be told the share (0..1) of the work that has just been done
     """
-    done, shown = 0.0, 0
+    done, shown, size = 0.0, 0, shutil.get_terminal_size()  # which is never 0, unlike tqdm's own
     with tqdm(
-        total=total, desc=what, unit=f" {unit}", disable=None, leave=False, dynamic_ncols=True
+        desc=what,
+        total=total,
+        unit=f" {unit}",
+        ncols=size.columns,
+        nrows=size.lines,
+        leave=False,
+        disable=None,  # where stderr is no terminal
     ) as drawn:
 
         def show(units: int) -> None:

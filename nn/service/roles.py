@@ -70,15 +70,16 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
     which only one of several programs can do at the same time, then the secret key.
     """
     public, secret = folder / PUBLIC, folder / SECRET
-    for path in (secret, public):
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise DataError(
-                f"{path} exists, and whatever is encrypted under its keys could never be read "
-                "again: name another folder, or remove it"
-            )
-    keys, *others = (BGV(params).keygen() for params in card.runs)
     part = folder / f".{secrets.token_hex(8)}.part"
     try:
+        for path in (secret, public):
+            empty = path.is_dir() and not any(path.iterdir())
+            if path.exists() and not empty:
+                raise DataError(
+                    f"{path} exists, and whatever is encrypted under its keys could never be read "
+                    "again: name another folder, or remove it"
+                )
+        keys, *others = (BGV(params).keygen() for params in card.runs)
         (part / PUBLIC).mkdir(parents=True)
         wire.save_secret_key(part / SECRET, keys.secret)
         if public_key:
