@@ -88,8 +88,9 @@ class State:
         self._database = self._open()
 
     def close(self) -> None:
-        """Let go of the folder."""
-        self._database.close()
+        """Let go of the folder, when nobody is in the middle of something."""
+        with self.lock:
+            self._database.close()
 
     def _open(self) -> sqlite3.Connection:
         """Return the database, locked."""

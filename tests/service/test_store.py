@@ -384,6 +384,22 @@ def test_a_second_server_on_a_folder_is_refused_and_touches_nothing(tmp_path: Pa
         assert store.job(job.id).status == QUEUED
 
 
+def test_a_state_is_closed_between_two_transactions_and_refuses_what_comes_later(
+    tmp_path: Path,
+) -> None:
+    """SQLite crashes the process if its database is closed in the middle of a statement."""
+    with opened(tmp_path) as store:
+        with store.state.transaction():
+            closing = threading.Thread(target=store.close)
+            closing.start()
+            closing.join(0.1)
+            assert closing.is_alive()
+            assert store.counts()["keys"] == 0
+        closing.join(30)
+        with pytest.raises(DiskError, match="the disk of the server fails: ProgrammingError"):
+            store.tick()
+
+
 def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     """For instance the keys of a client, in a folder `keys` or `bodies`."""
     for name in ("keys", "bodies"):
