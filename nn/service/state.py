@@ -1,7 +1,7 @@
 """The state of a server on the disk: a database that says what there is, and a folder of bodies.
 
     state.db    keys, jobs and how far they are (SQLite: transactions, write-ahead log, fsync)
-    bodies/     ID.key, ID.in, ID.out: keys, images, logits; *.upload: what is arriving
+    bodies/     ID.key, ID.in, ID.out: keys, images, logits; *.upload: what arrives, or never did
 
 The database is the truth. A file is synced to the disk before the transaction that names it, and a
 file that no row names is removed: a server that is killed anywhere leaves nothing half. The
@@ -15,7 +15,6 @@ of the machine may jump; what is kept for an hour is then still kept for an hour
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 import threading
 import time
@@ -58,6 +57,7 @@ INSERT INTO clock VALUES (0);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+UPLOAD = ".upload"  # the files of what is arriving end so
 # The files of a job; the first has to be there, or the job is lost.
 BODIES = {QUEUED: (".in",), RUNNING: (".in", ".out"), DONE: (".out",), FAILED: ()}
 
@@ -83,7 +83,6 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder, self.bodies, self.trouble = folder, folder / "bodies", ""
         self.lock = threading.RLock()
-        self._uploads: set[Path] = set()
         self._database = self._open()
         self._begin = float(self.run("SELECT seconds FROM clock")[0][0]) - time.monotonic()
 
@@ -112,6 +111,8 @@ class State:
             self._check(database)
             self.bodies.mkdir(exist_ok=True)
             sync_folder(self.folder)
+            for path in self.bodies.glob(f"*{UPLOAD}"):  # of a server that was killed
+                path.unlink()
         except (sqlite3.Error, OSError) as error:
             if database is not None:
                 database.close()
@@ -183,19 +184,6 @@ class State:
 
     # Files.
 
-    @contextmanager
-    def arriving(self) -> Iterator[Path]:
-        """Yield a name for a file that arrives; what has not been kept is removed at the end."""
-        path = self.bodies / f"{secrets.token_hex(16)}.upload"
-        with self.lock:
-            self._uploads.add(path)
-        try:
-            yield path
-        finally:
-            with self.lock:
-                self._uploads.remove(path)
-                path.unlink(missing_ok=True)
-
     def keep(self, upload: Path, name: str) -> None:
         """Give a synced file its name, within a transaction."""
         os.replace(upload, self.bodies / name)
@@ -213,13 +201,12 @@ class State:
         return keys, jobs
 
     def _sweep(self) -> None:
-        """Remove the files that no row names, and that are not arriving."""
-        expected = {path.name for path in self._uploads}
-        expected |= {f"{name}.key" for (name,) in self.run("SELECT id FROM keys")}
+        """Remove the files that no row names, but for what is arriving."""
+        expected = {f"{name}.key" for (name,) in self.run("SELECT id FROM keys")}
         for name, status in self.run("SELECT id, status FROM jobs"):
             expected |= {name + suffix for suffix in BODIES[status]}
         for path in self.bodies.iterdir():
-            if path.name not in expected:
+            if path.name not in expected and path.suffix != UPLOAD:
                 try:
                     path.unlink()
                 except OSError:  # Windows keeps what somebody reads: next time, then

@@ -213,6 +213,25 @@ while step < 8:
 print(decode_slots(total, psi16, t16), "= 0 + ... + 7 and 8 + ... + 15, modulo 97")
 
 # %% [markdown]
+# ## In a ciphertext
+#
+# Whoever has only the ciphertext can replace $x$ by $x^5$ in it, too. But then it decrypts with another secret, in which $x$ has become $x^5$ as
+# well. A *rotation key* changes that back; how keys are switched is in [notebook 7](07.ipynb). There is one for each number of steps, and sums
+# take those for 1, 2, 4, ... and for exchanging the rows. Here is one image in the 64 slots of one ciphertext:
+
+# %%
+keys = scheme.keygen(bytes(32), rotations="sums")
+image = images[0].reshape(-1)
+ct = scheme.encrypt(image, keys.secret)
+turned = scheme.decrypt(scheme.rotate(ct, 1, keys.rotations), keys.secret)
+assert np.array_equal(turned.reshape(2, 32), np.roll(image.reshape(2, 32), -1, axis=1))
+total = scheme.sum_slots(ct, keys.rotations)
+print("in every slot the sum of all pixels:", set(scheme.decrypt(total, keys.secret).tolist()))
+assert set(scheme.decrypt(total, keys.secret)) == {image.sum()}
+
+# %% [markdown]
+# The page *Slots that move* of the documentation goes on from here: many rotations at once, matrices times vectors, polynomials.
+#
 # ## Three sentences to remember
 #
 # 1. Modulo a prime $t \equiv 1 \pmod{2n}$ a polynomial is $n$ independent numbers, its values at the odd powers of $\psi$.
