@@ -39,7 +39,7 @@ def watch(patch: pytest.MonkeyPatch) -> Terminal:
 
 
 def counts(text: str, total: int) -> list[int]:
-    """The units that a drawn bar has shown; of one that has passed its total tqdm shows no total."""
+    """The units that a drawn bar has shown; without the total it has passed it, says tqdm."""
     drawn = [line for line in text.split("\r") if line.strip()]
     return [int(line.partition(f"/{total} ")[0].split()[-1]) for line in drawn]
 
