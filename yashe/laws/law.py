@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from yashe.errors import FheError
+from yashe.errors import FheError, origin
 from yashe.laws.strategies import SearchStrategy, hypothesis, st
 
 Comparison: TypeAlias = tuple[object, object]  # got, expected
@@ -134,8 +134,9 @@ class Law:
         """Return how these inputs break the law, or None."""
         try:
             got, expected = self.function(implementation, **inputs)
-        except Exception as error:  # noqa: BLE001 (whatever a reader's code does wrong is told to them)
-            return f"raised {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a reader's code does)
+            where = f", {place}" if (place := origin(error, with_file=True)) else ""
+            return f"raised {type(error).__name__}: {error}{where}"
         if got == expected:
             return None
         return f"got {got}, expected {expected}"

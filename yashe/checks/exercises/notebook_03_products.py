@@ -13,7 +13,7 @@ EVEN_POWERS = "the values at even powers of psi; the roots of x^n + 1 are the od
 BY_HAND = (17, 9)  # p and psi of the worked case n = 4
 
 
-@exercise(3)
+@exercise("03")
 def negacyclic_product() -> Check:
     """Check a function (a, b, p) -> a * b modulo x^n + 1 and modulo p, centred."""
 
@@ -94,7 +94,7 @@ def added_twice(a: Poly, psi: int, p: int) -> Poly:
     return poly_mod(half + half, p)
 
 
-@exercise(3)
+@exercise("03")
 def ntt_butterflies() -> Check:
     """Check a function (a, psi, p) -> a(psi^(2k+1)) for k = 0 .. n-1, for n a power of two."""
 
@@ -120,7 +120,7 @@ def ntt_butterflies() -> Check:
     )
 
 
-@exercise(3)
+@exercise("03")
 def ntt_two_products() -> Check:
     """Check a function (a, psi, p, n1) -> the same values, computed as W (A X * T)^T."""
 

@@ -26,7 +26,7 @@ def natural_order_decode(m: Poly, psi: int, t: int) -> Poly:
     return textbook.ntt(m, psi, t)
 
 
-@exercise(5)
+@exercise("05", "intt", "slot_exponents")
 def encode_slots() -> Check:
     """Check a function (slots, psi, t) -> the polynomial with these values in its slots."""
 
@@ -59,7 +59,7 @@ def decoded(m: Poly, psi: int, t: int) -> Poly:
     return [evaluate(m, pow(psi, g, t), t) for g in slot_exponents(len(m))]
 
 
-@exercise(5)
+@exercise("05", "ntt", "evaluate", "slot_exponents")
 def decode_slots() -> Check:
     """Check a function (m, psi, t) -> the values of m in slot order."""
 
@@ -97,7 +97,7 @@ def automorphism(m: Poly, g: int) -> Poly:
     return out
 
 
-@exercise(5)
+@exercise("05")
 def rotate() -> Check:
     """Check a function (m, t) -> m(x^5) modulo x^n + 1 and t, which rotates the rows of slots."""
 

@@ -21,7 +21,7 @@ from yashe.textbook.polynomials import (
 PARAMS = (Params(2, 3, (97,)), Params(4, 5, (97,)), Params(8, 7, (97, 113)))
 
 
-@exercise(7)
+@exercise("07", "poly_mul")
 def multiply_ciphertexts() -> Check:
     """Check a function (params, c, d) -> the three parts round(t/q (c_0 + c_1 X)(d_0 + d_1 X))."""
     rng = generator("multiply_ciphertexts")
@@ -94,7 +94,7 @@ def scaled(params: Params, parts: list[Poly]) -> list[Poly]:
     return [poly_mod(poly_round(p, params.t, params.q), params.q) for p in parts]
 
 
-@exercise(7)
+@exercise("07")
 def signed_digits() -> Check:
     """Check a function (a, w, count) -> count digits in (-w/2, w/2], lowest first."""
     rng = generator("signed_digits")
@@ -129,7 +129,7 @@ def signed_digits() -> Check:
     )
 
 
-@exercise(7)
+@exercise("07", "poly_mul", "base_digits")
 def relinearise_digits() -> Check:
     """Check a function (params, key, ct, w) -> two parts, with a key in base w."""
     rng = generator("relinearise_digits")
@@ -184,7 +184,7 @@ def unreduced(params: Params, key: list[tuple[Poly, Poly]], ct: list[Poly], w: i
     return [c_0, c_1]
 
 
-@exercise(7)
+@exercise("07")
 def drop_prime() -> Check:
     """Check a function (c, p, t) -> (c + x) / p, x the smallest multiple of t that allows it."""
     rng = generator("drop_prime")

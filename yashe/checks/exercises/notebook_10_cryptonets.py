@@ -15,7 +15,7 @@ from yashe.textbook.polynomials import centred, compose
 Array = NDArray[Any]
 
 
-@exercise(10)
+@exercise("10")
 def batch_to_slots() -> Check:
     """Check a function pixels (B, H, W, C) -> the same pixels as (H, W, C, B)."""
     shapes = [(1, 2, 2, 1), (4, 2, 2, 1), (3, 4, 5, 2), (2, 3, 3, 4)]
@@ -41,7 +41,7 @@ def slots(pixels: Array) -> Array:
     return np.moveaxis(pixels, 0, -1)
 
 
-@exercise(10)
+@exercise("10")
 def predictions_per_hour() -> Check:
     """Check a function (images, slots, seconds) -> images per hour."""
     full = [(4, 4, 2.0), (8192, 8192, 10.0), (16384, 8192, 10.0)]
@@ -80,7 +80,7 @@ def nearly(student: Function, right: Function, *arguments: Any) -> None:
         raise WrongAnswer("the number is wrong", answer)
 
 
-@exercise(10)
+@exercise("10")
 def join_logits() -> Check:
     """Check a function (a, b, t1, t2) -> integers modulo t1 t2, centred."""
     rng = generator("join_logits")
