@@ -2,8 +2,8 @@
 
 A folder holds one folder for each student (`ann/03.ipynb`), or files with names in them
 (`ann_03.ipynb`). A notebook says itself which one it is: `notebooks/build.py` writes the number
-into its metadata, which Jupyter keeps. Where that is lost, and in Python files, the file's name says
-it, and only if it can be read in one way: exactly one of its parts is the number of a notebook.
+into its metadata, which Jupyter keeps. Where that is lost, and in Python files, the file's name
+says it, and only if it can be read in one way: exactly one of its parts is a notebook's number.
 Whatever is not graded is listed with the reason.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from yashe.checks.cases import generator, integers
@@ -127,6 +128,16 @@ def degree_and_depth(power: tuple[Any, ...]) -> tuple[int, int]:
     return visit(power)
 
 
+def both(*compares: Callable[..., None]) -> Callable[..., None]:
+    """Return a comparison that makes several, one after the other."""
+
+    def compare(*arguments: Any) -> None:
+        for one in compares:
+            one(*arguments)
+
+    return compare
+
+
 @exercise("06")
 def power() -> Check:
     """Check a function (x, k) -> x^k by products alone, at most ceil(log2 k) in a row."""
@@ -134,25 +145,28 @@ def power() -> Check:
     def right(x: int, k: int) -> int:
         return int(x**k)
 
-    def shallow(student: Function, expected: Function, x: int, k: int) -> None:
-        answer = call(student, (Power(), k))
-        try:
-            degree, depth = degree_and_depth(answer)
-        except (TypeError, RecursionError) as error:
-            raise WrongAnswer("it must return a product of x, and needs * only") from error
+    def same(student: Function, expected: Function, x: int, k: int) -> None:
+        degree, _ = history(student, k)
         if degree > LARGEST_DEGREE or x**degree != expected(x, k):
             raise WrongAnswer(f"this is x^{degree}")
+
+    def shallow(student: Function, expected: Function, x: int, k: int) -> None:
+        _, depth = history(student, k)
         if depth > (k - 1).bit_length():
             raise WrongAnswer(
-                f"right, but with {depth} products in a row, and every one of them "
-                "takes its bits from the budget"
+                f"{depth} products in a row, and every one of them takes its bits from the budget"
             )
 
-    small = [(3, 1), (3, 2), (3, 3), (-2, 4)]
-    large = [(2, k) for k in (5, 6, 7, 8, 15, 16, 17, 100)]
+    def history(student: Function, k: int) -> tuple[int, int]:
+        try:
+            return degree_and_depth(call(student, (Power(), k)))
+        except (TypeError, RecursionError) as error:
+            raise WrongAnswer("it must return a product of x, and needs * only") from error
+
+    cases = [(3, 1), (3, 2), (3, 3), (-2, 4), *((2, k) for k in (5, 6, 7, 8, 15, 16, 17, 100))]
     return Check(
-        Claim("up to the fourth power", small, right, compare=shallow),
-        Claim("up to the hundredth", large, right, compare=shallow),
+        Claim("powers up to the hundredth", cases, right, compare=same),
+        Claim("as few products in a row as possible", cases, right, compare=both(same, shallow)),
         mistakes={
             "one factor too many": lambda x, k: x ** (k + 1),
             "one factor too few": lambda x, k: x ** (k - 1),
