@@ -170,7 +170,7 @@ def executed(made: dict[str, Any]) -> dict[str, Any]:
         timeout=CELL_SECONDS,
         record_timing=False,
         resources={"metadata": {"path": str(FOLDER)}},
-    ).execute(env=os.environ | {"PYTHONPATH": str(FOLDER.parent)})
+    ).execute(env=os.environ | {"PYTHONPATH": str(FOLDER.parent), "TQDM_DISABLE": "1"})
     node["metadata"] = made["metadata"]  # without the version of the Python that ran it
     for cell in node["cells"]:
         for output in cell.get("outputs", []):

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from yashe.errors import FheError, origin
+from yashe.progress import progress
 
 Function: TypeAlias = Callable[..., Any]
 Arguments: TypeAlias = tuple[Any, ...]
@@ -187,7 +188,8 @@ class Check:
 
     def report(self, name: str, student: Function) -> Report:
         """Return the report on a student's function, under the name of the exercise."""
-        return Report(name, tuple(self._result(claim, student) for claim in self.claims))
+        claims = progress(self.claims, "claim")
+        return Report(name, tuple(self._result(claim, student) for claim in claims))
 
     def _result(self, claim: Claim, student: Function) -> Result:
         """Try the inputs of a claim, up to the first that fails."""
