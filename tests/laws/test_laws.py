@@ -182,6 +182,13 @@ def test_without_hypothesis_the_error_says_what_to_install() -> None:
 # The strategies.
 
 
+@given(strategies.polynomials(4096, 97))
+def test_long_polynomials_can_be_drawn(a: list[int]) -> None:
+    assert len(a) == 4096
+    assert set(a) <= set(range(-48, 49))
+    assert not any(a[64:]) or len(set(a[64:])) == 97
+
+
 @given(strategies.ntt_pairs())
 def test_ntt_pairs_have_their_root(drawn: tuple[int, int, int]) -> None:
     n, p, psi = drawn
