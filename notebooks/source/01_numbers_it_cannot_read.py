@@ -144,7 +144,7 @@ print(scheme.decrypt(y * y, keys.secret)[0])
 # %% tags=["exercise"]
 def weighted_sum(x, weights, bias):
     """Return an encryption of the weighted sum of the ciphertexts x[0], x[1], ..., plus bias."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -163,7 +163,7 @@ checks.weighted_sum(weighted_sum)
 # %% tags=["exercise"]
 def quadratic(x):
     """Return an encryption of x^2 - 3 x + 2."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -186,7 +186,7 @@ checks.quadratic(quadratic)
 # %% tags=["exercise"]
 def expansion(n, log2_q, images):
     """Return the bytes of a ciphertext, divided by the images that share it."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]

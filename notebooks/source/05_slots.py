@@ -75,7 +75,7 @@ plots.slot_grid(range(16))
 # %% tags=["exercise"]
 def encode_slots(slots, psi, t):
     """Return the polynomial whose value at psi^g is slots[i], g = slot_exponents(n)[i]."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -94,7 +94,7 @@ checks.encode_slots(encode_slots)
 # %% tags=["exercise"]
 def decode_slots(m, psi, t):
     """Return the slots of m, centred."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -176,7 +176,7 @@ assert np.array_equal(np.moveaxis(brighter, -1, 0), 3 * images + 1)
 # %% tags=["exercise"]
 def rotate(m, t):
     """Return m(x^5) modulo x^n + 1 and modulo t, centred."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]

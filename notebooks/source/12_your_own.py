@@ -70,15 +70,15 @@ class MyNtt:
 
     def __init__(self, n, p):
         self.n, self.p = n, p
-        raise NotImplementedError  # find self.psi
+        raise checks.Unsolved(1)  # find self.psi
 
     def ntt(self, a):
         """Return a(psi^(2k+1)) for k = 0 .. n-1."""
-        raise NotImplementedError
+        raise checks.Unsolved(1)
 
     def intt(self, values):
         """Return the polynomial with these values."""
-        raise NotImplementedError
+        raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -145,19 +145,19 @@ class MyRing:
 
     def __init__(self, n, moduli):
         self.n, self.moduli = n, moduli
-        raise NotImplementedError  # self.q is the product
+        raise checks.Unsolved(2)  # self.q is the product
 
     def add(self, a, b):
         """Return a + b."""
-        raise NotImplementedError
+        raise checks.Unsolved(2)
 
     def negate(self, a):
         """Return -a."""
-        raise NotImplementedError
+        raise checks.Unsolved(2)
 
     def multiply(self, a, b):
         """Return a * b, with one transform for each prime."""
-        raise NotImplementedError
+        raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -216,55 +216,55 @@ class MyBFV(Measured):
 
     def keygen(self, seed):
         """Return secret, public and relinearisation key, as one object."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def encrypt(self, keys, values, seed):
         """Return a ciphertext of a message, made with the public key."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def parts(self, ct):
         """Return the ring elements of a ciphertext, as lists of centred integers."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def phase(self, keys, ct):
         """Return c_0 + c_1 s (+ c_2 s^2) modulo q."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def decrypt(self, keys, ct):
         """Return the message."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def add(self, x, y):
         """Return a ciphertext of the sum; the numbers of parts may differ."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def negate(self, x):
         """Return a ciphertext of the negative."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def subtract(self, x, y):
         """Return a ciphertext of the difference."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def multiply_scalar(self, x, c):
         """Return a ciphertext of c times the message, for an integer c."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def add_plain(self, x, values):
         """Return a ciphertext of the message plus values."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def multiply_plain(self, x, values):
         """Return a ciphertext of the message times the polynomial values."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def multiply(self, x, y):
         """Return a ciphertext of the product, in three parts."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def relinearize(self, keys, x):
         """Return a ciphertext of two parts for the message of a product."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]
@@ -383,7 +383,7 @@ plots.noise_histogram(errors, mine.fresh_deviation * params.q / params.t, params
 # %% tags=["exercise"]
 def linear_layer(scheme, x, w, b):
     """Return ciphertexts of x @ w + b; x: list of K ciphertexts, w: K lists of M, b: list of M."""
-    raise NotImplementedError
+    raise checks.Unsolved(4)
 
 
 # %% tags=["solution"]

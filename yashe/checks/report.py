@@ -359,7 +359,8 @@ def _difference(got: Any, right: Any) -> str:
     if isinstance(right[0], list):
         return f"row {wrong[0]}: {_difference(got[wrong[0]], right[wrong[0]])}"
     if all(isinstance(x, int) for x in got) and got == [-x for x in right]:
-        return "every sign is the wrong way round"
+        several = len(right) == 1 or sum(x != 0 for x in right) > 1
+        return f"{'every' if several else 'one'} sign is the wrong way round"
     if sorted(map(repr, got)) == sorted(map(repr, right)):
         return "the values are right, their order is not"
     return f"{len(wrong)} of {len(right)} entries are wrong, the first at index {wrong[0]}"

@@ -8,7 +8,8 @@ Modules, in the order of reading:
     notebook_04_floats          residues in floating point, and the Chinese remainder theorem
     notebook_05_slots           many numbers in one polynomial
     notebook_06_noise           measuring, predicting and saving noise
-    notebook_07_multiplication  products of ciphertexts, relinearisation, levels
+    notebook_07_multiplication  products of ciphertexts, digits, relinearisation
+    notebook_07b_levels         the message at the lower end, and levels
     notebook_08_broken          decryption of YASHE', lattices in the plane, safe degrees
     notebook_09_networks        gradients of squares, rounded weights, intervals
     notebook_10_cryptonets      slots, throughput, logits joined from several moduli

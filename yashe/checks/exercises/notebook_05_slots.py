@@ -78,6 +78,9 @@ def decode_slots() -> Check:
                 lambda m, psi, t: [evaluate(m, g, t) for g in slot_exponents(len(m))]
             ),
             "coefficients are not slots": lambda m, psi, t: poly_mod(m, t),
+            "right modulo t, but not centred": (
+                lambda m, psi, t: [x % t for x in decoded(m, psi, t)]
+            ),
             "the second row repeats the first; its exponents are the negatives": (
                 lambda m, psi, t: decoded(m, psi, t)[: len(m) // 2] * 2
             ),
@@ -118,6 +121,7 @@ def rotate() -> Check:
                 lambda m, t: [abs_place(m, j) for j in range(len(m))]
             ),
             "the coefficients are rotated, not the slots": lambda m, t: m[1:] + m[:1],
+            "right modulo t, but not centred": lambda m, t: [x % t for x in right(m, t)],
             "x goes to x^3; the rows of the grid are powers of 5": (
                 lambda m, t: poly_mod(automorphism(m, 3), t)
             ),
