@@ -134,9 +134,9 @@ print(scheme.decrypt(y * y, keys.secret)[0])
 # %% [markdown]
 # Now you are the server. `x` is an array of ciphertexts that behaves like a NumPy array; you have no key.
 #
-# *How exercises work:* replace `raise NotImplementedError`, run the cell, then the one below, which checks your function. A check says how many
+# *How exercises work:* replace the line `raise checks.Unsolved(...)`, run the cell, then the one below, which checks your function. A check says how many
 # points you have, which input fails and what kind of mistake it looks like, and never the answer. Cells further down may use what you
-# have written, so solve exercises in their order.
+# have written, so solve exercises in their order: a cell that needs one that is missing says which.
 #
 # **Exercise 1.** Return an encryption of `weights[0] * x[0] + weights[1] * x[1] + ... + bias`.
 

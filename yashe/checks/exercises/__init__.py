@@ -12,7 +12,7 @@ Modules, in the order of reading:
     notebook_07b_levels         the message at the lower end, and levels
     notebook_08_broken          decryption of YASHE', lattices in the plane, safe degrees
     notebook_09_networks        gradients of squares, rounded weights, intervals
-    notebook_10_cryptonets      slots, throughput, logits joined from several moduli
+    notebook_10_cryptonets      slots, a layer on ciphertexts, throughput
     notebook_11_protection      tiny keys, the security table, two kinds of misuse
     notebook_12_project         the final project, graded by laws
 """
