@@ -17,7 +17,7 @@ from yashe.arithmetic import sampling
 from yashe.arithmetic.residues import canonical
 from yashe.arithmetic.rings import Ring
 from yashe.arithmetic.rns import RnsBasis, rescale
-from yashe.ciphertexts import keys as engine_keys
+from yashe.ciphertexts.gadgets import Gadget, digits
 from yashe.ciphertexts.slots import Plaintext, decode, encode
 from yashe.parameters.sets import Params
 from yashe.textbook import (
@@ -32,6 +32,7 @@ from yashe.textbook import (
 from yashe.textbook import (
     yashe as textbook_yashe,
 )
+from yashe.textbook.automorphisms import rotation_exponent
 from yashe.textbook.polynomials import Poly
 
 SIGMA2 = float(textbook.SIGMA) ** 2
@@ -116,18 +117,18 @@ class TextbookGadget:
 
 
 class EngineGadget:
-    """Digits that are residues."""
+    """Digits that are residues, modulo one prime or several."""
 
-    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
-        self.ring = Ring(n, moduli)
+    def __init__(self, n: int, moduli: tuple[int, ...], size: int = 1) -> None:
+        self.ring, self.cut = Ring(n, moduli), Gadget(size)
         self.n, self.q = n, self.ring.basis.product
         basis = self.ring.basis
-        self.gadget = [int(g) for g in basis.compose(engine_keys.gadget(self.ring))[:, 0]]
-        self.digit_bound = max(moduli) // 2
+        self.gadget = [int(g) for g in basis.compose(self.cut.weights(self.ring))[:, 0]]
+        self.digit_bound = max(self.cut.moduli(moduli)[0]) // 2
 
     def digits(self, a: Poly) -> list[Poly]:
-        digits = engine_keys.digits(self.ring.element(np.array(a, dtype=object)))
-        return [integers(row) for row in self.ring.basis.compose(digits.residues)]
+        found = digits(self.ring.element(np.array(a, dtype=object)), self.ring, self.cut)
+        return [integers(row) for row in self.ring.basis.compose(found)]
 
 
 class TextbookSlots:
@@ -184,6 +185,11 @@ class EngineSampler:
         return integers(canonical(sampling.uniform(seed, label, n, (p,))[0], p))
 
 
+def exponent(n: int, rotation: Any) -> int:
+    """Return the g of a rotation."""
+    return 2 * n - 1 if rotation == "swap" else rotation_exponent(n, rotation)
+
+
 class TextbookScheme:
     """What the textbook schemes have in common: polynomials as messages."""
 
@@ -204,7 +210,7 @@ class TextbookScheme:
 
 
 class TextbookBFV(TextbookScheme):
-    """`yashe.textbook.bfv`; keys are (s, public key, relinearisation key)."""
+    """`yashe.textbook.bfv`; keys are (s, public key, relinearisation key, seed)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)
@@ -215,7 +221,7 @@ class TextbookBFV(TextbookScheme):
 
     def keygen(self, seed: bytes) -> Any:
         s, public = textbook_bfv.keygen(self.params, seed)
-        return s, public, textbook_bfv.relin_keygen(self.params, s, seed)
+        return s, public, textbook_bfv.relin_keygen(self.params, s, seed), seed
 
     def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
         return textbook_bfv.encrypt(self.params, keys[1], values, seed)
@@ -247,6 +253,14 @@ class TextbookBFV(TextbookScheme):
     def relinearize(self, keys: Any, x: Any) -> Any:
         return textbook_bfv.relinearise(self.params, keys[2], x)
 
+    def rotate(self, keys: Any, x: Any, rotation: Any) -> Any:
+        g = exponent(self.n, rotation)
+        return textbook_bfv.rotate(self.params, self.rotation_key(keys, g), x, g)
+
+    def rotation_key(self, keys: Any, g: int) -> Any:
+        """Make the key now: most laws need none."""
+        return textbook_bfv.rotation_keygen(self.params, keys[0], g, keys[3])
+
     def noise(self, keys: Any, ct: Any) -> list[Fraction]:
         return self._noise(textbook_bfv.phase(self.params, keys[0], ct))
 
@@ -255,7 +269,7 @@ class TextbookBFV(TextbookScheme):
 
 
 class TextbookBGV(TextbookScheme):
-    """`yashe.textbook.bgv`; keys are (s, public key, relinearisation key)."""
+    """`yashe.textbook.bgv`; keys are (s, public key, relinearisation key, seed)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)
@@ -267,7 +281,7 @@ class TextbookBGV(TextbookScheme):
 
     def keygen(self, seed: bytes) -> Any:
         s, public = textbook_bgv.keygen(self.params, seed)
-        return s, public, textbook_bgv.relin_keygen(self.params, s, seed)
+        return s, public, textbook_bgv.relin_keygen(self.params, s, seed), seed
 
     def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
         return textbook_bgv.encrypt(self.params, keys[1], values, seed)
@@ -299,6 +313,11 @@ class TextbookBGV(TextbookScheme):
     def relinearize(self, keys: Any, x: Any) -> Any:
         return textbook_bgv.relinearise(self.params, keys[2], x)
 
+    def rotate(self, keys: Any, x: Any, rotation: Any) -> Any:
+        g = exponent(self.n, rotation)
+        key = textbook_bgv.rotation_keygen(self.params, keys[0], g, keys[3])
+        return textbook_bgv.rotate(self.params, key, x, g)
+
     def noise(self, keys: Any, ct: Any) -> list[Fraction]:
         phase = textbook_bfv.phase(self.params, keys[0], ct.parts)
         return [Fraction(x, self.q) for x in phase]
@@ -308,7 +327,7 @@ class TextbookBGV(TextbookScheme):
 
 
 class TextbookYASHE(TextbookScheme):
-    """`yashe.textbook.yashe`; keys are (f, h, evaluation key), ciphertexts (element, degree)."""
+    """`yashe.textbook.yashe`; keys (f, h, evaluation key, seed), ciphertexts (element, degree)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)
@@ -320,7 +339,7 @@ class TextbookYASHE(TextbookScheme):
 
     def keygen(self, seed: bytes) -> Any:
         f, h = textbook_yashe.keygen(self.params, seed)
-        return f, h, textbook_yashe.evaluation_keygen(self.params, f, h, seed)
+        return f, h, textbook_yashe.evaluation_keygen(self.params, f, h, seed), seed
 
     def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
         return textbook_yashe.encrypt(self.params, keys[1], values, seed), 1
@@ -351,6 +370,11 @@ class TextbookYASHE(TextbookScheme):
 
     def relinearize(self, keys: Any, x: Any) -> Any:
         return textbook_yashe.key_switch(self.params, keys[2], x[0]), 1
+
+    def rotate(self, keys: Any, x: Any, rotation: Any) -> Any:
+        g = exponent(self.n, rotation)
+        key = textbook_yashe.rotation_keygen(self.params, keys[0], g, keys[3])
+        return textbook_yashe.rotate(self.params, key, x[0], g), 1
 
     def noise(self, keys: Any, ct: Any) -> list[Fraction]:
         return self._noise(textbook_yashe.phase(self.params, keys[0], *ct))

@@ -32,6 +32,7 @@ import numpy as np
 from yashe.arithmetic.residues import FloatArray, IntArray, column, reduce
 from yashe.arithmetic.rns import RnsBasis
 from yashe.arithmetic.sampling import SIGMA
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.trace import trace as trace  # noise.trace(secret_key)
 from yashe.errors import FormError, NoiseBudgetExhausted
 from yashe.parameters.sets import Params
@@ -236,10 +237,20 @@ def rounding(params: Params, secret: float, degree: int) -> Bound:
     return Bound.of(params.t / params.q * math.sqrt(ROUNDING_VARIANCE * norms), 1)
 
 
-def key_switching(params: Params) -> float:
-    """Return the deviation of sum_i d_i e_i, digits d_i uniform modulo q_i, errors e_i."""
-    digits = sum(p * p * ROUNDING_VARIANCE for p in params.moduli)
-    return math.sqrt(params.n * digits * ERROR_VARIANCE)
+def key_switching(
+    params: Params, errors: float, secret: float, gadget: Gadget = PER_PRIME
+) -> Bound:
+    """Return the bound of t/q (sum_i d_i e_i + r s), which switching a key adds.
+
+    The digits d_i are uniform modulo D_i, and with spare primes c = P c' + r leaves an r that is
+    uniform modulo P. `errors` is the variance of the errors, and what it multiplies in the phase.
+    """
+    digits, spare = gadget.moduli(params.moduli)
+    # As fractions of q first: their squares alone could overflow a float.
+    sizes = [float(Fraction(params.t * d, params.q)) ** 2 for d in (*digits, spare)]
+    lost = sizes[-1] * secret if gadget.spare else 0.0
+    variance = ROUNDING_VARIANCE * (params.n * errors * sum(sizes[:-1]) + lost)
+    return Bound.of(math.sqrt(variance), 1)
 
 
 def canonical_norm(coefficients: IntArray) -> FloatArray:

@@ -16,6 +16,7 @@ Modules, in the order of reading:
     law         a sentence, a function that checks it, and the search for a counter-example
     arithmetic  the laws of transforms, rings, residues, digits and slots
     schemes     the laws of random samples and of encryption
+    rotations   the laws of slots that move
     engine      the package's own objects, as the laws want them
     conventions implementations that keep other conventions
 
@@ -27,7 +28,11 @@ from __future__ import annotations
 from typing import Any
 
 from yashe.errors import ParameterError
-from yashe.laws import arithmetic, schemes
+from yashe.laws import (
+    arithmetic,
+    rotations,  # noqa: F401 (its laws join those of schemes)
+    schemes,
+)
 from yashe.laws.arithmetic import Basis, Gadget, Rescaling, Ring, Slots, Transform
 from yashe.laws.conventions import declared
 from yashe.laws.engine import subjects

@@ -16,8 +16,8 @@ from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.rings import CoefficientElement, Ring
 from yashe.arithmetic.rns import RnsBasis
 from yashe.ciphertexts.array import Ciphertext
-from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
+from yashe.schemes.rotations import RotatingScheme
 from yashe.textbook.polynomials import Poly, centred, poly_mod
 
 
@@ -34,7 +34,7 @@ def subjects(thing: Any) -> list[Any]:
         return [EngineRing(thing)]
     if isinstance(thing, RnsBasis):
         return [EngineBasis(thing)]
-    return [EngineScheme(thing) if isinstance(thing, Scheme) else thing]
+    return [EngineScheme(thing) if isinstance(thing, RotatingScheme) else thing]
 
 
 class EngineTransform:
@@ -100,11 +100,11 @@ class EngineScheme:
 
     Parameters
     ----------
-    scheme : Scheme
+    scheme : RotatingScheme
     with_secret : encrypt with the secret key, which BFV and BGV can
     """
 
-    def __init__(self, scheme: Scheme, with_secret: bool = False) -> None:
+    def __init__(self, scheme: RotatingScheme, with_secret: bool = False) -> None:
         self.scheme, self.with_secret = scheme, with_secret
         self.n, self.t, self.q = scheme.params.n, scheme.params.t, scheme.params.q
         fresh = scheme.fresh_bound(not with_secret)
@@ -157,6 +157,11 @@ class EngineScheme:
     def relinearize(self, keys: Any, x: Ciphertext) -> Ciphertext:
         """Return two parts."""
         return self.scheme.relinearize(x, keys.relinearization)
+
+    def rotate(self, keys: Any, x: Ciphertext, rotation: Any) -> Ciphertext:
+        """Return the slots moved, or swapped."""
+        found = self.scheme.rotation_keys(keys.secret, [rotation], bytes(32))
+        return self.scheme.rotations(x, [rotation], found)[0]
 
     def noise(self, keys: Any, ct: Ciphertext) -> list[Fraction]:
         """Return the coefficients of the noise."""

@@ -41,7 +41,7 @@ from yashe.arithmetic.rns import RnsBasis, centred, rescale
 from yashe.arithmetic.sampling import stream
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey
+from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, BgvRotationKeys
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import KeyMismatchError
 from yashe.parameters.sets import Params
@@ -68,6 +68,7 @@ class BGV(RLWE):
     ntt_form = True
     public_key_type = BgvPublicKey
     relinearization_key_type = BgvRelinearizationKey
+    rotation_key_type = BgvRotationKeys
 
     @property
     def error_unit(self) -> int:
@@ -113,13 +114,12 @@ class BGV(RLWE):
             reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
         return rows
 
-    def switched(self, rows: FloatArray, source: Params) -> FloatArray:
+    def divided(self, c: CoefficientElement) -> CoefficientElement:
         """Return round(q'/q c / t) t: divided by t modulo q, rounded as in BFV, multiplied by t."""
-        before, after = source.ring, self.params.ring
-        x = before.transform.intt(rows)
-        x = _times(x, pow(source.t, -1, source.q), before.basis)
-        x = super().switched(x, source)
-        return after.transform.ntt(_times(x, source.t, after.basis))
+        q, t = c.ring.basis, self.params.t
+        x = CoefficientElement(c.ring, _times(c.residues, pow(t, -1, q.product), q))
+        rounded = super().divided(x)
+        return CoefficientElement(rounded.ring, _times(rounded.residues, t, rounded.ring.basis))
 
     def switched_factor(self, factor: int, source: Params) -> int:
         """Return the factor after the division by the primes that are gone."""

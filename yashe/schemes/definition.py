@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from yashe.arithmetic.residues import FloatArray
 from yashe.arithmetic.rings import CoefficientElement, NttElement
-from yashe.arithmetic.rns import rescale
 from yashe.arithmetic.sampling import check_seed, derive_seed
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import ParameterError, TransparentCiphertextError
@@ -64,8 +64,8 @@ class Definition(ABC):
         return derive_seed(check_seed(seed), f"{self.name}/{self.params.digest}")
 
     @abstractmethod
-    def keygen(self, seed: bytes | None = None) -> Any:
-        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
+    def keygen(self, seed: bytes | None = None, rotations: Any = ()) -> Any:
+        """Return keys: attributes `secret`, `public`, `relinearization` and `rotations`."""
 
     @property
     @abstractmethod
@@ -116,8 +116,8 @@ class Definition(ABC):
         """Return what adding an encoded message to a ciphertext of that degree adds."""
 
     @abstractmethod
-    def relinearization_bound(self) -> Bound:
-        """Return what relinearisation adds."""
+    def relinearization_bound(self, gadget: Gadget = PER_PRIME) -> Bound:
+        """Return what relinearisation adds, or any other switch of the key."""
 
     @abstractmethod
     def product_bound(self, x: Bound, y: Bound) -> Bound:
@@ -205,8 +205,18 @@ class Definition(ABC):
 
     def switched(self, rows: FloatArray, source: Params) -> FloatArray:
         """Return rows for these parameters from rows for others with more primes."""
-        basis, q = self.params.ring.basis, self.params.q
-        return rescale(rows, source.ring.basis, basis, Fraction(q, source.q))
+        return self.rows(self.divided(type(self)(source).coefficients(rows)))
+
+    def divided(self, c: CoefficientElement) -> CoefficientElement:
+        """Return round(q'/q c) modulo these q', for polynomials modulo a q with more primes."""
+        return c.rescale(self.params.ring, Fraction(self.params.q, c.ring.basis.product))
+
+    def cut(self, rows: FloatArray, gadget: Gadget) -> CoefficientElement:
+        """Return what is cut into digits: rows in coefficient form, or the c' of c = P c' + r."""
+        c = self.coefficients(rows)
+        if not gadget.spare:
+            return c
+        return type(self)(self.params.shortened(self.params.k - gadget.spare)).divided(c)
 
     def switched_factor(self, factor: int, source: Params) -> int:
         """Return the factor of a ciphertext that has been `switched`; see `yashe.schemes.bgv`."""
