@@ -14,7 +14,6 @@ stands in rooms; each room has a card, the docstring of its `__init__.py`.
 Rooms, in the order of reading; a room imports only rooms before it:
 
     errors       what a user can do wrong, one class for each mistake
-    progress     a bar, for whatever takes longer than two seconds
     textbook     the mathematics on Python integers: read this first
     attacks      how such schemes break: lattices, and users
     arithmetic   exact, fast polynomials modulo q in float64

@@ -57,7 +57,7 @@ pictures.digits(images[:16], data.test_labels[:16])
 # *Sixteen of the digits, 8 x 8 pixels in a few shades of grey, with their labels.*
 #
 # The parameters decide what can be computed and how hard it is to break. `make_plan` proves, before anything is encrypted,
-# that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how. The scheme is called BGV; [notebook 7](07.ipynb) builds it.
+# that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how. The scheme is called BGV; [notebook 7b](07b.ipynb) builds it.
 
 # %%
 params = make_plan(network).params

@@ -4,7 +4,6 @@ Every exercise's planted mistakes are given to its check as if students had made
 """
 
 import inspect
-import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from students import as_a_student_writes
 from yashe import checks
-from yashe.checks.exercises import notebook_06_noise
 from yashe.checks.report import Check, Claim, Report
 from yashe.errors import FheError
 
@@ -24,18 +23,6 @@ def planted(name: str) -> tuple[tuple[Claim, ...], Mapping[str, Callable[..., An
     """The claims and the mistakes of a check."""
     asked = checks.EXERCISES[name].asked()
     return asked.claims, asked.mistakes
-
-
-def as_a_student_writes(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, for the arguments that the check hands to students."""
-    if name != "power":
-        return function
-
-    def balanced(degree: int) -> notebook_06_noise.Power:
-        half = degree // 2
-        return balanced(half) * balanced(degree - half) if half else notebook_06_noise.Power()
-
-    return lambda x, k: balanced(int(math.log2(function(2, k))))
 
 
 @pytest.mark.parametrize("name", NAMES)

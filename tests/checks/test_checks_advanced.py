@@ -9,6 +9,7 @@ import pytest
 
 import subjects
 import yashe
+from students import as_a_student_writes
 from yashe.checks.exercises import (
     notebook_07_multiplication,
     notebook_12_project,
@@ -39,14 +40,15 @@ def test_every_planted_mistake_is_found_and_named(name: str) -> None:
     mistakes = EXERCISES[name].asked().mistakes
     assert len(mistakes) >= 3
     for text, wrong in mistakes.items():
-        failure = refused(name, wrong).first_failure
+        failure = refused(name, as_a_student_writes(name, wrong)).first_failure
         assert failure is not None
         assert failure.mistake == text
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_right_function_gets_all_points_and_a_stub_none(name: str) -> None:
-    assert EXERCISES[name].check(EXERCISES[name].asked().claims[0].right).passed
+    right = as_a_student_writes(name, EXERCISES[name].asked().claims[0].right)
+    assert EXERCISES[name].check(right).passed
     assert refused(name, stub).points == 0
 
 

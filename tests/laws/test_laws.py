@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import subjects
-from yashe import laws, progress
+from yashe import laws
+from yashe.arithmetic import progress
 from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.primes import ntt_primes
 from yashe.arithmetic.rings import Ring

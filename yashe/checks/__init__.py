@@ -19,7 +19,7 @@ Modules, in the order of reading:
     grade      many submissions, one table of points
     __main__   the command line
 
-Uses errors, progress, textbook, attacks, arithmetic, parameters, ciphertexts, schemes, wire,
+Uses errors, textbook, attacks, arithmetic, parameters, ciphertexts, schemes, wire,
 laws.
 """
 

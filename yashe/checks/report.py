@@ -21,8 +21,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from yashe.arithmetic.progress import progress
 from yashe.errors import FheError, origin
-from yashe.progress import progress
 
 Function: TypeAlias = Callable[..., Any]
 Arguments: TypeAlias = tuple[Any, ...]

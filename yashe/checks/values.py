@@ -20,6 +20,9 @@ from yashe import wire
 from yashe.checks.exercises.notebook_06_noise import Power
 from yashe.checks.exercises.notebook_12_project import Clear
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import BfvRotationKeys
+from yashe.parameters import sets as parameters
+from yashe.schemes.bfv import BFV
 from yashe.textbook.polynomials import Params
 
 LONGEST_LINE = 32 << 20
@@ -34,6 +37,15 @@ def _array(content: list[Any]) -> Any:
     return np.array(entries, dtype=dtype).reshape(shape)
 
 
+def _frame(thing: Any) -> str:
+    """Return what `yashe.wire` writes, as text."""
+    return base64.b64encode(wire.to_bytes(thing)).decode()
+
+
+def _framed(text: str, expected: Any) -> Any:
+    return wire.from_bytes(base64.b64decode(text), expected)
+
+
 # For each kind: its type, how it becomes plain, and how it is made again.
 KINDS: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "tuple": (tuple, list, tuple),
@@ -44,11 +56,9 @@ KINDS: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "params": (Params, lambda x: (x.n, x.t, x.moduli), lambda x: Params(*x)),
     "clear": (Clear, lambda x: x.n, Clear),
     "array": (np.ndarray, lambda x: [str(x.dtype), list(x.shape), x.ravel().tolist()], _array),
-    "ciphertext": (
-        Ciphertext,
-        lambda x: base64.b64encode(wire.to_bytes(x)).decode(),
-        lambda x: wire.from_bytes(base64.b64decode(x), Ciphertext),
-    ),
+    "ciphertext": (Ciphertext, _frame, lambda x: _framed(x, Ciphertext)),
+    "rotation keys": (BfvRotationKeys, _frame, lambda x: _framed(x, BfvRotationKeys)),
+    "scheme": (BFV, lambda x: _frame(x.params), lambda x: BFV(_framed(x, parameters.Params))),
 }  # fmt: skip
 
 

@@ -12,21 +12,22 @@ find. Nothing is proved: a law is tried on about a hundred inputs.
 
 Modules, in the order of reading:
 
-    strategies  Hypothesis strategies for everything that is computed with here
-    law         a sentence, a function that checks it, and the search for a counter-example
-    arithmetic  the laws of transforms, rings, residues, digits and slots
-    schemes     the laws of random samples and of encryption
-    rotations   the laws of slots that move
-    engine      the package's own objects, as the laws want them
-    conventions implementations that keep other conventions
+    strategies   Hypothesis strategies for everything that is computed with here
+    law          a sentence, a function that checks it, and the search for a counter-example
+    arithmetic   the laws of transforms, rings, residues, digits and slots
+    schemes      the laws of random samples and of encryption
+    rotations    the laws of slots that move
+    engine       the package's own objects, as the laws want them
+    conventions  implementations that keep other conventions
 
-Uses errors, progress, textbook, arithmetic, parameters, ciphertexts, schemes.
+Uses errors, textbook, arithmetic, parameters, ciphertexts, schemes.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from yashe.arithmetic.progress import progress
 from yashe.errors import ParameterError
 from yashe.laws import (
     arithmetic,
@@ -39,7 +40,6 @@ from yashe.laws.engine import subjects
 from yashe.laws.law import Law, LawBroken, smallest
 from yashe.laws.schemes import Sampler, Scheme
 from yashe.laws.strategies import SearchStrategy
-from yashe.progress import progress
 
 __all__ = [
     "LAWS",

@@ -15,6 +15,7 @@ Modules, in the order of reading:
     notebook_10_cryptonets      slots, a layer on ciphertexts, throughput
     notebook_11_protection      tiny keys, the security table, two kinds of misuse
     notebook_12_project         the final project, graded by laws
+    notebook_13_rotations       matrices in slots that move
 """
 
 from importlib import import_module

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from yashe.checks.cases import generator, integers, primes_and_roots, unit
-from yashe.checks.report import Check, Claim, exercise
+from yashe.checks.exercises.notebook_01_computing import SEED, toy
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.ciphertexts.array import Ciphertext
 from yashe.textbook import polynomials as textbook
 from yashe.textbook.polynomials import Poly, evaluate, intt, poly_mod, slot_exponents
 
@@ -141,3 +143,46 @@ def abs_place(m: Poly, place: int) -> int:
     """Return the coefficient that comes to a place, without any sign."""
     n = len(m)
     return next(m[j] for j in range(n) if 5 * j % n == place)
+
+
+@exercise("05", "rotate", "swap_rows")
+def row_sum() -> Check:
+    """Check a function (scheme, ct, keys) -> a ciphertext with the sum of its row in every slot."""
+    scheme, keys = toy()
+    n = scheme.params.n
+    rng = generator("row_sum")
+    single = [[int(i == j) for i in range(n)] for j in (0, 5, n // 2, n - 1)]
+    several = [list(range(n)), integers(rng, 500, n)]
+
+    def right(scheme: Any, ct: list[int], keys: Any) -> list[int]:
+        rows = ct[: n // 2], ct[n // 2 :]
+        return [sum(row) for row in rows for _ in row]
+
+    def on_slots(student: Function, expected: Function, *arguments: Any) -> None:
+        scheme, x, rotations = arguments
+        answer = call(student, (scheme, scheme.encrypt(x, keys.secret, SEED), rotations))
+        if not isinstance(answer, Ciphertext):
+            raise WrongAnswer(f"it returns a {type(answer).__name__}, where a ciphertext is needed")
+        require_equal(scheme.decrypt(answer, keys.secret), expected(scheme, x, rotations))
+
+    cases = [[(scheme, x, keys.rotations) for x in values] for values in (single, several)]
+    half = n // 2
+    return Check(
+        Claim("a single 1, in either row", cases[0], right, compare=on_slots),
+        Claim("any numbers", cases[1], right, compare=on_slots),
+        mistakes={
+            "the sum of all slots: the rows have to stay apart": (
+                lambda scheme, ct, keys: [sum(ct)] * n
+            ),
+            "the steps stop too early: half of each row is summed": (
+                lambda scheme, ct, keys: [
+                    sum(ct[r * half + (c + i) % half] for i in range(half // 2))
+                    for r in (0, 1)
+                    for c in range(half)
+                ]
+            ),
+            "the last step is a full turn: everything is there twice": (
+                lambda scheme, ct, keys: [2 * x for x in right(scheme, ct, keys)]
+            ),
+        },
+    )
