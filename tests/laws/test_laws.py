@@ -233,7 +233,7 @@ def test_seeds_and_bases_are_valid(seed: bytes, basis: object) -> None:
 def test_drawn_parameters_carry_a_product_in_every_scheme(params: Params) -> None:
     for scheme in (BFV(params), BGV(params), YASHE(params)):
         fresh = scheme.fresh_bound(True)
-        product = scheme.product_bound(fresh, fresh) + scheme.relinearization_bound()
+        product = scheme.product_bound(fresh, fresh) + scheme.switching_bound()
         assert float(product.budget(params.n)) > 0
 
 

@@ -20,6 +20,9 @@ The key holds encryptions of the g_i z, and the noise is multiplied by digits be
   return for digits that are shorter by P. It pays where that switch comes next anyway. (Gentry,
   Halevi and Smart, ePrint 2012/099, multiply q by such a P instead, and divide by it at once.)
 
+A key for every prime is also one for larger digits, since the g_i of three primes add up to that of
+all three: whoever has it may choose (`yashe.ciphertexts.keys.PerDigit`).
+
 Where the noise is small, on fresh ciphertexts, only small digits are free. How much they add is
 `yashe.ciphertexts.noise.key_switching`.
 """
@@ -47,6 +50,7 @@ class Gadget:
     ----------
     size : how many primes of q a digit has; 1, the least noise, is the default
     spare : how many of the last primes of q belong to no digit
+    summed : whether the keys for such digits are sums of keys for one prime each, with their errors
 
     Examples
     --------
@@ -56,6 +60,7 @@ class Gadget:
 
     size: int = 1
     spare: int = 0
+    summed: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", whole(self.size, "the primes of a digit", 1))

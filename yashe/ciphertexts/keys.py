@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
+from yashe.arithmetic.residues import reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import uniform
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
@@ -21,6 +22,7 @@ from yashe.errors import KeyMismatchError, NotPicklableError
 from yashe.parameters.sets import Params
 
 AnyKey = TypeVar("AnyKey", bound="Key")
+AnyPerDigit = TypeVar("AnyPerDigit", bound="PerDigit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +97,31 @@ class PublicKey(Pair):
     """(b, a) with b + a s = -e small: an encryption of zero, with which anybody can encrypt."""
 
 
+class PerDigit(Key):
+    """A key whose polynomials have a batch axis for the digits of its `gadget`."""
+
+    gadget: Gadget
+
+    def widened(self: AnyPerDigit, size: int) -> AnyPerDigit:
+        """Return the key for digits of so many primes: sums of the keys for one prime each.
+
+        A key that has larger digits already is returned as it is. Sums are not sent to anybody.
+        """
+        gadget = Gadget(size, summed=True)
+        if self.gadget != PER_PRIME or size == 1:
+            return self
+        starts, p = range(0, self.params.k, size), self.params.ring.moduli
+        changed: dict[str, Any] = {
+            name: NttElement(x.ring, reduce(np.add.reduceat(x.residues, starts, axis=0), p))
+            for name, x in vars(self).items()
+            if isinstance(x, NttElement)
+        }
+        changed["gadget"] = gadget
+        return replace(self, **changed)
+
+
 @dataclass(frozen=True, eq=False)
-class Relinearization(Pair):
+class Relinearization(Pair, PerDigit):
     """Pairs (b_i, a_i) that encrypt P g_i s^2; batch axis for the digits i of the gadget.
 
     Attributes

@@ -112,7 +112,7 @@ class EngineScheme:
         self.product_deviation = float(scheme.product_bound(fresh, fresh).deviation)
         if isinstance(scheme, BGV):  # whose bound has room for the tails of a product of two noises
             self.product_deviation = math.sqrt(2 * self.n) * self.fresh_deviation**2 * self.q
-        self.switching_deviation = float(scheme.relinearization_bound().deviation)
+        self.switching_deviation = float(scheme.switching_bound().deviation)
 
     def keygen(self, seed: bytes) -> Any:
         """Return keys."""

@@ -273,7 +273,7 @@ class RLWE(RotatingScheme):
             rows[some] = switched
 
         for_each_group(relinearize_some, len(rows))
-        bound = ct.bound[flat] + self.relinearization_bound(key.gadget)
+        bound = ct.bound[flat] + self.switching_bound(key.gadget)
         return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
@@ -291,9 +291,10 @@ class RLWE(RotatingScheme):
         """Expected squared norm of s: 2n/3."""
         return noise.TERNARY_VARIANCE * self.params.n
 
-    def relinearization_bound(self, gadget: Gadget = PER_PRIME) -> Bound:
-        """Return the bound of t/q (sum_i d_i e_i + r s)."""
-        return noise.key_switching(self.params, noise.ERROR_VARIANCE, self.secret_norm, gadget)
+    def switching_bound(self, gadget: Gadget = PER_PRIME, power: int = 2) -> Bound:
+        """Return the bound of t/q (sum_i d_i e_i + r s^power)."""
+        hidden = noise.squared_norm(self.params, self.secret_norm, power)
+        return noise.key_switching(self.params, noise.ERROR_VARIANCE, hidden, gadget)
 
 
 def _weighted(gadget: Gadget, z: NttElement) -> NttElement:

@@ -188,7 +188,7 @@ class RotatingScheme(Scheme):
                 rows[j, some] = self.moved(switched[:, i], exponents[j])
 
         for_each_group(rotate_some, len(flat))
-        still, moved = ct.bound[flat], ct.bound[flat] + self.relinearization_bound(keys.gadget)
+        still, moved = ct.bound[flat], ct.bound[flat] + self.switching_bound(keys.gadget, 1)
         bounds = [still, *(still if g == 1 else moved for g in exponents)]
         within = combined(
             lambda x: Interval.concatenate([x] * len(exponents)) if exponents else x[:0],

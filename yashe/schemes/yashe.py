@@ -41,7 +41,7 @@ from yashe.arithmetic.sampling import check_seed, gaussian, stream, ternary
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
-from yashe.ciphertexts.keys import Key, RotationKeys, check_key, check_kind
+from yashe.ciphertexts.keys import Key, PerDigit, RotationKeys, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import SecurityError
 from yashe.parameters.sets import Params
@@ -65,10 +65,11 @@ class YashePublicKey(Key):
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluationKey(Key):
-    """gamma_i = g_i f + e_i + h s_i for every digit i, the paper's evk; batch axis of length k."""
+class EvaluationKey(PerDigit):
+    """gamma_i = g_i f + e_i + h s_i for every digit i, the paper's evk."""
 
     gamma: NttElement = field(repr=False)
+    gadget: Gadget = PER_PRIME
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,10 +268,10 @@ class YASHE(ScaleInvariant, RotatingScheme):
 
         def relinearize_one(j: int) -> None:
             c = CoefficientElement(ring, ct.rows[flat[j], 0])
-            rows[j] = switch(c, [key.gamma]).intt().residues
+            rows[j] = switch(c, [key.gamma], key.gadget).intt().residues
 
         for_each(relinearize_one, range(len(rows)))
-        bound = ct.bound[flat] + self.relinearization_bound()
+        bound = ct.bound[flat] + self.switching_bound(key.gadget)
         return ct.derive(rows, bound, ct.shape, "a key switching", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
@@ -308,10 +309,11 @@ class YASHE(ScaleInvariant, RotatingScheme):
         norm = (1 + self.secret_norm) ** (degree / 2)
         return Bound.of(self.params.t / self.params.q / 2 * norm, 2 * degree - 1)
 
-    def relinearization_bound(self, gadget: Gadget = PER_PRIME) -> Bound:
-        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i + r f)."""
+    def switching_bound(self, gadget: Gadget = PER_PRIME, power: int = 2) -> Bound:
+        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i + r f^power)."""
         f, t_g = 1 + self.secret_norm, self.secret_norm
-        return noise.key_switching(self.params, noise.ERROR_VARIANCE * (f + t_g), f, gadget)
+        hidden = noise.squared_norm(self.params, f, power)
+        return noise.key_switching(self.params, noise.ERROR_VARIANCE * (f + t_g), hidden, gadget)
 
 
 def _inverse(a: NttElement) -> NttElement | None:

@@ -33,6 +33,7 @@ import numpy as np
 
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import PER_PRIME
 from yashe.ciphertexts.keys import Key, SecretKey
 from yashe.errors import FormatError, ParameterError
 from yashe.parameters.sets import Params
@@ -79,6 +80,8 @@ def write(stream: BinaryIO, thing: Params | Key | Ciphertext) -> None:
 
 def _write_key(stream: BinaryIO, key: Key) -> None:
     form, params = key_form(key), key.params
+    if getattr(key, "gadget", PER_PRIME).summed:
+        raise ParameterError("a key that is a sum of keys is not written: write what it is made of")
     described = ("gadget", "exponents", "rho") if form.described else ()
     extra = {name: getattr(key, name) for name in described if hasattr(key, name)}
     contents = Contents(form.kind, params, key.key_id, **extra)
