@@ -261,8 +261,11 @@ class TextbookBFV(TextbookScheme):
         """Make the key now: most laws need none."""
         return textbook_bfv.rotation_keygen(self.params, keys[0], g, keys[3])
 
+    def phase(self, keys: Any, ct: Any) -> Poly:
+        return textbook_bfv.phase(self.params, keys[0], ct)
+
     def noise(self, keys: Any, ct: Any) -> list[Fraction]:
-        return self._noise(textbook_bfv.phase(self.params, keys[0], ct))
+        return self._noise(self.phase(keys, ct))
 
     def parts(self, ct: Any) -> list[Poly]:
         return list(ct)

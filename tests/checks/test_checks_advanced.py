@@ -101,6 +101,24 @@ class WritingNtt(Ntt):
         return a
 
 
+class TinyNtt(Ntt):
+    """Right, but for another degree than was asked for."""
+
+    def __init__(self, n: int, p: int) -> None:
+        super().__init__(1, p)
+
+
+class WipingRing(subjects.TextbookRing):
+    """Returns zeros, and makes its arguments zero, so that they agree."""
+
+    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
+        super().__init__(n, math.prod(moduli))
+
+    def multiply(self, a: Poly, b: Poly) -> Poly:
+        a[:] = b[:] = [0] * self.n
+        return a
+
+
 class Ring(subjects.TextbookRing):
     """A right solution of part 2."""
 
@@ -234,11 +252,13 @@ WRONG: dict[str, list[tuple[Function, str]]] = {
         (UnscaledNtt, "intt"),
         (ShuffledNtt, "in this order"),
         (WritingNtt, "[Aa]rgument"),
+        (TinyNtt, "intt\\(ntt\\(a\\)\\) is a"),
     ],
     "MyRing": [
         (CyclicRing, "is -1"),
         (OnePrimeRing, "1 \\* a is a"),
         (UnchangedRing, "\\(-a\\)"),
+        (WipingRing, "1 \\* a is a"),
     ],
     "MyEncryption": [
         (OpenBFV, "randomly|differently"),
