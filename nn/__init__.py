@@ -23,6 +23,7 @@ Rooms, in the order of reading; a room imports only rooms before it, and those o
     networks    layers and networks of additions and multiplications
     data        images and labels
     training    from images to a network of small integers
+    packing     one image in the slots of a few ciphertexts
     planning    what is proved and what it costs, before anything is encrypted
     inference   networks on encrypted images
     cluster     the same on other processes and machines

@@ -20,6 +20,7 @@ import numpy as np
 
 from nn.bench import operations
 from nn.bench.growth import growth_table, series
+from nn.bench.latency import one_by_one
 from nn.bench.seal import compare, comparison_table, in_processes
 from nn.data.sets import Dataset
 from nn.experiment import peak_memory_bytes
@@ -283,11 +284,11 @@ def programs(cores: int) -> dict[str, tuple[Any, ...]]:
 def table(speeds: list[Speed]) -> str:
     """Return speeds as text."""
     lines = [
-        f"{'operation':<36}{'time':>11}{'spread':>8}{'GFLOP/s':>9}{'of matmul':>11}{'of copy':>9}"
+        f"{'operation':<32}{'time':>11}{'spread':>8}{'GFLOP/s':>9}{'of matmul':>11}{'of copy':>9}"
     ]
     for s in speeds:
         shown = f"{s.seconds * 1e3:.3f} ms"
-        line = f"{s.name:<36}{shown:>11}{s.spread:>8.0%}"
+        line = f"{s.name:<32}{shown:>11}{s.spread:>8.0%}"
         line += f"{s.gflops:>9.1f}{s.of_matrix_product:>11.0%}" if s.gflops else " " * 20
         lines.append(line + (f"{s.of_copy:>9.0%}" if s.of_copy else ""))
     return "\n".join(lines)
@@ -319,8 +320,8 @@ def networks(name: str, pixels: IntArray, rounds: int) -> dict[str, list[dict[st
         flops = statistics.median(run["times_matrix_products"] for run in runs)
         print(
             f"  {what:<12}{statistics.median(rates):>12,.0f} predictions per hour "
-            f"({min(rates):,.0f} to {max(rates):,.0f}), {flops:.2f} times its matrix products, "
-            f"{max(run['peak_memory_bytes'] or 0 for run in runs) / 1e9:.2f} GB"
+            f"({min(rates):,.0f} to {max(rates):,.0f}),\n{'':<14}{flops:.2f} times its matrix "
+            f"products, {max(run['peak_memory_bytes'] or 0 for run in runs) / 1e9:.2f} GB"
         )
     return found
 
@@ -358,13 +359,13 @@ def everything(
     with workers(1):
         for scheme_type in (BGV, BFV):
             scheme = scheme_type(make_plan(pretrained(names[0]), scheme=scheme_type).params)
-            print(f"\n{scheme}, one thread, medians")
+            print(f"\n{scheme.name} under {scheme.params.name}, one thread, medians")
             speeds = micro(scheme, facts["machine"])
             print(table(speeds))
             facts["micro"][scheme.name] = as_json(speeds)
             if seal and scheme.params.n == operations.N:
                 facts["operations"][scheme.name] = beside_seal(scheme, speeds)
-    facts["whole"], facts["seal"], facts["plans"] = {}, {}, {}
+    facts["whole"], facts["seal"], facts["plans"], facts["single"] = {}, {}, {}, {}
     for name in names:
         images, levels = dataset.test_images, pretrained(name).info.levels
         pixels = quantize_pixels(images, dataset.pixel_max, levels)
@@ -372,6 +373,13 @@ def everything(
         alone = facts["whole"][name]["1 thread"]
         seconds = statistics.median(run["seconds"]["infer"] for run in alone)
         facts["plans"][name] = beside_the_plan(name, seconds)
+        fastest = min(
+            run["seconds"]["infer"]
+            for what, runs in facts["whole"][name].items()
+            for run in runs
+            if "thread" in what
+        )
+        facts["single"][name] = one_by_one(name, pixels[: 3 if quick else 21], fastest)
         if seal:
             facts["seal"][name] = compare(name, pixels, rounds, whole, available_cores())
             print(comparison_table(facts["seal"][name]))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +18,56 @@ from nn.bench import measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
 from nn.commands import roles, service
+from nn.commands.options import load_model, natural, positive
 from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
-from nn.experiment import Result, beside_the_paper, drawing, run
+from nn.experiment import Result, beside_others, beside_the_paper, drawing, run
+from nn.experiment.terminal import folded
 from nn.inference.split import describe, make_plans
 from nn.networks.model import Sequential
-from nn.networks.pretrained import pretrained, pretrained_names
+from nn.networks.pretrained import OTHER_NAMES, known_names, pretrained
 from nn.planning.calibrate import calibrate
+from nn.planning.plan import MODES
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
 from yashe import __version__
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import DataError, FheError
-from yashe.parameters.paper import PAPER_B
 from yashe.parameters.security import LEVELS
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
-from yashe.wire.files import whole_file
+from yashe.wire.files import check_output, is_stdout, whole_file
 
-DIGITS_SHOWN = 5
+OUTPUTS = ("out", "json", "picture")  # options that name a file to be written
+DIGITS_SHOWN = 4
 SCHEMES: dict[str, type[Scheme]] = {"bgv": BGV, "bfv": BFV, "yashe": YASHE}
 YASHE_WARNING = """\
-WARNING: YASHE' is broken. Anybody can compute the secret key from the public key, at these
-parameters with plain lattice reduction. This run shows how the CryptoNets paper of 2016 computed;
-never encrypt anything with it that matters. The default scheme, bgv, is not affected.
+WARNING: YASHE' is broken. Anybody can compute the secret key from the public
+key, at these parameters with plain lattice reduction. This run shows how the
+CryptoNets paper of 2016 computed; never encrypt anything with it that matters.
+The default scheme, bgv, is not affected.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, or 1 after an error that is the user's to mend."""
     arguments = parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+    outputs = [path for path in map(vars(arguments).get, OUTPUTS) if path is not None]
     try:
-        arguments.command(arguments)
+        for path in outputs:
+            check_output(path)  # before the work, not after it
+        # `--out /dev/stdout | ...` sends the file alone; what is said to the user goes to stderr.
+        with redirect_stdout(sys.stderr if any(map(is_stdout, outputs)) else sys.stdout):
+            arguments.command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads the output has seen enough, like `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except FheError as error:
+    except (FheError, OSError) as error:  # of the system: a folder that nobody may look into
         print(f"cryptonets: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -120,18 +132,27 @@ def parser() -> argparse.ArgumentParser:
         help="show what a network needs before anything is encrypted",
         description="Prove the range of every layer for all possible images, choose the cheapest "
         "parameters of the security table, predict the noise, and count what it costs. The first "
-        "time, some seconds are spent on measuring how fast this machine is.",
+        "time, after a month, and when this machine is busier or less busy than it was, some "
+        "seconds are spent on measuring how fast it is.",
     )
     planning.set_defaults(command=plan_command)
     planning.add_argument(
         "model",
-        help=f"one of {', '.join(pretrained_names())}, mnist for cryptonets, or a network's file",
+        help=f"one of {', '.join(known_names())} (the same as cryptonets), or a network's file",
     )
     planning.add_argument(
         "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
     )
     planning.add_argument(
-        "--untimed", action="store_true", help="do not measure how fast this machine is"
+        "--mode", choices=MODES[:2], default="batch", help="batch or single (default: %(default)s)"
+    )
+    planning.add_argument(
+        "--untimed", action="store_true", help="do not say how long it takes on this machine"
+    )
+    planning.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure how fast this machine is even if that is known, in some seconds",
     )
     planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
     add_data_option(planning)
@@ -182,6 +203,13 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         default=available_cores(),
         help="threads, or workers (default: one for each core, here %(default)s)",
     )
+    command.add_argument(
+        "--mode",
+        choices=list(MODES),
+        default="batch",
+        help="batch: an image in every slot, thousands cost as much as one; single: one image at "
+        "once, which answers in a moment; auto: what is faster for so many (default: %(default)s)",
+    )
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--processes",
@@ -215,22 +243,6 @@ def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> N
     )
 
 
-def natural(text: str) -> int:
-    """Parse an integer from 0 upwards."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, got {value}")
-    return value
-
-
-def positive(text: str) -> int:
-    """Parse an integer from 1 upwards."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
-
-
 def demo_command(arguments: argparse.Namespace) -> None:
     """`cryptonets demo`."""
     print("A server classifies handwritten digits that it cannot see.\n")
@@ -241,10 +253,7 @@ def mnist_command(arguments: argparse.Namespace) -> None:
     """`cryptonets mnist`."""
     dataset = load_mnist(arguments.folder, download=arguments.download)
     result = classify(pretrained(arguments.model), dataset, arguments, draw=False)
-    print(
-        f"The CryptoNets paper: {PAPER_B.predictions_per_hour:,} predictions per hour. "
-        f"Here: {result.predictions_per_hour / PAPER_B.predictions_per_hour:.0f} times as many."
-    )
+    print(beside_others(result))
 
 
 def classify(
@@ -256,15 +265,16 @@ def classify(
         raise DataError(
             f"{dataset.name} has {len(dataset.test_images)} test images, {count} were asked for"
         )
-    if arguments.json:
-        check_writable(arguments.json)
     images, labels = dataset.test_images[:count], dataset.test_labels[:count]
     if arguments.scheme == "yashe":
         print(YASHE_WARNING)
     print(model.summary(), end="\n\n")
     pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
     with workers(arguments.workers), server_crew(arguments) as crew:
-        result = run(model, pixels, labels, scheme_type=SCHEMES[arguments.scheme], crew=crew)
+        result = run(
+            model, pixels, labels, scheme_type=SCHEMES[arguments.scheme], crew=crew,
+            mode=arguments.mode, processes=arguments.workers,
+        )  # fmt: skip
     if draw:
         print("\nWhat the server never saw, and what it said:\n")
         said = result.logits.argmax(axis=1)
@@ -281,7 +291,7 @@ def classify(
         f"predictions per hour    {result.predictions_per_hour:,.0f} "
         f"({result.seconds['infer']:.1f} s on the server)"
     )
-    if count % slots:
+    if result.plan.mode == "batch" and count % slots:
         full = batches * slots / result.seconds["infer"] * 3600
         print(f"                        {full:,.0f} if all {slots} slots carried an image")
     if arguments.scheme == "yashe":
@@ -311,8 +321,6 @@ def train_command(arguments: argparse.Namespace) -> None:
     name = arguments.model or fitting[0]
     if name not in fitting:
         raise DataError(f"the model {name!r} is not for {arguments.data}: take {fitting}")
-    if arguments.out:
-        check_writable(arguments.out)
     if arguments.data == "digits":
         dataset = load_digits()
     else:
@@ -328,17 +336,21 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 def plan_command(arguments: argparse.Namespace) -> None:
     """`cryptonets plan`."""
-    if arguments.json:
-        check_writable(arguments.json)
-    name = "cryptonets" if arguments.model == "mnist" else arguments.model
-    model = roles.load_model(name)
+    name = OTHER_NAMES.get(arguments.model, arguments.model)
+    model = load_model(name)
     print(model.summary(), end="\n\n")
-    plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
+    pixels = shown_pixels(name, model, arguments)
+    plans, known = make_plans(model, arguments.security, pixels, arguments.mode), []
     if not arguments.untimed:
-        plans = tuple(plan.calibrated(calibrate(plan.params)) for plan in plans)
-    print(describe(plans), end="\n\n")
+        threads = None if arguments.mode == "batch" else 1
+        known = [calibrate(plan.params, BGV, threads, arguments.calibrate) for plan in plans]
+        pairs = zip(plans, known, strict=True)
+        plans = tuple(plan.calibrated(calibration) for plan, calibration in pairs)
+    print(folded(describe(plans)))
+    if known:
+        print(f"times   {min(known, key=lambda each: each.at)}")
     for plan in plans:
-        print("\n".join([repr(plan.params), *plan.reasons]))
+        print(folded("\n".join(["", repr(plan.params), *plan.reasons])))
     if arguments.json:
         write_json(arguments.json, {"plans": [plan.as_json() for plan in plans]})
 
@@ -359,8 +371,6 @@ def shown_pixels(name: str, model: Sequential, arguments: argparse.Namespace) ->
 
 def bench_command(arguments: argparse.Namespace) -> None:
     """`cryptonets bench`."""
-    if arguments.json:
-        check_writable(arguments.json)
     if arguments.quick:
         dataset, names = load_digits(), ["digits"]
     else:
@@ -371,12 +381,6 @@ def bench_command(arguments: argparse.Namespace) -> None:
     )
     if arguments.json:
         write_json(arguments.json, facts)
-
-
-def check_writable(path: Path) -> None:
-    """Refuse an output file before the work, not after it."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DataError(f"cannot write {path}: its folder must exist and be writable")
 
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ write it batch by batch, so that it may be larger than memory.
 from __future__ import annotations
 
 import math
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,15 +30,17 @@ from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
 from nn.planning.plan import SPARE_BITS, make_plan
 from nn.service.card import LARGEST_CARD_BYTES, ModelCard
+from nn.service.single import write_server_keys
 from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
-from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
+from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.schemes.bgv import BGV
-from yashe.wire.files import open_input, whole_file
-from yashe.wire.header import SEEDED_CIPHERTEXTS, Contents
+from yashe.wire.envelope import SEEDED_CIPHERTEXTS
+from yashe.wire.files import read_input, whole_file
+from yashe.wire.header import Contents
 from yashe.wire.streams import CiphertextReader, CiphertextWriter
 
 SECRET, PUBLIC = "secret.key", "public"
@@ -58,32 +62,85 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
     Raises
     ------
     DataError
-        If there is a secret key already: what is encrypted under it would be lost.
+        If there are keys already: what is encrypted under them would be lost.
+
+    Notes
+    -----
+    All is written into a folder that ends in .part, and moved when it is complete: first `public`,
+    which only one of several programs can do at the same time, then the secret key.
     """
     public, secret = folder / PUBLIC, folder / SECRET
-    if secret.exists():
-        raise DataError(
-            f"{secret} exists, and whatever is encrypted under it could never be read again: "
-            "name another folder, or remove it"
-        )
+    part = folder / f".{secrets.token_hex(8)}.part"
     try:
-        public.mkdir(parents=True, exist_ok=True)
+        for path in (secret, public):
+            empty = path.is_dir() and not any(path.iterdir())
+            if path.exists() and not empty:
+                raise DataError(
+                    f"{path} exists, and whatever is encrypted under its keys could never be read "
+                    "again: name another folder, or remove it"
+                )
+        keys, *others = (BGV(params).keygen() for params in card.runs)
+        (part / PUBLIC).mkdir(parents=True)
+        wire.save_secret_key(part / SECRET, keys.secret)
+        if public_key:
+            wire.save(part / PUBLIC / ENCRYPTION, keys.public)
+        for number, other in enumerate(others, 2):
+            wire.save_secret_key(part / secret_name(number), other.secret)
+        if card.single is None:
+            wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
+        else:
+            with whole_file(part / PUBLIC / EVALUATION) as file:
+                write_server_keys(file, card, [one.secret for one in (keys, *others)])
+        with whole_file(part / PUBLIC / CARD) as file:
+            file.write(card.to_json().encode())
+        try:
+            (part / PUBLIC).rename(public)  # refused by the system if there is one with files
+            for number in range(len(card.runs), 0, -1):
+                (part / secret_name(number)).rename(folder / secret_name(number))
+        except BaseException:
+            if (part / SECRET).exists() and not (part / PUBLIC).exists():
+                public.rename(part / PUBLIC)  # it is ours, and nobody's without the secret key
+            raise
     except OSError as error:
-        raise DataError(f"cannot make the folder {public}: {error.strerror}") from error
-    keys = BGV(card.params).keygen()
-    wire.save_secret_key(secret, keys.secret)
-    if public_key:
-        wire.save(public / ENCRYPTION, keys.public)
-    wire.save(public / EVALUATION, keys.relinearization)
-    with whole_file(public / CARD) as file:
-        file.write(card.to_json().encode())
+        if isinstance(error, FheError):
+            raise
+        raise DataError(f"cannot make keys in {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def secret_name(number: int) -> str:
+    """Return the file of the secret key of a run; there are several for one image at once."""
+    return SECRET if number == 1 else f"secret-{number}.key"
+
+
+def load_secret_keys(folder: Path, card: ModelCard) -> list[SecretKey]:
+    """Return the secret key of every run of a card.
+
+    Raises
+    ------
+    KeyMismatchError
+        If one is not for the card's parameters.
+    """
+    found = []
+    for number, params in enumerate(card.runs, 1):
+        path = folder / secret_name(number)
+        key = wire.load_secret_key(path, SecretKey)
+        if key.params.digest != params.digest:
+            raise KeyMismatchError(f"{path} is not for the parameters of {CARD}")
+        found.append(key)
+    return found
 
 
 def load_card(folder: Path, insecure: bool = False) -> ModelCard:
     """Read the model card of a folder of keys."""
     path = folder / PUBLIC / CARD
-    with open_input(path if path.exists() else folder / CARD) as file:
-        return ModelCard.from_json(file.read(LARGEST_CARD_BYTES + 1), insecure)
+    return read_card(path if path.exists() else folder / CARD, insecure)
+
+
+def read_card(path: Path, insecure: bool = False) -> ModelCard:
+    """Read a model card from its file."""
+    return ModelCard.from_json(read_input(path, LARGEST_CARD_BYTES), insecure)
 
 
 def load_encryption_key(folder: Path, card: ModelCard) -> SecretKey | BgvPublicKey:
@@ -105,12 +162,22 @@ def load_evaluation_key(place: Path) -> BgvRelinearizationKey:
     FormatError
         If the folder holds a secret key, which has no business on a server.
     """
+    check_no_secret(place)
+    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
+
+
+def check_no_secret(place: Path) -> None:
+    """Refuse a folder with a secret key, which has no business on a server.
+
+    Raises
+    ------
+    FormatError
+    """
     if (place / SECRET).exists():
         raise FormatError(
             f"{place} holds a secret key, and whoever classifies must not have it: copy "
             f"{place / PUBLIC} to the server and give that folder"
         )
-    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
 
 
 def batches(count: int, slots: int) -> Iterator[slice]:
@@ -252,12 +319,15 @@ def classify(
     return (shape[0], reply.size)
 
 
-def decrypt(source: BinaryIO, key: SecretKey, images: int | None = None) -> IntArray:
-    """Return the logits of a reply.
+def decrypt(
+    source: BinaryIO, card: ModelCard, key: SecretKey, images: int | None = None
+) -> IntArray:
+    """Return the logits of a reply, after its head and its hash have been found right.
 
     Parameters
     ----------
-    source : a frame of ciphertexts (batches, classes)
+    source : a file with a frame of ciphertexts (batches, classes)
+    card : of the network
     key : of the client
     images : how many images there were; all slots, by default
 
@@ -278,8 +348,12 @@ def decrypt(source: BinaryIO, key: SecretKey, images: int | None = None) -> IntA
     """
     reader = CiphertextReader.open(source)
     contents = reader.contents
-    if not isinstance(contents.scheme, BGV) or len(contents.shape) != 2:
-        raise FormatError(f"a reply has the shape (batches, classes), not {contents.shape}")
+    check_key(contents.params, contents.key_id, key)
+    if not isinstance(contents.scheme, BGV) or contents.shape[1:] != (card.classes,):
+        raise FormatError(
+            f"a reply for {card.name} has the shape (batches, {card.classes}), one logit for each "
+            f"class, not {contents.shape}"
+        )
     slots = contents.shape[0] * contents.params.n
     count = slots if images is None else images
     if not slots - contents.params.n < count <= slots:
@@ -287,6 +361,7 @@ def decrypt(source: BinaryIO, key: SecretKey, images: int | None = None) -> IntA
             f"the reply has {contents.shape[0]} batches of up to {contents.params.n} images, "
             f"which cannot be {count} images"
         )
+    reader.verify()
     found = []
     for _ in range(contents.shape[0]):
         logits: Ciphertext = reader.take(contents.shape[1])

@@ -46,7 +46,7 @@ shapes = st.tuples(st.integers(1, 32), st.integers(1, 32))
 @example(data=None, shape=(5, 32))
 @example(data=None, shape=(32, 3))
 @example(data=None, shape=(1, 1))
-@settings(max_examples=12)
+@settings(max_examples=6)
 def test_a_matrix_in_slots_multiplies_like_one_of_numpy(
     kind: type[RotatingScheme], data: st.DataObject | None, shape: tuple[int, int]
 ) -> None:
@@ -176,7 +176,7 @@ def test_what_is_no_matrix_in_slots_is_refused() -> None:
 @example(coefficients=[0, 0, 0, 0, 1])
 @example(coefficients=[3, 0, 0, 0, 2, 0, 0, 0])
 @example(coefficients=[1, 1, 1, 1, 1, 1, 1, 1])
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_a_polynomial_is_evaluated_in_every_slot(
     kind: type[RotatingScheme], coefficients: list[int]
 ) -> None:
@@ -195,7 +195,7 @@ def test_a_polynomial_is_evaluated_in_every_slot(
 
 
 @pytest.mark.parametrize(
-    ("degree", "products", "depth"), [(1, 0, 0), (3, 2, 2), (7, 4, 3), (15, 7, 4), (31, 11, 5)]
+    ("degree", "products", "depth"), [(1, 0, 0), (3, 2, 2), (7, 4, 3), (15, 7, 4)]
 )
 def test_a_polynomial_takes_few_products_and_few_in_a_row(
     degree: int, products: int, depth: int

@@ -90,9 +90,11 @@ def test_train_saves_a_network_that_plan_reads(tmp_path, capsys, monkeypatch):
     [
         (["demo", "--images", "451"], "450 test images, 451 were asked for"),
         (["demo", "--json", "/nowhere/at/all.json"], "cannot write /nowhere/at/all.json"),
-        (["demo", "--json", "."], "cannot write"),
-        (["plan", "no-such-net"], "no-such-net is no file, and none of the pretrained networks: c"),
-        (["keygen", "keys", "--model", "mnist"], "pretrained networks: cryptonets, digits, lean"),
+        (["demo", "--json", "."], "the name of a file was required, got '.'"),
+        (["plan", "no-such-net"], "no-such-net is no file, and none of the networks cryptonets, d"),
+        (["plan", "cryptonet"], "lean, mnist; did you mean cryptonets?"),
+        (["infer", "leen", "x", "--keys", "x", "--out", "x"], "mnist; did you mean lean?"),
+        (["keygen", "keys", "--model", "digit"], "lean, mnist; did you mean digits?"),
         (["train", "digits", "--model", "lean"], "not for digits"),
         (["train", "digits", "--out", "/nowhere/x.npz"], "cannot write /nowhere/x.npz"),
     ],
@@ -138,6 +140,16 @@ def test_an_interruption_ends_without_a_traceback(capsys, monkeypatch):
     monkeypatch.setattr("nn.commands.main.run", interrupted)
     assert main(["demo", "--images", "1"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "keys/secret.key")
+
+    monkeypatch.setattr("nn.commands.main.run", refused)
+    assert main(["demo", "--images", "1"]) == 1
+    text = "cryptonets: [Errno 13] Permission denied: 'keys/secret.key'\n"
+    assert capsys.readouterr().err == text
 
 
 def test_python_m_nn_is_the_command_line_and_plain_where_nobody_watches(tmp_path):

@@ -106,6 +106,7 @@ class EngineScheme:
 
     def __init__(self, scheme: RotatingScheme, with_secret: bool = False) -> None:
         self.scheme, self.with_secret = scheme, with_secret
+        self.moving: dict[tuple[str, Any], Any] = {}  # rotation keys, which most laws do not need
         self.n, self.t, self.q = scheme.params.n, scheme.params.t, scheme.params.q
         fresh = scheme.fresh_bound(not with_secret)
         self.fresh_deviation = float(fresh.deviation)
@@ -160,8 +161,10 @@ class EngineScheme:
 
     def rotate(self, keys: Any, x: Ciphertext, rotation: Any) -> Ciphertext:
         """Return the slots moved, or swapped."""
-        found = self.scheme.rotation_keys(keys.secret, [rotation], bytes(32))
-        return self.scheme.rotations(x, [rotation], found)[0]
+        made = keys.secret.key_id, rotation
+        if made not in self.moving:
+            self.moving[made] = self.scheme.rotation_keys(keys.secret, [rotation], bytes(32))
+        return self.scheme.rotations(x, [rotation], self.moving[made])[0]
 
     def noise(self, keys: Any, ct: Ciphertext) -> list[Fraction]:
         """Return the coefficients of the noise."""

@@ -32,7 +32,7 @@ def moved(s: Any, x: list[int], rotation: int | str) -> list[int]:
     return [value for row in rows for value in row[rotation:] + row[:rotation]]
 
 
-@scheme.law(examples=20, needs=("rotate",))
+@scheme.law(examples=10, needs=("rotate",))
 def rotation_turns_both_rows(s: Any, seed: bytes, x: list[int]) -> Comparison:
     """A rotation by one turns both rows of slots to the left."""
     keys = s.keygen(seed)
@@ -40,7 +40,7 @@ def rotation_turns_both_rows(s: Any, seed: bytes, x: list[int]) -> Comparison:
     return decrypted(s, keys, s.rotate(keys, ct, 1)), moved(s, x, 1)
 
 
-@scheme.law(examples=20, needs=("rotate",))
+@scheme.law(examples=10, needs=("rotate",))
 def swap_exchanges_the_rows(s: Any, seed: bytes, x: list[int]) -> Comparison:
     """The swap exchanges both rows of slots."""
     keys = s.keygen(seed)
@@ -48,7 +48,7 @@ def swap_exchanges_the_rows(s: Any, seed: bytes, x: list[int]) -> Comparison:
     return decrypted(s, keys, s.rotate(keys, ct, "swap")), moved(s, x, "swap")
 
 
-@scheme.law(examples=20, needs=("rotate",))
+@scheme.law(examples=10, needs=("rotate",))
 def rotations_compose(s: Any, seed: bytes, x: list[int]) -> Comparison:
     """Two rotations by one are a rotation by two."""
     keys = s.keygen(seed)
@@ -57,7 +57,7 @@ def rotations_compose(s: Any, seed: bytes, x: list[int]) -> Comparison:
     return decrypted(s, keys, twice), decrypted(s, keys, s.rotate(keys, ct, 2))
 
 
-@scheme.law(examples=10, needs=("rotate",))
+@scheme.law(examples=6, needs=("rotate",))
 def a_full_turn_is_none(s: Any, seed: bytes, x: list[int]) -> Comparison:
     """A full turn, and two swaps, leave everything where it was."""
     keys = s.keygen(seed)
@@ -67,7 +67,7 @@ def a_full_turn_is_none(s: Any, seed: bytes, x: list[int]) -> Comparison:
     return decrypted(s, keys, ct), x
 
 
-@scheme.law(examples=10, needs=("rotate",))
+@scheme.law(examples=6, needs=("rotate",))
 def rotation_commutes(s: Any, seed: bytes, x: list[int], y: list[int]) -> Comparison:
     """Rotation commutes with sums and products."""
     keys, a, b = pair(s, seed, x, y)

@@ -3,43 +3,53 @@
 `run` plays both sides, client and server, in one process, and tells what it does as it goes. What
 comes back is compared, logit by logit and image by image, with the integer network in the clear.
 Other processes or machines can be the server, as a crew of `nn.cluster.crews`.
+
+Modules, in the order of reading, before this one:
+
+    terminal  bars that tell the truth, and lines that fit
+    result    what a run has found, and what it has cost
+    single    images one by one
+
+Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,
+planning, inference, cluster.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from nn.cluster.coordinator import Crew, predict
+from nn.experiment.result import Clock as Clock
+from nn.experiment.result import Result as Result
+from nn.experiment.result import peak_memory_bytes as peak_memory_bytes
+from nn.experiment.single import run_single
+from nn.experiment.terminal import bar, columns, line
 from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
 from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
 from nn.planning.plan import Plan, make_plan
 from nn.planning.proofs import ranges
-from yashe.arithmetic.parallel import watched
+from yashe.arithmetic.parallel import available_cores, watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import EncodingError
-from yashe.parameters.paper import INSECURE_YASHE_PAPER_A, PAPER_A, PAPER_B, paper_set_a
+from yashe.parameters.paper import (
+    INSECURE_YASHE_PAPER_A,
+    LOLA_CORES,
+    LOLA_SECONDS,
+    PAPER_A,
+    PAPER_B,
+    paper_set_a,
+)
 from yashe.parameters.security import SOURCE_2024
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
-
-try:
-    import resource
-except ImportError:  # Windows has no such module
-    resource = None  # type: ignore[assignment]
 
 # What is compared with the paper, in the order of `PaperRun.figures`, and how it is written.
 FIGURES = {
@@ -53,106 +63,17 @@ FIGURES = {
     "predictions per hour": ",.0f",
 }
 SHADES = " .:-=+*#%@"
+GAP = 3  # columns between two drawings
 FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run has found.
-
-    Attributes
-    ----------
-    logits : int64 array, shape (images, classes), decrypted
-    agree : images whose decrypted logits all equal those of the integer network
-    accuracy : share of images whose largest logit is the label's
-    seconds : time for "keys", "encrypt", "infer" and "decrypt", all batches together
-    fresh_budget_bits, final_budget_bits : least noise budget measured with the secret key, of the
-        images and of the logits before the modulus is switched for the reply
-    plan : the Plan
-    scheme : name of the scheme
-    encrypted_bytes : of one batch of encrypted images, n log2 q bits for each ring element
-    reply_bytes : of its encrypted logits, after the modulus was switched to fewer primes
-    """
-
-    logits: IntArray
-    agree: int
-    accuracy: float
-    seconds: dict[str, float]
-    fresh_budget_bits: float
-    final_budget_bits: float
-    plan: Plan
-    scheme: str
-    encrypted_bytes: int
-    reply_bytes: int
-
-    def __repr__(self) -> str:
-        return (
-            f"Result({self.scheme}: {len(self.logits):,} images, {self.agree:,} as the integers, "
-            f"accuracy {self.accuracy:.2%}, {self.seconds['infer']:.2f} s on the server)"
-        )
-
-    @property
-    def predictions_per_hour(self) -> float:
-        """Images by the hour, from the server's time."""
-        return len(self.logits) / self.seconds["infer"] * 3600
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the facts as what a JSON file can hold."""
-        params = self.plan.params
-        return {
-            "images": len(self.logits),
-            "accuracy": self.accuracy,
-            "agree": self.agree,
-            "seconds": self.seconds,
-            "predictions_per_hour": self.predictions_per_hour,
-            "params": {
-                "scheme": self.scheme,
-                "n": params.n,
-                "log2_q": params.log2_q,
-                "log2_t": params.log2_t,
-                "security_bits": params.security,
-            },
-            "noise_budget_bits": {
-                "fresh": self.fresh_budget_bits,
-                "final": self.final_budget_bits,
-            },
-            "bytes": {"images": self.encrypted_bytes, "reply": self.reply_bytes},
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the largest memory that this process has had, or None where nobody counts it."""
-    if resource is None:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-class Clock:
-    """Adds up seconds by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def __repr__(self) -> str:
-        return f"Clock({self.seconds})"
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Time the body and add it to `name`."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-def plan_for(model: Sequential, scheme: type[Scheme]) -> Plan:
+def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch", images: int = 1) -> Plan:
     """Return the plan of a network: BGV or BFV at 128 bits, YASHE' with the paper's set A.
 
     Set A has room for a larger t than we gave it, for networks that need one.
     """
-    if scheme is not YASHE:
-        return make_plan(model, scheme=scheme)
+    if scheme is not YASHE or mode != "batch":
+        return make_plan(model, scheme=scheme, mode=mode, images=images)
     params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.levels)[-1].smallest_t
     if params.t < need:
         params = paper_set_a(f"{params.name}_t{need.bit_length()}", need)
@@ -168,6 +89,7 @@ class Sides:
     say : receives the story, line by line
     clock : seconds for "keys", "encrypt", "infer" and "decrypt"
     fresh, final : least noise budget measured, of the images and of the logits
+    batch_images : how many images the last batch has
     first_seconds : that the encryption of the first batch has taken
     encrypted_bytes, reply_bytes : of the last batch
     """
@@ -176,7 +98,7 @@ class Sides:
         self.model, self.scheme, self.say = model, scheme, say
         self.clock = Clock()
         self.fresh = self.final = float("inf")
-        self.first_seconds = 0.0
+        self.first_seconds, self.batch_images = 0.0, 0
         self.encrypted_bytes = self.reply_bytes = 0
         with self.clock("keys"):
             self.keys = scheme.keygen()
@@ -185,44 +107,47 @@ class Sides:
     def __repr__(self) -> str:
         return f"Sides({self.model.info.name!r} under {self.scheme})"
 
-    def tell(self, what: str, seconds: float | None = None, budget: str = "") -> None:
-        """Say a line of the story: what, how long it took, and the noise budget after it."""
-        time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
-        self.say(f"{what:<52}{time_taken}" + (f"    {budget} bits" if budget else ""))
+    def tell(
+        self, what: str, seconds: float | None = None, bits: float | None = None, how: str = ""
+    ) -> None:
+        """Say a line: what, how long it took, and the noise budget after it with how it is known.
+
+        It fits into 80 columns.
+        """
+        self.say(line(what, seconds, bits, how))
 
     def encrypt(self, batch: IntArray) -> Ciphertext:
         """Client: return a batch of images encrypted."""
-        with self.clock("encrypt"), bar("encrypting", batch[0].size) as progress:
+        self.batch_images, pixels = len(batch), batch[0].size
+        with self.clock("encrypt"), bar("encrypting", pixels, "ciphertexts") as done:
             begin = time.perf_counter()
-            with watched(partial(progress.update, 1)):
+            with watched(lambda: done(1 / pixels)):
                 ct = encrypt_images(self.scheme, self.model, batch, self.keys.encryption)
             seconds = time.perf_counter() - begin
         self.first_seconds = self.first_seconds or seconds
         self.encrypted_bytes = wire_bytes(ct)
         sample = self.scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], self.keys.secret)
         self.fresh = min(self.fresh, float(sample.min()))
-        what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts, "
-        what += f"{ct.nbytes / 2**20:.0f} MiB"
-        self.tell(what, seconds, f"noise budget {self.fresh:5.1f}")
+        what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts"
+        self.tell(what, seconds, self.fresh, "measured")
+        self.tell(f"        which take {ct.nbytes / 2**20:.0f} MiB of memory")
         return ct
 
     def classify(self, ct: Ciphertext) -> Ciphertext:
         """Server: return the reply to an encrypted batch, computed in this process."""
-        report = Report()
-        with self.clock("infer"), bar("inferring", 100) as progress:
-            report.progress = percent(progress)
+        with self.clock("infer"), bar("inferring", self.batch_images, "images") as done:
+            report = Report(progress=done)
             logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
             reply = reply_of(self.scheme, logits)
         for step in report.steps:
-            budget = f"at least     {step.budget_bits:5.1f}"
-            self.tell(f"server  {step.what}", step.seconds, budget)
+            self.tell(f"server  {step.what}", step.seconds, step.budget_bits, "predicted")
         self.note_reply(logits, reply)
         return reply
 
     def classify_with(
-        self, crew: Crew, batches: Iterator[Ciphertext], count: int
+        self, crew: Crew, batches: Iterator[Ciphertext], count: int, images: int
     ) -> Iterator[Ciphertext]:
-        """Server: yield the replies to `count` encrypted batches, computed by a crew.
+        """Server: yield the replies to `count` encrypted batches of images, computed by a crew.
 
         Where there are more workers than batches, every batch is computed in parts. The crew
         computes while the client encrypts, so that its time is that of both, from the first batch
@@ -230,7 +155,7 @@ class Sides:
         """
         parts = max(1, crew.size // count)
         begin = time.perf_counter()
-        with bar("inferring", 100 * count) as progress:
+        with bar("inferring", images, "images") as done:
             for logits in predict(
                 self.model,
                 batches,
@@ -238,7 +163,7 @@ class Sides:
                 crew.executor,
                 parts=parts,
                 in_flight=crew.size + 1,
-                progress=percent(progress),
+                progress=lambda batches: done(batches / count),
             ):
                 reply = reply_of(self.scheme, logits)
                 self.clock.seconds["infer"] = time.perf_counter() - begin - self.first_seconds
@@ -255,7 +180,7 @@ class Sides:
         self.reply_bytes = wire_bytes(reply)
         what = f"server  replies modulo {reply.params.k} of {self.scheme.params.k} primes, "
         what += f"{self.reply_bytes / 2**20:.1f} MiB"
-        self.tell(what, budget=f"noise budget {self.final:5.1f}")
+        self.tell(what, None, self.final, "measured")
 
     def decrypt(self, reply: Ciphertext, images: int) -> IntArray:
         """Client: return the logits of that many images."""
@@ -264,8 +189,7 @@ class Sides:
             logits = decrypt_logits(self.scheme, reply, self.keys.secret, images)
             seconds = time.perf_counter() - begin
         left = float(self.scheme.noise_budget(reply, self.keys.secret).min())
-        what = f"client  decrypts {reply.size} ciphertexts"
-        self.tell(what, seconds, f"noise budget {left:5.1f}")
+        self.tell(f"client  decrypts {reply.size} ciphertexts", seconds, left, "measured")
         return logits
 
 
@@ -276,8 +200,10 @@ def run(
     say: Callable[[str], None] = print,
     scheme_type: type[Scheme] = BGV,
     crew: Crew | None = None,
+    mode: str = "batch",
+    processes: int | None = None,
 ) -> Result:
-    """Classify images encrypted, in batches of as many as there are slots.
+    """Classify images encrypted, in batches of as many as there are slots, or one by one.
 
     Parameters
     ----------
@@ -287,6 +213,8 @@ def run(
     say : receives the story, line by line
     scheme_type : BGV, BFV or YASHE
     crew : workers that are the server (`nn.cluster.crews`); by default this process is
+    mode : of `make_plan`: "batch", "single" for one image at once, or "auto"
+    processes : how many there may be for one image at once; default: one for each core
 
     Raises
     ------
@@ -302,16 +230,21 @@ def run(
     pixels = check_pixels(model, pixels)
     if len(pixels) == 0:
         raise EncodingError("there are no images to classify: give at least one")
-    plan = plan_for(model, scheme_type)
+    plan = plan_for(model, scheme_type, mode, len(pixels))
     params = plan.params
     scheme = scheme_type(params)
     say("Plan: what every possible image can cause, proved before anything is encrypted\n")
     say(str(plan.program))
+    t_bits = " and ".join(f"{one.params.log2_t:.1f}" for one in plan.runs)
     say(
         f"\n{scheme.name} with n = {params.n} slots, log2 q = {params.log2_q:.1f} "
-        f"({params.k} primes), log2 t = {params.log2_t:.1f}:\n{security_of(params)}. "
+        f"({params.k} primes), log2 t = {t_bits}:\n{security_of(params)}. "
         f"Logits need {plan.range_bits:.1f} bits.\n"
     )
+    if mode == "auto":
+        say(f"{plan.reasons[-1]}\n")
+    if plan.mode == "single":
+        return run_single(plan, pixels, labels, say, processes or available_cores())
     sides = Sides(model, scheme, say)
     batches = [pixels[start : start + params.n] for start in range(0, len(pixels), params.n)]
     # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
@@ -319,7 +252,7 @@ def run(
     if crew is None:
         replies: Iterator[Ciphertext] = map(sides.classify, images)
     else:
-        replies = sides.classify_with(crew, images, len(batches))
+        replies = sides.classify_with(crew, images, len(batches), len(pixels))
     logits = np.concatenate(
         [sides.decrypt(reply, len(part)) for reply, part in zip(replies, batches, strict=True)]
     )
@@ -351,6 +284,21 @@ def security_of(params: Params) -> str:
     return f"{params.security}-bit security by {SOURCE_2024}"
 
 
+def beside_others(result: Result) -> str:
+    """Return a sentence: this run beside the published one for as many images."""
+    if result.plan.mode == "single":
+        seconds = result.seconds["infer"] / len(result.logits)
+        return (
+            f"LoLa: {LOLA_SECONDS} s an image on {LOLA_CORES} cores. Here: {seconds:.2f} s on the "
+            "server."
+        )
+    theirs = PAPER_B.predictions_per_hour
+    return (
+        f"The CryptoNets paper: {theirs:,} predictions per hour. "
+        f"Here: {result.predictions_per_hour / theirs:.0f} times as many."
+    )
+
+
 def beside_the_paper(result: Result) -> str:
     """Return a table of this run beside the two published ones."""
     params, seconds = result.plan.params, result.seconds["infer"]
@@ -366,22 +314,19 @@ def beside_the_paper(result: Result) -> str:
     return "\n".join(lines)
 
 
-def bar(what: str, total: int) -> Any:
-    """Return a progress bar, drawn only where stderr is a terminal."""
-    return tqdm(total=total, desc=what, disable=None, leave=False)
-
-
-def percent(drawn: Any) -> Callable[[float], None]:
-    """Return what moves a progress bar of 100 units by a share (0..1)."""
-    return lambda share: drawn.update(round(100 * share, 1))
-
-
 def drawing(images: IntArray, captions: list[str], pixel_max: int) -> str:
-    """Return small images side by side as text, two characters for a pixel, captions below."""
-    shades = np.array(list(SHADES))[images[..., 0] * (len(SHADES) - 1) // pixel_max]
-    width = 2 * images.shape[2] + 3
+    """Return small images side by side as text, captions below.
+
+    A pixel is two characters wide, which makes it square, or one where the terminal is too narrow
+    for that. Images that do not fit even so are left out.
+    """
+    wide = 2 if len(images) * (2 * images.shape[2] + GAP) <= columns() else 1
+    width = max(wide * images.shape[2], *map(len, captions)) + GAP
+    shown = max(1, min(len(images), columns() // width))
+    shades = np.array(list(SHADES))[images[:shown, ..., 0] * (len(SHADES) - 1) // pixel_max]
     lines = [
-        "".join("".join(shade * 2 for shade in image[row]).ljust(width) for image in shades)
+        "".join("".join(shade * wide for shade in image[row]).ljust(width) for image in shades)
         for row in range(images.shape[1])
     ]
-    return "\n".join([*lines, "".join(caption.ljust(width) for caption in captions)])
+    lines.append("".join(caption.ljust(width) for caption in captions[:shown]))
+    return "\n".join(line.rstrip() for line in lines)
