@@ -9,6 +9,7 @@ Modules, in the order of reading:
     download  the four MNIST files from public mirrors, complete or not at all
     sets      images and labels: the digits, and MNIST
     sources   what a client has: sets, IDX, .npy files and pictures
+    tables    rows of numbers in CSV files
 
 Uses yashe.errors, yashe.wire, networks.
 """
