@@ -224,7 +224,7 @@ class Estimator:
                 "features as input."
             )
         if found := columns.outside(rows):
-            more = f", and {len(found) - 1} columns more" if len(found) > 1 else ""
+            more = f"; columns in which values are clipped: {len(found)}" if len(found) > 1 else ""
             warnings.warn(f"{found[0]}{more}", ClippedWarning, stacklevel=4)
         return rows
 

@@ -269,7 +269,7 @@ class Sequential:
             "input_shape": self.input_shape,
             "layers": [[type(layer).__name__, layer.settings()] for layer in self.layers],
             "info": asdict(self.info),
-            "schema": None if self.schema is None else self.schema.as_json(),
+            "schema": None if self.schema is None else asdict(self.schema),
         }
         text = np.frombuffer(json.dumps(about, indent=1).encode(), dtype=np.uint8)
         arrays = [narrowed(p) for p in self.parameters()]

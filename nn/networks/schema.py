@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -157,6 +157,7 @@ class Classes:
 
     labels: tuple[Label, ...]
     scale: float = 1.0
+    kind: str = field(default="classes", init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.labels) <= MOST_CLASSES:
@@ -192,6 +193,7 @@ class Values:
 
     scale: float
     offset: float = 0.0
+    kind: str = field(default="values", init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
@@ -230,16 +232,9 @@ class Schema:
         if outputs != kinds and (outputs, kinds) != (1, 2):
             raise ParameterError(f"{outputs} outputs for {self.answers}")
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the schema as what a JSON file can hold."""
-        return {
-            "answers": {"kind": type(self.answers).__name__, **asdict(self.answers)},
-            "columns": None if self.columns is None else asdict(self.columns),
-        }
-
     @classmethod
     def from_json(cls, facts: Any) -> Schema:
-        """Return the schema of a stranger's parsed JSON.
+        """Return the schema of a stranger's parsed JSON, as `dataclasses.asdict` makes it.
 
         Raises
         ------
@@ -247,7 +242,7 @@ class Schema:
             If it is none.
         """
         given, columns = dict(facts["answers"]), facts["columns"]
-        kind = {"Classes": Classes, "Values": Values}[given.pop("kind")]
+        kind = {"classes": Classes, "values": Values}[given.pop("kind")]
         if "labels" in given:
             given["labels"] = tuple(given["labels"])
         if columns is not None:

@@ -80,7 +80,7 @@ class ModelCard:
 
     def to_json(self) -> str:
         """Return the card as text."""
-        return json.dumps({**asdict(self), "schema": self.schema.as_json()}, indent=1) + "\n"
+        return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, insecure: bool = False) -> ModelCard:
