@@ -153,9 +153,7 @@ def check_targets(y: Any, rows: int, doing: str) -> npt.NDArray[Any]:
     if targets.dtype.kind == "O" and any(entry is None or entry != entry for entry in targets):
         raise TableError("Input y contains NaN or None: leave out rows without an answer.")
     if len(targets) != rows:
-        raise TableError(
-            f"X has {rows} rows and y has {len(targets)} entries: one each is required."
-        )
+        raise TableError(f"y has one entry for each row; got {len(targets)} for {rows} rows.")
     return targets
 
 
