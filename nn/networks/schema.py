@@ -246,7 +246,7 @@ class Schema:
         if "labels" in given:
             given["labels"] = tuple(given["labels"])
         if columns is not None:
-            columns = Columns(**{name: tuple(items) for name, items in columns.items()})
+            columns = Columns(**{name: tuple(items) for name, items in dict(columns).items()})
         return cls(kind(**given), columns)
 
 

@@ -131,6 +131,7 @@ def test_a_network_is_saved_with_its_schema_or_without(tmp_path: Any) -> None:
         {},
         {"answers": {"kind": "values"}, "columns": None},
         {"answers": {"kind": ["values"], "scale": 1.0, "offset": 0.0}, "columns": None},
+        {"answers": {"kind": "values", "scale": 1.0, "offset": 0.0}, "columns": []},
         {"answers": {"kind": "values", "scale": 1.0, "offset": 0.0}, "columns": [1]},
         {"answers": {"kind": "values", "scale": 1.0, "offset": 0.0}, "columns": {"names": 1}},
         {"answers": {"kind": "classes", "labels": [[], []], "scale": 1.0}, "columns": None},
