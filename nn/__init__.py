@@ -28,6 +28,7 @@ Rooms, in the order of reading; a room imports only rooms before it, and those o
     cluster     the same on other processes and machines
     experiment  the whole run in one process, compared logit by logit with the integers
     service     a client and a server who share files only
+    estimators  from a table of one's own to encrypted predictions
     bench       how fast it is, and how fast it could be
     pictures    pictures of images, networks and their encrypted runs
     commands    `cryptonets`, from a shell
@@ -39,6 +40,8 @@ from importlib import import_module
 TYPE_CHECKING = False  # but true for type checkers, which know the name
 if TYPE_CHECKING:
     from nn.data.sets import load_digits, load_mnist
+    from nn.data.tables import read_table
+    from nn.estimators.square import SquareNet, SquareNetRegressor
     from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
     from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
     from nn.networks.model import Sequential
@@ -54,6 +57,8 @@ __all__ = [
     "MeanPool",
     "Sequential",
     "Square",
+    "SquareNet",
+    "SquareNetRegressor",
     "decrypt_logits",
     "encrypt_images",
     "infer",
@@ -62,6 +67,7 @@ __all__ = [
     "make_plan",
     "pretrained",
     "quantize_pixels",
+    "read_table",
     "train",
 ]
 
@@ -73,6 +79,8 @@ _HOMES = {
     "MeanPool": "nn.networks.layers",
     "Sequential": "nn.networks.model",
     "Square": "nn.networks.layers",
+    "SquareNet": "nn.estimators.square",
+    "SquareNetRegressor": "nn.estimators.square",
     "decrypt_logits": "nn.inference.encrypted",
     "encrypt_images": "nn.inference.encrypted",
     "infer": "nn.inference.encrypted",
@@ -81,6 +89,7 @@ _HOMES = {
     "make_plan": "nn.planning.plan",
     "pretrained": "nn.networks.pretrained",
     "quantize_pixels": "nn.training.quantize",
+    "read_table": "nn.data.tables",
     "train": "nn.training.train",
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nn.commands.eavesdrop import eavesdrop
+from nn.commands.tables import answers_of, called, load_input, shown_answers, write_answers
 from nn.data.idx import read_idx
 from nn.data.sources import load_images
 from nn.experiment import bar
@@ -60,16 +61,17 @@ def add_commands(commands: Any) -> None:
 
     encrypt = commands.add_parser(
         "encrypt",
-        help="encrypt images for a network",
-        description="Encrypt images, one in every slot, under the keys of DIR: with the secret "
-        "key if it is there, else with the public one.",
+        help="encrypt images, or the rows of a table, for a network",
+        description="Encrypt images or rows, one in every slot, under the keys of DIR: with the "
+        "secret key if it is there, else with the public one.",
     )
     encrypt.set_defaults(command=encrypt_command)
     encrypt.add_argument(
         "images",
         nargs="+",
         metavar="IMAGES",
-        help="'digits' or 'mnist' (test images), or IDX, .npy, .png and .jpg files",
+        help="'digits' or 'mnist' (test images), IDX, .npy, .png and .jpg files; CSV files for a "
+        "network that was trained on a table",
     )
     encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")
@@ -100,17 +102,21 @@ def add_commands(commands: Any) -> None:
     decrypt = commands.add_parser(
         "decrypt",
         help="decrypt a reply",
-        description="Decrypt the logits and say which class each image has been found to be.",
+        description="Decrypt the logits and say which class each image has been found to be, or "
+        "the value of each row.",
     )
     decrypt.set_defaults(command=decrypt_command)
     decrypt.add_argument("reply", type=Path, metavar="REPLY")
     decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
-    decrypt.add_argument("--images", type=int, metavar="N", help="how many images there were")
+    decrypt.add_argument(
+        "--images", "--rows", type=int, metavar="N", help="how many images or rows there were"
+    )
     decrypt.add_argument(
         "--labels", metavar="LABELS", help="'digits', 'mnist' or an IDX file, to count mistakes"
     )
     decrypt.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
     decrypt.add_argument("--json", type=Path, metavar="FILE", help="write labels and logits there")
+    decrypt.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
 
     listen = commands.add_parser(
         "eavesdrop",
@@ -184,21 +190,19 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets encrypt`."""
     card = roles.load_card(arguments.keys)
     key = roles.load_encryption_key(arguments.keys, card)
-    images = load_images(
-        arguments.images, card.input_shape, arguments.data, arguments.white, arguments.invert
-    )
+    images = load_input(arguments.images, card, arguments)
     pixels = images.pixels[: arguments.count]
     what = "secret" if isinstance(key, SecretKey) else "public"
     with (
-        step(f"{len(pixels)} images encrypted with the {what} key") as progress,
+        step(f"{len(pixels)} {called(card)} encrypted with the {what} key") as progress,
         whole_file(arguments.out) as file,
     ):
         shape = roles.encrypt(file, card, key, pixels, images.white, progress)
     show(arguments.out)
     batches = f"{shape[0]} batches" if shape[0] > 1 else "1 batch"
     print(
-        f"{batches} of up to {card.params.n} images. When the reply is here:\n"
-        f"cryptonets decrypt REPLY --keys {arguments.keys} --images {len(pixels)}"
+        f"{batches} of up to {card.params.n} {called(card)}. When the reply is here:\n"
+        f"cryptonets decrypt REPLY --keys {arguments.keys} --{called(card)} {len(pixels)}"
     )
 
 
@@ -229,7 +233,7 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
     key = load_secret_key(arguments.keys / SECRET, SecretKey)
     with step("decrypted"), open_input(arguments.reply) as source:
         logits = roles.decrypt(source, key, arguments.images)
-    found = logits.argmax(axis=1)
+    found = answers_of(card, logits)
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if arguments.labels:
         labels = load_labels(arguments.labels, card, arguments.data)[: len(found)]
@@ -238,8 +242,10 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
         facts["accuracy"] = float((found == labels).mean())
         print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
     else:
-        shown = " ".join(map(str, found[:40]))
-        print(f"{len(found)} images: {shown}{' ...' if len(found) > 40 else ''}")
+        print(f"{len(found)} {called(card)}: {shown_answers(found)}")
+    if arguments.csv:
+        write_answers(arguments.csv, card, logits)
+        show(arguments.csv)
     if arguments.json:
         with whole_file(arguments.json) as file:
             file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")

@@ -139,7 +139,8 @@ class Program:
         found = self.forecasts(public)
         shape = " x ".join(map(str, self.model.input_shape))
         begin, logits = self.scheme.params.k, found[-1]
-        rows = [Row("client", f"encrypt {shape} pixels", begin, found[0])]
+        what = "pixels" if len(self.model.input_shape) == 3 else "columns"
+        rows = [Row("client", f"encrypt {shape} {what}", begin, found[0])]
         rows += [
             Row("server", step.what, step.level, forecast)
             for step, forecast in zip(self.steps, found[1:], strict=True)

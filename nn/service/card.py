@@ -1,7 +1,8 @@
 """What a client has to know about a network that it cannot see: its model card.
 
-The card says how images have to be prepared and which parameters the keys need. It is JSON that
-comes from a server, so it is read like a stranger's file. The weights are not in it.
+The card says how images or rows of a table have to be prepared, which parameters the keys need, and
+what the answers mean. It is JSON that comes from a server, so it is read like a stranger's file.
+The weights are not in it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 
 from nn.inference.flooding import needed_spare
 from nn.networks.model import Sequential
+from nn.networks.schema import Schema
 from nn.planning.descent import promised_bits
 from nn.planning.plan import SPARE_BITS, make_plan
 from yashe.errors import FheError, FormatError, SecurityError
 from yashe.parameters.sets import Params
 
-LARGEST_CARD_BYTES = 65536
+LARGEST_CARD_BYTES = 2**19  # names and ends of 2,048 columns
 LARGEST_SIDE = 4096
 LARGEST_N = 16384  # that a plan takes
 
@@ -34,6 +36,7 @@ class ModelCard:
     levels : pixels are integers 0..levels (`nn.training.quantize.quantize_pixels`)
     classes : how many logits there are for each image
     params : the parameters under which the network has been proved to run
+    schema : how raw columns become integers, and what the logits stand for
     """
 
     name: str
@@ -41,6 +44,7 @@ class ModelCard:
     levels: int
     classes: int
     params: Params
+    schema: Schema
 
     @property
     def final_budget_bits(self) -> float:
@@ -71,6 +75,7 @@ class ModelCard:
             model.info.levels,
             model.output_shape[-1],
             plan.params,
+            model.schema or Schema.plain(model.output_shape[-1]),
         )
 
     def to_json(self) -> str:
@@ -129,4 +134,6 @@ class ModelCard:
         if not all(isinstance(name, str) and name.isprintable() for name in names):
             raise ValueError("names that cannot be printed")
         params = Params(given["name"], given["n"], *moduli, given["security"])
-        return cls(facts["name"], shape, facts["levels"], facts["classes"], params)
+        schema = Schema.from_json(facts["schema"])
+        schema.check(shape, facts["classes"])
+        return cls(facts["name"], shape, facts["levels"], facts["classes"], params, schema)
