@@ -105,7 +105,7 @@ def test_a_convolution_is_four_loops_over_the_padded_image(case):
             layer.kernel,
             layer.stride,
             (layer.pad_start, layer.pad_end),
-        )  # fmt: skip
+        )
         for image in images
     ]
     np.testing.assert_array_equal(layer.forward(images), expected)
