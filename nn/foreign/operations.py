@@ -261,6 +261,16 @@ def global_average(chain: Chain, node: Node) -> None:
     chain.affine(1 / height**2, 0.0)
 
 
+def reduced(chain: Chain, node: Node) -> None:
+    """A mean over axes, which have to be those of the image."""
+    axes = node.settings.get("axes") or (node.constant(1).tolist() if len(node.inputs) > 1 else [])
+    if sorted(int(axis) % (1 + len(chain.shape)) for axis in axes) != [2, 3]:
+        raise ParameterError(f"the axes must be those of height and width; got {axes}")
+    global_average(chain, node)
+    if not node.settings.get("keepdims", 1):
+        flatten(chain, Node("Flatten", (None,)))
+
+
 def normalise(chain: Chain, node: Node) -> None:
     """Batch normalisation after training: an affine map for each channel."""
     if node.settings.get("training_mode"):
@@ -311,6 +321,7 @@ OPERATIONS: dict[str, Operation] = {
     "Conv": convolution,
     "AveragePool": average,
     "GlobalAveragePool": global_average,
+    "ReduceMean": reduced,
     "BatchNormalization": normalise,
     "Flatten": flatten,
     "Reshape": reshape,

@@ -55,6 +55,11 @@ def from_sklearn(model: Any) -> FloatNetwork:
                 "products cannot follow. Notebook 9, 'Can a network live on x^2?', shows how a "
                 "network of squares is trained."
             )
+        if fitted(model, "out_activation_") not in ("identity", "logistic", "softmax"):
+            raise ParameterError(
+                f"{name} must have an output that is a sum; got {model.out_activation_!r} of it. "
+                "Take loss='squared_error'."
+            )
         weights = zip(fitted(model, "coefs_"), model.intercepts_, strict=True)
         steps += [dense(real(weight), real(bias)) for weight, bias in weights]
     else:
