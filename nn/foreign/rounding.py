@@ -54,7 +54,7 @@ class Trial:
     def __str__(self) -> str:
         bits = " ".join(map(str, self.bits)) or "float"
         proved = "" if self.range_bits is None else f"{self.range_bits:.1f}"
-        return f"0..{self.levels:<8}{bits:<18}{self.score:>8.4f}{self.lost:>8.4f}{proved:>13}"
+        return f"0..{self.levels:<8}{bits:<18}{self.score:>8.4f}{self.lost:>8.4f}{proved:>13}".rstrip()
 
 
 @dataclass(frozen=True, eq=False)

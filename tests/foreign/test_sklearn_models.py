@@ -10,6 +10,8 @@ sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 from sklearn import datasets, linear_model, neural_network, pipeline, preprocessing, svm  # noqa: E402
 from sklearn.ensemble import RandomForestClassifier  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 CANCER = datasets.load_breast_cancer(return_X_y=True)
 WINE = datasets.load_wine(return_X_y=True)
 DIABETES = datasets.load_diabetes(return_X_y=True)
@@ -33,7 +35,6 @@ SCALERS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("model", "data"), CLASSIFIERS, ids=lambda part: str(part)[:30])
 def test_a_classifier_decides_as_scikit_learn_does(model, data):
     rows, labels = data
@@ -46,7 +47,6 @@ def test_a_classifier_decides_as_scikit_learn_does(model, data):
         np.testing.assert_allclose(network.outputs(rows), outputs.reshape(len(rows), -1), atol=1e-8)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("scaler", SCALERS, ids=str)
 @pytest.mark.parametrize(
     "model",
@@ -86,7 +86,6 @@ class Contrary(linear_model.LogisticRegression):
     """Predicts the opposite of what its weights say."""
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("model", "message"),
     [
