@@ -42,11 +42,13 @@ class Result:
     Attributes
     ----------
     seconds : of each stage, its process start included
+    cpu : seconds that its threads have computed, all together
     sizes : bytes of each folder that both sides see
     labels : int64 array
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
@@ -80,9 +82,10 @@ def play(root: Path, size: int, images: np.ndarray) -> Result:
             if (there / shared).exists():
                 (there / shared).rename(here / shared)
         program = root / "submission" / "build" / stage
-        start = time.perf_counter()
+        start, before = time.perf_counter(), os.times()
         call([program, *[str(size)] * sized], here.parents[1])
         result.seconds[stage] = time.perf_counter() - start
+        result.cpu[stage] = sum(os.times()[2:4]) - sum(before[2:4])
     for shared in SHARED:
         result.sizes[shared] = sum(file.stat().st_size for file in (client / shared).iterdir())
     labels = (client / "encrypted_model_predictions.txt").read_text().split("\n")
@@ -102,9 +105,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         build(Path(folder))
         result = play(Path(folder), arguments.size, data.test_images[:count])
+    print(f"{'seconds':<30}{'':>8}{'CPU':>8}")
     for stage, seconds in result.seconds.items():
-        print(f"{stage:<30}{seconds:>8.2f} s")
-    print(f"{'all stages':<30}{sum(result.seconds.values()):>8.2f} s")
+        print(f"{stage:<30}{seconds:>8.2f}{result.cpu[stage]:>8.2f}")
+    print(f"{'all stages':<30}{sum(result.seconds.values()):>8.2f}{sum(result.cpu.values()):>8.2f}")
     for shared, size in result.sizes.items():
         print(f"{shared:<30}{size / 2**20:>8.1f} MiB")
     right = int((result.labels == data.test_labels[:count]).sum())
