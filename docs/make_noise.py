@@ -104,7 +104,7 @@ def steps(kind: type[Scheme], t_bits: int) -> list[tuple[str, float]]:
     bound = note("sum of 25 with weights up to 3", bound * 75)
     for product in ("first", "second", "third"):
         if product != "first":
-            bound = note("relinearisation", bound + scheme.relinearization_bound())
+            bound = note("relinearisation", bound + scheme.switching_bound())
             primes = scheme.best_for_products(bound)
             if primes < scheme.params.k:
                 scheme, bound = switched(scheme, bound, primes)

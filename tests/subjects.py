@@ -18,8 +18,8 @@ from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.residues import canonical
 from yashe.arithmetic.rings import CoefficientElement, Ring
 from yashe.arithmetic.rns import RnsBasis, rescale
-from yashe.ciphertexts import keys as engine_keys
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import Gadget, digits
 from yashe.ciphertexts.slots import Plaintext, decode, encode
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
@@ -173,18 +173,18 @@ class TextbookGadget:
 
 
 class EngineGadget:
-    """Digits that are residues."""
+    """Digits that are residues, modulo one prime or several."""
 
-    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
-        self.ring = Ring(n, moduli)
+    def __init__(self, n: int, moduli: tuple[int, ...], size: int = 1) -> None:
+        self.ring, self.cut = Ring(n, moduli), Gadget(size)
         self.n, self.q = n, self.ring.basis.product
         basis = self.ring.basis
-        self.gadget = [int(g) for g in basis.compose(engine_keys.gadget(self.ring))[:, 0]]
-        self.digit_bound = max(moduli) // 2
+        self.gadget = [int(g) for g in basis.compose(self.cut.weights(self.ring))[:, 0]]
+        self.digit_bound = max(self.cut.moduli(moduli)[0]) // 2
 
     def digits(self, a: Poly) -> list[Poly]:
-        digits = engine_keys.digits(self.ring.element(np.array(a, dtype=object)))
-        return [integers(row) for row in self.ring.basis.compose(digits.residues)]
+        found = digits(self.ring.element(np.array(a, dtype=object)), self.ring, self.cut)
+        return [integers(row) for row in self.ring.basis.compose(found)]
 
 
 class TextbookSlots:
@@ -433,7 +433,7 @@ class EngineScheme:
         self.product_deviation = float(scheme.product_bound(fresh, fresh).deviation)
         if isinstance(scheme, BGV):  # whose bound has room for the tails of a product of two noises
             self.product_deviation = math.sqrt(2 * self.n) * self.fresh_deviation**2 * self.q
-        self.switching_deviation = float(scheme.relinearization_bound().deviation)
+        self.switching_deviation = float(scheme.switching_bound().deviation)
 
     def keygen(self, seed: bytes) -> Any:
         return self.scheme.keygen(seed)

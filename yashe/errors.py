@@ -50,6 +50,10 @@ class KeyMismatchError(FheError, ValueError):
     """Objects that belong to different keys, parameters or schemes were combined."""
 
 
+class MissingKeyError(FheError, LookupError):
+    """An operation takes a key that is not among those given, like that of another rotation."""
+
+
 class TransparentCiphertextError(FheError, ValueError):
     """A result no longer depends on any ciphertext, so that it would be readable without a key."""
 

@@ -5,17 +5,23 @@ noise, and the noise on the weights; but everybody who reads a reply sees the ch
 and in its modulus. So it is made for a network that knows nothing of the weights: it has as many
 squares, and before, between and behind them linear layers that all multiply by one number, the
 largest whose logits t would hold.
+
+The same network decides how large the digits of a relinearisation are (`yashe.ciphertexts.keys`):
+as large as their noise is far below that of the sums, which makes them few.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from yashe.ciphertexts import noise
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.noise import Bound
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 
+UNNOTICED = 2.0**-8  # of the noise that is there: what digits may add, in a network like this one
 PROMISED_BITS = 0.9  # noise budget of every reply, beyond the least that decryption requires
 
 
@@ -29,9 +35,22 @@ def promised_bound(n: int, order: int) -> Bound:
     return Bound.of(2.0 ** -(promised_bits(n) + 1) / noise.tail_factor(n, order), order)
 
 
+class Level(NamedTuple):
+    """Where a square is computed.
+
+    Attributes
+    ----------
+    primes : of q that are left
+    width : primes of q for each digit of the relinearisation before it
+    """
+
+    primes: int
+    width: int
+
+
 @lru_cache(maxsize=4096)
-def primes_for_squares(kind: type[Scheme], params: Params, squares: int) -> tuple[int, ...]:
-    """Return with how many primes of q each square of a network is computed, first to last.
+def levels_of_squares(kind: type[Scheme], params: Params, squares: int) -> tuple[Level, ...]:
+    """Return where each square of a network is computed, first to last.
 
     Parameters
     ----------
@@ -41,14 +60,25 @@ def primes_for_squares(kind: type[Scheme], params: Params, squares: int) -> tupl
     """
     # With w bits for each of the layers logits have (2^(squares + 1) - 1) w bits.
     scheme, bits = kind(params), (params.log2_t - 1) / (2 ** (squares + 1) - 1)
-    bound, primes = (scheme.fresh_bound(False) * 2.0**bits).capped(), []
+    bound, levels, width = (scheme.fresh_bound(False) * 2.0**bits).capped(), list[Level](), 1
     for square in range(squares):
         if square > 0:
-            bound = bound + scheme.relinearization_bound()
+            width = widest_digits(scheme, bound)
+            bound = bound + scheme.switching_bound(Gadget(width, summed=True))
             left = scheme.best_for_products(bound)
             if left < scheme.params.k:
                 scheme = scheme.at(scheme.params.shortened(left))
                 bound = bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
-        primes.append(scheme.params.k)
+        levels.append(Level(scheme.params.k, width))
         bound = (scheme.product_bound(bound, bound) * 2.0**bits).capped()
-    return tuple(primes)
+    return tuple(levels)
+
+
+def widest_digits(scheme: Scheme, bound: Bound) -> int:
+    """Return how many primes of q digits can have at most so that their noise goes unnoticed."""
+    width, room = 1, float(bound.deviation) * UNNOTICED
+    while width < scheme.params.k and (
+        float(scheme.switching_bound(Gadget(width + 1, summed=True)).deviation) <= room
+    ):
+        width += 1
+    return width

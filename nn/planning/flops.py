@@ -39,15 +39,15 @@ def step_flops(step: Step, x: Forecast) -> float:
         return ntt_flops(params.n, step.squares * 2 * wide)
     if isinstance(step, RelinearizeStep):
         # In coefficient form sums of squares are computed modulo q P, and then scaled down.
-        transforms = 3 * wide + relinearization_transforms(params.k, ntt_form)
+        transforms = 3 * wide + relinearization_transforms(params.k, ntt_form, step.width)
         if ntt_form and step.primes < params.k:
-            transforms += 2 * (params.k + step.primes)
+            transforms += 2 * params.k  # of the primes that go, and of the remainder
         return ntt_flops(params.n, math.prod(step.shape) * transforms)
     rows = step.scheme.parts(x.degree) * (wide if x.degree == 2 and wide else params.k)
     linear = [layer for layer in step.layers if isinstance(layer, Linear)]
     return sum(2.0 * params.n * rows * layer.multiply_adds() for layer in linear)
 
 
-def relinearization_transforms(k: int, ntt_form: bool) -> int:
-    """Return the transforms of one relinearisation: of c_2, of k digits, and of the result."""
-    return k * k + (k if ntt_form else 2 * k)
+def relinearization_transforms(k: int, ntt_form: bool, width: int = 1) -> int:
+    """Return the transforms of one relinearisation: of c_2, of its digits, and of the result."""
+    return -(-k // width) * k + (k if ntt_form else 2 * k)

@@ -22,7 +22,7 @@ from typing import Any
 from nn.networks.base import Layer, Linear
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import Sequential
-from nn.planning.descent import primes_for_squares
+from nn.planning.descent import levels_of_squares
 from nn.planning.proofs import Forecast
 from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, Step, SumsStep
 from yashe.ciphertexts.array import Ciphertext
@@ -194,15 +194,15 @@ def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program
         after layer is, which gives the same messages
     """
     layers, steps, given = model.layers, list[Step](), scheme
-    primes = primes_for_squares(
+    levels = levels_of_squares(
         type(scheme), scheme.params, sum(isinstance(layer, Square) for layer in layers)
     )
     squared, degree = 0, 1
 
-    def relinearize(last: int, left: int) -> None:
+    def relinearize(last: int, left: int, width: int = 1) -> None:
         nonlocal scheme, degree
         shape, params = layers[last].output_shape, scheme.params
-        steps.append(RelinearizeStep((layers[last],), last, shape, scheme, left))
+        steps.append(RelinearizeStep((layers[last],), last, shape, scheme, left, width))
         scheme, degree = scheme.at(params.shortened(left)), 1
 
     def compute(kind: type[Step], first: int, stop: int) -> None:
@@ -215,7 +215,7 @@ def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program
             compute(LayerStep, start, start + 1)  # acts on three parts as well as on two
             first += 1
         if degree == 2 and any(isinstance(layer, Square) for layer in layers[first:stop]):
-            relinearize(first - 1, primes[squared])
+            relinearize(first - 1, *levels[squared])
         if stop - start > 1:
             compute(SumsStep, first, stop)
         else:

@@ -24,6 +24,7 @@ from nn.networks.model import Sequential
 from nn.planning.descent import promised_bound
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.ciphertexts import noise
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval as Interval
 from yashe.ciphertexts.slots import encode_constant
@@ -156,9 +157,9 @@ class Forecast:
     def __mul__(self, other: Forecast) -> Forecast:
         return replace(self, bound=self.scheme.product_bound(self.bound, other.bound), degree=2)
 
-    def relinearized(self, primes: int) -> Forecast:
+    def relinearized(self, primes: int, width: int = 1) -> Forecast:
         """Return the forecast after relinearisation, and a switch to fewer primes of q."""
-        bound = self.bound + self.scheme.relinearization_bound()
+        bound = self.bound + self.scheme.switching_bound(Gadget(width, summed=True))
         return replace(self, bound=bound, degree=1).switched(primes)
 
     def switched(self, primes: int) -> Forecast:

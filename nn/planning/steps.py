@@ -246,9 +246,11 @@ class RelinearizeStep(Step):
     Attributes
     ----------
     primes : how many primes of q are left behind it
+    width : primes of q for each digit
     """
 
     primes: int
+    width: int = 1
 
     @property
     def what(self) -> str:
@@ -260,12 +262,13 @@ class RelinearizeStep(Step):
         return self.primes
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        x = self.scheme.switch_modulus(self.scheme.relinearize(x, key), self.primes)
+        x = self.scheme.relinearize(x, key.widened(self.width))
+        x = self.scheme.switch_modulus(x, self.primes)
         tick(1.0)
         return x
 
     def forecast(self, x: Forecast) -> Forecast:
-        return x.relinearized(self.primes)
+        return x.relinearized(self.primes, self.width)
 
     def work(self) -> Work:
         return {"relinearize": math.prod(self.shape)}

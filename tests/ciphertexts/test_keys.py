@@ -1,4 +1,4 @@
-"""Keys: their equations, the gadget, and switching; and that secrets stay where they are."""
+"""Keys: their equations; and that secrets stay where they are."""
 
 import copy
 import io
@@ -16,49 +16,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strategies_engine import OTHER_SEED, SEED, TOYS, integers_up_to, seeds, textbook_params, toys
+from strategies_engine import OTHER_SEED, SEED, TOYS, seeds, toys
 from yashe import errors
-from yashe.arithmetic.rings import NttElement, Ring
-from yashe.ciphertexts.keys import Key, Keys, check_key, digits, gadget, switch
+from yashe.arithmetic.automorphisms import move_coefficients
+from yashe.arithmetic.rings import NttElement
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
+from yashe.ciphertexts.keys import Key, Keys, check_key
 from yashe.errors import KeyMismatchError, NotPicklableError
 from yashe.parameters.sets import Params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.rlwe import RLWE
 from yashe.schemes.yashe import YASHE, YasheKeys
-from yashe.textbook import polynomials as textbook
 
 SIX_SIGMA = 20  # no error of these tests is larger
 
 
-def polynomial(ring: Ring) -> st.SearchStrategy[list[int]]:
-    limit = ring.basis.product // 2
-    return st.lists(integers_up_to(limit), min_size=ring.n, max_size=ring.n)
-
-
 def integers(element: NttElement) -> np.ndarray:
     return np.asarray(element.intt().integers())
-
-
-@given(st.data(), toys)
-@settings(max_examples=30)
-def test_digits_times_gadget_give_the_polynomial_back(data: st.DataObject, params: Params) -> None:
-    ring = params.ring
-    c = data.draw(polynomial(ring))
-    d = digits(ring.element(np.array(c, dtype=object)))
-    assert d.residues.shape == (params.k, params.k, params.n)
-    assert [list(row) for row in d.integers()] == textbook.gadget_digits(
-        c, textbook_params(params), None
-    )
-    total = (d.residues * gadget(ring)).sum(axis=0)
-    assert list(ring.basis.compose(total)) == c
-
-
-@given(toys)
-def test_the_gadget_is_one_modulo_its_prime_and_zero_modulo_the_others(params: Params) -> None:
-    values = params.ring.basis.compose(gadget(params.ring))[:, 0]
-    expected = textbook.rns_gadget(params.moduli)
-    assert [textbook.centred(g, params.q) for g in expected] == list(values)
 
 
 def errors_in(element: NttElement, unit: int) -> np.ndarray:
@@ -82,32 +57,37 @@ def test_keys_satisfy_their_equations_with_small_errors(
     assert set(integers(s)) <= {-1, 0, 1}
     e = errors_in(keys.public.b + keys.public.a * s, unit)
     assert 0 < np.abs(e).max() < SIX_SIGMA
-    relin = keys.relinearization
-    a_s = NttElement(params.ring, relin.a.residues * s.residues)  # a batch of k polynomials
-    g_s_squared = NttElement(params.ring, gadget(params.ring) * (s * s).residues)
-    errors = errors_in(relin.b + a_s - g_s_squared, unit)
-    assert errors.shape == (params.k, params.n)
-    assert 0 < np.abs(errors).max() < SIX_SIGMA
+    check_switching_key(keys.relinearization.b, keys.relinearization.a, s, s * s, unit)
+
+
+def check_switching_key(
+    b: NttElement, a: NttElement, s: NttElement, z: NttElement, unit: int, cut: Gadget = PER_PRIME
+) -> None:
+    """b_i + a_i s = P g_i z - unit e_i for every digit, with small e_i that are not zero."""
+    a_s = NttElement(s.ring, a.residues * s.residues)  # a batch of polynomials
+    g_z = NttElement(s.ring, cut.weights(s.ring) * z.residues)
+    errors = errors_in(b + a_s - g_z, unit)
+    assert errors.shape == (len(cut.groups(len(s.ring.basis))), s.ring.n)
+    assert np.abs(errors).max() < SIX_SIGMA
+    assert all(row.any() for row in errors)
 
 
 @both
-@given(data=st.data(), params=toys)
+@given(params=toys, seed=seeds, cut=st.sampled_from([Gadget(), Gadget(2), Gadget(1, spare=1)]))
 @settings(max_examples=20)
-def test_switching_multiplies_with_the_hidden_polynomial_up_to_small_noise(
-    scheme_class: type[RLWE], data: st.DataObject, params: Params
+def test_rotation_keys_satisfy_theirs(
+    scheme_class: type[RLWE], params: Params, seed: bytes, cut: Gadget
 ) -> None:
-    keys, ring = scheme_class(params).keygen(SEED), params.ring
-    c = data.draw(polynomial(ring))
-    element = ring.element(np.array(c, dtype=object))
-    switched = switch(element, keys.relinearization.b, keys.relinearization.a).residues
-    s = keys.secret.s
-    phase = NttElement(ring, switched[0]) + NttElement(ring, switched[1]) * s
-    noise = integers(phase - element.ntt() * s * s)
-    unit = scheme_class(params).error_unit
-    if 2 * params.n * unit * sum(params.moduli) * SIX_SIGMA < params.q:  # it wraps around otherwise
-        assert not (noise % unit).any()
-    digit_sizes = sum(p // 2 for p in params.moduli)
-    assert np.abs(noise).max() <= params.n * digit_sizes * SIX_SIGMA * unit
+    scheme = scheme_class(params)
+    keys = scheme.keygen(seed)
+    found, s = scheme.rotation_keys(keys.secret, [1, "swap"], gadget=cut), keys.secret.s
+    assert found.exponents == (5, 2 * params.n - 1)
+    for g in found.exponents:
+        moved = s.intt()  # s(X^(1/g)), by the inverse map on coefficients
+        moved = type(moved)(s.ring, move_coefficients(moved.residues, pow(g, -1, 2 * params.n)))
+        check_switching_key(*found.columns(g), moved.ntt(), s, scheme.error_unit, cut)
+    relin = scheme.relinearization_key(keys.secret, gadget=cut)
+    check_switching_key(relin.b, relin.a, s, s * s, scheme.error_unit, cut)
 
 
 def fingerprint(keys: Keys) -> list[bytes]:
@@ -137,7 +117,7 @@ def test_all_uniform_polynomials_and_all_errors_of_the_keys_differ(
     assert len({row.tobytes() for row in a}) == TOYS[4].k + 1
     s = keys.secret.s
     batch = NttElement(s.ring, keys.relinearization.a.residues * s.residues)
-    shifted = NttElement(s.ring, gadget(s.ring) * (s * s).residues)
+    shifted = NttElement(s.ring, PER_PRIME.weights(s.ring) * (s * s).residues)
     errors = [
         integers(keys.public.b + keys.public.a * s),
         *integers(keys.relinearization.b + batch - shifted),

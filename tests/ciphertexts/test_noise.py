@@ -144,10 +144,11 @@ def test_products_and_relinearisation_add_the_noise_of_theory(kind: str) -> None
     before = noise_of(product)
     # The two terms are added as if they were dependent; where they are not, 1/sqrt(2) is left.
     assert 0.6 < before.std() / product.bound.deviation[0] < 1.4
-    added = noise_of(scheme.relinearize(product, keys.relinearization)) - before
-    assert added.std() / float(scheme.relinearization_bound().deviation) == pytest.approx(
-        1, abs=0.1
-    )
+    for width in (1, 2):
+        key = keys.relinearization.widened(width)
+        added = (noise_of(scheme.relinearize(product, key)) - before).std()
+        theory = float(scheme.switching_bound(key.gadget).deviation)
+        assert added / theory == pytest.approx(1, abs=0.1)
 
 
 def test_plain_operands_change_the_noise_as_predicted() -> None:

@@ -15,7 +15,7 @@ from nn.networks.base import Linear
 from nn.networks.layers import Conv2D, Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
-from nn.planning.descent import PROMISED_BITS, primes_for_squares, promised_bits, promised_bound
+from nn.planning.descent import PROMISED_BITS, levels_of_squares, promised_bits, promised_bound
 from nn.planning.plan import SPARE_BITS, make_plan
 from nn.planning.program import program_of
 from nn.planning.proofs import check_depends
@@ -171,11 +171,13 @@ def test_every_square_has_its_primes_and_they_only_become_fewer(
     kind: type[BGV] | type[BFV], squares: int, log2_q: int
 ) -> None:
     params = make_params("INSECURE_descent", 64, 2**20, security=None, log2_q=log2_q)
-    primes = primes_for_squares(kind, params, squares)
+    levels = levels_of_squares(kind, params, squares)
+    primes = [level.primes for level in levels]
     assert len(primes) == squares
+    assert all(1 <= level.width <= params.k for level in levels)
     assert list(primes) == sorted(primes, reverse=True)
     assert all(1 <= k <= params.k for k in primes)
-    assert primes[:1] in ((), (params.k,))  # nothing is dropped before the first one
+    assert primes[:1] in ([], [params.k])  # nothing is dropped before the first one
     if kind is BFV:
         assert set(primes) <= {params.k}
 
@@ -186,6 +188,6 @@ def test_the_public_choice_is_the_best_one_for_the_pretrained_networks() -> None
         model = pretrained(name)
         params = make_plan(model).params
         scheme = BGV(params)
-        (first, chosen) = primes_for_squares(BGV, params, 2)
+        (first, _), (chosen, _) = levels_of_squares(BGV, params, 2)
         before = program_of(model, scheme).forecasts()[1].relinearized(params.k)  # of the sums
         assert (first, chosen) == (params.k, scheme.best_for_products(before.bound))

@@ -42,6 +42,7 @@ IMPLEMENTATIONS = {
     "textbook digits in base 4": subjects.TextbookGadget(4, (97, 113), 4),
     "textbook digits that are residues": subjects.TextbookGadget(4, (97, 113)),
     "engine digits": subjects.EngineGadget(8, SMALL.moduli),
+    "engine digits of two primes each": subjects.EngineGadget(8, SMALL.moduli, 2),
     "textbook slots": subjects.TextbookSlots(8, (17, 97)),
     "engine slots": subjects.EngineSlots(SMALL),
     "textbook sampler": subjects.TextbookSampler(),
@@ -217,7 +218,7 @@ def test_seeds_and_bases_are_valid(seed: bytes, basis: object) -> None:
 def test_drawn_parameters_carry_a_product_in_every_scheme(params: Params) -> None:
     for scheme in (BFV(params), BGV(params), YASHE(params)):
         fresh = scheme.fresh_bound(True)
-        product = scheme.product_bound(fresh, fresh) + scheme.relinearization_bound()
+        product = scheme.product_bound(fresh, fresh) + scheme.switching_bound()
         assert float(product.budget(params.n)) > 0
 
 

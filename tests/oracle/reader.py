@@ -17,7 +17,10 @@ from oracle import OracleError, Polynomial, Reading, centred, polynomial, produc
 
 MAGIC = bytes.fromhex("89464845 0D0A1A0A")
 SCHEME_NUMBERS = {1: "BFV", 2: "YASHE'", 3: "BGV"}
-KEY_SCHEMES = {2: "BFV", 3: "BFV", 6: "YASHE'", 7: "YASHE'", 8: "BGV", 9: "BGV"}
+KEY_SCHEMES = {2: "BFV", 3: "BFV", 6: "YASHE'", 7: "YASHE'", 8: "BGV", 9: "BGV", 10: "BFV",
+               11: "BGV", 12: "YASHE'", 13: "BFV", 14: "BGV"}  # fmt: skip
+RELINEARIZATION, ROTATIONS = (3, 7, 9, 13, 14), (10, 11, 12)
+SEEDED_KEYS = {10: "rotation-a", 11: "rotation-a", 13: "relin-a", 14: "relin-a"}
 PARAMETERS, CIPHERTEXTS, SEEDED = 1, 4, 5
 SECRET, YASHE_SECRET = 128, 129
 
@@ -48,6 +51,10 @@ class Frame:
     degree: int = 0
     factor: int = 1
     shape: tuple[int, ...] = ()
+    digit_primes: int = 1
+    spare: int = 0
+    exponents: tuple[int, ...] = (1,)
+    rho: bytes = b""
     polynomials: list[Rows] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
 
@@ -84,12 +91,12 @@ class Bytes:
             raise OracleError(f"{len(self.data)} bytes too many")
 
 
-def expanded(seed: bytes, j: int, n: int, p: int) -> list[int]:
-    """Return the n residues modulo p that stand for the uniform part of ciphertext j."""
+def expanded(seed: bytes, name: str, n: int, p: int) -> list[int]:
+    """Return the n residues modulo p that a seed and a name stand for."""
     limit, count = 2**24 // p * p, n
     while True:
         count *= 2
-        data = hashlib.shake_256(seed + f"encrypt-a/{j}/{p}".encode("ascii")).digest(3 * count)
+        data = hashlib.shake_256(seed + f"{name}/{p}".encode("ascii")).digest(3 * count)
         draws = [int.from_bytes(data[i : i + 3], "little") for i in range(0, len(data), 3)]
         kept = [x % p for x in draws if x < limit]
         if len(kept) >= n:
@@ -129,6 +136,12 @@ def read_frame(data: bytes) -> Frame:
         frame.records = [_record(frame, body) for _ in range(math.prod(frame.shape))]
     elif kind != PARAMETERS:
         frame.scheme = KEY_SCHEMES.get(kind, "")
+        if kind in (*ROTATIONS, *SEEDED_KEYS):
+            frame.digit_primes, frame.spare = head.unpack("BB")
+        if kind in ROTATIONS:
+            frame.exponents = head.unpack(f"{head.unpack('H')[0]}I")
+        if kind in SEEDED_KEYS:
+            frame.rho = head.take(32)
         size = sum(-(-n * p.bit_length() // 8) for p in moduli)
         frame.polynomials = [_rows(frame, body) for _ in range(body_bytes // size)]
     head.end()
@@ -145,7 +158,7 @@ def _record(frame: Frame, body: Bytes) -> Record:
     """Return the next ciphertext."""
     if frame.kind == SEEDED:
         seed, j = body.unpack("32sI")
-        uniform = [expanded(seed, j, frame.n, p) for p in frame.moduli]
+        uniform = [expanded(seed, f"encrypt-a/{j}", frame.n, p) for p in frame.moduli]
         return Record([_rows(frame, body), uniform])
     deviation, order = body.unpack("dI")
     parts = 1 if frame.scheme == "YASHE'" else frame.degree + 1
@@ -172,34 +185,68 @@ def decrypt(frame: Frame, key: Polynomial) -> list[Reading]:
 def key_errors(frame: Frame, key: Polynomial) -> list[Polynomial]:
     """Return the errors with which a public or switching key hides what it hides, one for each row.
 
-    In BFV and BGV -(b + a s) / unit, and -(b_i + a_i s - g_i s^2) / unit for every digit i, where
-    unit is 1 or t; in YASHE' f h / t, and f (gamma_i - g_i f) / 1, which is f e_i + t g s_i.
+    In BFV and BGV they are -(b + a s' - P g_i z) / unit, where unit is 1 or t; in YASHE'
+    f' gamma - P g_i z, which is f' e_i + t g s_i, and f h / t. A public key hides z = 0, a
+    relinearisation key z = s^2 under s' = s, a rotation key z = s under s' = s(X^(1/g)).
 
     Raises
     ------
     OracleError
-        If a phase of BGV, or f h, is no multiple of t.
+        If what has to be a multiple of t is none.
     """
     n, moduli, q = frame.n, frame.moduli, math.prod(frame.moduli)
     t = math.prod(frame.plaintext_moduli)
-    columns = [polynomial(rows, n, moduli, values=False) for rows in frame.polynomials]
-    per_digit = frame.kind in (3, 7, 9)
-    gadget = [q // p * pow(q // p, -1, p) if per_digit else 0 for p in moduli]
-    square = product(key, key)
-
-    def less_gadget(x: Polynomial, i: int) -> Polynomial:
-        return [centred(c - gadget[i] * z, q) for c, z in zip(x, square, strict=True)]
-
-    if frame.scheme == "YASHE'":
-        phases = [less_gadget(product(h, key), i) for i, h in enumerate(columns)]
-        unit = 1 if per_digit else t
-    else:
-        pairs = zip(columns[::2], columns[1::2], strict=True)
-        phases = [
-            [-x for x in less_gadget([u + v for u, v in zip(b, product(a, key), strict=True)], i)]
-            for i, (b, a) in enumerate(pairs)
-        ]
-        unit = t if frame.scheme == "BGV" else 1
-    if any(x % unit for row in phases for x in row):
+    switching = frame.kind in (*RELINEARIZATION, *ROTATIONS)
+    weights = _gadget(frame) if switching else [0]
+    hidden = key if frame.kind in ROTATIONS else product(key, key)
+    found = []
+    for number, rows in enumerate(_rows_of_key(frame)):
+        g, digit = frame.exponents[number // len(weights)], number % len(weights)
+        under = _moved(key, pow(g, -1, 2 * n))
+        parts = [polynomial(part, n, moduli, values=False) for part in rows]
+        phase = product(parts[-1], under)
+        if len(parts) == 2:
+            phase = [x + y for x, y in zip(parts[0], phase, strict=True)]
+        found.append(
+            [centred(x - weights[digit] * z, q) for x, z in zip(phase, hidden, strict=True)]
+        )
+    public_of_yashe = frame.scheme == "YASHE'" and not switching
+    unit = t if frame.scheme == "BGV" or public_of_yashe else 1
+    sign = 1 if frame.scheme == "YASHE'" else -1
+    if any(x % unit for row in found for x in row):
         raise OracleError("an error is no multiple of t")
-    return [[x // unit for x in row] for row in phases]
+    return [[sign * x // unit for x in row] for row in found]
+
+
+def _gadget(frame: Frame) -> list[int]:
+    """Return P g_i: P modulo the primes of digit i, and 0 modulo the others."""
+    moduli, q = frame.moduli, math.prod(frame.moduli)
+    cut = len(moduli) - frame.spare
+    spare = math.prod(moduli[cut:])
+    ones = [q // p * pow(q // p, -1, p) for p in moduli]
+    size = frame.digit_primes
+    return [spare * sum(ones[i : min(i + size, cut)]) % q for i in range(0, cut, size)]
+
+
+def _rows_of_key(frame: Frame) -> list[list[Rows]]:
+    """Return (b, a) or (gamma,) for each digit of each key, halves expanded from their seed."""
+    if frame.scheme == "YASHE'":
+        return [[rows] for rows in frame.polynomials]
+    if frame.kind not in SEEDED_KEYS:
+        return [
+            [b, a] for b, a in zip(frame.polynomials[::2], frame.polynomials[1::2], strict=True)
+        ]
+    digits, found = len(_gadget(frame)), []
+    for number, b in enumerate(frame.polynomials):
+        g, i = frame.exponents[number // digits], number % digits
+        name = f"{SEEDED_KEYS[frame.kind]}/{g}/{i}" if frame.kind in ROTATIONS else f"relin-a/{i}"
+        found.append([b, [expanded(frame.rho, name, frame.n, p) for p in frame.moduli]])
+    return found
+
+
+def _moved(a: Polynomial, g: int) -> Polynomial:
+    """Return a(X^g)."""
+    n, found = len(a), [0] * len(a)
+    for i, x in enumerate(a):
+        found[g * i % n] = -x if g * i // n % 2 else x
+    return found

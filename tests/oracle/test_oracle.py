@@ -198,13 +198,24 @@ def test_the_golden_files_are_read(name: str, values: list[int]) -> None:
     assert all(reading.budget > 1 for reading in found)
 
 
-@pytest.mark.parametrize("name", ["bfv-public", "bfv-relinearization", "bgv-public",
-                                  "bgv-relinearization"])  # fmt: skip
-def test_keys_hide_what_they_should_behind_small_errors(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("bfv-public", 1),
+        ("bfv-relinearization", 4),
+        ("bfv-rotations", 8),
+        ("bfv-two-primes", 2),
+        ("bgv-public", 1),
+        ("bgv-relinearization", 4),
+        ("bgv-rotations", 4),
+        ("bgv-two-primes", 2),
+    ],
+)
+def test_keys_hide_what_they_should_behind_small_errors(name: str, rows: int) -> None:
     key = reader.secret(golden(f"{name.partition('-')[0]}-secret"))
     assert set(key) <= {-1, 0, 1}
     errors = reader.key_errors(golden(name), key)
-    assert len(errors) == (1 if name.endswith("public") else 4)
+    assert len(errors) == rows
     assert all(0 < max(map(abs, e)) <= TAIL for e in errors)
 
 
@@ -213,8 +224,12 @@ def test_keys_of_yashe_hide_what_they_should_behind_small_errors() -> None:
     assert [x % 17 for x in f] == [1] + [0] * 7  # f = t f' + 1
     (g,) = reader.key_errors(golden("yashe-public"), f)
     assert set(g) <= {-1, 0, 1}
+    largest = TAIL * (sum(map(abs, f)) + 17 * sum(map(abs, g)))
     for e in reader.key_errors(golden("yashe-evaluation"), f):  # f e + t g s, e and s Gaussian
-        assert 0 < max(map(abs, e)) <= TAIL * (sum(map(abs, f)) + 17 * sum(map(abs, g)))
+        assert 0 < max(map(abs, e)) <= largest
+    rotations = reader.key_errors(golden("yashe-rotations"), f)  # with another g
+    assert len(rotations) == 8
+    assert all(0 < max(map(abs, e)) <= 4 * largest for e in rotations)
 
 
 @pytest.mark.parametrize("at", [0, 8, 30, 60, 100, -1])
@@ -238,7 +253,8 @@ def test_a_secret_key_and_ciphertexts_are_read_from_their_files(
         frame = reader.read_frame(wire.to_bytes(array))
         assert frame.shape == (2,)
         assert [reading.slots[:3] for reading in reader.decrypt(frame, key)] == expected
-    for public in (made.public, made.relinearization):
+    rotations = package.rotation_keys(made.secret, [3, "swap"], bytes(32))
+    for public in (made.public, made.relinearization, rotations):
         largest = max(map(abs, key)) * 16 * TAIL * 2  # generous: f e + t g s for YASHE'
         for e in reader.key_errors(reader.read_frame(wire.to_bytes(public)), key):
             assert max(map(abs, e)) <= (TAIL if scheme != "YASHE'" else largest * 2)

@@ -4,6 +4,7 @@ from math import log, sqrt
 
 import pytest
 
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.noise import EVENT_BITS, Bound
 from yashe.parameters.sets import Params
 from yashe.schemes.bfv import BFV
@@ -32,7 +33,15 @@ def test_bounds_of_bfv() -> None:
     expect(scheme.fresh_bound(public=True), E2 + S2 * E2 + S2 * E2 + R2, 1)  # e_0 + e_1 s - e u + r
     expect(scheme.plain_addition_bound(1), 1 / 4, 0)  # |r| <= 1/2
     expect(scheme.plain_addition_bound(2), 1 / 4, 0)
-    expect(scheme.relinearization_bound(), DIGITS, 1)
+    expect(scheme.switching_bound(), DIGITS, 1)
+    # One digit of both primes, with an error, or with the sum of two.
+    whole = 4 * (97 * 113) ** 2 / 12 * E2
+    expect(scheme.switching_bound(Gadget(2)), whole, 1)
+    expect(scheme.switching_bound(Gadget(2, summed=True)), 2 * whole, 1)
+    # 113 is spare, and r, at most half of it, times s or s^2 is lost.
+    short = 4 * 97**2 / 12 * E2
+    expect(scheme.switching_bound(Gadget(spare=1), 1), short + 113**2 / 12 * S2, 1)
+    expect(scheme.switching_bound(Gadget(spare=1)), short + 113**2 / 12 * S2 * S2 * LARGEST, 1)
 
 
 def test_bounds_of_bgv() -> None:
@@ -47,7 +56,7 @@ def test_bounds_of_bgv() -> None:
     assert added.shape == (2,)
     for j in range(2):
         expect(added[j], 4 / 4, 0)
-    expect(scheme.relinearization_bound(), DIGITS, 1)
+    expect(scheme.switching_bound(), DIGITS, 1)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +83,7 @@ def test_bounds_of_yashe() -> None:
     expect(scheme.fresh_bound(), (1 + F2) * (E2 + R2) + F2 * E2, 1)  # f (e + r) + t g u
     expect(scheme.plain_addition_bound(1), (1 + F2) / 4, 1)  # f r
     expect(scheme.plain_addition_bound(2), (1 + F2) ** 2 / 4, 3)  # f^2 r
-    expect(scheme.relinearization_bound(), (1 + 2 * F2) * DIGITS, 1)  # f sum d e + t g sum d s
+    expect(scheme.switching_bound(), (1 + 2 * F2) * DIGITS, 1)  # f sum d e + t g sum d s
 
 
 @pytest.mark.parametrize(("scheme", "secret"), [(BFV(PARAMS), S2), (YASHE(PARAMS), F2)])

@@ -95,6 +95,26 @@ def test_schemes_do_not_mix(scheme: Scheme, other: Scheme) -> None:
         scheme.relinearize(b, ours.relinearization)
 
 
+@pytest.mark.parametrize("scheme_class", [BFV, BGV, YASHE])
+@given(data=st.data(), width=st.integers(1, 4))
+@settings(max_examples=10)
+def test_relinearisation_with_digits_of_any_width_keeps_messages_and_bounds(
+    scheme_class: type[Scheme], data: st.DataObject, width: int
+) -> None:
+    params = make_params("INSECURE_wide", 64, 2**10, security=None, log2_q=250)
+    scheme = scheme_class(params)
+    keys = scheme.keygen(SEED)
+    x = np.array(data.draw(st.lists(st.integers(-20, 20), min_size=64, max_size=64)))
+    squares = scheme.square(scheme.encrypt(x[None], keys.encryption, SEED))
+    found = scheme.relinearize(squares, keys.relinearization.widened(width))
+    assert found.degree == 1
+    assert np.array_equal(scheme.decrypt(found, keys.secret)[0], x * x)
+    assert found.noise_budget[0] <= scheme.noise_budget(found, keys.secret)[0]
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(ParameterError, match="primes of a digit must be a whole number"):
+            keys.relinearization.widened(wrong)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
 def test_arrays_without_ciphertexts_go_through_all_verbs(scheme: Scheme) -> None:
     keys = scheme.keygen(SEED)

@@ -172,7 +172,7 @@ def test_switching_noise_is_within_10_percent_of_theory() -> None:
                 for x, y in zip(*phases, strict=True)
             ]
         squares = Fraction(sum(x * x for x in added), len(added) * NOISY.q**2)
-        ratio = math.sqrt(squares) / float(scheme.relinearization_bound().deviation)
+        ratio = math.sqrt(squares) / float(scheme.switching_bound().deviation)
         assert 0.9 < ratio < 1.1, ratio
 
 
@@ -349,7 +349,7 @@ def test_two_squares_fit_into_the_papers_sets_as_predicted() -> None:
         scheme = YASHE(params)
         x = scheme.fresh_bound()
         for _ in range(2):
-            x = scheme.product_bound(x, x) + scheme.relinearization_bound()
+            x = scheme.product_bound(x, x) + scheme.switching_bound()
         budget = float(x.budget(params.n))
         spent = params.log2_q - budget - math.log2(2 * tail_factor(params.n, int(x.order)))
         assert spent == pytest.approx(6 * params.log2_t + 30, abs=2.5)

@@ -12,6 +12,7 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
 from yashe import wire  # noqa: E402
+from yashe.ciphertexts.gadgets import Gadget  # noqa: E402
 from yashe.parameters.sets import Params  # noqa: E402
 from yashe.schemes.bfv import BFV  # noqa: E402
 from yashe.schemes.bgv import BGV  # noqa: E402
@@ -33,17 +34,24 @@ def things() -> dict[str, object]:
     bgv_square = bgv_fresh[0] * bgv_fresh[0]
     bgv_short = bgv.relinearize(bgv_square, bgv_keys.relinearization)
     yashe_fresh = yashe.encrypt(MESSAGES, yashe_keys.public, ENCRYPTION_SEED)
+    two_primes, spare = Gadget(2), Gadget(2, spare=1)
+    bgv_rotations = bgv.rotation_keys(bgv_keys.secret, [1, "swap"], KEY_SEED, spare)
+    yashe_rotations = yashe.rotation_keys(yashe_keys.secret, [1, "swap"], KEY_SEED)
     return {
         "parameters": PARAMS,
         "bfv-public": keys.public,
         "bfv-relinearization": keys.relinearization,
         "bfv-secret": keys.secret,
+        "bfv-rotations": bfv.rotation_keys(keys.secret, [1, "swap"], KEY_SEED),
+        "bfv-two-primes": bfv.relinearization_key(keys.secret, KEY_SEED, two_primes),
         "bfv-fresh": fresh,
         "bfv-sum": fresh[:1] + fresh[1:],
         "bfv-square": fresh[0] * fresh[0],
         "bgv-public": bgv_keys.public,
         "bgv-relinearization": bgv_keys.relinearization,
         "bgv-secret": bgv_keys.secret,
+        "bgv-rotations": bgv_rotations,
+        "bgv-two-primes": bgv.relinearization_key(bgv_keys.secret, KEY_SEED, two_primes),
         "bgv-fresh": bgv_fresh,
         "bgv-sum": bgv_fresh[:1] + bgv_fresh[1:],
         "bgv-square": bgv_square,
@@ -51,6 +59,7 @@ def things() -> dict[str, object]:
         "yashe-public": yashe_keys.public,
         "yashe-evaluation": yashe_keys.relinearization,
         "yashe-secret": yashe_keys.secret,
+        "yashe-rotations": yashe_rotations,
         "yashe-fresh": yashe_fresh,
     }
 

@@ -5,16 +5,17 @@ NumPy has: everything here is made of the two. Nothing here knows what a key or 
 
 Modules, in the order of reading:
 
-    whole     whole numbers from outside, taken in every type that is one
-    residues  numbers modulo small odd primes, kept as integer-valued float64
-    primes    primes that have roots of unity, and those roots
-    blas      one thread for matrix products, while we compute on several
-    rns       large numbers as residues; one primitive that moves them between moduli
-    ntt       the number-theoretic transform as two matrix products
-    parallel  work on several cores: one helper for every loop over ciphertexts
-    linear    linear combinations: the matrix product behind every linear layer
-    rings     polynomials modulo X^n + 1 and q, with their form in the type
-    sampling  random polynomials from a seed
+    whole          whole numbers from outside, taken in every type that is one
+    residues       numbers modulo small odd primes, kept as integer-valued float64
+    primes         primes that have roots of unity, and those roots
+    blas           one thread for matrix products, while we compute on several
+    rns            large numbers as residues; one primitive that moves them between moduli
+    ntt            the number-theoretic transform as two matrix products
+    parallel       work on several cores: one helper for every loop over ciphertexts
+    linear         linear combinations: the matrix product behind every linear layer
+    rings          polynomials modulo X^n + 1 and q, with their form in the type
+    automorphisms  X -> X^g, which only moves values and coefficients
+    sampling       random polynomials from a seed
 
 Uses errors.
 """

@@ -120,6 +120,19 @@ class RnsBasis:
         rows = [(array % p).astype(np.float64) for p in self.moduli]
         return canonical(np.stack(rows, axis=-2), column(self.moduli))
 
+    def times(self, residues: FloatArray, factor: int) -> FloatArray:
+        """Return factor * x, centred, for an integer of any size; new memory.
+
+        Parameters
+        ----------
+        residues : float64 array, shape (..., k, n), absolute values below 2^29
+        factor : any integer
+        """
+        p = column(self.moduli)
+        product = residues * column(tuple(centred(factor % q, q) for q in self.moduli))
+        reduce_inplace(product, p, 1.0 / p, np.empty_like(product))
+        return product
+
     def compose(self, residues: FloatArray) -> NDArray[np.object_]:
         """Return the centred integers |x| < Q/2 as Python integers, the inverse of `decompose`.
 

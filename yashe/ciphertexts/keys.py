@@ -1,29 +1,28 @@
-"""Keys, and the gadget with which one ciphertext is moved from one key to another.
+"""Keys: what opens a ciphertext, what makes one, and what moves one from key to key.
 
-Key switching multiplies a polynomial c known to everybody with a secret polynomial z (here s^2)
-that is given only in encrypted form. An encryption of z itself would do, but its noise would be
-multiplied by c, whose coefficients are as large as q. So c is cut into small digits,
-
-    c = sum_i d_i(c) g_i mod q,    d_i(c) = c mod q_i (centred),    g_i = (Q/q_i)
-    [(Q/q_i)^-1]_(q_i),
-
-the RNS gadget: digit i is residue row i itself, and g_i is 1 modulo q_i and 0 modulo the others.
-The key holds encryptions of the g_i z, and the noise is multiplied by digits below 2^23 only.
+A *switching* key holds encryptions of P g_i z for the digits of a gadget
+(`yashe.ciphertexts.gadgets`), z being a secret polynomial: s^2 under s to relinearise, or s under
+s(X^(1/g)) to rotate. What comes out of the latter decrypts with s(X^(1/g)), and X -> X^g makes that
+s (`yashe.arithmetic.automorphisms`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
-from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring
+from yashe.arithmetic.residues import reduce
+from yashe.arithmetic.rings import CoefficientElement, NttElement
+from yashe.arithmetic.sampling import uniform
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.errors import KeyMismatchError, NotPicklableError
 from yashe.parameters.sets import Params
 
 AnyKey = TypeVar("AnyKey", bound="Key")
+AnyPerDigit = TypeVar("AnyPerDigit", bound="PerDigit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +51,30 @@ class Key:
     def shortened(self: AnyKey, params: Params) -> AnyKey:
         """Return this key for fewer primes of q: the other residues are just left out.
 
-        With fewer primes there are fewer digits, too: g_i is still 1 modulo q_i and 0 modulo the
-        other primes that are kept.
+        With fewer primes there are fewer digits, too: g_i is still 1 modulo its primes and 0 modulo
+        the others that are kept. But P, if there are spare primes, would be another one.
+
+        Raises
+        ------
+        KeyMismatchError
+            If there are spare primes.
         """
         if params.k == self.params.k:
             return self
+        gadget = getattr(self, "gadget", PER_PRIME)
+        if gadget.spare:
+            raise KeyMismatchError(
+                f"a key with spare primes serves {self.params.name} only, not {params.name}: make "
+                "one there, with a scheme for these parameters"
+            )
+        digits = len(gadget.groups(params.k))
         elements = {name: x for name, x in vars(self).items() if isinstance(x, NttElement)}
         kept: dict[str, Any] = {}
         for name, element in elements.items():
             residues = element.residues[..., : params.k, :]
-            per_digit = residues.ndim == 3
-            kept[name] = NttElement(params.ring, residues[: params.k] if per_digit else residues)
+            per_digit = residues.ndim > 2
+            residues = residues[..., :digits, :, :] if per_digit else residues
+            kept[name] = NttElement(params.ring, residues)
         return replace(self, params=params, **kept)
 
 
@@ -85,16 +97,96 @@ class PublicKey(Pair):
     """(b, a) with b + a s = -e small: an encryption of zero, with which anybody can encrypt."""
 
 
-class RelinearizationKey(Pair):
-    """(b_i, a_i) with b_i + a_i s = g_i s^2 - e_i for every digit i; batch axis of length k."""
+class PerDigit(Key):
+    """A key whose polynomials have a batch axis for the digits of its `gadget`."""
+
+    gadget: Gadget
+
+    def widened(self: AnyPerDigit, size: int) -> AnyPerDigit:
+        """Return the key for digits of so many primes: sums of the keys for one prime each.
+
+        A key that has larger digits already is returned as it is. Sums are not sent to anybody.
+        """
+        gadget = Gadget(size, summed=True)
+        if self.gadget != PER_PRIME or size == 1:
+            return self
+        starts, p = range(0, self.params.k, size), self.params.ring.moduli
+        changed: dict[str, Any] = {
+            name: NttElement(x.ring, reduce(np.add.reduceat(x.residues, starts, axis=0), p))
+            for name, x in vars(self).items()
+            if isinstance(x, NttElement)
+        }
+        changed["gadget"] = gadget
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True, eq=False)
+class Relinearization(Pair, PerDigit):
+    """Pairs (b_i, a_i) that encrypt P g_i s^2; batch axis for the digits i of the gadget.
+
+    Attributes
+    ----------
+    rho : 32 public bytes from which the a_i are expanded, if they are; those of key generation are
+        not
+    """
+
+    gadget: Gadget = PER_PRIME
+    rho: bytes | None = field(default=None, repr=False)
+
+
+class RelinearizationKey(Relinearization):
+    """(b_i, a_i) with b_i + a_i s = P g_i s^2 - e_i."""
 
 
 class BgvPublicKey(Pair):
     """The same for BGV: b + a s = -t e. With BFV's, messages would change, so it is refused."""
 
 
-class BgvRelinearizationKey(Pair):
-    """The same for BGV: b_i + a_i s = g_i s^2 - t e_i."""
+class BgvRelinearizationKey(Relinearization):
+    """The same for BGV: b_i + a_i s = P g_i s^2 - t e_i."""
+
+
+@dataclass(frozen=True, eq=False)
+class RotationKeys(Key):
+    """A key for each of some automorphisms X -> X^g: what rotations of slots take.
+
+    Attributes
+    ----------
+    exponents : the g
+    gadget : how polynomials are cut into digits
+    """
+
+    exponents: tuple[int, ...]
+    gadget: Gadget
+
+    def columns(self, g: int) -> list[NttElement]:
+        """Return the columns of the key for X -> X^g, each with a batch axis for the digits."""
+        number = self.exponents.index(g)
+        columns = (x for x in vars(self).values() if isinstance(x, NttElement))
+        return [NttElement(x.ring, x.residues[number]) for x in columns]
+
+
+@dataclass(frozen=True, eq=False)
+class RotationPairs(RotationKeys):
+    """Pairs (b_i, a_i) that encrypt P g_i s under s(X^(1/g)), for every g and every digit i.
+
+    Attributes
+    ----------
+    rho : 32 public bytes from which the a_i are expanded, so that they need not be sent
+    b, a : NttElements with batch axes (number of exponents, digits)
+    """
+
+    rho: bytes = field(repr=False)
+    b: NttElement = field(repr=False)
+    a: NttElement = field(repr=False)
+
+
+class BfvRotationKeys(RotationPairs):
+    """Rotation keys of BFV: b_i + a_i s(X^(1/g)) = P g_i s - e_i."""
+
+
+class BgvRotationKeys(RotationPairs):
+    """Rotation keys of BGV: b_i + a_i s(X^(1/g)) = P g_i s - t e_i."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +195,8 @@ class Keys:
 
     secret: SecretKey
     public: Pair
-    relinearization: Pair
+    relinearization: Relinearization
+    rotations: RotationPairs
 
     @property
     def encryption(self) -> SecretKey:
@@ -111,45 +204,27 @@ class Keys:
         return self.secret
 
 
-def gadget(ring: Ring) -> FloatArray:
-    """Return g_0, ..., g_(k-1) as constant residues, shape (k, k, 1): the identity matrix."""
-    return np.eye(len(ring.basis))[:, :, None]
+def uniform_halves(params: Params, rho: bytes, labels: Sequence[str]) -> NttElement:
+    """Return the a_i of switching keys, uniform modulo q, with a batch axis for their labels."""
+    rows = [uniform(rho, label, params.n, params.moduli) for label in labels]
+    residues = np.array(rows).reshape(len(labels), params.k, params.n)
+    return CoefficientElement(params.ring, residues).ntt()
 
 
-def digits(c: CoefficientElement) -> CoefficientElement:
-    """Return the RNS digits of polynomials, in a new axis before the last two.
-
-    Parameters
-    ----------
-    c : CoefficientElement with residues (..., k, n)
-
-    Returns
-    -------
-    CoefficientElement with residues (..., k, k, n); entry [..., i, j, :] is (c mod q_i) mod q_j
-    """
-    rows = c.canonical()
-    return CoefficientElement(
-        c.ring, reduce(np.repeat(rows[..., :, None, :], len(c.ring.basis), axis=-2), c.ring.moduli)
-    )
+def relinearization_halves(params: Params, rho: bytes, gadget: Gadget) -> NttElement:
+    """Return the a_i of a relinearisation key, batch axis for the digits."""
+    digits = range(len(gadget.groups(params.k)))
+    return uniform_halves(params, rho, [f"relin-a/{i}" for i in digits])
 
 
-def switch(c: CoefficientElement, *columns: NttElement) -> NttElement:
-    """Return the sums over i of d_i(c) key_i, one for each column of a key, in a new axis.
-
-    With (b_i, a_i) encrypting g_i z, (sum_i d_i(c) b_i, sum_i d_i(c) a_i) encrypts c z, with the
-    additional noise sum_i d_i(c) e_i. The keys of YASHE' have one column. The new axis comes before
-    the last two.
-    """
-    ring, rows = c.ring, c.canonical()  # row i is digit i, as an integer
-    out = np.empty((*rows.shape[:-2], len(columns), *rows.shape[-2:]))
-    for j, p in enumerate(ring.moduli):
-        d = ring.transform.ntt_modulo(j, rows)
-        for column, key in enumerate(columns):
-            # A sum of k products of residues: within the bound that RnsBasis has checked.
-            total = np.einsum("...in,in->...n", d, key.residues[:, j])
-            reduce_inplace(total, p, 1.0 / p, np.empty_like(total))
-            out[..., column, j, :] = total
-    return NttElement(ring, out)
+def rotation_halves(
+    params: Params, rho: bytes, gadget: Gadget, exponents: Sequence[int]
+) -> NttElement:
+    """Return the a_i of rotation keys, batch axes (exponents, digits)."""
+    digits = range(len(gadget.groups(params.k)))
+    a = uniform_halves(params, rho, [f"rotation-a/{g}/{i}" for g in exponents for i in digits])
+    residues = a.residues.reshape(len(exponents), len(digits), params.k, params.n)
+    return NttElement(params.ring, residues)
 
 
 def check_kind(key: Any, *kinds: type[Key]) -> None:

@@ -32,6 +32,7 @@ import numpy as np
 from yashe.arithmetic.residues import FloatArray, IntArray, column, reduce
 from yashe.arithmetic.rns import RnsBasis
 from yashe.arithmetic.sampling import SIGMA
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.trace import trace as trace  # noise.trace(secret_key)
 from yashe.errors import FormError, NoiseBudgetExhausted
 from yashe.parameters.sets import Params
@@ -227,19 +228,43 @@ def product(params: Params, secret: float, x: Bound, y: Bound) -> Bound:
 def rounding(params: Params, secret: float, degree: int) -> Bound:
     """Return the bound of what rounding the parts of a ciphertext adds: t/q (r_0 + r_1 s + ...).
 
-    The r_i are uniform in [-1/2, 1/2]. The squared embeddings of the secret, exponential variables,
-    all stay below `largest` times their mean but for probability 2^-41; s^2 is counted as s times
-    that, which leaves order 1.
+    The r_i are uniform in [-1/2, 1/2].
     """
-    largest = math.log(params.n // 2 * 2**EVENT_BITS)
-    norms = 1 + secret + (degree - 1) * secret * secret * largest
+    norms = 1 + sum(squared_norm(params, secret, power) for power in range(1, degree + 1))
     return Bound.of(params.t / params.q * math.sqrt(ROUNDING_VARIANCE * norms), 1)
 
 
-def key_switching(params: Params) -> float:
-    """Return the deviation of sum_i d_i e_i, digits d_i uniform modulo q_i, errors e_i."""
-    digits = sum(p * p * ROUNDING_VARIANCE for p in params.moduli)
-    return math.sqrt(params.n * digits * ERROR_VARIANCE)
+def squared_norm(params: Params, secret: float, power: int) -> float:
+    """Return what to take for the expected squared norm of a power of the secret.
+
+    The squared embeddings of the secret, exponential variables, all stay below `largest` times
+    their mean but for probability 2^-41. A power is counted as s times that, which leaves order 1.
+    """
+    largest = math.log(params.n // 2 * 2**EVENT_BITS)
+    return secret * (secret * largest) ** (power - 1)
+
+
+def key_switching(
+    params: Params, errors: float, hidden: float, gadget: Gadget = PER_PRIME
+) -> Bound:
+    """Return the bound of t/q (sum_i d_i e_i + r z), which switching a key from z adds.
+
+    The digits d_i are uniform modulo D_i, and with spare primes c = P c' + r leaves an r that is
+    uniform modulo P. Errors of keys that are sums are sums as well.
+
+    Parameters
+    ----------
+    errors : variance of one error, and what it multiplies in the phase
+    hidden : expected squared norm of z
+    """
+    if gadget.summed:
+        errors *= gadget.size
+    digits, spare = gadget.moduli(params.moduli)
+    # As fractions of q first: their squares alone could overflow a float.
+    sizes = [float(Fraction(params.t * d, params.q)) ** 2 for d in (*digits, spare)]
+    lost = sizes[-1] * hidden if gadget.spare else 0.0
+    variance = ROUNDING_VARIANCE * (params.n * errors * sum(sizes[:-1]) + lost)
+    return Bound.of(math.sqrt(variance), 1)
 
 
 def canonical_norm(coefficients: IntArray) -> FloatArray:

@@ -6,7 +6,10 @@ and products of polynomials are products slot by slot. t = t_1 t_2 ... multiplie
 hold the integers |m| < t/2.
 
 The slots form a grid of 2 rows and n/2 columns: slot r n/2 + c is the value at psi^((-1)^r 5^c), so
-that a Galois automorphism X -> X^(5^i) rotates the rows (Halevi and Shoup, ePrint 2014/106).
+that an automorphism X -> X^(5^i) turns both rows to the left by i, and X -> X^-1 exchanges them
+(Halevi and Shoup, ePrint 2014/106). To encode, decode and batch, slots are just numbered: slot i
+holds values[i], which is image i. That is column i of the first row for i < n/2, and column i - n/2
+of the second row from there on; nothing rotates across that border.
 """
 
 from __future__ import annotations

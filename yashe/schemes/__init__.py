@@ -6,6 +6,7 @@ Modules, in the order of reading:
 
     definition       what makes a scheme, apart from what follows from it
     base             the verbs of every scheme: encrypt, decrypt, multiply, switch the modulus
+    rotations        verbs that move slots: rotate, swap rows, sum slots
     rlwe             what BFV and BGV share: ring learning with errors
     scale_invariant  what BFV and YASHE' share: the message at the upper end
     bfv              BFV

@@ -35,13 +35,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from yashe.arithmetic.residues import FloatArray, column, reduce_inplace
-from yashe.arithmetic.rings import CoefficientElement
-from yashe.arithmetic.rns import RnsBasis, centred, rescale
+from yashe.arithmetic.residues import FloatArray, reduce_inplace
+from yashe.arithmetic.rings import CoefficientElement, Ring
+from yashe.arithmetic.rns import centred, rescale
 from yashe.arithmetic.sampling import stream
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey
+from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, BgvRotationKeys
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import KeyMismatchError
 from yashe.parameters.sets import Params
@@ -68,6 +68,7 @@ class BGV(RLWE):
     ntt_form = True
     public_key_type = BgvPublicKey
     relinearization_key_type = BgvRelinearizationKey
+    rotation_key_type = BgvRotationKeys
 
     @property
     def error_unit(self) -> int:
@@ -77,15 +78,14 @@ class BGV(RLWE):
     def embedded(self, messages: FloatArray, factor: int = 1) -> FloatArray:
         """Return factor * m mod t, centred, modulo q."""
         t_basis, q_basis = self.params.plaintext_ring.basis, self.params.ring.basis
-        return rescale(_times(messages, factor, t_basis), t_basis, q_basis)
+        return rescale(t_basis.times(messages, factor), t_basis, q_basis)
 
     def message(self, phase: CoefficientElement, factor: int) -> CoefficientElement:
         """Return phase / factor modulo t."""
         t_ring = self.params.plaintext_ring
         messages = rescale(phase.residues, phase.ring.basis, t_ring.basis)
-        return CoefficientElement(
-            t_ring, _times(messages, pow(factor, -1, self.params.t), t_ring.basis)
-        )
+        messages = t_ring.basis.times(messages, pow(factor, -1, self.params.t))
+        return CoefficientElement(t_ring, messages)
 
     def scaled_noise(self, phase: CoefficientElement) -> FloatArray:
         """Return q nu, which is the phase itself."""
@@ -113,13 +113,14 @@ class BGV(RLWE):
             reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
         return rows
 
-    def switched(self, rows: FloatArray, source: Params) -> FloatArray:
-        """Return round(q'/q c / t) t: divided by t modulo q, rounded as in BFV, multiplied by t."""
-        before, after = source.ring, self.params.ring
-        x = before.transform.intt(rows)
-        x = _times(x, pow(source.t, -1, source.q), before.basis)
-        x = super().switched(x, source)
-        return after.transform.ntt(_times(x, source.t, after.basis))
+    def remainder(self, rows: FloatArray, gone: Ring) -> FloatArray:
+        """Return r = t [c / t]_P: a multiple of t, so that only the factor of the message changes.
+
+        c stays in NTT form where its primes stay; only what goes is transformed, and r.
+        """
+        kept, t = self.params.ring, self.params.t
+        x = gone.basis.times(gone.transform.intt(rows), pow(t, -1, gone.basis.product))
+        return kept.transform.ntt(kept.basis.times(rescale(x, gone.basis, kept.basis), t))
 
     def switched_factor(self, factor: int, source: Params) -> int:
         """Return the factor after the division by the primes that are gone."""
@@ -211,14 +212,6 @@ class BGV(RLWE):
         return Bound(np.exp2(bits), x.order + y.order + 1).capped()
 
 
-def _times(residues: FloatArray, factor: int, basis: RnsBasis) -> FloatArray:
-    """Return factor * x for residues (..., k, n) and an integer of any size."""
-    factors = column(tuple(centred(factor % p, p) for p in basis.moduli))
-    product, p = residues * factors, column(basis.moduli)
-    reduce_inplace(product, p, 1.0 / p, np.empty_like(product))
-    return product
-
-
 def _scaled(ct: Ciphertext, u: int) -> Ciphertext:
     """Return u times the rows, which is the same message with u times the factor."""
     if u == 1:
@@ -242,7 +235,7 @@ def from_bfv(ct: Ciphertext) -> Ciphertext:
     """
     params = _params_of(ct, BFV)
     scheme = BGV(params)
-    x = CoefficientElement(params.ring, _times(ct.rows, params.t, params.ring.basis))
+    x = CoefficientElement(params.ring, params.ring.basis.times(ct.rows, params.t))
     bound, factor = ct.bound * math.sqrt(params.n), -params.q % params.t
     return replace(
         ct, scheme=scheme, rows=scheme.rows(x), bound=bound, factor=factor, public_seed=None
@@ -263,7 +256,7 @@ def to_bfv(ct: Ciphertext) -> Ciphertext:
     if ct.factor != -params.q % params.t:
         ct = _scaled(ct, centred(-params.q * pow(ct.factor, -1, params.t) % params.t, params.t))
     x = CoefficientElement(params.ring, params.ring.transform.intt(ct.rows))
-    rows = _times(x.residues, pow(params.t, -1, params.q), params.ring.basis)
+    rows = params.ring.basis.times(x.residues, pow(params.t, -1, params.q))
     return replace(ct, scheme=BFV(params), rows=rows, factor=1, public_seed=None)
 
 

@@ -82,7 +82,7 @@ def circuit(depth: int, weights: Sequence[int] = (), public: bool = False) -> Co
                 bound = bound * weight + scheme.plain_addition_bound(min(products + 1, 2))
                 yield f"weights {weight}", bound
             if products > 0:
-                bound = bound + scheme.relinearization_bound()
+                bound = bound + scheme.switching_bound()
                 yield "relinearisation", bound
 
     return steps

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.residues import FloatArray
-from yashe.arithmetic.rings import CoefficientElement, NttElement
+from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring, ring
 from yashe.arithmetic.rns import rescale
 from yashe.arithmetic.sampling import check_seed, derive_seed
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import ParameterError, TransparentCiphertextError
@@ -64,8 +64,8 @@ class Definition(ABC):
         return derive_seed(check_seed(seed), f"{self.name}/{self.params.digest}")
 
     @abstractmethod
-    def keygen(self, seed: bytes | None = None) -> Any:
-        """Return fresh keys, with attributes `secret`, `public` and `relinearization`."""
+    def keygen(self, seed: bytes | None = None, rotations: Any = ()) -> Any:
+        """Return keys: attributes `secret`, `public`, `relinearization` and `rotations`."""
 
     @property
     @abstractmethod
@@ -94,7 +94,21 @@ class Definition(ABC):
 
     @abstractmethod
     def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
-        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages."""
+        """Return ciphertexts of degree 2 as ciphertexts of degree 1 of the same messages.
+
+        Parameters
+        ----------
+        ct : Ciphertext of any shape; those of degree 1 are unchanged
+        key : a relinearisation key, with digits of any size (`yashe.ciphertexts.gadgets`)
+
+        Raises
+        ------
+        KeyMismatchError
+            If the key is another's, or another scheme's.
+        ParameterError
+            If a digit cannot have so many primes.
+        NoiseBudgetExhausted
+        """
 
     @abstractmethod
     def phase(self, ct: Ciphertext, row: int, key: Any) -> CoefficientElement:
@@ -116,8 +130,8 @@ class Definition(ABC):
         """Return what adding an encoded message to a ciphertext of that degree adds."""
 
     @abstractmethod
-    def relinearization_bound(self) -> Bound:
-        """Return what relinearisation adds."""
+    def switching_bound(self, gadget: Gadget = PER_PRIME, power: int = 2) -> Bound:
+        """Return what switching a key from a power of the secret adds: 2 if to relinearise."""
 
     @abstractmethod
     def product_bound(self, x: Bound, y: Bound) -> Bound:
@@ -204,9 +218,26 @@ class Definition(ABC):
     # Fewer primes of q.
 
     def switched(self, rows: FloatArray, source: Params) -> FloatArray:
-        """Return rows for these parameters from rows for others with more primes."""
-        basis, q = self.params.ring.basis, self.params.q
-        return rescale(rows, source.ring.basis, basis, Fraction(q, source.q))
+        """Return rows for these parameters from rows for others with more primes.
+
+        With P, the product of the primes that go, round(c / P) is (c - r) / P, where r = [c]_P. To
+        divide modulo the primes that stay is to multiply there: only r changes its base.
+        """
+        basis, k = self.params.ring.basis, self.params.k
+        gone = ring(source.n, source.moduli[k:])
+        rest = rows[..., :k, :] - self.remainder(rows[..., k:, :], gone)
+        return basis.times(rest, pow(gone.basis.product, -1, basis.product))
+
+    def remainder(self, rows: FloatArray, gone: Ring) -> FloatArray:
+        """Return r = [c]_P, modulo the primes that stay, from c modulo those of P that go."""
+        return rescale(rows, gone.basis, self.params.ring.basis)
+
+    def cut(self, rows: FloatArray, gadget: Gadget) -> CoefficientElement:
+        """Return what is cut into digits: rows in coefficient form, or the c' of c = P c' + r."""
+        if not gadget.spare:
+            return self.coefficients(rows)
+        low = type(self)(self.params.shortened(self.params.k - gadget.spare))
+        return low.coefficients(low.switched(rows, self.params))
 
     def switched_factor(self, factor: int, source: Params) -> int:
         """Return the factor of a ciphertext that has been `switched`; see `yashe.schemes.bgv`."""

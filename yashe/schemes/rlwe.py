@@ -7,6 +7,7 @@ small noise, and both draw keys and noise alike (Lyubashevsky, Peikert, Regev, e
     encrypt     (b u + unit e_0 + embedded(m), a u + unit e_1), u ternary;
                 or, with the secret key, (embedded(m) - unit e - a s, a)
     relinearize replace c_2 s^2 by an encryption of it (`yashe.ciphertexts.keys`): two parts again
+    rotate      replace c_1 s by an encryption of it under s(X^(1/g)), and then X by X^g
 
 They differ in where the message sits. BFV puts it at the upper end, embedded(m) = round(q/t m), and
 errors are small integers, unit = 1. BGV leaves it at the lower end, embedded(m) = m, and errors are
@@ -21,75 +22,143 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from yashe.arithmetic.automorphisms import move_values
 from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import (
+    check_seed,
     derive_seed,
     gaussian,
     stream,
     ternary,
-    uniform,
     uniform_half,
 )
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
 from yashe.ciphertexts.keys import (
+    BfvRotationKeys,
     Key,
     Keys,
     Pair,
     PublicKey,
+    Relinearization,
     RelinearizationKey,
+    RotationPairs,
     SecretKey,
     check_key,
     check_kind,
-    gadget,
-    switch,
+    relinearization_halves,
+    rotation_halves,
+    uniform_halves,
 )
 from yashe.ciphertexts.noise import Bound
-from yashe.schemes.base import Scheme
 from yashe.schemes.definition import Hide
+from yashe.schemes.rotations import RotatingScheme
 
 
-class RLWE(Scheme):
+class RLWE(RotatingScheme):
     """Keys, encryption, relinearisation and the phase of BFV and BGV."""
 
     first_secret_part = 1
     fixed_parts = False
+    secret_key_type = SecretKey
     public_key_type: ClassVar[type[Pair]] = PublicKey
-    relinearization_key_type: ClassVar[type[Pair]] = RelinearizationKey
+    relinearization_key_type: ClassVar[type[Relinearization]] = RelinearizationKey
+    rotation_key_type: ClassVar[type[RotationPairs]] = BfvRotationKeys
 
     @property
     @abstractmethod
     def error_unit(self) -> int:
         """What all errors are multiples of."""
 
-    def keygen(self, seed: bytes | None = None) -> Keys:
-        """Return a secret, a public and a relinearisation key.
+    def keygen(self, seed: bytes | None = None, rotations: Any = ()) -> Keys:
+        """Return a secret, a public and a relinearisation key, and keys for rotations.
 
         Parameters
         ----------
         seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+        rotations : which ones there shall be keys for; see `rotation_keys`
 
         Returns
         -------
-        Keys, with attributes secret, public and relinearization
+        Keys, with attributes secret, public, relinearization and rotations
+
+        Raises
+        ------
+        ParameterError
+            If the seed is none, or there is no such rotation.
         """
-        seed = self.own_seed(seed)
-        params, n, k = self.params, self.params.n, self.params.k
+        given = check_seed(seed)
+        seed = self.own_seed(given)
+        params, n = self.params, self.params.n
         key_id = stream(seed, "key-id", 16).hex()
         s = self._times(1, ternary(seed, "secret", n)).ntt()
-        b, a = self._encryptions_of_zero(s, seed, ["public-a"], ["public-e"])
-        relin_b, relin_a = self._encryptions_of_zero(
-            s, seed, [f"relin-a/{i}" for i in range(k)], [f"relin-e/{i}" for i in range(k)]
-        )
-        s_squared = (s * s).residues
-        g_s_squared = NttElement(params.ring, gadget(params.ring) * s_squared)
+        a = uniform_halves(params, seed, ["public-a"])
+        b = self._encryptions_of_zero(s, a, seed, ["public-e"])
+        secret = SecretKey(params, key_id, s)
         return Keys(
-            SecretKey(params, key_id, s),
+            secret,
             self.public_key_type(params, key_id, _first(b), _first(a)),
-            self.relinearization_key_type(params, key_id, relin_b + g_s_squared, relin_a),
+            self._relinearization_key(
+                secret, relinearization_halves(params, seed, PER_PRIME), seed, PER_PRIME, None
+            ),
+            self.rotation_keys(secret, rotations, given),
         )
+
+    def relinearization_key(
+        self, secret: SecretKey, seed: bytes | None = None, gadget: Gadget = PER_PRIME
+    ) -> Relinearization:
+        """Return another relinearisation key, with larger digits, or at a lower level.
+
+        Parameters
+        ----------
+        secret : with more primes than this scheme it gives a smaller key
+        seed : 32 bytes that determine the key, or None for fresh ones from the operating system
+        gadget : see `rotation_keys`
+
+        Raises
+        ------
+        KeyMismatchError, ParameterError
+        """
+        secret, seed = self.key_material(secret, seed, "relinearization", gadget)
+        rho = derive_seed(seed, "relin-rho")
+        a = relinearization_halves(self.params, rho, gadget)
+        return self._relinearization_key(secret, a, seed, gadget, rho)
+
+    def _relinearization_key(
+        self, secret: SecretKey, a: NttElement, seed: bytes, gadget: Gadget, rho: bytes | None
+    ) -> Relinearization:
+        """Return (P g_i s^2 - (a_i s + unit e_i), a_i) for the digits i of the gadget."""
+        labels = [f"relin-e/{i}" for i in range(len(a.residues))]
+        zero = self._encryptions_of_zero(secret.s, a, seed, labels)
+        b = zero + _weighted(gadget, secret.s * secret.s)
+        return self.relinearization_key_type(self.params, secret.key_id, b, a, gadget, rho)
+
+    def rotation_keys(
+        self,
+        secret: SecretKey,
+        rotations: Any,
+        seed: bytes | None = None,
+        gadget: Gadget = PER_PRIME,
+    ) -> RotationPairs:
+        secret, seed = self.key_material(secret, seed, "rotations", gadget)
+        params, exponents = self.params, self.exponents(rotations)
+        rho = derive_seed(seed, "rotation-rho")
+        a = rotation_halves(params, rho, gadget, exponents)
+        residues, weighted = np.empty_like(a.residues), _weighted(gadget, secret.s)
+        for a_g, b_g, g in zip(a.residues, residues, exponents, strict=True):
+            moved = move_values(secret.s.residues, pow(g, -1, 2 * params.n))
+            zero = self._encryptions_of_zero(
+                NttElement(params.ring, moved),
+                NttElement(params.ring, a_g),
+                seed,
+                [f"rotation-e/{g}/{i}" for i in range(len(a_g))],
+            )
+            b_g[...] = (zero + weighted).residues
+        b = NttElement(params.ring, residues)
+        return self.rotation_key_type(params, secret.key_id, exponents, gadget, rho, b, a)
 
     def _times(self, unit: int, coefficients: FloatArray) -> CoefficientElement:
         """Return `unit` times polynomials with small integer coefficients, shape (..., n)."""
@@ -98,15 +167,13 @@ class RLWE(Scheme):
         return CoefficientElement(ring, reduce(coefficients[..., None, :] * factors, ring.moduli))
 
     def _encryptions_of_zero(
-        self, s: NttElement, seed: bytes, a_labels: list[str], e_labels: list[str]
-    ) -> tuple[NttElement, NttElement]:
-        """Return ([-(a_i s + unit e_i)]_q, a_i), with a batch axis for the labels."""
+        self, s: NttElement, a: NttElement, seed: bytes, labels: list[str]
+    ) -> NttElement:
+        """Return [-(a_i s + unit e_i)]_q, with a batch axis for the a_i and the labels of e_i."""
         ring, n = self.params.ring, self.params.n
-        rows = np.stack([uniform(seed, label, n, ring.basis.moduli) for label in a_labels])
-        e = np.stack([gaussian(seed, label, n) for label in e_labels])
-        a = CoefficientElement(ring, rows).ntt()
+        e = np.stack([gaussian(seed, label, n) for label in labels])
         a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
-        return -(a_s + self._times(self.error_unit, e).ntt()), a
+        return -(a_s + self._times(self.error_unit, e).ntt())
 
     @property
     def encryption_keys(self) -> tuple[type[Key], ...]:
@@ -199,13 +266,14 @@ class RLWE(Scheme):
 
         def relinearize_some(some: slice) -> None:
             parts = ct.rows[flat[some]]
-            switched = self.rows(switch(self.coefficients(parts[:, 2]), key.b, key.a))
+            cut = self.cut(parts[:, 2], key.gadget)
+            switched = self.rows(switch(cut, [key.b, key.a], key.gadget))
             switched += parts[:, :2]
             reduce_inplace(switched, q.moduli, 1.0 / q.moduli, np.empty_like(switched))
             rows[some] = switched
 
         for_each_group(relinearize_some, len(rows))
-        bound = ct.bound[flat] + self.relinearization_bound()
+        bound = ct.bound[flat] + self.switching_bound(key.gadget)
         return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
@@ -223,9 +291,15 @@ class RLWE(Scheme):
         """Expected squared norm of s: 2n/3."""
         return noise.TERNARY_VARIANCE * self.params.n
 
-    def relinearization_bound(self) -> Bound:
-        """Return the bound of t/q sum_i d_i e_i (`yashe.ciphertexts.noise.key_switching`)."""
-        return Bound.of(self.params.t / self.params.q * noise.key_switching(self.params), 1)
+    def switching_bound(self, gadget: Gadget = PER_PRIME, power: int = 2) -> Bound:
+        """Return the bound of t/q (sum_i d_i e_i + r s^power)."""
+        hidden = noise.squared_norm(self.params, self.secret_norm, power)
+        return noise.key_switching(self.params, noise.ERROR_VARIANCE, hidden, gadget)
+
+
+def _weighted(gadget: Gadget, z: NttElement) -> NttElement:
+    """Return P g_i z for the digits i of a gadget, in a new axis."""
+    return NttElement(z.ring, reduce(gadget.weights(z.ring) * z.residues, z.ring.moduli))
 
 
 def _first(element: NttElement) -> NttElement:

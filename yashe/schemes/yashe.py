@@ -12,6 +12,7 @@ A ciphertext is one ring element c; it encrypts m if f c is q/t m + small noise 
     decrypt     round(t/q [f c]_q) mod t, or with f^2 for a product
     multiply    round(t/q c c'): one part again, but f^2 takes the place of f
     relinearize sum_i d_i(c) gamma_i, gamma_i = g_i f + e_i + h s_i: the paper's KeySwitch, under f
+    rotate      sum_i d_i(c) gamma_i at X^g, gamma_i = g_i f/f_g + e_i + h_g s_i, f_g = f(X^(1/g))
 
 Read it beside `yashe.schemes.bfv`: the same ring, digits, slots and verbs, one product of
 polynomials where BFV has four (three for a square), one part where it has two or three. Why f c is
@@ -32,17 +33,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yashe.arithmetic.automorphisms import move_values
 from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, canonical, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
-from yashe.arithmetic.sampling import gaussian, stream, ternary
+from yashe.arithmetic.sampling import check_seed, gaussian, stream, ternary
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import Key, check_key, check_kind, gadget, switch
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
+from yashe.ciphertexts.keys import Key, PerDigit, RotationKeys, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import SecurityError
 from yashe.parameters.sets import Params
 from yashe.schemes.definition import Hide
+from yashe.schemes.rotations import RotatingScheme
 from yashe.schemes.scale_invariant import ScaleInvariant
 
 
@@ -61,8 +65,21 @@ class YashePublicKey(Key):
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluationKey(Key):
-    """gamma_i = g_i f + e_i + h s_i for every digit i, the paper's evk; batch axis of length k."""
+class EvaluationKey(PerDigit):
+    """gamma_i = g_i f + e_i + h s_i for every digit i, the paper's evk."""
+
+    gamma: NttElement = field(repr=False)
+    gadget: Gadget = PER_PRIME
+
+
+@dataclass(frozen=True, eq=False)
+class YasheRotationKeys(RotationKeys):
+    """gamma_i = P g_i f/f_g + e_i + h_g s_i for every g and every digit i, f_g = f(X^(1/g)).
+
+    Attributes
+    ----------
+    gamma : NttElement with batch axes (number of exponents, digits)
+    """
 
     gamma: NttElement = field(repr=False)
 
@@ -74,6 +91,7 @@ class YasheKeys:
     secret: YasheSecretKey
     public: YashePublicKey
     relinearization: EvaluationKey
+    rotations: YasheRotationKeys
 
     @property
     def encryption(self) -> YashePublicKey:
@@ -81,7 +99,7 @@ class YasheKeys:
         return self.public
 
 
-class YASHE(ScaleInvariant):
+class YASHE(ScaleInvariant, RotatingScheme):
     """The verbs of YASHE' for one parameter set that claims no security.
 
     Parameters
@@ -107,6 +125,8 @@ class YASHE(ScaleInvariant):
     name = "YASHE'"
     first_secret_part = 0
     fixed_parts = True
+    secret_key_type = YasheSecretKey
+    rotation_key_type = YasheRotationKeys
     encryption_keys = (YashePublicKey,)  # the paper has no other encryption
 
     def __init__(self, params: Params) -> None:
@@ -120,8 +140,8 @@ class YASHE(ScaleInvariant):
             )
         super().__init__(params)
 
-    def keygen(self, seed: bytes | None = None) -> YasheKeys:
-        """Return a secret, a public and an evaluation key.
+    def keygen(self, seed: bytes | None = None, rotations: Any = ()) -> YasheKeys:
+        """Return a secret, a public and an evaluation key, and keys for rotations.
 
         f' is drawn again as long as f is not invertible modulo q, which a fraction of about k n/q_i
         of all f is not.
@@ -129,12 +149,14 @@ class YASHE(ScaleInvariant):
         Parameters
         ----------
         seed : 32 bytes that determine the keys, or None for fresh ones from the operating system
+        rotations : which ones there shall be keys for; see `rotation_keys`
 
         Returns
         -------
-        YasheKeys, with attributes secret, public and relinearization (the evaluation key)
+        YasheKeys, with attributes secret, public, relinearization (the evaluation key), rotations
         """
-        seed = self.own_seed(seed)
+        given = check_seed(seed)
+        seed = self.own_seed(given)
         params, n, k = self.params, self.params.n, self.params.k
         ring, key_id = params.ring, stream(seed, "key-id", 16).hex()
         t_g = self._times_t(ternary(seed, "secret-g", n)).ntt()
@@ -144,19 +166,54 @@ class YASHE(ScaleInvariant):
             f = NttElement(ring, reduce(t_f.residues + 1, ring.moduli))
             attempt, inverse = attempt + 1, _inverse(f)
         h = t_g * inverse
-        e, s = (
-            self._small(np.stack([gaussian(seed, f"{label}/{i}", n) for i in range(k)])).ntt()
-            for label in ("evk-e", "evk-s")
-        )
-        # Reduced in between: a sum of two products of residues is exact, one of more need not be.
-        g_f = gadget(ring) * f.residues
-        h_s = reduce(h.residues * s.residues, ring.moduli)
-        gamma = NttElement(ring, reduce(g_f + e.residues + h_s, ring.moduli))
+        labels = [f"evk-{{}}/{i}" for i in range(k)]
+        gamma = self._hidden(PER_PRIME, f, h, seed, labels)
+        secret = YasheSecretKey(params, key_id, f)
         return YasheKeys(
-            YasheSecretKey(params, key_id, f),
+            secret,
             YashePublicKey(params, key_id, h),
             EvaluationKey(params, key_id, gamma),
+            self.rotation_keys(secret, rotations, given),
         )
+
+    def rotation_keys(
+        self,
+        secret: YasheSecretKey,
+        rotations: Any,
+        seed: bytes | None = None,
+        gadget: Gadget = PER_PRIME,
+    ) -> YasheRotationKeys:
+        secret, seed = self.key_material(secret, seed, "rotations", gadget)
+        params, exponents, f = self.params, self.exponents(rotations), secret.f
+        numbers = range(len(gadget.groups(params.k)))
+        inverse = _inverse(f)
+        assert inverse is not None  # f is a key
+        # The h of the public key is not at hand. Another one hides as well: t g / f with a new g.
+        h = self._times_t(ternary(seed, "rotation-g", params.n)).ntt() * inverse
+        gamma = np.empty((len(exponents), len(numbers), params.k, params.n))
+        for row, g in zip(gamma, exponents, strict=True):
+            inverse_g, h_g = (
+                NttElement(params.ring, move_values(x.residues, pow(g, -1, 2 * params.n)))
+                for x in (inverse, h)
+            )
+            labels = [f"rotation-{{}}/{g}/{i}" for i in numbers]
+            row[...] = self._hidden(gadget, f * inverse_g, h_g, seed, labels).residues
+        found = NttElement(params.ring, gamma)
+        return YasheRotationKeys(params, secret.key_id, exponents, gadget, found)
+
+    def _hidden(
+        self, gadget: Gadget, z: NttElement, h: NttElement, seed: bytes, labels: list[str]
+    ) -> NttElement:
+        """Return P g_i z + e_i + h s_i for the digits i of a gadget, in a new axis."""
+        ring, n = self.params.ring, self.params.n
+        e, s = (
+            self._small(np.stack([gaussian(seed, one.format(x), n) for one in labels])).ntt()
+            for x in "es"
+        )
+        # Reduced in between: a sum of two products of residues is exact, one of more need not be.
+        g_z = gadget.weights(ring) * z.residues
+        h_s = reduce(h.residues * s.residues, ring.moduli)
+        return NttElement(ring, reduce(g_z + e.residues + h_s, ring.moduli))
 
     def _small(self, coefficients: FloatArray) -> CoefficientElement:
         """Return polynomials with small integer coefficients, shape (..., n)."""
@@ -211,10 +268,10 @@ class YASHE(ScaleInvariant):
 
         def relinearize_one(j: int) -> None:
             c = CoefficientElement(ring, ct.rows[flat[j], 0])
-            rows[j] = switch(c, key.gamma).intt().residues
+            rows[j] = switch(c, [key.gamma], key.gadget).intt().residues
 
         for_each(relinearize_one, range(len(rows)))
-        bound = ct.bound[flat] + self.relinearization_bound()
+        bound = ct.bound[flat] + self.switching_bound(key.gadget)
         return ct.derive(rows, bound, ct.shape, "a key switching", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
@@ -252,10 +309,11 @@ class YASHE(ScaleInvariant):
         norm = (1 + self.secret_norm) ** (degree / 2)
         return Bound.of(self.params.t / self.params.q / 2 * norm, 2 * degree - 1)
 
-    def relinearization_bound(self) -> Bound:
-        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i)."""
-        sums = noise.key_switching(self.params) * math.sqrt(1 + 2 * self.secret_norm)
-        return Bound.of(self.params.t / self.params.q * sums, 1)
+    def switching_bound(self, gadget: Gadget = PER_PRIME, power: int = 2) -> Bound:
+        """Return what key switching adds: t/q (f sum_i d_i e_i + t g sum_i d_i s_i + r f^power)."""
+        f, t_g = 1 + self.secret_norm, self.secret_norm
+        hidden = noise.squared_norm(self.params, f, power)
+        return noise.key_switching(self.params, noise.ERROR_VARIANCE * (f + t_g), hidden, gadget)
 
 
 def _inverse(a: NttElement) -> NttElement | None:

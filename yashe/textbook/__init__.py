@@ -5,10 +5,11 @@ code that is compared with it. Read this room first.
 
 Modules, in the order of reading:
 
-    polynomials  rings, transforms, slots, samples, and what all schemes share
-    bfv          BFV as Fan and Vercauteren wrote it down
-    bgv          BGV: the message at the lower end of the modulus, and levels
-    yashe        YASHE' as Bos, Lauter, Loftus and Naehrig wrote it down
+    polynomials    rings, transforms, slots, samples, and what all schemes share
+    automorphisms  X -> X^g, which moves slots
+    bfv            BFV as Fan and Vercauteren wrote it down
+    bgv            BGV: the message at the lower end of the modulus, and levels
+    yashe          YASHE' as Bos, Lauter, Loftus and Naehrig wrote it down
 
 Uses nothing of ours.
 """

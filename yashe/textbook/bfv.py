@@ -16,6 +16,7 @@ ternary, where the paper draws them from the error distribution or, as an optimi
 
 from itertools import islice
 
+from yashe.textbook.automorphisms import automorphism, inverse_exponent
 from yashe.textbook.polynomials import (
     Params,
     Poly,
@@ -38,6 +39,7 @@ from yashe.textbook.polynomials import (
 
 PublicKey = tuple[Poly, Poly]
 RelinearizationKey = list[PublicKey]  # one pair for each digit
+RotationKey = list[PublicKey]  # the same
 Ciphertext = list[Poly]
 
 
@@ -79,6 +81,21 @@ def relin_keygen(params: Params, s: Poly, seed: bytes, w: int | None = None) -> 
         a = uniform(seed, f"relin-a/{kind}{i}", params)
         b, _ = rlwe_sample(params, s, a, gaussian(seed, f"relin-e/{kind}{i}", params.n))
         key.append((poly_mod(poly_add(b, poly_scale(s_squared, g)), params.q), a))
+    return key
+
+
+def rotation_keygen(params: Params, s: Poly, g: int, seed: bytes) -> RotationKey:
+    """Return ([-(a_i s_g + e_i) + g_i s]_q, a_i) for every gadget element g_i, s_g = s(X^(1/g)).
+
+    An encryption of s under another key, as the relinearisation key is one of s^2 under s. The a_i
+    come from a seed of their own, as in `encrypt_symmetric`, so that they need not be sent.
+    """
+    rho = bytes(islice(words(seed, "rotation-rho", 1), 32))
+    s_g, key = automorphism(s, inverse_exponent(params.n, g)), []
+    for i, weight in enumerate(gadget(params, None)):
+        a = uniform(rho, f"rotation-a/{g}/{i}", params)
+        b, _ = rlwe_sample(params, s_g, a, gaussian(seed, f"rotation-e/{g}/{i}", params.n))
+        key.append((poly_mod(poly_add(b, poly_scale(s, weight)), params.q), a))
     return key
 
 
@@ -199,7 +216,28 @@ def relinearise(
     sum_i digit_i * e_i. w must be the base for which the key was made.
     """
     c_0, c_1, c_2 = ct
-    for digit, (b, a) in zip(gadget_digits(c_2, params, w), rlk, strict=True):
-        c_0 = poly_add(c_0, poly_mul(digit, b))
-        c_1 = poly_add(c_1, poly_mul(digit, a))
-    return [poly_mod(c_0, params.q), poly_mod(c_1, params.q)]
+    switched = key_switch(params, rlk, c_2, w)
+    return [poly_mod(poly_add(x, y), params.q) for x, y in zip((c_0, c_1), switched, strict=True)]
+
+
+def key_switch(
+    params: Params, key: list[PublicKey], c: Poly, w: int | None = None
+) -> tuple[Poly, Poly]:
+    """Return (sum_i digit_i(c) b_i, sum_i digit_i(c) a_i), not reduced."""
+    switched_0, switched_1 = [0] * params.n, [0] * params.n
+    for digit, (b, a) in zip(gadget_digits(c, params, w), key, strict=True):
+        switched_0 = poly_add(switched_0, poly_mul(digit, b))
+        switched_1 = poly_add(switched_1, poly_mul(digit, a))
+    return switched_0, switched_1
+
+
+def rotate(params: Params, key: RotationKey, ct: Ciphertext, g: int) -> Ciphertext:
+    """Return a ciphertext of m(X^g): slots moved by a rotation, or rows exchanged for g = 2n - 1.
+
+    c_0 + sum_i digit_i(c_1) b_i and sum_i digit_i(c_1) a_i have the phase of ct minus
+    sum_i digit_i e_i, but under s(X^(1/g)). With X^g in the place of X that is s.
+    """
+    c_0, c_1 = ct
+    switched_0, switched_1 = key_switch(params, key, c_1)
+    moved = (automorphism(part, g) for part in (poly_add(c_0, switched_0), switched_1))
+    return [poly_mod(part, params.q) for part in moved]

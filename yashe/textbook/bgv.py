@@ -21,6 +21,7 @@ from math import gcd, inf, log2
 from typing import NamedTuple
 
 from yashe.textbook import bfv as textbook_bfv
+from yashe.textbook.automorphisms import automorphism, inverse_exponent
 from yashe.textbook.polynomials import (
     Params,
     Poly,
@@ -41,6 +42,7 @@ from yashe.textbook.polynomials import (
 
 PublicKey = tuple[Poly, Poly]
 RelinearizationKey = list[PublicKey]  # one pair for each digit
+RotationKey = list[PublicKey]  # the same
 
 
 class Ciphertext(NamedTuple):
@@ -72,6 +74,18 @@ def relin_keygen(params: Params, s: Poly, seed: bytes) -> RelinearizationKey:
         te = poly_scale(gaussian(seed, f"relin-e/{i}", params.n), params.t)
         b, _ = textbook_bfv.rlwe_sample(params, s, a, te)
         key.append((poly_mod(poly_add(b, poly_scale(s_squared, g)), params.q), a))
+    return key
+
+
+def rotation_keygen(params: Params, s: Poly, g: int, seed: bytes) -> RotationKey:
+    """Return ([-(a_i s_g + t e_i) + g_i s]_q, a_i) for every g_i, s_g = s(X^(1/g)), as in BFV."""
+    rho = bytes(islice(words(seed, "rotation-rho", 1), 32))
+    s_g, key = automorphism(s, inverse_exponent(params.n, g)), []
+    for i, weight in enumerate(rns_gadget(params.moduli)):
+        a = uniform(rho, f"rotation-a/{g}/{i}", params)
+        te = poly_scale(gaussian(seed, f"rotation-e/{g}/{i}", params.n), params.t)
+        b, _ = textbook_bfv.rlwe_sample(params, s_g, a, te)
+        key.append((poly_mod(poly_add(b, poly_scale(s, weight)), params.q), a))
     return key
 
 
@@ -213,6 +227,11 @@ def multiply(params: Params, left: Ciphertext, right: Ciphertext) -> Ciphertext:
 def relinearise(params: Params, rlk: RelinearizationKey, ct: Ciphertext) -> Ciphertext:
     """Return a ciphertext of two parts with the message of a three-part one, as in BFV."""
     return ct._replace(parts=textbook_bfv.relinearise(params, rlk, ct.parts))
+
+
+def rotate(params: Params, key: RotationKey, ct: Ciphertext, g: int) -> Ciphertext:
+    """Return a ciphertext of m(X^g), as in BFV; an integer factor does not move."""
+    return ct._replace(parts=textbook_bfv.rotate(params, key, ct.parts, g))
 
 
 def switch_modulus(params: Params, ct: Ciphertext, primes: int) -> tuple[Params, Ciphertext]:

@@ -15,6 +15,7 @@ Deviations from the paper: round(q/t m) for floor(q/t) m (see `textbook.scale_up
 the paper draws from a narrow distribution chi_key, are uniform on -1, 0, 1.
 """
 
+from yashe.textbook.automorphisms import automorphism, inverse_exponent
 from yashe.textbook.polynomials import (
     Params,
     Poly,
@@ -92,6 +93,27 @@ def evaluation_keygen(
         e = gaussian(seed, f"evk-e/{kind}{i}", params.n)
         s = gaussian(seed, f"evk-s/{kind}{i}", params.n)
         key.append(poly_mod(poly_add(poly_scale(f, g), e, poly_mul(h, s)), params.q))
+    return key
+
+
+def rotation_keygen(params: Params, f: Poly, g: int, seed: bytes) -> EvaluationKey:
+    """Return gamma_i = [g_i f/f_g + e_i + h_g s_i]_q for every gadget element g_i.
+
+    f_g = f(X^(1/g)) and h_g = h(X^(1/g)), for an h = t g'/f with a g' of its own: it hides as well
+    as the public key, and takes the secret key only. f_g gamma_i is g_i f and little more.
+    """
+    inverse = invert(params, f)
+    assert inverse is not None  # f is a key
+    h = poly_mod(
+        poly_mul(poly_scale(ternary(seed, "rotation-g", params.n), params.t), inverse), params.q
+    )
+    back, key = inverse_exponent(params.n, g), []
+    inverse_g, h_g = automorphism(inverse, back), automorphism(h, back)
+    z = poly_mod(poly_mul(f, inverse_g), params.q)
+    for i, weight in enumerate(gadget(params, None)):
+        e = gaussian(seed, f"rotation-e/{g}/{i}", params.n)
+        s = gaussian(seed, f"rotation-s/{g}/{i}", params.n)
+        key.append(poly_mod(poly_add(poly_scale(z, weight), e, poly_mul(h_g, s)), params.q))
     return key
 
 
@@ -183,3 +205,8 @@ def key_switch(
     digits = gadget_digits(ct, params, w)
     products = [poly_mul(d, gamma) for d, gamma in zip(digits, evk, strict=True)]
     return poly_mod(poly_add(*products), params.q)
+
+
+def rotate(params: Params, key: EvaluationKey, ct: Ciphertext, g: int) -> Ciphertext:
+    """Return a ciphertext of m(X^g): its key is switched to f(X^(1/g)), and then X becomes X^g."""
+    return automorphism(key_switch(params, key, ct), g)

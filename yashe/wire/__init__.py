@@ -27,12 +27,13 @@ from __future__ import annotations
 
 import io
 import os
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
-from yashe.arithmetic.rings import CoefficientElement
+from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import PER_PRIME
 from yashe.ciphertexts.keys import Key, SecretKey
 from yashe.errors import FormatError, ParameterError
 from yashe.parameters.sets import Params
@@ -78,8 +79,12 @@ def write(stream: BinaryIO, thing: Params | Key | Ciphertext) -> None:
 
 
 def _write_key(stream: BinaryIO, key: Key) -> None:
-    form, params = key_form(type(key)), key.params
-    contents = Contents(form.kind, params, key.key_id)
+    form, params = key_form(key), key.params
+    if getattr(key, "gadget", PER_PRIME).summed:
+        raise ParameterError("a key that is a sum of keys is not written: write what it is made of")
+    described = ("gadget", "exponents", "rho") if form.described else ()
+    extra = {name: getattr(key, name) for name in described if hasattr(key, name)}
+    contents = Contents(form.kind, params, key.key_id, **extra)
     columns = [getattr(key, name).intt().residues for name in form.polynomials]
     residues, expected = np.stack(columns, axis=-3), (*contents.polynomials, params.k, params.n)
     if residues.shape != expected:
@@ -137,12 +142,27 @@ def _read(stream: BinaryIO, expected: type[T], params: Params | None) -> T:
     with frame.refusing():
         packed = body.reshape(*contents.polynomials, -1)
         residues = unpack_polynomials(packed, params.n, params.moduli)
-    form = key_form(contents.type)
-    columns = [
+    elements = [
         CoefficientElement(params.ring, residues[..., i, :, :]).ntt()
-        for i in range(len(form.polynomials))
+        for i in range(residues.shape[-3])
     ]
-    return cast(T, form.type(params, contents.key_id, *columns))
+    return cast(T, _key(contents, elements))
+
+
+def _key(contents: Contents, elements: list[NttElement]) -> Key:
+    """Return the key with these polynomials, and those that a seed stands for."""
+    form, params = contents.form, contents.params
+    assert form is not None
+    found: dict[str, Any] = dict(zip(form.polynomials, elements, strict=True))
+    if form.described:
+        found["gadget"] = contents.gadget
+    exponents = [contents.exponents] if form.rotations else []
+    if form.rotations:
+        found["exponents"] = contents.exponents
+    if form.halves is not None:
+        found["rho"] = contents.rho
+        found["a"] = form.halves(params, contents.rho, contents.gadget, *exponents)
+    return form.type(params, contents.key_id, **found)
 
 
 def to_bytes(thing: Params | Key | Ciphertext) -> bytes:

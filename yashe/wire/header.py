@@ -7,27 +7,36 @@ A description begins with the parameters, so that every file explains itself:
 
 Keys and ciphertexts go on with the 16 bytes of the key id; ciphertexts with scheme, degree and
 number of axes (1 byte each) and the length of every axis (4 bytes each), in BGV after the factor of
-the messages (8 bytes). docs/wire-format.md.
+the messages (8 bytes); keys that are cut otherwise than for each prime, or for each of several
+rotations, with gadget, exponents and the seed of their halves. docs/wire-format.md.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-from yashe.arithmetic.sampling import NUMBERED_SEED
+from yashe.arithmetic.rings import NttElement
+from yashe.arithmetic.sampling import NUMBERED_SEED, SEED_BYTES
+from yashe.arithmetic.whole import whole
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.keys import (
+    BfvRotationKeys,
     BgvPublicKey,
     BgvRelinearizationKey,
+    BgvRotationKeys,
     Key,
     PublicKey,
     RelinearizationKey,
     SecretKey,
+    relinearization_halves,
+    rotation_halves,
 )
 from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
@@ -35,7 +44,13 @@ from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.rlwe import RLWE
-from yashe.schemes.yashe import YASHE, EvaluationKey, YashePublicKey, YasheSecretKey
+from yashe.schemes.yashe import (
+    YASHE,
+    EvaluationKey,
+    YashePublicKey,
+    YasheRotationKeys,
+    YasheSecretKey,
+)
 from yashe.wire.bits import packed_bytes
 from yashe.wire.envelope import FIRST_SECRET_KIND, Fields, FrameReader, FrameWriter
 
@@ -46,13 +61,21 @@ PARAMETERS, CIPHERTEXTS, SEEDED_CIPHERTEXTS = 1, 4, 5
 class KeyForm:
     """How a kind of key is written: the attributes that are its polynomials, in this order.
 
-    `per_digit` says that there is one of each for all k digits of the gadget.
+    `per_digit` says that there is one of each for all digits of the gadget, `rotations` that this
+    is so for each of several exponents, `halves` how those that a seed stands for are expanded.
     """
 
     kind: int
     type: type[Key]
     polynomials: tuple[str, ...]
     per_digit: bool = False
+    rotations: bool = False
+    halves: Callable[..., NttElement] | None = None
+
+    @property
+    def described(self) -> bool:
+        """Whether the description says more than the key id."""
+        return self.rotations or self.halves is not None
 
 
 KEY_FORMS = (
@@ -62,6 +85,11 @@ KEY_FORMS = (
     KeyForm(7, EvaluationKey, ("gamma",), per_digit=True),
     KeyForm(8, BgvPublicKey, ("b", "a")),
     KeyForm(9, BgvRelinearizationKey, ("b", "a"), per_digit=True),
+    KeyForm(10, BfvRotationKeys, ("b",), True, True, rotation_halves),
+    KeyForm(11, BgvRotationKeys, ("b",), True, True, rotation_halves),
+    KeyForm(12, YasheRotationKeys, ("gamma",), True, True),
+    KeyForm(13, RelinearizationKey, ("b",), True, halves=relinearization_halves),
+    KeyForm(14, BgvRelinearizationKey, ("b",), True, halves=relinearization_halves),
     KeyForm(FIRST_SECRET_KIND, SecretKey, ("s",)),
     KeyForm(FIRST_SECRET_KIND + 1, YasheSecretKey, ("f",)),
 )
@@ -77,7 +105,7 @@ SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: YASHE, 3: BGV}
 # seeded, its seed; its noise is then that of a fresh ciphertext.
 NOISE = np.dtype([("deviation", "<f8"), ("order", "<u4")])
 
-MOST_AXES = 8
+MOST_AXES, MOST_PRIMES, MOST_ROTATIONS = 8, 64, 512
 LONGEST_AXIS, LARGEST_BODY = 2**32 - 1, 2**63 - 1
 KEY_ID = re.compile("[0-9a-f]{32}")
 
@@ -92,6 +120,7 @@ class Contents:
     key_id : of keys and ciphertexts; else empty
     scheme, degree, shape : of ciphertexts; else None, 0, ()
     factor : of ciphertexts of BGV; else 1
+    gadget, exponents, rho : of keys of which more than the key id is described; else the defaults
 
     Raises
     ------
@@ -106,12 +135,32 @@ class Contents:
     degree: int = 0
     shape: tuple[int, ...] = ()
     factor: int = 1
+    gadget: Gadget = PER_PRIME
+    exponents: tuple[int, ...] = ()
+    rho: bytes = b""
 
     def __post_init__(self) -> None:
         if self.kind != PARAMETERS and not KEY_ID.fullmatch(self.key_id):
             raise ParameterError(f"a key id of 32 hexadecimal digits was required: {self.key_id!r}")
         if self.scheme is not None:
             self._check_array(self.scheme)
+        if self.form is not None and self.form.described:
+            self._check_switching_key(self.form)
+
+    def _check_switching_key(self, form: KeyForm) -> None:
+        """Refuse keys that cannot be sent."""
+        self.gadget.groups(self.params.k)  # or ParameterError
+        whole(self.gadget.size, "the primes of a digit", 1, MOST_PRIMES)
+        exponents, last = self.exponents, 2 * self.params.n - 1
+        odd = all(3 <= g <= last and g % 2 for g in exponents)
+        if not odd or list(exponents) != sorted(set(exponents)):
+            raise ParameterError(f"odd exponents from 3 to {last} in rising order were required")
+        if form.rotations and not 1 <= len(exponents) <= MOST_ROTATIONS:
+            raise ParameterError(
+                f"1 to {MOST_ROTATIONS} rotations were required, got {len(exponents)}: send several"
+            )
+        if form.halves is not None and len(self.rho) != SEED_BYTES:
+            raise ParameterError(f"a seed of {SEED_BYTES} bytes was required: {len(self.rho)}")
 
     def _check_array(self, scheme: Scheme) -> None:
         """Refuse ciphertexts that cannot be sent."""
@@ -158,11 +207,18 @@ class Contents:
         return np.dtype([("head", head), ("parts", "u1", (parts, size))])
 
     @property
+    def form(self) -> KeyForm | None:
+        """How a key is written."""
+        return next((form for form in KEY_FORMS if form.kind == self.kind), None)
+
+    @property
     def polynomials(self) -> tuple[int, ...]:
         """Shape of the array of polynomials of a key."""
-        form = key_form(self.type)
-        count = len(form.polynomials)
-        return (self.params.k, count) if form.per_digit else (count,)
+        assert self.form is not None
+        shape: tuple[int, ...] = (len(self.form.polynomials),)
+        if self.form.per_digit:
+            shape = (len(self.gadget.groups(self.params.k)), *shape)
+        return (len(self.exponents), *shape) if self.form.rotations else shape
 
     @property
     def body_bytes(self) -> int:
@@ -184,6 +240,8 @@ class Contents:
         if self.kind == PARAMETERS:
             return found
         found += bytes.fromhex(self.key_id)
+        if self.form is not None and self.form.described:
+            return found + self._switching_key()
         if self.scheme is None:
             return found
         kind = type(self.scheme)
@@ -191,6 +249,15 @@ class Contents:
         found += bytes([number, self.degree, len(self.shape)])
         found += np.array([self.factor], dtype="<u8").tobytes() if kind is BGV else b""
         return found + np.array(self.shape, dtype="<u4").tobytes()
+
+    def _switching_key(self) -> bytes:
+        """Return the gadget, the exponents, and the seed of the halves."""
+        assert self.form is not None
+        found = bytes([self.gadget.size, self.gadget.spare])
+        if self.form.rotations:
+            found += np.array([len(self.exponents)], dtype="<u2").tobytes()
+            found += np.array(self.exponents, dtype="<u4").tobytes()
+        return found + self.rho
 
     def frame(self, stream: BinaryIO) -> FrameWriter:
         """Return a frame with this head, to be written to the stream."""
@@ -234,8 +301,18 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
     described = _read_params(frame, fields)
     params = params or described
     key_id, scheme, degree, shape, factor = "", None, 0, (), 1
+    gadget, exponents, rho = PER_PRIME, (), b""
     if frame.kind != PARAMETERS:
         key_id = fields.take("16s")[0].hex()
+    form = next((form for form in KEY_FORMS if form.kind == frame.kind), None)
+    if form is not None and form.described:
+        size, spare = fields.take("BB")
+        with frame.refusing():
+            gadget = Gadget(size, spare)
+        if form.rotations:
+            exponents = fields.take(f"{fields.take('H')[0]}I")
+        if form.halves is not None:
+            (rho,) = fields.take(f"{SEED_BYTES}s")
     if KIND_TYPES[frame.kind] is Ciphertext:
         number, degree, axes = fields.take("BBB")
         if number not in SCHEMES:
@@ -246,7 +323,9 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
             scheme = SCHEMES[number](params)
     fields.end()
     with frame.refusing():
-        contents = Contents(frame.kind, params, key_id, scheme, degree, shape, factor)
+        contents = Contents(
+            frame.kind, params, key_id, scheme, degree, shape, factor, gadget, exponents, rho
+        )
     needed = contents.body_bytes
     if frame.body_bytes != needed:
         raise frame.error(f"a body of {needed} bytes for {contents}, not {frame.body_bytes}", at=16)
@@ -265,6 +344,8 @@ def _read_params(frame: FrameReader, fields: Fields) -> Params:
     return params
 
 
-def key_form(kind: type[Any]) -> KeyForm:
-    """Return how a type of key is written."""
-    return next(form for form in KEY_FORMS if form.type is kind)
+def key_form(key: Key) -> KeyForm:
+    """Return how a key is written: with a seed in the place of halves, if there is one."""
+    forms = [form for form in KEY_FORMS if form.type is type(key)]
+    seeded = getattr(key, "rho", None) is not None
+    return next(form for form in forms if (form.halves is not None) == seeded)
