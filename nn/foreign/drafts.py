@@ -23,7 +23,7 @@ from nn.networks.layers import Square
 from nn.networks.model import Sequential
 from nn.networks.schema import Columns, rounded_outwards
 from yashe.arithmetic.residues import IntArray
-from yashe.errors import DataError
+from yashe.errors import DataError, RangeError
 
 LARGEST_BIAS = 2.0**61  # of an integer network: what is beyond 62 bits, no plan takes
 
@@ -54,17 +54,34 @@ class Pixels:
         return np.clip(np.floor(exact + 0.5), 0, levels).astype(np.int64)
 
 
-def grid_of(network: FloatNetwork, inputs: RealArray) -> Columns | Pixels:
-    """Learn from calibration rows which values become 0 and `levels`."""
+def grids_of(network: FloatNetwork, inputs: RealArray) -> list[Columns | Pixels]:
+    """Learn from calibration rows which values become 0 and `levels`; the first is the finest."""
     if inputs.ndim == 2:
-        return Columns.of(inputs, [f"x{i}" for i in range(inputs.shape[1])])
+        names = network.columns or tuple(f"x{i}" for i in range(inputs.shape[1]))
+        return [columns_of(inputs, names, clipped) for clipped in (True, False)]
     low, high = float(inputs.min()), float(inputs.max())
     if low == high:
         raise DataError(f"images must be of more than one brightness; got {low:g} everywhere.")
     grid = Pixels(*rounded_outwards(low, high))
     # A shift cannot go into a convolution that pads with zeros, and is a layer in front of it.
     alone, behind = network.model(), network.model(worth_of(grid, 1))
-    return replace(grid, zero=weighted(behind) > weighted(alone))
+    return [replace(grid, zero=weighted(behind) > weighted(alone))]
+
+
+def columns_of(inputs: RealArray, names: tuple[str, ...], clipped: bool) -> Columns:
+    """Return the ends of columns: with outliers clipped, or from the least to the largest value.
+
+    A column that is the same in every row is 0 for all of them: the weights know its value.
+    """
+    least, most = inputs.min(axis=0), inputs.max(axis=0)
+    ends = list(zip(least.tolist(), np.where(least < most, most, least + 1).tolist(), strict=True))
+    if clipped:
+        places = np.flatnonzero(least < most).tolist()
+        found = Columns.of(inputs[:, places], [names[i] for i in places]) if places else None
+        for i, place in enumerate(places):
+            assert found is not None
+            ends[place] = found.low[i], found.high[i]
+    return Columns(names, tuple(low for low, _ in ends), tuple(high for _, high in ends))
 
 
 def weighted(model: Sequential) -> int:
@@ -107,6 +124,12 @@ class Draft:
         found = list[RealArray]()
         for i, latent in enumerate(self.latent.parameters()):
             limit = LARGEST_BIAS if i % 2 else largest(self.bits[i // 2])
+            if i % 2 and (np.abs(latent) > limit).any():
+                raise RangeError(
+                    f"biases must fit into 62 bits, and beside weights of {self.bits} bits and "
+                    f"inputs 0..{self.levels} they do not: take fewer bits or levels, and train on "
+                    "with nn.train_rounded."
+                )
             found.append(np.clip(np.rint(latent), -limit, limit))
         return found
 

@@ -32,6 +32,7 @@ class FloatNetwork:
     input_shape : of the same row in our layout
     answers : what the outputs stand for: Classes, or Values
     name : of the integer network that will be made of it
+    columns : names of the columns, if the rows are those of a table and it is known
     notes : sentences: what was left out, and why that changes no answer
     """
 
@@ -40,6 +41,7 @@ class FloatNetwork:
     input_shape: Shape
     answers: Classes | Values
     name: str = "imported"
+    columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

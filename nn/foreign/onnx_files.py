@@ -22,7 +22,7 @@ from nn.foreign.network import FloatNetwork, answers_for
 from nn.foreign.operations import Chain, Node, follow
 from nn.networks.base import Shape
 from nn.networks.model import LARGEST_LAYER
-from yashe.errors import DataError, FormatError, ParameterError
+from yashe.errors import DataError, FheError, FormatError, ParameterError
 from yashe.wire.files import open_input
 
 LARGEST_FILE_BYTES = 2**26
@@ -73,6 +73,21 @@ def parsed(
         graph = onnx.load_from_string(content).graph
     except Exception as error:  # those of protobuf are not all of one class
         raise FormatError(f"{name} must be an ONNX file; it is not one: {error}.") from error
+    try:
+        return network_in(graph, name, labels, regression)
+    except FheError:
+        raise
+    # Attributes of a stranger can be wrong in every way that Python knows; all are one error here.
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise FormatError(
+            f"{name} must be an ONNX file by the rules; it is not: {type(error).__name__}: {error}."
+        ) from error
+
+
+def network_in(
+    graph: Any, name: str, labels: Sequence[Any] | None, regression: bool
+) -> FloatNetwork:
+    """Return the network that a graph is."""
     constants = {tensor.name: array_of(tensor) for tensor in graph.initializer}
     # Old files list their weights among the inputs as well.
     entries = [entry for entry in graph.input if entry.name not in constants]
@@ -86,7 +101,7 @@ def parsed(
     walk(graph, entries[0].name, constants, chain, regression)
     answers = answers_for(chain.shape[-1], labels, regression)
     return FloatNetwork(
-        tuple(chain.steps), row_shape, chain.input_shape, answers, name, tuple(chain.notes)
+        tuple(chain.steps), row_shape, chain.input_shape, answers, name, notes=tuple(chain.notes)
     )
 
 
@@ -104,8 +119,8 @@ def walk(graph: Any, value: str, constants: Constants, chain: Chain, regression:
             constants[node.output[0]] = np.array([0, *shapes[inputs[0]]])
             continue
         if not any(name in shapes for name in inputs):
-            given = [constants.get(name) for name in inputs]
-            constants[node.output[0]] = constant_of(node.op_type, given, settings)
+            arrays = [constants[name] for name in inputs if name]
+            constants[node.output[0]] = constant_of(node.op_type, arrays, settings)
             continue
         gone = [name for name in inputs if name in shapes and name != value]
         if gone or sum(bool(name) for name in node.output) > 1:
@@ -180,7 +195,7 @@ FOLDED: dict[str, Callable[..., Any]] = {
 
 
 def constant_of(
-    operation: str, inputs: list[npt.NDArray[Any] | None], settings: dict[str, Any]
+    operation: str, inputs: list[npt.NDArray[Any]], settings: dict[str, Any]
 ) -> npt.NDArray[Any]:
     """Compute an operation on constants."""
     if operation not in FOLDED:
@@ -188,10 +203,10 @@ def constant_of(
             f"{operation} on constants must be computed before: export the network with constant "
             f"folding. What is computed here: {', '.join(FOLDED)}."
         )
-    try:
-        return np.asarray(FOLDED[operation](inputs, settings))
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-        raise FormatError(f"{operation} on constants is broken: {error}.") from error
+    copies = inputs[1].size if operation == "Gather" and len(inputs) > 1 else len(inputs)
+    if copies * max((given.size for given in inputs), default=0) > LARGEST_LAYER:
+        raise ParameterError(f"{operation} on constants makes more numbers than are accepted.")
+    return np.asarray(FOLDED[operation](inputs, settings))
 
 
 def constant(settings: dict[str, Any]) -> npt.NDArray[Any]:

@@ -1,9 +1,10 @@
 """From a float network to an integer one: the fewest bits that keep the answers.
 
-First the inputs are rounded alone, then all weights to one number of bits, then those of one layer
-after the other to fewer. Whether answers are kept is judged on calibration rows: by the rows that
-the float network has right and the integer network has wrong. Rows that rounding happens to put
-right do not count against them: with few rows that would be luck.
+First the inputs are rounded alone (of a table with outliers clipped, if that loses little), then
+all weights to one number of bits, then those of one layer after the other to fewer. Whether answers
+are kept is judged on calibration rows: by those that the float network has right and the integer
+network has wrong. Rows that rounding happens to put right do not make up for them: with few rows
+that would be luck.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.foreign.chain import RealArray
-from nn.foreign.drafts import Draft, Pixels, draft_of, grid_of, weighted, worth_of
+from nn.foreign.drafts import Draft, Pixels, draft_of, grids_of, weighted, worth_of
 from nn.foreign.network import FloatNetwork
 from nn.networks.checks import of_kind, whole_number
 from nn.networks.model import ModelInfo, Sequential
@@ -28,6 +29,7 @@ from yashe.errors import DataError, ParameterError, TrainingError
 
 FEWEST_BITS, MOST_BITS = 2, 10  # of a weight
 LEVELS = tuple(2**bits - 1 for bits in range(1, 11))
+MOST_LEVELS = 2**20
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Trial:
     def __str__(self) -> str:
         bits = " ".join(map(str, self.bits)) or "float"
         proved = "" if self.range_bits is None else f"{self.range_bits:.1f}"
-        return f"0..{self.levels:<8}{bits:<18}{self.score:>8.4f}{self.lost:>8.4f}{proved:>13}".rstrip()
+        return (
+            f"0..{self.levels:<8}{bits:<18}{self.score:>8.4f}{self.lost:>8.4f}{proved:>13}".rstrip()
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,33 +206,44 @@ def quantize_network(
     if isinstance(lost, bool) or not (isinstance(lost, int | float) and 0 <= lost < 1):
         raise ParameterError(f"lost must be a number in [0, 1), such as 0.005; got {lost!r}.")
     calibration, trials = Calibration.of(network, rows, targets), list[Trial]()
-    grid = grid_of(network, calibration.inputs)
 
-    def attempt(levels: int, bits: tuple[int, ...]) -> Trial:
+    def attempt(grid: Columns | Pixels, levels: int, bits: tuple[int, ...] = ()) -> Trial:
         pixels = grid.prepare(calibration.inputs, levels)
         if bits:
-            trial = calibration.tried(draft_of(network, grid, levels, bits), pixels)
-        else:
-            outputs = network.model(worth_of(grid, levels)).forward(pixels.astype(np.float64))
-            trial = Trial(levels, (), *calibration.judged(outputs))
-        trials.append(trial)
-        return trial
+            return calibration.tried(draft_of(network, grid, levels, bits), pixels)
+        outputs = network.model(worth_of(grid, levels)).forward(pixels.astype(np.float64))
+        return Trial(levels, (), *calibration.judged(outputs))
 
+    def noted(*rounding: Any) -> Trial:
+        trials.append(attempt(*rounding))
+        return trials[-1]
+
+    grids = grids_of(network, calibration.inputs)
+    fine = (grid for grid in grids if attempt(grid, LEVELS[-1]).lost <= lost / 2)
+    grid = next(fine, grids[-1])
     if levels is None:
-        enough = (n for n in LEVELS if attempt(n, ()).lost <= lost / 2)
+        enough = (n for n in LEVELS if noted(grid, n).lost <= lost / 2)
         levels = next(enough, LEVELS[-1])
-    levels = whole_number("levels", levels)
+    levels = at_most("levels", levels, 1, MOST_LEVELS)
     layers = weighted(network.model(worth_of(grid, levels)))
     if bits is None:
-        chosen = fewest_bits(partial(attempt, levels), layers, lost)
+        chosen = fewest_bits(partial(noted, grid, levels), layers, lost)
     else:
         each = list(bits) if isinstance(bits, Sequence) else [bits] * layers
         if len(each) != layers:
             raise ParameterError(f"bits must be those of {layers} layers; got {len(each)} numbers.")
-        chosen = attempt(levels, tuple(whole_number("bits", n, FEWEST_BITS) for n in each))
+        chosen = noted(grid, levels, tuple(at_most("bits", n, FEWEST_BITS, 32) for n in each))
     draft = draft_of(network, grid, chosen.levels, chosen.bits)
     model = finished(network, grid, draft, chosen)
     return Rounded(model, network, grid, draft, tuple(trials), chosen, calibration.score)
+
+
+def at_most(name: str, value: Any, least: int, most: int) -> int:
+    """Return a whole number within bounds, or refuse it."""
+    number = whole_number(name, value, least)
+    if number > most:
+        raise ParameterError(f"{name} must be at most {most:,}; got {number:,}.")
+    return number
 
 
 def fewest_bits(attempt: Callable[[tuple[int, ...]], Trial], layers: int, lost: float) -> Trial:

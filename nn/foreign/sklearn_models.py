@@ -70,7 +70,8 @@ def from_sklearn(model: Any) -> FloatNetwork:
     if outputs != (1 if labels is None or len(labels) == 2 else len(labels)):
         raise ParameterError(f"{name} must have been fitted to one target; got several.")
     answers = answers_for(outputs, labels, regression=labels is None)
-    return FloatNetwork(tuple(steps), (width,), (width,), answers, name)
+    columns = tuple(map(str, getattr([*scalers, model][0], "feature_names_in_", ())))
+    return FloatNetwork(tuple(steps), (width,), (width,), answers, name, columns)
 
 
 def scaler_step(scaler: Any) -> Affine:

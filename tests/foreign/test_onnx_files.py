@@ -1,5 +1,7 @@
 """ONNX files made with onnx.helper: onnxruntime says what they compute, and all else is refused."""
 
+import contextlib
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from nn import from_onnx
 from nn.foreign import onnx_files
 from nn.foreign.operations import INSTEAD
-from yashe.errors import DataError, FormatError, ParameterError
+from yashe.errors import DataError, FheError, FormatError, ParameterError
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -229,6 +231,32 @@ def test_a_broken_file_is_refused(tmp_path, cut):
     (tmp_path / "b.onnx").write_bytes(content[:-cut])
     with pytest.raises((FormatError, ParameterError)):
         from_onnx(tmp_path / "b.onnx")
+
+
+@given(st.data())
+def test_a_file_with_wrong_bytes_is_read_or_refused(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("fuzzed")
+    weights = {"c": np.ones((2, 1, 3, 3), np.float32), "s": np.array([-1, 18])}
+    nodes = [
+        helper.make_node("Conv", ["x", "c"], ["v"], pads=[1, 1, 1, 1], strides=[2, 2], group=1),
+        helper.make_node("Mul", ["v", "v"], ["w"]),
+        helper.make_node("AveragePool", ["w"], ["p"], kernel_shape=[2, 2], strides=[1, 1]),
+        helper.make_node("Reshape", ["p", "s"], ["y"]),
+    ]
+    content = bytearray(graph_file(folder / "a.onnx", (1, 7, 7), nodes, weights).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (folder / "b.onnx").write_bytes(bytes(content))
+    with contextlib.suppress(FheError):
+        from_onnx(folder / "b.onnx").outputs(np.ones((2, 1, 7, 7)))
+
+
+def test_constants_that_grow_without_end_are_refused(tmp_path):
+    nodes = [helper.make_node("Concat", [f"c{i}"] * 2, [f"c{i + 1}"], axis=0) for i in range(60)]
+    nodes.append(helper.make_node("Add", ["x", "c60"], ["y"]))
+    path = graph_file(tmp_path / "a.onnx", (4,), nodes, {"c0": np.ones(4, np.float32)})
+    with pytest.raises(ParameterError, match="more numbers than are accepted"):
+        from_onnx(path)
 
 
 def test_tensors_that_promise_more_than_there_is_are_refused(tmp_path):

@@ -17,7 +17,7 @@ from nn.networks.schema import Classes, Columns, Values
 from nn.planning.plan import ranges
 from nn.service.card import ModelCard
 from yashe import BGV
-from yashe.errors import DataError, ParameterError, TrainingError
+from yashe.errors import DataError, ParameterError, RangeError, TrainingError
 
 EXPORTED = Path(__file__).resolve().parent / "exported"
 
@@ -96,11 +96,11 @@ def test_what_the_table_says_is_true_of_the_network(network, digits):
 
 def test_outputs_are_about_the_floats_for_many_bits(network, digits):
     rows = digits[0][:50]
-    rounded = quantize_network(network, rows, levels=1600, bits=16)
+    rounded = quantize_network(network, rows, levels=1600, bits=12)
     floats = network.outputs(rows)
     scale = rounded.model.schema.answers.scale
     outputs = rounded.model.forward(rounded.prepare(rows).astype(object)).astype(float)
-    np.testing.assert_allclose(outputs * scale, floats, atol=np.abs(floats).max() / 500)
+    np.testing.assert_allclose(outputs * scale, floats, atol=np.abs(floats).max() / 50)
 
 
 def encrypted(model, pixels):
@@ -194,6 +194,18 @@ def test_a_table_is_standardised_by_its_columns_and_the_card_prepares_it(tmp_pat
     assert (card.schema.answers.answers(loaded.forward(pixels)) == rounded.predict(rows)).all()
 
 
+def test_columns_may_be_the_same_everywhere_and_outliers_that_decide_are_not_clipped():
+    rng = np.random.default_rng(4)
+    rows = np.c_[rng.normal(size=500), np.full(500, 7.0)]
+    rows[:20, 0] = 40.0  # beyond three standard deviations, and what the network looks for
+    network = linear([[1.0], [-3.0]], -14.0, answers=Classes(("usual", "far")))
+    rounded = quantize_network(network, rows)
+    assert rounded.grid.high[0] == 40.0
+    assert rounded.grid.low[1] == 7.0
+    assert (rounded.predict(rows) == network.predict(rows)).all()
+    assert set(rounded.predict(rows)) == {"usual", "far"}
+
+
 def test_by_hand_two_classes_and_one_output():
     # The output is 2 x - 1: yes from x = 1/2 on. Levels 0..2 stand for 0, 1/2 and 1.
     network = linear([[2.0]], -1.0, answers=Classes(("no", "yes")))
@@ -229,6 +241,9 @@ def test_zero_becomes_a_level_where_a_convolution_pads_with_it():
         ({"lost": True}, ParameterError, "lost must be a number in"),
         ({"levels": 0}, ParameterError, "levels must be at least 1"),
         ({"bits": 1}, ParameterError, "bits must be at least 2"),
+        ({"levels": 2**21}, ParameterError, "levels must be at most 1,048,576"),
+        ({"bits": 33}, ParameterError, "bits must be at most 32"),
+        ({"bits": 32, "levels": 2**20}, RangeError, "biases must fit into 62 bits"),
         ({"bits": [3]}, ParameterError, "those of 2 layers; got 1 numbers"),
         ({"targets": [1, 2]}, DataError, r"targets must have the shape \(4,\); got \(2,\)"),
         ({"targets": [0, 1, 2, 10]}, DataError, "targets must be among .* got 10"),

@@ -78,6 +78,13 @@ def test_rounding_keeps_what_a_pipeline_decides():
     assert (rounded.predict(rows[~learned]) == labels[~learned]).mean() > exact - 0.02
 
 
+def test_columns_keep_the_names_that_the_model_was_fitted_with():
+    model = fitted_to(linear_model.RidgeClassifier())
+    model.feature_names_in_ = np.array([f"column {i}" for i in range(30)], dtype=object)
+    rounded = quantize_network(from_sklearn(model), preprocessing.scale(CANCER[0]))
+    assert rounded.model.schema.columns.names[:2] == ("column 0", "column 1")
+
+
 def fitted_to(model, rows=CANCER[0], labels=CANCER[1]):
     return model.fit(preprocessing.scale(rows), labels)
 
