@@ -61,7 +61,9 @@ def graphs(draw):
             channels = maps
         elif kind == "norm":
             three = [constant(channels) for _ in range(3)]
-            value = go("BatchNormalization", value, *three, constant(channels, low=0.5))
+            value = go(
+                "BatchNormalization", value, *three, constant(channels, low=0.5), epsilon=0.1
+            )
         elif kind == "square" and sum(n.op_type in ("Pow", "Mul") for n in nodes) < 2:
             value = go("Mul", value, value)
         elif kind == "pool" and min(height, width) >= 2:
@@ -179,6 +181,17 @@ def test_softmax_and_sigmoid_at_the_end_change_no_class_and_are_left_out_of_it(t
         assert last in " ".join(from_onnx(path).notes)
         with pytest.raises(ParameterError, match=f"{last} cannot be run encrypted"):
             from_onnx(path, regression=True)
+
+
+def test_by_hand_a_convolution_in_two_groups(tmp_path):
+    # Each map reads its own channel: 2 times the first, 3 times the second.
+    nodes = [
+        helper.make_node("Conv", ["x", "c"], ["v"], group=2),
+        helper.make_node("Flatten", ["v"], ["y"]),
+    ]
+    weights = {"c": np.array([2, 3], np.float32).reshape(2, 1, 1, 1)}
+    network = from_onnx(graph_file(tmp_path / "a.onnx", (2, 1, 1), nodes, weights))
+    assert network.outputs(np.array([5.0, 7.0]).reshape(1, 2, 1, 1)).tolist() == [[10.0, 21.0]]
 
 
 def test_shapes_that_are_computed_in_the_graph_are_followed(tmp_path):
