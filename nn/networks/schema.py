@@ -57,7 +57,8 @@ class Columns:
             raise ParameterError(f"every column needs a name of its own; {twice!r} is there twice.")
         for name, low, high in zip(self.names, self.low, self.high, strict=True):
             check_text("the name of a column", name)
-            if not (type(low) is type(high) is float and -math.inf < low < high < math.inf):
+            finite = type(low) is type(high) is float and -math.inf < low < high < math.inf
+            if not (finite and low / 2 < high / 2):  # `shares` divides by the halves' distance
                 raise ParameterError(f"column {name!r} must go from low to high, not {low}, {high}")
 
     def __repr__(self) -> str:
@@ -83,8 +84,11 @@ class Columns:
         DataError
             If a column has one value only: it tells nothing, and must be left out.
         """
-        mean, spread = rows.mean(axis=0), 3 * rows.std(axis=0)
         least, most = rows.min(axis=0), rows.max(axis=0)
+        size = np.maximum(np.maximum(-least, most), np.finfo(np.float64).tiny)
+        mean = size * (rows / size).mean(axis=0)  # of the quotients, which cannot overflow
+        with np.errstate(over="ignore"):  # to infinity, which is beyond all values
+            spread = size * (3 * (rows / size).std(axis=0))
         ends = []
         for i, name in enumerate(names):
             if least[i] == most[i]:

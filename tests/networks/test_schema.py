@@ -64,6 +64,12 @@ def test_a_schema_comes_back_from_its_json(names: list[str]) -> None:
         assert Schema.from_json(json.loads(json.dumps(asdict(schema)))) == schema
 
 
+def test_the_largest_and_the_smallest_numbers_are_prepared_like_all_others() -> None:
+    rows = np.array([[-1.5e308, 1e-300], [1.5e308, 3e-300], [0.0, 2e-300]])
+    columns = Columns.of(rows, ["large", "small"])
+    assert columns.prepare(rows, 2).tolist() == [[0, 0], [2, 2], [1, 1]]
+
+
 def test_answers_by_hand() -> None:
     two, three = Classes(("no", "yes")), Classes((10, 20, 30))
     assert two.answers(np.array([[-5], [0], [1]])).tolist() == ["no", "no", "yes"]
@@ -80,6 +86,7 @@ def test_answers_by_hand() -> None:
         ({"low": (20.0, 100.0)}, "column 'weight' must go from low to high, not 100.0, 100.0"),
         ({"low": (20.0, float("nan"))}, "from low to high"),
         ({"high": (80, 100.0)}, "column 'age' must go"),
+        ({"low": (0.0, 0.0), "high": (5e-324, 1.0)}, "column 'age' must go"),
     ],
 )
 def test_columns_that_cannot_be_prepared_are_refused(change: dict[str, Any], message: str) -> None:
