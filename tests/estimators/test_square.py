@@ -198,7 +198,7 @@ def test_the_same_number_makes_the_same_network(net: SquareNet) -> None:
         (np.ma.masked_greater(X, 2), SIGNS, "none of them masked"),
         (np.zeros((0, 3)), [], r"0 sample\(s\)"),
         (np.zeros((4, 0)), SIGNS[:4], r"0 feature\(s\)"),
-        (np.zeros((4, 2049)), SIGNS[:4], "at most 2048 columns"),
+        (np.zeros((4, 1025)), SIGNS[:4], "at most 1024 columns"),
         (X[:1], SIGNS[:1], "n_samples=1"),
         (np.where([True, False, False], 7.0, X), SIGNS, "column 'x0' is 7 in every row"),
         (X, None, "the target y is None"),

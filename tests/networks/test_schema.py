@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nn.networks.layers import Dense
 from nn.networks.model import Sequential
-from nn.networks.schema import Classes, Columns, Schema, Values, rounded_outwards
+from nn.networks.schema import LARGEST_WIDTH, Classes, Columns, Schema, Values, rounded_outwards
+from nn.service.card import LARGEST_CARD_BYTES
 from yashe.errors import DataError, FormatError, ParameterError
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)
@@ -153,5 +154,17 @@ def test_a_strangers_schema_is_refused_as_a_file(described: Any, tmp_path: Any) 
     text, *arrays = (np.load(path)[name] for name in np.load(path).files)
     about = {**json.loads(text.tobytes()), "schema": described}
     np.savez(path, np.frombuffer(json.dumps(about).encode(), np.uint8), *arrays)
-    with pytest.raises(FormatError, match="its description is not one"):
+    with pytest.raises(FormatError, match="got something else: (Value|Parameter)Error"):
         Sequential.load(path)
+
+
+def test_the_widest_table_fits_into_files_and_cards(tmp_path: Any) -> None:
+    """Of names that JSON writes with six letters for each character."""
+    names = tuple(f"{i:04}" + "é" * 60 for i in range(LARGEST_WIDTH))
+    columns = Columns(names, (-1.2345678901234567e-300,) * LARGEST_WIDTH, (1.0,) * LARGEST_WIDTH)
+    model = Sequential([Dense(1)], (LARGEST_WIDTH,), schema=Schema(Values(1.0), columns))
+    for layer in model.layers:
+        layer.parameters = {k: v.astype(np.int64) for k, v in layer.parameters.items()}
+    model.save(tmp_path / "net.npz")
+    assert Sequential.load(tmp_path / "net.npz").schema == model.schema
+    assert len(json.dumps(asdict(model.schema), indent=1)) < LARGEST_CARD_BYTES
