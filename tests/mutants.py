@@ -37,6 +37,7 @@ from yashe.textbook import (
 from yashe.textbook import (
     yashe as textbook_yashe,
 )
+from yashe.textbook.automorphisms import automorphism, inverse_exponent
 from yashe.textbook.polynomials import centred, poly_add, poly_mod, poly_mul, poly_scale
 
 N, P = 8, 97
@@ -370,18 +371,18 @@ def bfv_schemes() -> dict[str, Any]:
 
     def key_with(s: list[int] | None = None, a: list[int] | None = None) -> Any:
         def keygen(seed: bytes) -> Any:
-            secret, (_, uniform), _ = right.keygen(seed)
+            secret, (_, uniform), *_ = right.keygen(seed)
             secret, uniform = s or secret, a or uniform
             e = textbook.gaussian(seed, "public-e", N)
             public = textbook_bfv.rlwe_sample(BOOK, secret, uniform, e)
-            return secret, public, textbook_bfv.relin_keygen(BOOK, secret, seed)
+            return secret, public, textbook_bfv.relin_keygen(BOOK, secret, seed), seed
 
         return mutant(keygen=keygen)
 
     def relinearizing(change: Callable[[list[int], Any, bytes], Any]) -> Any:
         def keygen(seed: bytes) -> Any:
-            s, public, relin = right.keygen(seed)
-            return s, public, change(s, relin, seed)
+            s, public, relin, _ = right.keygen(seed)
+            return s, public, change(s, relin, seed), seed
 
         return mutant(keygen=keygen)
 
@@ -476,6 +477,61 @@ def bfv_schemes() -> dict[str, Any]:
     }
 
 
+def rotating_schemes() -> dict[str, Any]:
+    right = subjects.TextbookBFV(BOOK)
+
+    def mutant(**methods: Callable[..., Any]) -> Any:
+        return changed(subjects.TextbookBFV(BOOK), **methods)
+
+    def with_key(change: Callable[[Any, Any, int], Any]) -> Any:
+        """Rotate with a key that is made of the right one, the secret and the exponent."""
+
+        def rotate(keys: Any, x: Any, rotation: Any) -> Any:
+            g = subjects.exponent(N, rotation)
+            return textbook_bfv.rotate(BOOK, change(right.rotation_key(keys, g), keys[0], g), x, g)
+
+        return mutant(rotate=rotate)
+
+    def without_errors(key: Any, s: list[int], g: int) -> Any:
+        s_g = automorphism(s, inverse_exponent(N, g))
+        return [
+            (poly_mod(poly_add(poly_scale(poly_mul(a, s_g), -1), poly_scale(s, weight)), Q), a)
+            for (_, a), weight in zip(key, textbook.gadget(BOOK, None), strict=True)
+        ]
+
+    def key_kept(keys: Any, x: Any, rotation: Any) -> Any:
+        return [automorphism(part, subjects.exponent(N, rotation)) for part in x]
+
+    def without_signs(keys: Any, x: Any, rotation: Any) -> Any:
+        with patch.object(textbook_bfv, "automorphism", unsigned):
+            return right.rotate(keys, x, rotation)
+
+    def unsigned(a: list[int], g: int) -> list[int]:
+        out = [0] * N
+        for i, x in enumerate(a):
+            out[g * i % N] = x
+        return out
+
+    def to_the_right(keys: Any, x: Any, rotation: Any) -> Any:
+        return right.rotate(keys, x, rotation if rotation == "swap" else -rotation)
+
+    def halfway(keys: Any, x: Any, rotation: Any) -> Any:
+        return right.rotate(keys, x, N // 4 if rotation == "swap" else rotation)
+
+    def always_by_one(keys: Any, x: Any, rotation: Any) -> Any:
+        return right.rotate(keys, x, rotation if rotation == "swap" else 1)
+
+    return {
+        "the key is not switched": mutant(rotate=key_kept),
+        "coefficients are moved without their signs": mutant(rotate=without_signs),
+        "rotations turn to the right": mutant(rotate=to_the_right),
+        "the swap turns the rows by half": mutant(rotate=halfway),
+        "every rotation is one by one step": mutant(rotate=always_by_one),
+        "the rotation key's digits are off by one": with_key(lambda key, s, g: [*key[1:], key[0]]),
+        "the rotation key has no errors": with_key(without_errors),
+    }
+
+
 def bgv_schemes() -> dict[str, Any]:
     right = subjects.TextbookBGV(BOOK)
     zero = [0] * N
@@ -505,8 +561,8 @@ def bgv_schemes() -> dict[str, Any]:
         return subjects.TextbookBFV(BOOK).keygen(seed)
 
     def relin_of_bfv(seed: bytes) -> Any:
-        s, public, _ = right.keygen(seed)
-        return s, public, textbook_bfv.relin_keygen(BOOK, s, seed)
+        s, public, *_ = right.keygen(seed)
+        return s, public, textbook_bfv.relin_keygen(BOOK, s, seed), seed
 
     def scaled_down(x: Any, y: Any) -> Any:
         return textbook_bgv.Ciphertext(textbook_bfv.multiply(BOOK, x.parts, y.parts))
@@ -592,7 +648,7 @@ def yashe_schemes() -> dict[str, Any]:
                     break
                 f_small = textbook.ternary(seed, f"f{attempt}", N)
             h = poly_mod(poly_scale(poly_mul(g, inverse), t_in_h), Q)
-            return f, h, textbook_yashe.evaluation_keygen(BOOK, f, h, seed)
+            return f, h, textbook_yashe.evaluation_keygen(BOOK, f, h, seed), seed
 
         return mutant(keygen=keygen)
 
@@ -607,8 +663,8 @@ def yashe_schemes() -> dict[str, Any]:
 
     def evaluating(change: Callable[[Any, Any, bytes], Any]) -> Any:
         def keygen(seed: bytes) -> Any:
-            f, h, evk = right.keygen(seed)
-            return f, h, change((f, h), evk, seed)
+            f, h, evk, _ = right.keygen(seed)
+            return f, h, change((f, h), evk, seed), seed
 
         return mutant(keygen=keygen)
 
@@ -661,6 +717,7 @@ def mutants() -> list[Mutant]:
         "slots": slots,
         "sampler": samplers,
         "BFV": bfv_schemes,
+        "rotation": rotating_schemes,
         "BGV": bgv_schemes,
         "engine": engine_schemes,
         "YASHE'": yashe_schemes,

@@ -22,8 +22,8 @@ from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import Gadget, digits
 from yashe.ciphertexts.slots import Plaintext, decode, encode
 from yashe.parameters.sets import Params
-from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
+from yashe.schemes.rotations import RotatingScheme
 from yashe.textbook import (
     bfv as textbook_bfv,
 )
@@ -36,6 +36,7 @@ from yashe.textbook import (
 from yashe.textbook import (
     yashe as textbook_yashe,
 )
+from yashe.textbook.automorphisms import rotation_exponent
 from yashe.textbook.polynomials import Poly
 
 SIGMA2 = float(textbook.SIGMA) ** 2
@@ -241,6 +242,11 @@ class EngineSampler:
         return integers(canonical(sampling.uniform(seed, label, n, (p,))[0], p))
 
 
+def exponent(n: int, rotation: Any) -> int:
+    """Return the g of a rotation."""
+    return 2 * n - 1 if rotation == "swap" else rotation_exponent(n, rotation)
+
+
 class TextbookScheme:
     """What the textbook schemes have in common: polynomials as messages."""
 
@@ -261,7 +267,7 @@ class TextbookScheme:
 
 
 class TextbookBFV(TextbookScheme):
-    """`yashe.textbook.bfv`; keys are (s, public key, relinearisation key)."""
+    """`yashe.textbook.bfv`; keys are (s, public key, relinearisation key, seed)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)
@@ -272,7 +278,7 @@ class TextbookBFV(TextbookScheme):
 
     def keygen(self, seed: bytes) -> Any:
         s, public = textbook_bfv.keygen(self.params, seed)
-        return s, public, textbook_bfv.relin_keygen(self.params, s, seed)
+        return s, public, textbook_bfv.relin_keygen(self.params, s, seed), seed
 
     def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
         return textbook_bfv.encrypt(self.params, keys[1], values, seed)
@@ -304,6 +310,14 @@ class TextbookBFV(TextbookScheme):
     def relinearize(self, keys: Any, x: Any) -> Any:
         return textbook_bfv.relinearise(self.params, keys[2], x)
 
+    def rotate(self, keys: Any, x: Any, rotation: Any) -> Any:
+        g = exponent(self.n, rotation)
+        return textbook_bfv.rotate(self.params, self.rotation_key(keys, g), x, g)
+
+    def rotation_key(self, keys: Any, g: int) -> Any:
+        """Make the key now: most laws need none."""
+        return textbook_bfv.rotation_keygen(self.params, keys[0], g, keys[3])
+
     def noise(self, keys: Any, ct: Any) -> list[Fraction]:
         return self._noise(textbook_bfv.phase(self.params, keys[0], ct))
 
@@ -312,7 +326,7 @@ class TextbookBFV(TextbookScheme):
 
 
 class TextbookBGV(TextbookScheme):
-    """`yashe.textbook.bgv`; keys are (s, public key, relinearisation key)."""
+    """`yashe.textbook.bgv`; keys are (s, public key, relinearisation key, seed)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)
@@ -324,7 +338,7 @@ class TextbookBGV(TextbookScheme):
 
     def keygen(self, seed: bytes) -> Any:
         s, public = textbook_bgv.keygen(self.params, seed)
-        return s, public, textbook_bgv.relin_keygen(self.params, s, seed)
+        return s, public, textbook_bgv.relin_keygen(self.params, s, seed), seed
 
     def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
         return textbook_bgv.encrypt(self.params, keys[1], values, seed)
@@ -356,6 +370,11 @@ class TextbookBGV(TextbookScheme):
     def relinearize(self, keys: Any, x: Any) -> Any:
         return textbook_bgv.relinearise(self.params, keys[2], x)
 
+    def rotate(self, keys: Any, x: Any, rotation: Any) -> Any:
+        g = exponent(self.n, rotation)
+        key = textbook_bgv.rotation_keygen(self.params, keys[0], g, keys[3])
+        return textbook_bgv.rotate(self.params, key, x, g)
+
     def noise(self, keys: Any, ct: Any) -> list[Fraction]:
         phase = textbook_bfv.phase(self.params, keys[0], ct.parts)
         return [Fraction(x, self.q) for x in phase]
@@ -365,7 +384,7 @@ class TextbookBGV(TextbookScheme):
 
 
 class TextbookYASHE(TextbookScheme):
-    """`yashe.textbook.yashe`; keys are (f, h, evaluation key), ciphertexts (element, degree)."""
+    """`yashe.textbook.yashe`; keys (f, h, evaluation key, seed), ciphertexts (element, degree)."""
 
     def __init__(self, params: textbook.Params) -> None:
         super().__init__(params)
@@ -377,7 +396,7 @@ class TextbookYASHE(TextbookScheme):
 
     def keygen(self, seed: bytes) -> Any:
         f, h = textbook_yashe.keygen(self.params, seed)
-        return f, h, textbook_yashe.evaluation_keygen(self.params, f, h, seed)
+        return f, h, textbook_yashe.evaluation_keygen(self.params, f, h, seed), seed
 
     def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
         return textbook_yashe.encrypt(self.params, keys[1], values, seed), 1
@@ -409,6 +428,11 @@ class TextbookYASHE(TextbookScheme):
     def relinearize(self, keys: Any, x: Any) -> Any:
         return textbook_yashe.key_switch(self.params, keys[2], x[0]), 1
 
+    def rotate(self, keys: Any, x: Any, rotation: Any) -> Any:
+        g = exponent(self.n, rotation)
+        key = textbook_yashe.rotation_keygen(self.params, keys[0], g, keys[3])
+        return textbook_yashe.rotate(self.params, key, x[0], g), 1
+
     def noise(self, keys: Any, ct: Any) -> list[Fraction]:
         return self._noise(textbook_yashe.phase(self.params, keys[0], *ct))
 
@@ -421,12 +445,13 @@ class EngineScheme:
 
     Parameters
     ----------
-    scheme : Scheme
+    scheme : RotatingScheme
     with_secret : encrypt with the secret key, which BFV and BGV can
     """
 
-    def __init__(self, scheme: Scheme, with_secret: bool = False) -> None:
+    def __init__(self, scheme: RotatingScheme, with_secret: bool = False) -> None:
         self.scheme, self.with_secret = scheme, with_secret
+        self.moving: dict[tuple[str, Any], Any] = {}  # rotation keys, which most laws do not need
         self.n, self.t, self.q = scheme.params.n, scheme.params.t, scheme.params.q
         fresh = scheme.fresh_bound(not with_secret)
         self.fresh_deviation = float(fresh.deviation)
@@ -467,6 +492,12 @@ class EngineScheme:
 
     def relinearize(self, keys: Any, x: Ciphertext) -> Ciphertext:
         return self.scheme.relinearize(x, keys.relinearization)
+
+    def rotate(self, keys: Any, x: Ciphertext, rotation: Any) -> Ciphertext:
+        made = keys.secret.key_id, rotation
+        if made not in self.moving:
+            self.moving[made] = self.scheme.rotation_keys(keys.secret, [rotation], bytes(32))
+        return self.scheme.rotations(x, [rotation], self.moving[made])[0]
 
     def noise(self, keys: Any, ct: Ciphertext) -> list[Fraction]:
         phase = self.scheme.phase(ct, int(ct.index), keys.secret).integers()

@@ -20,7 +20,7 @@ Rooms, in the order of reading; a room imports only rooms before it:
     parameters   n, q and t, and which of them are secure
     ciphertexts  slots, keys, noise, and arrays of ciphertexts
     schemes      BFV, BGV, YASHE': what they share, and where they differ
-    circuits     many products of ciphertexts computed together
+    circuits     many operations computed together: sums of squares, matrices, polynomials
     wire         bytes in and out
     laws         what must be true of any implementation
     pictures     what it looks like
@@ -33,9 +33,13 @@ TYPE_CHECKING = False  # but true for type checkers, which know the name
 if TYPE_CHECKING:
     from yashe.arithmetic.parallel import workers
     from yashe.ciphertexts.array import Ciphertext
+    from yashe.ciphertexts.gadgets import Gadget
     from yashe.ciphertexts.noise import unchecked
     from yashe.ciphertexts.slots import Plaintext
     from yashe.ciphertexts.trace import trace
+    from yashe.circuits.matrices import SlotMatrix
+    from yashe.circuits.polynomials import SlotPolynomial
+    from yashe.circuits.rehearsal import rehearse
     from yashe.errors import FheError
     from yashe.parameters.sets import Params, make_params
     from yashe.schemes.bfv import BFV
@@ -52,11 +56,15 @@ __all__ = [
     "YASHE",
     "Ciphertext",
     "FheError",
+    "Gadget",
     "Params",
     "Plaintext",
+    "SlotMatrix",
+    "SlotPolynomial",
     "choose_params",
     "load",
     "make_params",
+    "rehearse",
     "save",
     "trace",
     "unchecked",
@@ -70,11 +78,15 @@ _HOMES = {
     "YASHE": "yashe.schemes.yashe",
     "Ciphertext": "yashe.ciphertexts.array",
     "FheError": "yashe.errors",
+    "Gadget": "yashe.ciphertexts.gadgets",
     "Params": "yashe.parameters.sets",
     "Plaintext": "yashe.ciphertexts.slots",
+    "SlotMatrix": "yashe.circuits.matrices",
+    "SlotPolynomial": "yashe.circuits.polynomials",
     "choose_params": "yashe.schemes.choose",
     "load": "yashe.wire",
     "make_params": "yashe.parameters.sets",
+    "rehearse": "yashe.circuits.rehearsal",
     "save": "yashe.wire",
     "trace": "yashe.ciphertexts.trace",
     "unchecked": "yashe.ciphertexts.noise",

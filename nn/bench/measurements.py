@@ -283,11 +283,11 @@ def programs(cores: int) -> dict[str, tuple[Any, ...]]:
 def table(speeds: list[Speed]) -> str:
     """Return speeds as text."""
     lines = [
-        f"{'operation':<36}{'time':>11}{'spread':>8}{'GFLOP/s':>9}{'of matmul':>11}{'of copy':>9}"
+        f"{'operation':<32}{'time':>11}{'spread':>8}{'GFLOP/s':>9}{'of matmul':>11}{'of copy':>9}"
     ]
     for s in speeds:
         shown = f"{s.seconds * 1e3:.3f} ms"
-        line = f"{s.name:<36}{shown:>11}{s.spread:>8.0%}"
+        line = f"{s.name:<32}{shown:>11}{s.spread:>8.0%}"
         line += f"{s.gflops:>9.1f}{s.of_matrix_product:>11.0%}" if s.gflops else " " * 20
         lines.append(line + (f"{s.of_copy:>9.0%}" if s.of_copy else ""))
     return "\n".join(lines)
@@ -319,8 +319,8 @@ def networks(name: str, pixels: IntArray, rounds: int) -> dict[str, list[dict[st
         flops = statistics.median(run["times_matrix_products"] for run in runs)
         print(
             f"  {what:<12}{statistics.median(rates):>12,.0f} predictions per hour "
-            f"({min(rates):,.0f} to {max(rates):,.0f}), {flops:.2f} times its matrix products, "
-            f"{max(run['peak_memory_bytes'] or 0 for run in runs) / 1e9:.2f} GB"
+            f"({min(rates):,.0f} to {max(rates):,.0f}),\n{'':<14}{flops:.2f} times its matrix "
+            f"products, {max(run['peak_memory_bytes'] or 0 for run in runs) / 1e9:.2f} GB"
         )
     return found
 
@@ -358,7 +358,7 @@ def everything(
     with workers(1):
         for scheme_type in (BGV, BFV):
             scheme = scheme_type(make_plan(pretrained(names[0]), scheme=scheme_type).params)
-            print(f"\n{scheme}, one thread, medians")
+            print(f"\n{scheme.name} under {scheme.params.name}, one thread, medians")
             speeds = micro(scheme, facts["machine"])
             print(table(speeds))
             facts["micro"][scheme.name] = as_json(speeds)

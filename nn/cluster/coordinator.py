@@ -53,11 +53,25 @@ from yashe.ciphertexts.keys import Key
 from yashe.errors import FheError, ParameterError
 
 MOST_ATTEMPTS = 4  # of a task; a worker that dies takes the tasks of its whole pool with it
+LOOK_SECONDS = 1.0  # between two looks at a `WatchedExecutor` whose tasks take their time
 LOST = (BrokenExecutor, CancelledError, OSError)  # a worker or a connection is gone, not the sums
 
 
 class WorkersLostError(FheError, RuntimeError):
     """Workers die again and again, or there are none."""
+
+
+class WatchedExecutor(Executor):
+    """An executor that knows when its workers are gone for good, though its tasks still wait."""
+
+    def check(self) -> None:
+        """Say so.
+
+        Raises
+        ------
+        WorkersLostError
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -160,7 +174,7 @@ def predict(
     ParameterError
         If a batch has another shape, or there are no parts or no room for any task.
     WorkersLostError
-        If a task was lost with its worker `MOST_ATTEMPTS` times.
+        If a task was lost with its worker `MOST_ATTEMPTS` times, or all workers are gone for good.
     RangeError, TransparentCiphertextError
         As from `infer`, before a worker gets anything.
     NoiseBudgetExhausted, KeyMismatchError
@@ -255,7 +269,11 @@ class Run:
 
     def advance(self) -> float:
         """Wait until a task has ended, begin others, and return how much was done, in batches."""
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        done: set[Future[bytes | None]] = set()
+        while not done:
+            done, _ = wait(self._running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            if not done and isinstance(self.executor, WatchedExecutor):
+                self.executor.check()
         shares = [self._ended(future, self._running.pop(future)) for future in done]
         self._begin()
         return sum(shares)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from nn.cluster.coordinator import Crew, WorkersLostError
+from nn.cluster.coordinator import Crew, WatchedExecutor, WorkersLostError
 from yashe.errors import FheError, ParameterError
 
 try:
@@ -86,6 +86,30 @@ def processes(count: int) -> Iterator[Crew]:
         yield Crew(pool, count, f"{count} processes" if count > 1 else "1 process")
 
 
+class DaskExecutor(WatchedExecutor):
+    """The executor of a Dask client, which notices when the scheduler does not come back.
+
+    Dask tries to reach a lost scheduler for `CONNECT_SECONDS`, then gives up; its tasks, however,
+    would wait for ever.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._executor = client, client.get_executor(pure=False)
+
+    def check(self) -> None:
+        """Refuse to go on with a client that has given up."""
+        if self._client.status in ("closing", "closed"):
+            raise WorkersLostError(
+                "the Dask scheduler is gone, and did not come back: start it again, and the run"
+            )
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Let a worker compute fn(*args, **kwargs)."""
+        self.check()
+        future: Future[T] = self._executor.submit(fn, *args, **kwargs)
+        return future
+
+
 @contextmanager
 def dask_cluster(count: int = 1, address: str | None = None) -> Iterator[Crew]:
     """Start Dask workers here, or use those of a scheduler; they need this package, too.
@@ -102,7 +126,7 @@ def dask_cluster(count: int = 1, address: str | None = None) -> Iterator[Crew]:
     MissingDaskError
         If `distributed` is not installed.
     WorkersLostError
-        If there is no scheduler, it has no workers, or they died again and again.
+        If there is no scheduler (any more), it has no workers, or they died again and again.
     """
     if distributed is None:
         raise MissingDaskError(
@@ -139,7 +163,7 @@ def crew_of(client: Any, where: str) -> Iterator[Crew]:
         ) from error
     size = sum(client.nthreads().values())
     try:
-        yield Crew(client.get_executor(pure=False), size, f"{size} Dask workers {where}")
+        yield Crew(DaskExecutor(client), size, f"{size} Dask workers {where}")
     except distributed.scheduler.KilledWorker as error:
         raise WorkersLostError(
             "Dask has given up a task whose workers died again and again: perhaps they have too "

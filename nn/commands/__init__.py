@@ -4,6 +4,7 @@
 
 Modules, in the order of reading:
 
+    options    what commands ask for in the same words
     tables     own tables and pictures: learning, reading, answers
     eavesdrop  what somebody without the key sees
     roles      keygen, encrypt, infer, decrypt, eavesdrop

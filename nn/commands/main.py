@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from nn.bench import measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
 from nn.commands import roles, service, tables
+from nn.commands.options import load_model, natural, positive
 from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_the_paper, drawing, run
+from nn.experiment.terminal import folded
 from nn.inference.split import describe, make_plans
 from nn.networks.model import Sequential
-from nn.networks.pretrained import pretrained, pretrained_names
+from nn.networks.pretrained import OTHER_NAMES, known_names, pretrained
 from nn.planning.calibrate import calibrate
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
@@ -35,22 +38,31 @@ from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
-from yashe.wire.files import whole_file
+from yashe.wire.files import check_output, is_stdout, whole_file
 
-DIGITS_SHOWN = 5
+OUTPUTS = ("out", "json", "picture", "csv")  # options that name a file to be written
+DIGITS_SHOWN = 4
 SCHEMES: dict[str, type[Scheme]] = {"bgv": BGV, "bfv": BFV, "yashe": YASHE}
 YASHE_WARNING = """\
-WARNING: YASHE' is broken. Anybody can compute the secret key from the public key, at these
-parameters with plain lattice reduction. This run shows how the CryptoNets paper of 2016 computed;
-never encrypt anything with it that matters. The default scheme, bgv, is not affected.
+WARNING: YASHE' is broken. Anybody can compute the secret key from the public
+key, at these parameters with plain lattice reduction. This run shows how the
+CryptoNets paper of 2016 computed; never encrypt anything with it that matters.
+The default scheme, bgv, is not affected.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, or 1 after an error that is the user's to mend."""
     arguments = parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+    outputs = [path for path in map(vars(arguments).get, OUTPUTS) if path is not None]
     try:
-        arguments.command(arguments)
+        for path in outputs:
+            check_output(path)  # before the work, not after it
+        # `--out /dev/stdout | ...` sends the file alone; what is said to the user goes to stderr.
+        with redirect_stdout(sys.stderr if any(map(is_stdout, outputs)) else sys.stdout):
+            arguments.command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads the output has seen enough, like `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -123,18 +135,24 @@ def parser() -> argparse.ArgumentParser:
         help="show what a network needs before anything is encrypted",
         description="Prove the range of every layer for all possible images, choose the cheapest "
         "parameters of the security table, predict the noise, and count what it costs. The first "
-        "time, some seconds are spent on measuring how fast this machine is.",
+        "time, after a month, and when this machine is busier or less busy than it was, some "
+        "seconds are spent on measuring how fast it is.",
     )
     planning.set_defaults(command=plan_command)
     planning.add_argument(
         "model",
-        help=f"one of {', '.join(pretrained_names())}, mnist for cryptonets, or a network's file",
+        help=f"one of {', '.join(known_names())} (the same as cryptonets), or a network's file",
     )
     planning.add_argument(
         "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
     )
     planning.add_argument(
-        "--untimed", action="store_true", help="do not measure how fast this machine is"
+        "--untimed", action="store_true", help="do not say how long it takes on this machine"
+    )
+    planning.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure how fast this machine is even if that is known, in some seconds",
     )
     planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
     add_data_option(planning)
@@ -218,22 +236,6 @@ def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> N
     )
 
 
-def natural(text: str) -> int:
-    """Parse an integer from 0 upwards."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, got {value}")
-    return value
-
-
-def positive(text: str) -> int:
-    """Parse an integer from 1 upwards."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
-
-
 def demo_command(arguments: argparse.Namespace) -> None:
     """`cryptonets demo`."""
     print("A server classifies handwritten digits that it cannot see.\n")
@@ -259,8 +261,6 @@ def classify(
         raise DataError(
             f"{dataset.name} has {len(dataset.test_images)} test images, {count} were asked for"
         )
-    if arguments.json:
-        check_writable(arguments.json)
     images, labels = dataset.test_images[:count], dataset.test_labels[:count]
     if arguments.scheme == "yashe":
         print(YASHE_WARNING)
@@ -310,8 +310,6 @@ def server_crew(arguments: argparse.Namespace) -> Iterator[Crew | None]:
 
 def train_command(arguments: argparse.Namespace) -> None:
     """`cryptonets train`."""
-    if arguments.out:
-        check_writable(arguments.out)
     if arguments.data not in ("digits", "mnist"):
         tables.train(arguments)
         return
@@ -336,17 +334,20 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 def plan_command(arguments: argparse.Namespace) -> None:
     """`cryptonets plan`."""
-    if arguments.json:
-        check_writable(arguments.json)
-    name = "cryptonets" if arguments.model == "mnist" else arguments.model
-    model = roles.load_model(name)
+    name = OTHER_NAMES.get(arguments.model, arguments.model)
+    model = load_model(name)
     print(model.summary(), end="\n\n")
     plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
+    known = []
     if not arguments.untimed:
-        plans = tuple(plan.calibrated(calibrate(plan.params)) for plan in plans)
-    print(describe(plans), end="\n\n")
+        known = [calibrate(plan.params, again=arguments.calibrate) for plan in plans]
+        pairs = zip(plans, known, strict=True)
+        plans = tuple(plan.calibrated(calibration) for plan, calibration in pairs)
+    print(folded(describe(plans)))
+    if known:
+        print(f"times   {min(known, key=lambda each: each.at)}")
     for plan in plans:
-        print("\n".join([repr(plan.params), *plan.reasons]))
+        print(folded("\n".join(["", repr(plan.params), *plan.reasons])))
     if arguments.json:
         write_json(arguments.json, {"plans": [plan.as_json() for plan in plans]})
 
@@ -367,8 +368,6 @@ def shown_pixels(name: str, model: Sequential, arguments: argparse.Namespace) ->
 
 def bench_command(arguments: argparse.Namespace) -> None:
     """`cryptonets bench`."""
-    if arguments.json:
-        check_writable(arguments.json)
     if arguments.quick:
         dataset, names = load_digits(), ["digits"]
     else:
@@ -379,12 +378,6 @@ def bench_command(arguments: argparse.Namespace) -> None:
     )
     if arguments.json:
         write_json(arguments.json, facts)
-
-
-def check_writable(path: Path) -> None:
-    """Refuse an output file before the work, not after it."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DataError(f"cannot write {path}: its folder must exist and be writable")
 
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:

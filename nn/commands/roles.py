@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from nn.commands.eavesdrop import eavesdrop
-from nn.commands.tables import answers_of, called, load_input, shown_answers, write_answers
+from nn.commands.options import add_image_options, images_of, load_model, natural, positive
+from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.data.idx import read_idx
-from nn.data.sources import load_images
-from nn.experiment import bar
+from nn.data.sources import SETS, load_images
+from nn.experiment.terminal import bar
 from nn.inference.flooding import Flooding
-from nn.networks.model import Sequential
-from nn.networks.pretrained import pretrained, pretrained_names
+from nn.networks.checks import nearest
 from nn.service import roles
 from nn.service.card import ModelCard
-from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET, Progress
+from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
 from yashe.errors import DataError, ParameterError
 from yashe.wire import load, load_secret_key
 from yashe.wire.files import open_input, whole_file
+from yashe.wire.streams import CiphertextReader
 
 
 def add_commands(commands: Any) -> None:
@@ -53,7 +56,7 @@ def add_commands(commands: Any) -> None:
     )
     keygen.add_argument(
         "--flood",
-        type=int,
+        type=natural,
         default=0,
         metavar="BITS",
         help="leave room for a server that hides its weights this well ('infer --flood')",
@@ -75,7 +78,7 @@ def add_commands(commands: Any) -> None:
     )
     encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")
-    encrypt.add_argument("--count", type=int, metavar="N", help="only the first N images")
+    encrypt.add_argument("--count", type=positive, metavar="N", help="only the first N images")
     add_image_options(encrypt)
 
     infer = commands.add_parser(
@@ -90,11 +93,11 @@ def add_commands(commands: Any) -> None:
         "--keys", type=Path, required=True, metavar="PUBLIC", help=f"{PUBLIC}/ or {EVALUATION}"
     )
     infer.add_argument("--out", type=Path, required=True, metavar="REPLY")
-    infer.add_argument("--workers", type=int, default=available_cores(), metavar="N")
+    infer.add_argument("--workers", type=positive, default=available_cores(), metavar="N")
 
     infer.add_argument(
         "--flood",
-        type=int,
+        type=positive,
         metavar="BITS",
         help=f"hide the weights from the client, up to 2^-BITS; needs {ENCRYPTION} (try 40)",
     )
@@ -109,7 +112,7 @@ def add_commands(commands: Any) -> None:
     decrypt.add_argument("reply", type=Path, metavar="REPLY")
     decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     decrypt.add_argument(
-        "--images", "--rows", type=int, metavar="N", help="how many images or rows there were"
+        "--images", "--rows", type=positive, metavar="N", help="how many images or rows there were"
     )
     decrypt.add_argument(
         "--labels", metavar="LABELS", help="'digits', 'mnist' or an IDX file, to count mistakes"
@@ -132,44 +135,19 @@ def add_commands(commands: Any) -> None:
     add_image_options(listen)
 
 
-def add_image_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that say how images are to be read."""
-    command.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
-    command.add_argument(
-        "--white", type=int, default=255, help="a white pixel in .npy files (default: 255)"
-    )
-    command.add_argument("--invert", action="store_true", help="the strokes are dark on light")
-
-
 @contextmanager
-def step(what: str, threads: int | None = None) -> Iterator[Progress]:
-    """Work on all cores, draw a progress bar, and print afterwards how long it took."""
+def step(what: str, threads: int | None = None) -> Iterator[None]:
+    """Work on all cores, and print afterwards what it was and how long it took."""
     start = time.perf_counter()
-    with workers(threads), bar(what, 100) as drawn:
-        yield lambda share: drawn.update(round(100 * share, 2))
+    with workers(threads):
+        yield
     print(f"{what}: {time.perf_counter() - start:.1f} s")
 
 
 def show(*paths: Path) -> None:
     """Print the sizes of files."""
-    for path in paths:
+    for path in filter(Path.is_file, paths):  # and not of pipes
         print(f"{path.stat().st_size:>13,} bytes  {path}")
-
-
-def load_model(name: str) -> Sequential:
-    """Return a pretrained network by name, or one from a file.
-
-    Raises
-    ------
-    ParameterError
-        If there is neither.
-    """
-    if name in pretrained_names():
-        return pretrained(name)
-    if not Path(name).exists():
-        known = ", ".join(pretrained_names())
-        raise ParameterError(f"{name} is no file, and none of the pretrained networks: {known}")
-    return Sequential.load(name)
 
 
 def keygen_command(arguments: argparse.Namespace) -> None:
@@ -177,8 +155,7 @@ def keygen_command(arguments: argparse.Namespace) -> None:
     if arguments.model:
         card = ModelCard.of(load_model(arguments.model), arguments.public, arguments.flood)
     else:
-        with open_input(arguments.card) as file:
-            card = ModelCard.from_json(file.read())
+        card = roles.read_card(arguments.card)
     with step(f"keys for {card.name}, {card.params}"):
         roles.keygen(arguments.folder, card, arguments.public or arguments.flood > 0)
     secret, public = arguments.folder / SECRET, arguments.folder / PUBLIC
@@ -190,19 +167,23 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets encrypt`."""
     card = roles.load_card(arguments.keys)
     key = roles.load_encryption_key(arguments.keys, card)
-    images = load_input(arguments.images, card, arguments)
+    images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
     what = "secret" if isinstance(key, SecretKey) else "public"
     with (
-        step(f"{len(pixels)} {called(card)} encrypted with the {what} key") as progress,
+        step(f"{len(pixels)} {called(card)} encrypted with the {what} key"),
+        bar("encrypting", len(pixels), called(card)) as done,
         whole_file(arguments.out) as file,
     ):
-        shape = roles.encrypt(file, card, key, pixels, images.white, progress)
+        shape = roles.encrypt(file, card, key, pixels, images.white, done)
     show(arguments.out)
+    known = images.labels is not None and len(arguments.images) == 1
+    labels = f" --labels {arguments.images[0]}" if known else ""
+    labels += f" --data {arguments.data}" if known and arguments.data else ""
     batches = f"{shape[0]} batches" if shape[0] > 1 else "1 batch"
     print(
         f"{batches} of up to {card.params.n} {called(card)}. When the reply is here:\n"
-        f"cryptonets decrypt REPLY --keys {arguments.keys} --{called(card)} {len(pixels)}"
+        f"cryptonets decrypt REPLY --keys {arguments.keys} --{called(card)} {len(pixels)}{labels}"
     )
 
 
@@ -220,11 +201,21 @@ def infer_command(arguments: argparse.Namespace) -> None:
         flooding = Flooding(load(path, BgvPublicKey, key.params), arguments.flood)
     with (
         open_input(arguments.input) as source,
-        step("classified without the secret key", arguments.workers) as progress,
+        step("classified without the secret key", arguments.workers),
+        bar("inferring", ciphertexts_in(source), "ciphertexts") as done,
         whole_file(arguments.out) as target,
     ):
-        roles.classify(source, target, model, key, progress, flooding)
+        roles.classify(source, target, model, key, done, flooding)
     show(arguments.input, arguments.out)
+
+
+def ciphertexts_in(source: BinaryIO) -> int:
+    """Return how many ciphertexts a file says it holds, or 1 if it cannot be read twice."""
+    if not source.seekable():
+        return 1
+    shape = CiphertextReader.open(source).contents.shape
+    source.seek(0)
+    return math.prod(shape)
 
 
 def decrypt_command(arguments: argparse.Namespace) -> None:
@@ -232,8 +223,8 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
     card = roles.load_card(arguments.keys)
     key = load_secret_key(arguments.keys / SECRET, SecretKey)
     with step("decrypted"), open_input(arguments.reply) as source:
-        logits = roles.decrypt(source, key, arguments.images)
-    found = answers_of(card, logits)
+        logits = roles.decrypt(source, card, key, arguments.images)
+    found = card.schema.answers.answers(logits)
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if arguments.labels:
         labels = load_labels(arguments.labels, card, arguments.data)[: len(found)]
@@ -254,22 +245,14 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
 
 def load_labels(source: str, card: ModelCard, data: Path | None) -> Any:
     """Return true labels, int64 array."""
-    if source in ("digits", "mnist"):
+    if source in SETS:
         return load_images([source], card.input_shape, data).labels
-    if not Path(source).is_file():
-        raise DataError(f"there is no file {source}")
+    if not Path(source).exists():
+        raise DataError(f"there is no file {source}, and the data sets are {nearest(source, SETS)}")
     return read_idx(Path(source), ()).astype(np.int64)
 
 
 def eavesdrop_command(arguments: argparse.Namespace) -> None:
     """`cryptonets eavesdrop`."""
     with open_input(arguments.file) as file:
-        print(
-            eavesdrop(
-                file,
-                lambda shape: load_images(
-                    arguments.images, shape, arguments.data, arguments.white, arguments.invert
-                ),
-                arguments.picture,
-            )
-        )
+        print(eavesdrop(file, partial(images_of, arguments), arguments.picture))

@@ -5,23 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nn.commands.roles import add_image_options, load_model
-from nn.commands.tables import answers_of, called, load_input, shown_answers, write_answers
-from nn.experiment import bar
+from nn.commands.options import add_image_options, load_model, positive
+from nn.commands.tables import called, load_input, shown_answers, write_answers
+from nn.experiment.terminal import bar
 from nn.service import roles
-from nn.service.client import Client
-from nn.service.store import Limits
+from nn.service.client import WAIT_SECONDS, Client
+from nn.service.limits import Limits, check_token
 from yashe import wire
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.ciphertexts.keys import Pair, SecretKey
-from yashe.errors import DataError
 from yashe.wire.files import check_private, open_input, whole_file
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
@@ -47,13 +45,22 @@ def add_commands(commands: Any) -> None:
         help="where keys and jobs lie, also after a restart (default: %(default)s)",
     )
     serve.add_argument("--workers", type=int, default=available_cores(), metavar="N")
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which clients call this server, besides addresses and localhost",
+    )
     for name, kind, meaning in (
         ("keys", int, "registered keys"),
         ("queued", int, "jobs that wait"),
         ("batches", int, "batches in a job"),
         ("job-seconds", float, "seconds for computing a job"),
-        ("upload-seconds", float, "seconds for an upload"),
+        ("upload-seconds", float, "seconds for an upload, or for sending a reply"),
         ("reply-seconds", float, "seconds that a reply is kept"),
+        ("connections", int, "connections at the same time"),
+        ("connections-each", int, "of them from one address"),
     ):
         default = getattr(Limits, name.replace("-", "_"))
         serve.add_argument(
@@ -78,7 +85,7 @@ def add_commands(commands: Any) -> None:
         help="'digits', 'mnist', IDX, .npy, picture or CSV files",
     )
     ask.add_argument("--server", required=True, metavar="URL")
-    ask.add_argument("--count", type=int, metavar="N", help="only the first N images")
+    ask.add_argument("--count", type=positive, metavar="N", help="only the first N images")
     ask.add_argument(
         "--keys", type=Path, metavar="DIR", help="keep the keys there (default: new ones each time)"
     )
@@ -86,6 +93,13 @@ def add_commands(commands: Any) -> None:
     ask.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
     ask.add_argument(
         "--patience", type=float, default=60, help="seconds of trying again (default: %(default)s)"
+    )
+    ask.add_argument(
+        "--within",
+        type=float,
+        default=WAIT_SECONDS,
+        metavar="SECONDS",
+        help="to wait for the answer (default: %(default)g)",
     )
     add_token_option(ask, "that the server requires")
     add_image_options(ask)
@@ -104,14 +118,12 @@ def add_token_option(command: argparse.ArgumentParser, which: str) -> None:
 def read_token(path: Path | None) -> str | None:
     """Return the token from a private file, or from the environment."""
     if path is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
-    check_private(path)
-    with open_input(path) as file:
-        token = file.read(4096).decode("latin-1").strip()
-    if not token.isascii() or not token.isprintable() or len(token) < 16:
-        raise DataError(
-            f"{path}: a token is at least 16 printable characters, such as {secrets.token_hex(16)}"
-        )
+        token = os.environ.get(TOKEN_VARIABLE) or None
+    else:
+        check_private(path)
+        with open_input(path) as file:
+            token = file.read(4096).decode("latin-1").strip()
+    check_token(token, f"${TOKEN_VARIABLE}" if path is None else str(path))
     return token
 
 
@@ -119,51 +131,44 @@ def serve_command(arguments: argparse.Namespace) -> None:
     """`cryptonets serve`."""
     # Starlette and uvicorn are an extra: nobody else needs this module, so it is imported here.
     service_module = import_module("nn.service.http")
-    limits = Limits(
-        keys=arguments.max_keys,
-        queued=arguments.max_queued,
-        batches=arguments.max_batches,
-        job_seconds=arguments.max_job_seconds,
-        upload_seconds=arguments.max_upload_seconds,
-        reply_seconds=arguments.max_reply_seconds,
-    )
-    service = service_module.Service(
-        load_model(arguments.model),
-        arguments.state,
-        read_token(arguments.token_file),
-        limits,
-        arguments.workers,
-    )
-    counts = service.store.counts()
-    print(
-        f"{service.card.name} under {service.card.params}\n"
-        f"http://{arguments.host}:{arguments.port}, state in {arguments.state} "
-        f"({counts['queued']} jobs waiting, {counts['keys']} keys); Ctrl-C stops",
-        flush=True,
-    )
-    service_module.serve(service, arguments.host, arguments.port)
+    given = vars(arguments)
+    limits = Limits(**{name[4:]: value for name, value in given.items() if name.startswith("max_")})
+    model, token = load_model(arguments.model), read_token(arguments.token_file)
+    names = [arguments.host, *arguments.allow_host]
+    with service_module.listen(arguments.host, arguments.port) as listening:
+        service = service_module.Service(
+            model, arguments.state, token, limits, arguments.workers, names
+        )
+        counts = service.store.counts()
+        print(
+            f"{service.card.name} under {service.card.params}\n"
+            f"http://{arguments.host}:{arguments.port}, state in {arguments.state} "
+            f"({counts['queued']} jobs waiting, {counts['keys']} keys); Ctrl-C stops",
+            flush=True,
+        )
+        service_module.Server(service).run(sockets=[listening])
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str, float], None]]:
-    """Draw a progress bar for every step that is reported."""
-    drawn: dict[str, Any] = {}
+def steps(images: int) -> Iterator[Callable[[str, float], None]]:
+    """Draw a progress bar for every step that is reported, one after the other."""
+    with ExitStack() as bars:
+        drawn: dict[str, Callable[[float], None]] = {}
 
-    def progress(what: str, share: float) -> None:
-        if what not in drawn:
-            drawn[what] = bar(what, 100)
-        drawn[what].update(round(100 * share, 2))
+        def progress(what: str, share: float) -> None:
+            if what not in drawn:
+                bars.close()  # the step before has ended
+                drawn[what] = bars.enter_context(bar(what, images, "images"))
+            drawn[what](share)
 
-    yield progress
-    for one in drawn.values():
-        one.close()
+        yield progress
 
 
 def ask_command(arguments: argparse.Namespace) -> None:
     """`cryptonets ask`."""
     client = Client(arguments.server, read_token(arguments.token_file), arguments.patience)
     card = client.card()
-    images = load_input(arguments.images, card, arguments)
+    images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
     print(f"{len(pixels)} {called(card)} for {card.name}, under {card.params}")
     keys: tuple[SecretKey, Pair] | None = None
@@ -173,9 +178,9 @@ def ask_command(arguments: argparse.Namespace) -> None:
         secret = wire.load_secret_key(arguments.keys / roles.SECRET, SecretKey)
         evaluation = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
         keys = secret, evaluation
-    with workers(), steps() as progress:
-        logits = client.ask(pixels, images.white, keys, progress)
-    found = answers_of(card, logits)
+    with workers(), steps(len(pixels)) as progress:
+        logits = client.ask(pixels, images.white, keys, progress, arguments.within)
+    found = card.schema.answers.answers(logits)
     print(shown_answers(found))
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if images.labels is not None:

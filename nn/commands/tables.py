@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nn.commands.options import images_of, positive
 from nn.data.folders import read_pictures
-from nn.data.sources import Images, load_images
+from nn.data.sources import Images
 from nn.data.tables import Table, read_table, write_table
 from nn.estimators.checks import ClippedWarning
 from nn.estimators.pictures import WHITE, fit_pictures
@@ -49,16 +49,19 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
     )
     own.add_argument(
         "--hidden",
-        type=int,
+        type=positive,
         nargs="*",
         default=[16],
         metavar="UNITS",
         help="units of each hidden layer (default: 16)",
     )
     own.add_argument(
-        "--bits", type=int, default=5, help="columns become integers of so many bits (default: 5)"
+        "--bits",
+        type=positive,
+        default=5,
+        help="columns become integers of so many bits (default: 5)",
     )
-    own.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
+    own.add_argument("--epochs", type=positive, default=40, help="default: %(default)s")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -132,7 +135,7 @@ def kind_of(targets: npt.NDArray[Any]) -> str:
     return "classes" if few or targets.dtype.kind == "U" else "values"
 
 
-def load_input(sources: Sequence[str], card: ModelCard, arguments: argparse.Namespace) -> Images:
+def load_input(arguments: argparse.Namespace, card: ModelCard) -> Images:
     """Return what a client wants to have classified, for the network of a card.
 
     Tables are prepared as the card says, so that their `white` is the card's largest integer.
@@ -140,10 +143,8 @@ def load_input(sources: Sequence[str], card: ModelCard, arguments: argparse.Name
     """
     columns = card.schema.columns
     if columns is None:
-        return load_images(
-            sources, card.input_shape, arguments.data, arguments.white, arguments.invert
-        )
-    tables = [load_rows(Path(source), columns) for source in sources]
+        return images_of(arguments, card.input_shape)
+    tables = [load_rows(Path(source), columns) for source in arguments.images]
     rows = np.concatenate([table.values for table in tables])[: arguments.count]
     for sentence in shortened(columns.outside(rows)):
         print(sentence)
@@ -170,22 +171,6 @@ def shortened(sentences: list[str]) -> list[str]:
 def called(card: ModelCard) -> str:
     """Return what a slot holds."""
     return "images" if card.schema.columns is None else "rows"
-
-
-def answers_of(card: ModelCard, outputs: IntArray) -> npt.NDArray[Any]:
-    """Return the class or the value of each row of decrypted outputs, if they are of that card.
-
-    Raises
-    ------
-    DataError
-        If there are more or fewer outputs than the network has.
-    """
-    if outputs.shape[1] != card.classes:
-        raise DataError(
-            f"the reply has {outputs.shape[1]} outputs, and the network of these keys has "
-            f"{card.classes}: it is of another network"
-        )
-    return card.schema.answers.answers(outputs)
 
 
 def shown_answers(found: npt.NDArray[Any]) -> str:

@@ -14,11 +14,14 @@ C. J. C. Burges, "The MNIST database of handwritten digits" (CC BY-SA 3.0).
 import hashlib
 import itertools
 import os
+import threading
 import time
 import urllib.request
-from collections.abc import Sequence
-from http.client import HTTPException, HTTPResponse
+from collections.abc import Callable, Sequence
+from functools import partial
+from http.client import HTTPResponse
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from tqdm import tqdm
 
@@ -105,7 +108,7 @@ def download_mnist(
                 time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
             url = f"{mirror.rstrip('/')}/{name}"
             try:
-                content = _received(url, progress, ends_at)
+                content = _in_time(partial(_received, url, progress), ends_at)
                 if _md5(content) != digest:
                     raise DataError(
                         f"MD5 {digest} was required, {_md5(content)} was received, in "
@@ -114,9 +117,7 @@ def download_mnist(
                 with whole_file(target) as file:
                     file.write(content)
                 break
-            # Whatever a mirror does wrong, the next one is tried. DataError and URLError are
-            # OSErrors; an address that it redirects to may be none, which is a ValueError.
-            except (OSError, HTTPException, ValueError) as failure:
+            except (OSError, ValueError) as failure:
                 failures.append(f"{url}: {failure}")
         else:
             raise DataError(
@@ -142,13 +143,37 @@ def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def _received(url: str, progress: bool | None, ends_at: float) -> bytes:
-    """Return what an address sends; DataError if that is too long, or not there in time."""
-    content = bytearray()
-    left = ends_at - time.monotonic()
-    if left <= 0:
+def _in_time(work: Callable[[float], bytes], ends_at: float) -> bytes:
+    """Return work(seconds), which gets half of the time that is left: the next mirror has a chance.
+
+    urllib waits for as long as a mirror sends a byte of its header now and then. So another thread
+    works, which is left to itself when its time is over.
+    """
+    seconds = (ends_at - time.monotonic()) / 2
+    if seconds <= 0:
         raise DataError("no time was left")
-    with urllib.request.urlopen(url, timeout=min(left, SILENCE_SECONDS)) as response:
+    answers: SimpleQueue[bytes | str] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(work(seconds))
+        except Exception as failure:  # noqa: BLE001 (a mirror can do everything wrong)
+            answers.put(f"{failure or type(failure).__name__}")
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except Empty:
+        raise DataError(f"it took longer than {seconds:.1f} s") from None
+    if isinstance(answer, str):
+        raise DataError(answer)
+    return answer
+
+
+def _received(url: str, progress: bool | None, seconds: float) -> bytes:
+    """Return what an address sends; DataError if that is too long, or goes on after its time."""
+    content, ends_at = bytearray(), time.monotonic() + seconds
+    with urllib.request.urlopen(url, timeout=min(seconds, SILENCE_SECONDS)) as response:
         if not isinstance(response, HTTPResponse):
             raise DataError(f"it leads to {response.url}, which is neither http nor https")
         with tqdm(
@@ -158,12 +183,12 @@ def _received(url: str, progress: bool | None, ends_at: float) -> bytes:
             unit_scale=True,
             disable=None if progress is None else not progress,  # None: unless on a terminal
         ) as bar:
-            # read1 returns after one packet, however small: so the clock is looked at.
+            # read1 returns after one packet, however small: so nothing goes on for nobody.
             while chunk := response.read1(2**16):
                 content += chunk
                 bar.update(len(chunk))
                 if len(content) > MAX_DOWNLOAD_BYTES:
                     raise DataError(f"more than {MAX_DOWNLOAD_BYTES} bytes, this is not MNIST")
                 if time.monotonic() > ends_at:
-                    raise DataError(f"the time was over after {len(content)} bytes")
+                    raise DataError(f"it took longer than {seconds:.1f} s")
     return bytes(content)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.errors import DataError, FormatError
-from yashe.wire.files import open_input, whole_file
+from yashe.wire.files import read_input, whole_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 LARGEST_FILE_BYTES = 2**20
@@ -26,10 +26,7 @@ MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
 def opened(path: Path) -> Iterator[Any]:
     """Open a picture of which nothing but the header has been looked at yet."""
     image = _pillow(path)
-    with open_input(path) as file:
-        content = file.read(LARGEST_FILE_BYTES + 1)
-    if len(content) > LARGEST_FILE_BYTES:
-        raise FormatError(f"{path}: a picture of at most {LARGEST_FILE_BYTES} bytes was required")
+    content = read_input(path, LARGEST_FILE_BYTES)
     try:
         with image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
             yield picture

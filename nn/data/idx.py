@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.errors import DataError, FormatError
+from yashe.wire.files import read_up_to
 
 # The training images of MNIST, the largest array of its four files, have 47,040,000 bytes.
 MAX_IDX_BYTES = 64 * 2**20
@@ -91,7 +92,7 @@ def _read_entries(stream: IO[bytes], path: Path, shape: tuple[int, ...]) -> NDAr
             f"{size}; this is not MNIST"
         )
     # One byte more than announced shows whether something follows, without reading all of it.
-    content = stream.read(size + 1)
+    content = read_up_to(stream, size + 1)
     if len(content) != size:
         received = f"only {len(content)} bytes" if len(content) < size else "more bytes"
         raise FormatError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ from nn.data.idx import read_idx
 from nn.data.sets import load_digits, load_mnist
 from nn.networks.arrays import parse_array
 from nn.networks.base import NumberArray
+from nn.networks.checks import nearest
 from yashe.errors import DataError, FormatError
-from yashe.wire.files import open_input
+from yashe.wire.files import read_input
 
 LARGEST_ARRAY_BYTES = 2**30
+SETS = ("digits", "mnist")  # that a name stands for
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Images:
     pixels: NumberArray
     white: int
     labels: NDArray[np.int64] | None = None
+
+    @property
+    def dark_on_light(self) -> bool:
+        """Whether more than half of the light is there: strokes of digits cover less."""
+        return self.pixels.size > 0 and bool(2 * self.pixels.mean() > self.white)
 
     def __repr__(self) -> str:
         count, *shape = self.pixels.shape
@@ -68,7 +74,7 @@ def load_images(
     """
     if len(input_shape) != 3 or input_shape[2] != 1:
         raise DataError(f"images have one channel, and this network takes shape {input_shape}")
-    if list(sources) in (["digits"], ["mnist"]):
+    if len(sources) == 1 and sources[0] in SETS:
         dataset = load_digits() if sources[0] == "digits" else load_mnist(data)
         check_shape(sources[0], dataset.test_images.shape[1:], input_shape)
         return Images(dataset.test_images, dataset.pixel_max, dataset.test_labels)
@@ -98,8 +104,9 @@ def load_file(path: Path, input_shape: tuple[int, ...]) -> NDArray[np.int64]:
             array = array[..., 0]
         array = array[None] if array.ndim == 2 else array
     else:
-        if not path.is_file():
-            raise DataError(f"there is no file {path}")
+        if not path.exists():
+            known = nearest(path.name, SETS)
+            raise DataError(f"there is no file {path}, and the data sets are {known}")
         array = read_idx(path, (height, width))
     check_shape(str(path), (*array.shape[1:], 1), input_shape)
     return array[..., None].astype(np.int64)
@@ -107,17 +114,11 @@ def load_file(path: Path, input_shape: tuple[int, ...]) -> NDArray[np.int64]:
 
 def load_npy(path: Path) -> NumberArray:
     """Return the integers of a .npy file, without pickle."""
-    with open_input(path) as file:
-        if os.fstat(file.fileno()).st_size > LARGEST_ARRAY_BYTES:
-            raise FormatError(f"{path}: at most {LARGEST_ARRAY_BYTES} bytes are accepted")
-        content = file.read()
+    content = read_input(path, LARGEST_ARRAY_BYTES)
     try:
-        array = parse_array(content)
-    except (ValueError, EOFError) as error:
+        return parse_array(content)
+    except ValueError as error:
         raise FormatError(f"{path}: a .npy file of integers was required: {error}") from error
-    if array.dtype.kind not in "iu":
-        raise FormatError(f"{path}: integers were required, got {array.dtype}")
-    return array
 
 
 def check_shape(name: str, shape: tuple[int, ...], required: tuple[int, ...]) -> None:

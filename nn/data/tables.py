@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nn.networks.schema import LARGEST_WIDTH, RealArray, check_text
 from yashe.errors import FormatError, ParameterError
-from yashe.wire.files import open_input, whole_file
+from yashe.wire.files import read_input, whole_file
 
 LARGEST_BYTES = 2**27
 MOST_CELLS = 2**23  # of which each is a Python text while a file is read: half a gigabyte
@@ -148,10 +148,7 @@ def read_table(
 
 def read_cells(path: Path) -> Cells:
     """Read a CSV file as text."""
-    with open_input(path) as file:
-        content = file.read(LARGEST_BYTES + 1)
-    if len(content) > LARGEST_BYTES:
-        raise FormatError(f"{path}: tables of at most {LARGEST_BYTES} bytes are read.")
+    content = read_input(path, LARGEST_BYTES)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -101,7 +101,7 @@ class Client:
 
     def outputs(self, reply: bytes, rows: int) -> IntArray:
         """Return the decrypted integers, shape (rows, outputs)."""
-        return roles.decrypt(io.BytesIO(reply), self._keys.secret, rows)
+        return roles.decrypt(io.BytesIO(reply), self._card, self._keys.secret, rows)
 
     def decrypt(self, reply: bytes, rows: int) -> Any:
         """Return the class or the value of each row."""

@@ -67,9 +67,13 @@ class SquareNet(Estimator):
                 f"Unknown label type: continuous, such as {targets[targets != np.rint(targets)][0]}"
                 ". Classes are texts or whole numbers; SquareNetRegressor learns values."
             )
-        self.classes_, numbers = np.unique(targets, return_inverse=True)
+        try:
+            self.classes_, numbers = np.unique(targets, return_inverse=True)
+        except TypeError as error:
+            raise TableError(f"classes are all texts or all numbers: {error}.") from error
         if len(self.classes_) < 2:
             raise TableError(f"y has one class only, {self.classes_[0]!r}; two or more are needed.")
+        Classes(tuple(self.classes_.tolist()))  # refused before anything is learnt
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
         return numbers.astype(np.int64), outputs
 

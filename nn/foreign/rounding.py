@@ -256,7 +256,7 @@ def fewest_bits(attempt: Callable[[tuple[int, ...]], Trial], layers: int, lost: 
             "or name levels and bits, and train on with nn.train_rounded."
         )
     for layer in range(layers):
-        while chosen.bits[layer] > FEWEST_BITS:
+        while layers > 1 and chosen.bits[layer] > FEWEST_BITS:  # a single one was tried before
             fewer = tuple(bits - (i == layer) for i, bits in enumerate(chosen.bits))
             trial = attempt(fewer)
             if trial.lost > lost:

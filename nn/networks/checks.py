@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+import math
+from collections.abc import Iterable
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -78,6 +82,49 @@ def shape_of(name: str, value: Any) -> Shape:
     if not isinstance(value, tuple | list) or not value:
         raise KindError(f"{name} must be a tuple like (28, 28, 1); got {value!r}.")
     return tuple(whole_number(f"every side of {name}", side) for side in value)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the names that there are, and which of them may have been meant, as words."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 1)
+    return ", ".join(names) + (f"; did you mean {close[0]}?" if close else "")
+
+
+def json_object(text: str | bytes, most: int) -> dict[str, Any]:
+    """Return the object of a stranger's JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is none, has more than `most` bytes, or a number that is not finite, as 1e400.
+    """
+    if len(text) > most:
+        raise ValueError(f"at most {most} bytes are accepted, not {len(text)}")
+
+    def finite(number: str) -> float:
+        if not math.isfinite(value := float(number)):
+            raise ValueError(f"the number {number[:20]} is not finite")
+        return value
+
+    try:
+        facts = json.loads(text, parse_float=finite, parse_constant=finite)
+    except RecursionError as error:
+        raise ValueError("lists in lists, too deep") from error
+    if not isinstance(facts, dict):
+        raise ValueError(f"a JSON object was required, got a {type(facts).__name__}")
+    return facts
+
+
+def check_facts(facts: Any, types: dict[str, type]) -> None:
+    """Refuse (ValueError) what is not a dict of these names, with values of just these types."""
+    if not isinstance(facts, dict):
+        raise ValueError(f"an object with {sorted(types)} was required")
+    if {name: type(value) for name, value in facts.items()} != types:
+        needed = ", ".join(f"{name} ({kind.__name__})" for name, kind in types.items())
+        raise ValueError(f"just these facts were required: {needed}")
+    if not all(value.isprintable() for value in facts.values() if isinstance(value, str)):
+        raise ValueError("texts that cannot be printed")
 
 
 def check_pixels(network: TakesImages, pixels: Any) -> IntArray:

@@ -10,25 +10,26 @@ layers and what is known about the network; see `ModelInfo`.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nn.networks.arrays import narrowed, read_arrays
+from nn.networks.arrays import LARGEST_FILE_BYTES, narrowed, read_arrays
 from nn.networks.base import FloatArray, Layer, Linear, NumberArray, Shape, Values, widened
 from nn.networks.batchnorm import BatchNorm
-from nn.networks.checks import KindError, shape_of, whole_number
+from nn.networks.checks import KindError, check_facts, json_object, shape_of, whole_number
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.schema import Schema
 from yashe.ciphertexts.ranges import Interval
 from yashe.errors import FormatError, ParameterError, RangeError
-from yashe.wire.files import whole_file
+from yashe.wire.files import read_input, whole_file
 
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Dense, Conv2D, MeanPool, Square, Flatten)
@@ -36,6 +37,8 @@ LAYERS: dict[str, type[Layer]] = {
 # The networks here take 100,000 products in their largest layer. What asks for 500 times more is
 # refused before anything is allocated for it.
 LARGEST_LAYER = 1 << 26
+MOST_LAYERS = 100
+LARGEST_TEXT_BYTES = 1 << 19  # of the layers, and what is known: 1 KB in the networks here
 FORMAT = 1
 
 
@@ -74,9 +77,7 @@ class ModelInfo:
     @classmethod
     def checked(cls, facts: dict[str, Any]) -> ModelInfo:
         """Make one from a stranger's JSON; ValueError unless names and types are the right ones."""
-        types = {field.name: type(field.default) for field in fields(cls)}
-        if {name: type(value) for name, value in facts.items()} != types:
-            raise ValueError(f"info with {sorted(facts)}, where {sorted(types)} are needed")
+        check_facts(facts, {field.name: type(field.default) for field in fields(cls)})
         return cls(**facts)
 
 
@@ -226,25 +227,25 @@ class Sequential:
                 yield layer, after if isinstance(after, BatchNorm) else None
 
     def summary(self) -> str:
-        """Return the network as a table: one line for each layer, and the totals."""
-        names, shapes = [], []
-        counts: list[tuple[int, ...]] = []
+        """Return the network as a table, layer by layer, and the totals; in 80 columns."""
+        rows, totals = [], np.zeros(3, dtype=np.int64)
         for layer in self.layers:
-            arguments = ", ".join(f"{key}={value}" for key, value in layer.settings().items())
-            names.append(f"{type(layer).__name__}({arguments})")
-            shapes.append(" x ".join(map(str, layer.output_shape)))
+            shape = " x ".join(map(str, layer.output_shape))
             parameters = sum(p.size for p in layer.parameters.values())
-            squarings = math.prod(layer.output_shape) if isinstance(layer, Square) else 0
+            squares = math.prod(layer.output_shape) if isinstance(layer, Square) else 0
             products = layer.multiply_adds() if isinstance(layer, Linear) else 0
-            counts.append((parameters, squarings, products))
-        counts.append(tuple(map(sum, zip(*counts, strict=True))))
-        rows = [("layer", "output shape", "parameters", "squarings", "multiply-adds")]
-        for name, shape, (p, q, m) in zip((*names, "total"), (*shapes, ""), counts, strict=True):
-            rows.append((name, shape, f"{p:,}", f"{q:,}", f"{m:,}"))
-        wide, high = (max(len(row[i]) for row in rows) for i in (0, 1))
-        lines = [f"{n:<{wide}}  {s:<{high}}  {p:>10}  {q:>9}  {m:>13}" for n, s, p, q, m in rows]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+            rows.append((repr(layer), shape, parameters, squares, products))
+            totals += parameters, squares, products
+        head = f"{'layer':<32}{'output shape':<14}{'parameters':>11}"
+        head += f"{'squares':>9}{'multiply-adds':>14}"
+        rule = "-" * len(head)
+        lines = [head, rule]
+        for name, shape, p, q, m in [*rows, ("total", "", *totals.tolist())]:
+            first, *more = textwrap.wrap(name, 31, subsequent_indent="    ")
+            lines.append(f"{first:<32}{shape:<14}{p:>11,}{q:>9,}{m:>14,}")
+            lines += more
+        lines.insert(-1, rule)
+        return "\n".join(lines)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an integer network to one .npz file, whole or not at all.
@@ -252,7 +253,8 @@ class Sequential:
         Raises
         ------
         ParameterError
-            If the network is not an integer one: only exported networks have a file format.
+            If the network is not an integer one: only exported networks have a file format; or
+            if no reader would accept it.
         FormatError
             If the folder does not exist or the disk refuses.
         """
@@ -272,9 +274,14 @@ class Sequential:
             "schema": None if self.schema is None else asdict(self.schema),
         }
         text = np.frombuffer(json.dumps(about, indent=1).encode(), dtype=np.uint8)
-        arrays = [narrowed(p) for p in self.parameters()]
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, text, *(narrowed(p) for p in self.parameters()))
+        try:
+            self._parsed(buffer.getvalue())
+        except ValueError as error:
+            raise ParameterError(f"no reader would accept this network: {error}") from error
         with whole_file(path) as file:
-            np.savez_compressed(file, text, *arrays)
+            file.write(buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sequential:
@@ -286,31 +293,32 @@ class Sequential:
             If the file is anything else: not an archive, too large, other types, shapes that
             do not belong to the layers, layers that do not fit together.
         """
-        text, *arrays = read_arrays(Path(path))
+        content = read_input(path, LARGEST_FILE_BYTES)
         try:
-            about = json.loads(text.tobytes())
-            if about["format"] != FORMAT:
-                raise ValueError(f"format {about['format']}, and only {FORMAT} is known")
-            info = ModelInfo.checked(about["info"])
-            input_shape = tuple(about["input_shape"])
-            layers = [LAYERS[kind](**settings) for kind, settings in about["layers"]]
-            check_sizes(layers, input_shape, [a.shape for a in arrays])
-            described = about.get("schema")
-            schema = None if described is None else Schema.from_json(described)
-            model = cls(layers, input_shape, info=info, schema=schema)
-        # JSON of a stranger can be wrong in every way that Python knows; all are one error here.
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
+            return cls._parsed(content)
+        # A stranger's archive and its JSON can be wrong in every way that Python knows.
+        except Exception as error:
             raise FormatError(
-                f"{path} must hold a network as Sequential.save() writes it; its description is "
-                f"not one: {type(error).__name__}: {error}. Fetch or train it again."
+                f"{path} must hold a network as Sequential.save() writes it; got something else: "
+                f"{type(error).__name__}: {str(error)[:500]}. Fetch or train it again."
             ) from error
+
+    @classmethod
+    def _parsed(cls, content: bytes) -> Sequential:
+        """Return the network of an archive; ValueError, or nearly anything else, if it is none."""
+        text, *arrays = read_arrays(content, 1 + 2 * MOST_LAYERS, LARGEST_TEXT_BYTES)
+        about = json_object(text.tobytes(), LARGEST_TEXT_BYTES)
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']}, and only {FORMAT} is known")
+        info = ModelInfo.checked(about["info"])
+        if len(about["layers"]) > MOST_LAYERS:
+            raise ValueError(f"{len(about['layers'])} layers, at most {MOST_LAYERS} are accepted")
+        input_shape = tuple(about["input_shape"])
+        layers = [LAYERS[kind](**settings) for kind, settings in about["layers"]]
+        check_sizes(layers, input_shape, [a.shape for a in arrays])
+        described = about.get("schema")
+        schema = None if described is None else Schema.from_json(described)
+        model = cls(layers, input_shape, info=info, schema=schema)
         values = iter(arrays)
         for layer in model.layers:
             layer.parameters = {name: next(values).astype(np.int64) for name in layer.parameters}

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.networks.base import NumberArray
+from nn.networks.checks import check_facts
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import DataError, ParameterError
 
-LARGEST_WIDTH = 2048  # columns: a card with all of them is small enough to be sent
+LARGEST_WIDTH = 1024  # columns: a card with all of them is small enough to be sent
 LONGEST_NAME = 64
 MOST_CLASSES = 4096
 
@@ -57,7 +58,8 @@ class Columns:
             raise ParameterError(f"every column needs a name of its own; {twice!r} is there twice.")
         for name, low, high in zip(self.names, self.low, self.high, strict=True):
             check_text("the name of a column", name)
-            if not (type(low) is type(high) is float and -math.inf < low < high < math.inf):
+            finite = type(low) is type(high) is float and -math.inf < low < high < math.inf
+            if not (finite and low / 2 < high / 2):  # `shares` divides by the halves' distance
                 raise ParameterError(f"column {name!r} must go from low to high, not {low}, {high}")
 
     def __repr__(self) -> str:
@@ -83,8 +85,11 @@ class Columns:
         DataError
             If a column has one value only: it tells nothing, and must be left out.
         """
-        mean, spread = rows.mean(axis=0), 3 * rows.std(axis=0)
         least, most = rows.min(axis=0), rows.max(axis=0)
+        size = np.maximum(np.maximum(-least, most), np.finfo(np.float64).tiny)
+        mean = size * (rows / size).mean(axis=0)  # of the quotients, which cannot overflow
+        with np.errstate(over="ignore"):  # to infinity, which is beyond all values
+            spread = size * (3 * (rows / size).std(axis=0))
         ends = []
         for i, name in enumerate(names):
             if least[i] == most[i]:
@@ -238,16 +243,22 @@ class Schema:
 
         Raises
         ------
-        ParameterError, TypeError, KeyError
+        ValueError, ParameterError
             If it is none.
         """
-        given, columns = dict(facts["answers"]), facts["columns"]
-        kind = {"classes": Classes, "values": Values}[given.pop("kind")]
-        if "labels" in given:
-            given["labels"] = tuple(given["labels"])
-        if columns is not None:
-            columns = Columns(**{name: tuple(items) for name, items in dict(columns).items()})
-        return cls(kind(**given), columns)
+        columns = facts.get("columns") if isinstance(facts, dict) else None
+        check_facts(facts, {"answers": dict, "columns": type(columns)})
+        answers = facts["answers"]
+        if answers.get("kind") == "classes":
+            check_facts(answers, {"labels": list, "scale": float, "kind": str})
+            found: Classes | Values = Classes(tuple(answers["labels"]), answers["scale"])
+        else:
+            check_facts(answers, {"scale": float, "offset": float, "kind": str})
+            found = Values(answers["scale"], answers["offset"])
+        if columns is None:
+            return cls(found)
+        check_facts(columns, {"names": list, "low": list, "high": list})
+        return cls(found, Columns(*(tuple(columns[name]) for name in ("names", "low", "high"))))
 
 
 def rounded_outwards(low: float, high: float) -> tuple[float, float]:

@@ -1,22 +1,27 @@
-"""How long the operations of a network take on this machine: measured once, then remembered.
+"""How long the operations of a network take on this machine: measured, then remembered for a while.
 
 `calibrate` times each kind of operation for given parameters, in a few seconds, and keeps the
 result in a file in the user's cache. With the counts of a network that gives its run time before
-the run (`nn.planning.plan`). Times depend on what else the machine does, so they are estimates.
+the run (`nn.planning.plan`). Times depend on what else the machine does, so they are estimates, and
+what is remembered holds for the machine, the versions and about the load under which it was
+measured, and for a month.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from yashe import __version__
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
@@ -27,6 +32,9 @@ from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
 from yashe.wire.files import whole_file
 
+KEPT = 30 * 86400  # seconds; then it is measured again
+APART = 0.5  # so much more or less load on each core, and it is measured again
+UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 REPEATS = 3  # the fastest of so many counts: whatever disturbs makes things slower, never faster
 
 # The kinds of work that a network consists of.
@@ -43,15 +51,46 @@ KINDS = (
 Work = Mapping[str, int]  # how many of each kind
 
 
+# What `measure` has found on two cores for n = 8192 and eight primes, in milliseconds: True for
+# ciphertexts in NTT form. Only the ratios matter: a run tells its progress in this currency.
+TYPICAL = {
+    True: {"multiply_add": 0.007, "output": 0.0, "square": 0.6, "weigh": 0.02, "sum": 0.0,
+           "relinearize": 14.0},
+    False: {"multiply_add": 0.026, "output": 0.6, "square": 6.8, "weigh": 0.02, "sum": 13.0,
+            "relinearize": 24.0},
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """Seconds for one operation of every kind, under the parameters and workers measured."""
+    """Seconds for one operation of every kind, under the parameters and workers measured.
+
+    Attributes
+    ----------
+    seconds : by kind
+    at : when they were measured, in seconds since 1970
+    load : of each core by other programs just before, 0 if there were none; None if nobody counts
+    """
 
     seconds: Mapping[str, float]
+    at: float = 0.0
+    load: float | None = None
 
     def estimate(self, work: Work) -> float:
         """Return the seconds that this work takes."""
         return sum(count * self.seconds[kind] for kind, count in work.items())
+
+    def holds(self, now: float, load: float | None) -> bool:
+        """Return whether these times can still be used, at a time and under a load."""
+        apart = 0.0 if self.load is None or load is None else abs(self.load - load)
+        return set(self.seconds) == set(KINDS) and 0 <= now - self.at <= KEPT and apart <= APART
+
+    def __str__(self) -> str:
+        age = time.time() - self.at
+        unit, name = next((u, n) for u, n in UNITS if age >= u or u == 1)
+        count = int(age / unit)
+        text = f"measured {count} {name}{'s' * (count != 1)} ago"
+        return text if self.load is None else f"{text}, with {self.load:.1f} programs on each core"
 
 
 def best_time(step: Callable[[], object]) -> float:
@@ -155,6 +194,27 @@ def cache_file() -> Path:
     return Path(cache).expanduser() / "cryptonets" / "calibration.json"
 
 
+def machine() -> str:
+    """Name this machine and the versions that run on it, as far as both decide the times."""
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")  # says more, where it is
+    if info.exists():
+        lines = info.read_text(errors="replace").splitlines()
+        found = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        processor = next(found, processor)
+    python = platform.python_version()
+    versions = f"Python {python}, NumPy {np.__version__}, yashe {__version__}"
+    return f"{platform.node()}, {processor}, {available_cores()} cores, {versions}"
+
+
+def load_of_cores() -> float | None:
+    """Return how many programs compute for each core, on average of a minute, or None."""
+    try:
+        return os.getloadavg()[0] / available_cores()
+    except (AttributeError, OSError):  # Windows has no such function
+        return None
+
+
 def calibrate(
     params: Params,
     scheme_type: Callable[[Params], Scheme] = BGV,
@@ -172,35 +232,43 @@ def calibrate(
     again : whether to measure even if the cache knows
     """
     threads = threads or available_cores()
-    name = scheme_type(params).name
-    key = f"{platform.node()} {np.__version__} {name} {params.digest[:16]} x{threads}"
+    name, now, load = scheme_type(params).name, time.time(), load_of_cores()
+    key = f"{machine()}: {name} {params.digest[:16]} x{threads}"
     known = read_cache()
-    found = known.get(key, {})
-    if again or set(found) != set(KINDS):
-        with workers(threads):
-            found = dict(measure(params, scheme_type).seconds)
-        write_cache({**known, key: found})
-    return Calibration(found)
+    if not again and key in known and known[key].holds(now, load):
+        return known[key]
+    with workers(threads):
+        found = Calibration(measure(params, scheme_type).seconds, now, load)
+    fresh = {other: times for other, times in known.items() if 0 <= now - times.at <= KEPT}
+    write_cache({**fresh, key: found})
+    return found
 
 
-def read_cache() -> dict[str, dict[str, float]]:
+def read_cache() -> dict[str, Calibration]:
     """Return what the cache holds that looks like calibrations."""
     try:
         content = json.loads(cache_file().read_text("utf-8"))
-        return {
-            str(key): {str(kind): float(seconds) for kind, seconds in entry.items()}
-            for key, entry in content.items()
-        }
-    except (OSError, ValueError, AttributeError, TypeError):
+        return {str(key): calibration_from(entry) for key, entry in content.items()}
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):
         return {}
 
 
-def write_cache(content: dict[str, dict[str, float]]) -> None:
+def calibration_from(entry: dict[str, Any]) -> Calibration:
+    """Return an entry of the cache, or raise ValueError, TypeError, AttributeError or KeyError."""
+    seconds = {str(kind): float(value) for kind, value in entry["seconds"].items()}
+    at, load = float(entry["at"]), entry["load"]
+    found = Calibration(seconds, at, None if load is None else float(load))
+    if not all(map(math.isfinite, [*seconds.values(), at, found.load or 0.0])):
+        raise ValueError("a time has to be a number")
+    return found
+
+
+def write_cache(content: dict[str, Calibration]) -> None:
     """Write the cache, whole or not at all."""
     path = cache_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            file.write(json.dumps(content, indent=1).encode())
+            file.write(json.dumps({k: asdict(v) for k, v in content.items()}, indent=1).encode())
     except OSError:
         return

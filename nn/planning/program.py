@@ -104,10 +104,10 @@ class Program:
         if x.shape != expected:
             raise ParameterError(f"the network takes shape {expected}, got {x.shape}")
         report = report or Report()
-        report.steps, squares = [], sum(step.squares for step in self.steps)
+        report.steps, effort = [], sum(step.effort for step in self.steps)
 
         def tick(step: Step, share: float) -> None:
-            report.progress(share * step.squares / squares if squares else 0.0)
+            report.progress(share * step.effort / effort if effort else 0.0)
 
         for step in self.steps[start:]:
             begin = time.perf_counter()

@@ -29,7 +29,7 @@ import numpy as np
 
 from nn.networks.base import Block, Layer, Linear, Shape
 from nn.networks.layers import Dense
-from nn.planning.calibrate import Work
+from nn.planning.calibrate import TYPICAL, Work
 from nn.planning.proofs import Forecast
 from nn.planning.tiles import apply, hidden_tiles
 from yashe.arithmetic.parallel import watched
@@ -77,8 +77,14 @@ class Step(ABC):
 
     @property
     def squares(self) -> int:
-        """How many ciphertexts are squared, by which progress is measured."""
+        """How many ciphertexts are squared."""
         return 0
+
+    @property
+    def effort(self) -> float:
+        """How much work it is, typically, by which progress is measured."""
+        times = TYPICAL[self.scheme.ntt_form]
+        return sum(count * times[kind] for kind, count in self.work().items())
 
     @property
     def level(self) -> int:
@@ -262,10 +268,9 @@ class RelinearizeStep(Step):
         return self.primes
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        x = self.scheme.relinearize(x, key.widened(self.width))
-        x = self.scheme.switch_modulus(x, self.primes)
-        tick(1.0)
-        return x
+        with watched(lambda: tick(1 / len(x.rows))):
+            relinearized = self.scheme.relinearize(x, key.widened(self.width))
+        return self.scheme.switch_modulus(relinearized, self.primes)
 
     def forecast(self, x: Forecast) -> Forecast:
         return x.relinearized(self.primes, self.width)

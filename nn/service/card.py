@@ -13,14 +13,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nn.inference.flooding import needed_spare
+from nn.networks.checks import check_facts, json_object
 from nn.networks.model import Sequential
 from nn.networks.schema import Schema
 from nn.planning.descent import promised_bits
 from nn.planning.plan import SPARE_BITS, make_plan
 from yashe.errors import FheError, FormatError, SecurityError
 from yashe.parameters.sets import Params
+from yashe.wire.header import MOST_AXES
 
-LARGEST_CARD_BYTES = 2**19  # names and ends of 2,048 columns
+LARGEST_CARD_BYTES = 2**19  # names and ends of 1,024 columns
 LARGEST_SIDE = 4096
 LARGEST_N = 16384  # that a plan takes
 
@@ -98,15 +100,12 @@ class ModelCard:
         SecurityError
             If its parameters claim no security: whoever encrypts under them shows the images.
         """
-        if len(text) > LARGEST_CARD_BYTES:
-            raise FormatError(
-                f"a model card has at most {LARGEST_CARD_BYTES} bytes, not {len(text)}"
-            )
         try:
-            card = cls._parsed(json.loads(text))
-        except (ValueError, TypeError, KeyError, RecursionError, FheError) as error:
+            card = cls._parsed(json_object(text, LARGEST_CARD_BYTES))
+        except (ValueError, TypeError, OverflowError, FheError) as error:
             raise FormatError(
-                f"a model card was required, got something else: {type(error).__name__}: {error}"
+                f"a model card was required, got something else: {type(error).__name__}: "
+                f"{str(error)[:500]}"
             ) from error
         if card.params.security is None and not insecure:
             raise SecurityError(
@@ -118,21 +117,41 @@ class ModelCard:
     @classmethod
     def _parsed(cls, facts: dict[str, Any]) -> ModelCard:
         """Return the card of parsed JSON; whatever is wrong is some kind of Python's errors."""
-        given = facts["params"]
+        check_facts(
+            facts,
+            {
+                "name": str,
+                "input_shape": list,
+                "levels": int,
+                "classes": int,
+                "params": dict,
+                "schema": dict,
+            },
+        )
+        given, claims = facts["params"], facts["params"].get("security") is not None
+        check_facts(
+            given,
+            {
+                "name": str,
+                "n": int,
+                "moduli": list,
+                "plaintext_moduli": list,
+                "security": int if claims else type(None),
+            },
+        )
         shape = tuple(facts["input_shape"])
+        if not 0 < len(shape) < MOST_AXES:
+            raise ValueError(f"an image of {len(shape)} axes")
         if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in shape):
             raise ValueError(f"an image of shape {shape}")
         numbers = facts["levels"], facts["classes"], given["n"]
-        if not all(type(number) is int and 0 < number < 2**31 for number in numbers):
+        if not all(0 < number < 2**31 for number in numbers):
             raise ValueError(f"numbers {numbers}")
         moduli = tuple(given["moduli"]), tuple(given["plaintext_moduli"])
-        if not all(type(p) is int and 2 < p < 2**24 for p in moduli[0] + moduli[1]):
-            raise ValueError("moduli that are not between 2 and 2^24")
         if not (0 < len(moduli[0]) <= 64 and 0 < len(moduli[1]) <= 4):
             raise ValueError("more moduli than anybody needs")
-        names = facts["name"], given["name"]
-        if not all(isinstance(name, str) and name.isprintable() for name in names):
-            raise ValueError("names that cannot be printed")
+        if not all(type(p) is int and 2 < p < 2**24 for p in moduli[0] + moduli[1]):
+            raise ValueError("moduli that are not between 2 and 2^24")
         params = Params(given["name"], given["n"], *moduli, given["security"])
         schema = Schema.from_json(facts["schema"])
         schema.check(shape, facts["classes"])

@@ -7,11 +7,13 @@ The client makes keys for the parameters that the model card names, keeps the se
 evaluation key and encrypted images. Every request may be repeated: keys and jobs are named by the
 hash of their content, so a retry after a cut connection finds what has arrived, and sends nothing
 twice. What passes by itself (no connection, a full queue, a restart) is tried again for `patience`
-seconds; what does not is a `ServiceError` with the server's reason.
+seconds; what does not is a `ServiceError` with the server's reason. A reply is whole, by its length
+and its hash, before the server is told to forget it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -26,18 +28,23 @@ from urllib.parse import urlsplit
 from nn.networks.base import NumberArray
 from nn.service import roles
 from nn.service.card import ModelCard
+from nn.service.limits import DONE, FAILED, UnknownIdError, job_id, printable
 from nn.service.roles import Progress
-from nn.service.store import DONE, FAILED, job_id
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.keys import Pair, SecretKey
-from yashe.errors import FheError, KeyMismatchError, ParameterError
+from yashe.errors import FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.schemes.bgv import BGV
+from yashe.wire.envelope import FrameReader
 
-TEMPORARY = (408, 429, 502, 503, 504)  # statuses after which the same request may succeed
+TEMPORARY = (408, 429, 502, 503, 504, 507)  # statuses after which the same request may succeed
 LARGEST_ANSWER = 2**20  # bytes of an answer in JSON
 LARGEST_REPLY = 2**30
 CHUNK_BYTES = 2**20
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before a request is tried again
+WAIT_SECONDS = 3600.0  # for a job
+MOST_LOSSES = 2  # of keys or a job by the server, before we give up
+FAREWELL_SECONDS = 5.0  # for what the server would do by itself, later
 
 
 class ServiceError(FheError, OSError):
@@ -124,14 +131,19 @@ class Client:
             wait = response.headers.get("Retry-After", "")
             seconds = float(wait) if wait.isdecimal() else 1.0
             if into is not None and response.status == 200:
-                copied = 0
                 while chunk := response.read(CHUNK_BYTES):
-                    copied += len(chunk)
-                    if copied > LARGEST_REPLY:
-                        raise ServiceError(f"a reply of more than {LARGEST_REPLY} bytes", 200)
                     into.write(chunk)
-                return Answer(200, seconds, b"")
-            return Answer(response.status, seconds, response.read(LARGEST_ANSWER))
+                    if into.tell() > LARGEST_REPLY:
+                        raise ServiceError(f"a reply of more than {LARGEST_REPLY} bytes", 200)
+                content = b""
+            else:
+                content = response.read(LARGEST_ANSWER)
+            if response.length and len(content) < LARGEST_ANSWER:
+                raise http.client.IncompleteRead(b"", response.length)
+            if into is not None and response.status == 200:
+                into.seek(0)
+                FrameReader(into).verify()
+            return Answer(response.status, seconds, content)
         finally:
             connection.close()
 
@@ -141,7 +153,8 @@ class Client:
         path: str,
         body: Path | None = None,
         into: BinaryIO | None = None,
-        missing_is_fine: bool = False,
+        fine: tuple[int, ...] = (),
+        patience: float | None = None,
     ) -> Answer:
         """Make a request, again and again while the trouble may pass.
 
@@ -150,37 +163,42 @@ class Client:
         ServiceError
             If the server refuses, or the patience ends.
         """
-        end, pause = time.monotonic() + self._patience, 0.2
+        end, pause = (
+            time.monotonic() + (self._patience if patience is None else patience),
+            FIRST_PAUSE,
+        )
         while True:
             try:
                 if into is not None:
                     into.seek(0)
                     into.truncate()
                 answer = self._once(method, path, body, into)
-                if answer.status < 300 or (answer.status == 404 and missing_is_fine):
+                if answer.status < 300 or answer.status in fine:
                     return answer
                 trouble = ServiceError(refusal(method, path, answer), answer.status)
                 if answer.status not in TEMPORARY:
                     raise trouble
                 wait = max(pause, answer.retry_after)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, FormatError) as error:
                 if isinstance(error, ServiceError):
                     raise
+                reason = f"{error or type(error).__name__}"
+                if isinstance(error, http.client.IncompleteRead | FormatError):
+                    reason = f"the answer was cut off or damaged ({reason})"
                 trouble = ServiceError(
-                    f"no answer from {self._url}: {error or type(error).__name__}; is the server "
-                    "running there?"
+                    f"no answer from {self._url}: {reason}; is the server running there?"
                 )
                 wait = pause
             if time.monotonic() + wait > end:
                 raise trouble
             time.sleep(wait)
-            pause = min(2 * pause, 5.0)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     # Verbs.
 
     def health(self) -> dict[str, Any]:
-        """Return how the server is."""
-        return self._request("GET", "/health").facts()
+        """Return how the server is; "status" is "ok", "draining" or "failing"."""
+        return self._request("GET", "/health", fine=(503,)).facts()
 
     def card(self) -> ModelCard:
         """Return the model card.
@@ -198,14 +216,14 @@ class Client:
             path = Path(folder) / "evaluation.key"
             wire.save(path, key)
             keys = file_digest(path)
-            if self._request("GET", f"/keys/{keys}", missing_is_fine=True).status == 404:
+            if self._request("GET", f"/keys/{keys}", fine=(404,)).status == 404:
                 self._request("POST", "/keys", path)
         return keys
 
     def submit(self, keys: str, images: Path) -> str:
         """Send a file of encrypted images, unless the server has it; return the id of the job."""
         job = job_id(keys, file_digest(images))
-        known = self._request("GET", f"/jobs/{job}", missing_is_fine=True)
+        known = self._request("GET", f"/jobs/{job}", fine=(404,))
         if known.status == 404 or known.facts().get("status") == FAILED:
             self._request("POST", f"/jobs?keys={keys}", images)
         return job
@@ -214,34 +232,69 @@ class Client:
         """Return how far a job is: see `nn.service.store.Job`."""
         return self._request("GET", f"/jobs/{job}").facts()
 
-    def wait(self, job: str, progress: Progress = lambda share: None, pause: float = 0.3) -> None:
+    def wait(
+        self,
+        job: str,
+        progress: Progress = lambda share: None,
+        pause: float = 0.3,
+        within: float = WAIT_SECONDS,
+    ) -> None:
         """Wait until a job is done.
+
+        Parameters
+        ----------
+        job : its id
+        progress : is told the share just done
+        pause : seconds between two questions
+        within : seconds after which it should be
 
         Raises
         ------
         ServiceError
-            If it has failed, with the server's reason.
+            If it has failed, with the server's reason, or is not done in time.
         """
-        done = 0.0
+        done, end = 0.0, time.monotonic() + within
         while True:
             facts = self.status(job)
-            share = facts.get("progress", 0.0)
+            status, share = facts.get("status"), facts.get("progress", 0.0)
             if isinstance(share, float) and done < share <= 1:
                 progress(share - done)
                 done = share
-            if facts.get("status") == DONE:
+            if status == DONE:
                 return
-            if facts.get("status") == FAILED:
-                raise ServiceError(f"the job has failed: {facts.get('error')}", 410)
+            if status == FAILED:
+                raise ServiceError(f"the job has failed: {printable(str(facts.get('error')))}", 410)
+            if time.monotonic() > end:
+                raise ServiceError(
+                    f"the job is not done after {within:g} s; the server last said: "
+                    f"{printable(str(status))}, {done:.0%} computed; ask again, or wait longer"
+                )
             time.sleep(pause)
 
     def reply(self, job: str, file: BinaryIO) -> None:
-        """Write the reply of a job into a file."""
+        """Write the reply of a job into a file, again until it is whole."""
         self._request("GET", f"/jobs/{job}/reply", into=file)
 
     def forget(self, job: str) -> None:
         """Let the server remove a finished job."""
-        self._request("DELETE", f"/jobs/{job}", missing_is_fine=True)
+        self._request("DELETE", f"/jobs/{job}", fine=(404,))
+
+    def forget_key(self, keys: str) -> None:
+        """Let the server remove a key; one that a job needs stays until it expires."""
+        self._request("DELETE", f"/keys/{keys}", fine=(404, 409), patience=FAREWELL_SECONDS)
+
+    def _done(self, key: Pair, images: Path, progress: Progress, within: float) -> str:
+        """Return a job that is done; a server that loses key or job meanwhile gets them again."""
+        for lost in range(MOST_LOSSES + 1):
+            try:
+                job = self.submit(self.register(key), images)
+                self.wait(job, progress, within=within)
+                break
+            except ServiceError as error:
+                known = error.status != 404 and UnknownIdError.__name__ not in str(error)
+                if known or lost == MOST_LOSSES:
+                    raise
+        return job
 
     def ask(
         self,
@@ -249,6 +302,7 @@ class Client:
         white: int,
         keys: tuple[SecretKey, Pair] | None = None,
         progress: Callable[[str, float], None] = lambda what, share: None,
+        within: float = WAIT_SECONDS,
     ) -> IntArray:
         """Encrypt images, have them classified, and return the logits.
 
@@ -256,8 +310,10 @@ class Client:
         ----------
         images : array of shape (count, *input_shape), values 0..white
         white : the value of a white pixel
-        keys : secret and evaluation key, for the parameters of the card; fresh ones by default
+        keys : secret and evaluation key, for the parameters of the card; by default fresh ones,
+            which the server is told to forget afterwards
         progress : is told the step ("encrypting", "waiting") and the share just done of it
+        within : seconds to wait for the job
 
         Returns
         -------
@@ -270,28 +326,33 @@ class Client:
         KeyMismatchError
             If the keys are for other parameters than the card's.
         """
-        card = self.card()
+        card, once = self.card(), keys is None
         if keys is None:
             fresh = BGV(card.params).keygen()
             keys = fresh.secret, fresh.relinearization
         check_keys(card, *keys)
         secret, evaluation = keys
-        registered = self.register(evaluation)
         with tempfile.TemporaryDirectory() as folder:
             sent, received = Path(folder) / "images.fhe", Path(folder) / "reply.fhe"
             with sent.open("wb") as file:
                 roles.encrypt(
                     file, card, secret, images, white, lambda share: progress("encrypting", share)
                 )
-            job = self.submit(registered, sent)
-            self.wait(job, lambda share: progress("waiting", share))
             with received.open("w+b") as file:
-                self.reply(job, file)
-                # The last request comes before the decryption: a server that sends forged replies
+                try:
+                    job = self._done(
+                        evaluation, sent, lambda share: progress("waiting", share), within
+                    )
+                    self.reply(job, file)
+                    self.forget(job)
+                finally:
+                    if once:
+                        with contextlib.suppress(ServiceError):  # it expires by itself
+                            self.forget_key(hashlib.sha256(wire.to_bytes(evaluation)).hexdigest())
+                # The last request came before the decryption: a server that sends forged replies
                 # must not see whether they decrypt, which would tell about the secret key.
-                self.forget(job)
                 file.seek(0)
-                return roles.decrypt(file, secret, len(images))
+                return roles.decrypt(file, card, secret, len(images))
 
 
 def check_keys(card: ModelCard, *keys: SecretKey | Pair) -> None:
@@ -310,7 +371,7 @@ def refusal(method: str, path: str, answer: Answer) -> str:
         message = str(answer.facts().get("message", ""))
     except ServiceError:
         message = ""
-    reason = "".join(c for c in message if c.isprintable())[:500] or "no reason given"
+    reason = printable(message) or "no reason given"
     return f"the server refuses {method} {path.split('?')[0]} (status {answer.status}): {reason}"
 
 

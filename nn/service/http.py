@@ -1,9 +1,10 @@
 """The server over HTTP, for `cryptonets serve` (needs the extra `serve`: Starlette and uvicorn).
 
-    GET    /health            is it alive, and how much waits
+    GET    /health            is it well, and how much waits
     GET    /model             the model card and the limits
     POST   /keys              an evaluation key        -> its id
     GET    /keys/ID           is it registered         (notes a use)
+    DELETE /keys/ID           forget it
     POST   /jobs?keys=ID      encrypted images         -> the job
     GET    /jobs/ID           how far it is
     GET    /jobs/ID/reply     the encrypted logits
@@ -17,37 +18,46 @@ There is no way to a secret key here, and nothing to decrypt with one. docs/serv
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, BinaryIO, TypeVar
 
 from nn.networks.model import Sequential
 from nn.service.card import ModelCard
-from nn.service.store import (
-    DONE,
+from nn.service.limits import (
     FAILED,
+    DiskError,
+    DiskFullError,
     Limits,
     NotFinishedError,
     ServiceFullError,
-    Store,
     UnknownIdError,
+    check_token,
 )
+from nn.service.store import Store
+from nn.service.uploads import Upload
 from nn.service.worker import Worker
 from yashe.errors import FheError, FormatError, KeyMismatchError, ParameterError
 
 try:
     import uvicorn
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
+    from starlette.concurrency import run_in_threadpool as in_thread
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, Request
-    from starlette.responses import FileResponse, JSONResponse, Response
+    from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
+    from starlette.types import Receive, Scope, Send
+
+    from nn.service.guard import Connection, RefusalError, check_request
 except ImportError as missing:
     raise ParameterError(
         "the service needs Starlette and uvicorn, which are not installed: "
@@ -55,31 +65,36 @@ except ImportError as missing:
     ) from missing
 
 FRAME = "application/octet-stream"
+PIECE_BYTES = 2**16  # of a reply; what is buffered for a slow reader
 RETRY_SECONDS = 5
+GRACE_SECONDS = 10  # for the exchanges that are going on when the server ends
+SUPERVISED_SECONDS, TICK_SECONDS = 0.2, 30.0
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+STATUSES: tuple[tuple[type[FheError], int], ...] = (
+    (UnknownIdError, 404),
+    (KeyMismatchError, 409),
+    (NotFinishedError, 409),
+    (ServiceFullError, 503),
+    (DiskFullError, 507),
+    (DiskError, 503),
+    (FormatError, 400),
+)
+Endpoint = Callable[[Request], Any]  # that returns a Response, or a coroutine of one
+T = TypeVar("T")
 
 
-class RefusalError(FheError):
-    """A request that is refused with a status of HTTP."""
+class FileReply(StreamingResponse):
+    """An open file as an answer, sent piece by piece and closed whatever happens."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, size = file, os.fstat(file.fileno()).st_size
+        pieces = iter(partial(file.read, PIECE_BYTES), b"")
+        super().__init__(pieces, 200, {"Content-Length": str(size)}, FRAME)
 
-
-def status_of(error: FheError) -> int:
-    """Return the status of HTTP that says what an error says."""
-    if isinstance(error, RefusalError):
-        return error.status
-    table: tuple[tuple[type[FheError], int], ...] = (
-        (UnknownIdError, 404),
-        (KeyMismatchError, 409),
-        (NotFinishedError, 409),
-        (ServiceFullError, 503),
-        (FormatError, 400),
-    )
-    return next((status for kind, status in table if isinstance(error, kind)), 422)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 class Service:
@@ -88,10 +103,16 @@ class Service:
     Parameters
     ----------
     model : integer network
-    folder : state of the server; see `nn.service.store`
+    folder : state of the server; see `nn.service.state`
     token : what clients have to send as "Authorization: Bearer TOKEN", or None for no such check
-    limits : see `nn.service.store.Limits`
+    limits : see `nn.service.limits.Limits`
     threads : for one job
+    names : of hosts by which the server may be called, besides localhost and addresses
+
+    Raises
+    ------
+    ParameterError, StateError
+        If there is no thread, the token is short, or the folder cannot be used.
     """
 
     def __init__(
@@ -101,76 +122,86 @@ class Service:
         token: str | None = None,
         limits: Limits | None = None,
         threads: int = 1,
+        names: Iterable[str] = (),
     ) -> None:
-        self.card = ModelCard.of(model)
+        check_token(token)
+        if threads < 1:
+            raise ParameterError(f"at least one thread was required to compute, got {threads}")
+        self.card, self.draining = ModelCard.of(model), False
+        self._token = None if token is None else b"Bearer " + token.encode()
+        self._names = frozenset({"localhost", *(name.lower() for name in names)})
         self.store = Store(folder, self.card, limits or Limits())
         self.worker = Worker(self.store, model, threads)
-        self.draining = False
-        self._token = None if token is None else token.encode()
         routes = [
             self._route("/health", self.health, "GET", open_to_all=True),
             self._route("/model", self.describe, "GET"),
             self._route("/keys", self.register, "POST"),
-            self._route("/keys/{keys}", self.key_status, "GET"),
+            self._route("/keys/{id}", self.key_status, "GET"),
+            self._route("/keys/{id}", self.remove_key, "DELETE"),
             self._route("/jobs", self.submit, "POST"),
-            self._route("/jobs/{job}", self.status, "GET"),
-            self._route("/jobs/{job}", self.remove, "DELETE"),
-            self._route("/jobs/{job}/reply", self.reply, "GET"),
+            self._route("/jobs/{id}", self.status, "GET"),
+            self._route("/jobs/{id}", self.remove, "DELETE"),
+            self._route("/jobs/{id}/reply", self.reply, "GET"),
         ]
         self.app = Starlette(
             routes=routes,
             lifespan=self._lifespan,
-            exception_handlers={HTTPException: self._plain_refusal},
+            exception_handlers=dict.fromkeys((FheError, HTTPException, Exception), refuse),
         )
 
     def __repr__(self) -> str:
         return f"Service({self.store!r})"
 
+    def drain(self) -> None:
+        """Take nothing new, and let the worker finish the job that it is computing."""
+        self.draining = True
+        self.worker.stop()
+
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """Work while the server runs; at its end, finish the job that is being computed."""
         self.worker.start()
+        supervisor = asyncio.create_task(self._supervise())
         yield
-        self.draining = True
-        self.worker.stop()
-        await run_in_threadpool(self.worker.join)
+        self.drain()
+        supervisor.cancel()
+        await in_thread(self.worker.join)
+        self.store.close()
+
+    async def _supervise(self) -> None:
+        """Start another worker when one has died, and let time pass for what expires."""
+        loop, last = asyncio.get_running_loop(), 0.0
+        while True:
+            await asyncio.sleep(SUPERVISED_SECONDS)
+            try:
+                if not self.worker.is_alive() and not self.draining:
+                    self.worker = self.worker.again()
+                    self.worker.start()
+                if loop.time() - last > TICK_SECONDS or self.store.state.trouble:
+                    last = loop.time()
+                    await in_thread(self.store.tick)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next round comes
+                logging.getLogger(__name__).error("supervisor: %s", type(error).__name__)
 
     def _route(
         self, path: str, endpoint: Endpoint, method: str, open_to_all: bool = False
     ) -> Route:
-        """Return a route that checks the token and turns errors into JSON."""
+        """Return a route that is guarded by names, site and token."""
 
         async def guarded(request: Request) -> Response:
-            try:
-                if not open_to_all:
-                    self._check_token(request)
-                return await endpoint(request)
-            except FheError as error:
-                return self._error(status_of(error), type(error).__name__, str(error))
+            check_request(request.headers, self._names)
+            token, given = self._token, request.headers.get("authorization", "").encode("latin-1")
+            # Compared in a time that does not show where they differ.
+            if not (open_to_all or token is None or hmac.compare_digest(given, token)):
+                raise RefusalError(401, "this server requires 'Authorization: Bearer TOKEN'")
+            answer = endpoint(request) if method == "POST" else in_thread(endpoint, request)
+            response: Response = await answer
+            return response
 
         return Route(path, guarded, methods=[method])
 
-    async def _plain_refusal(self, request: Request, error: Exception) -> Response:
-        """Return what Starlette refuses (404, 405) as JSON."""
-        assert isinstance(error, HTTPException)
-        return self._error(error.status_code, "HTTPError", f"{error.detail}: {request.url.path}")
-
-    def _error(self, status: int, name: str, message: str) -> Response:
-        headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
-        if status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
-        return JSONResponse({"error": name, "message": message}, status, headers)
-
-    def _check_token(self, request: Request) -> None:
-        """Refuse requests without the token, in a time that does not show what differs."""
-        if self._token is None:
-            return
-        given = request.headers.get("authorization", "").encode("latin-1")
-        if not hmac.compare_digest(given, b"Bearer " + self._token):
-            raise RefusalError(401, "this server requires 'Authorization: Bearer TOKEN'")
-
-    async def _upload(self, request: Request, largest: int) -> tuple[Path, str]:
-        """Write the body of a request into a file; return it and its SHA-256.
+    async def _receive(self, request: Request, largest: int, take: Callable[[Upload], T]) -> T:
+        """Write the body of a request into a file, and return what becomes of it.
 
         Raises
         ------
@@ -178,50 +209,53 @@ class Service:
             413 if it is too large, 408 if it takes too long, 411 or 400 if it says no length or a
             wrong one.
         """
-        announced = request.headers.get("content-length", "")
-        if not announced.isdecimal():
-            raise RefusalError(411, "a Content-Length is required")
-        if int(announced) > largest:
-            raise RefusalError(413, f"at most {largest} bytes are accepted here, not {announced}")
-        path, digest, size = self.store.upload_path(secrets.token_hex(16)), hashlib.sha256(), 0
-        end = asyncio.get_running_loop().time() + self.store.limits.upload_seconds
-        try:
-            with path.open("xb") as file:
-                stream = request.stream().__aiter__()
-                while True:
-                    left = end - asyncio.get_running_loop().time()
-                    try:
-                        chunk = await asyncio.wait_for(stream.__anext__(), max(left, 0))
-                    except StopAsyncIteration:
-                        break
-                    size += len(chunk)  # never more than announced: uvicorn sees to that
-                    digest.update(chunk)
-                    await run_in_threadpool(file.write, chunk)
-            if size != int(announced):
-                raise RefusalError(400, f"{announced} bytes were announced, {size} came")
-        except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, asyncio.TimeoutError):
-                seconds = self.store.limits.upload_seconds
-                raise RefusalError(408, f"the upload took more than {seconds:g} s") from error
-            if isinstance(error, ClientDisconnect):
-                raise RefusalError(400, "the connection was cut") from error
-            raise
-        return path, digest.hexdigest()
-
-    def _check_open(self) -> None:
-        """Refuse new work while shutting down."""
         if self.draining:
             raise ServiceFullError("the server is shutting down: try again later")
+        announced, limits = request.headers.get("content-length", ""), self.store.limits
+        if not (announced.isascii() and announced.isdecimal()):
+            raise RefusalError(411, "a Content-Length is required")
+        if "transfer-encoding" in request.headers:
+            raise RefusalError(400, "Content-Length and Transfer-Encoding exclude each other")
+        if len(announced) > 18 or int(announced) > largest:
+            raise RefusalError(413, f"at most {largest} bytes are accepted here")
+        clock = asyncio.get_running_loop().time
+        end, pieces = clock() + limits.upload_seconds, request.stream().__aiter__()
+        uploads = self.store.uploads
+        with uploads.receive(int(announced)) as upload:
+            try:
+                while upload.size < upload.announced:
+                    seconds = min(end - clock(), limits.silent_seconds)
+                    piece = await asyncio.wait_for(pieces.__anext__(), max(seconds, 0))
+                    await in_thread(uploads.append, upload, piece)
+            except StopAsyncIteration:
+                pass  # `take` counts
+            except asyncio.TimeoutError as error:
+                raise RefusalError(
+                    408,
+                    f"the upload took more than {limits.upload_seconds:g} s, or was silent for "
+                    f"{limits.silent_seconds:g} s",
+                ) from error
+            except ClientDisconnect as error:
+                raise RefusalError(400, "the connection was cut") from error
+            return await in_thread(take, upload)
 
-    # Endpoints.
+    # Endpoints: those that receive a body are coroutines, all others run in a thread.
 
-    async def health(self, request: Request) -> Response:
-        """Say that the server lives, and how much waits."""
-        counts = await run_in_threadpool(self.store.counts)
-        return JSONResponse({"status": "draining" if self.draining else "ok", **counts})
+    def health(self, request: Request) -> Response:
+        """Say whether the server is well (503: it is not), and how much waits."""
+        trouble = self.store.state.trouble
+        if not self.worker.is_alive() and not self.draining:
+            trouble = "nothing is being computed: the worker has died, and is started again"
+        try:
+            self.store.uploads.check_room()
+            counts = self.store.counts()
+        except DiskError as error:
+            trouble, counts = str(error), {}
+        status = "failing" if trouble else "draining" if self.draining else "ok"
+        facts = {"status": status, **({"trouble": trouble} if trouble else {}), **counts}
+        return JSONResponse(facts, 503 if trouble else 200)
 
-    async def describe(self, request: Request) -> Response:
+    def describe(self, request: Request) -> Response:
         """Return the model card, the limits, and how large bodies may be."""
         facts = {
             "card": asdict(self.card),
@@ -233,80 +267,126 @@ class Service:
 
     async def register(self, request: Request) -> Response:
         """Register an evaluation key."""
-        self._check_open()
-        path, digest = await self._upload(request, self.store.largest_key)
-        try:
-            keys = await run_in_threadpool(self.store.add_key, path, digest)
-        finally:
-            path.unlink(missing_ok=True)
-        seconds = self.store.limits.key_seconds
-        return JSONResponse({"keys": keys, "expires_after_seconds": seconds}, 201)
+        keys = await self._receive(request, self.store.largest_key, self.store.add_key)
+        return self._registered(keys, 201)
 
-    async def key_status(self, request: Request) -> Response:
+    def key_status(self, request: Request) -> Response:
         """Say that a key is registered."""
-        keys = identifier(request, "keys")
-        await run_in_threadpool(self.store.use_key, keys)
-        return JSONResponse({"keys": keys, "expires_after_seconds": self.store.limits.key_seconds})
+        keys = identifier(request.path_params["id"])
+        self.store.use_key(keys)
+        return self._registered(keys, 200)
+
+    def _registered(self, keys: str, status: int) -> Response:
+        facts = {"keys": keys, "expires_after_seconds": self.store.limits.key_seconds}
+        return JSONResponse(facts, status)
+
+    def remove_key(self, request: Request) -> Response:
+        """Forget a key."""
+        self.store.remove_key(identifier(request.path_params["id"]))
+        return Response(status_code=204)
 
     async def submit(self, request: Request) -> Response:
         """Queue encrypted images."""
-        self._check_open()
-        keys = request.query_params.get("keys", "")
-        check_identifier(keys)
-        await run_in_threadpool(self.store.use_key, keys)
-        self.store.reserve()
-        try:
-            path, digest = await self._upload(request, self.store.largest_job)
-            try:
-                job = await run_in_threadpool(self.store.add_job, path, digest, keys)
-            finally:
-                path.unlink(missing_ok=True)
-        finally:
-            self.store.release()
+        keys = identifier(request.query_params.get("keys", ""))
+        await in_thread(self.store.use_key, keys)
+        await in_thread(self.store.check_queue)  # before the images are sent in vain
+
+        def add(upload: Upload) -> Any:
+            return self.store.add_job(upload, keys)
+
+        job = await self._receive(request, self.store.largest_job, add)
         return JSONResponse(asdict(job), 202)
 
-    async def status(self, request: Request) -> Response:
+    def status(self, request: Request) -> Response:
         """Say how far a job is."""
-        job = await run_in_threadpool(self.store.job, identifier(request, "job"))
-        return JSONResponse(asdict(job))
+        return JSONResponse(asdict(self.store.job(identifier(request.path_params["id"]))))
 
-    async def reply(self, request: Request) -> Response:
+    def reply(self, request: Request) -> Response:
         """Return encrypted logits."""
-        job = await run_in_threadpool(self.store.job, identifier(request, "job"))
+        name = identifier(request.path_params["id"])
+        job = self.store.job(name)
         if job.status == FAILED:
             raise RefusalError(410, f"the job has failed: {job.error}")
-        if job.status != DONE:
-            raise NotFinishedError(f"the job is {job.status}: there is no reply yet")
-        return FileResponse(self.store.path(job.id, ".out"), media_type=FRAME)
+        return FileReply(self.store.reply(name))
 
-    async def remove(self, request: Request) -> Response:
+    def remove(self, request: Request) -> Response:
         """Forget a finished job."""
-        await run_in_threadpool(self.store.remove, identifier(request, "job"))
+        self.store.remove(identifier(request.path_params["id"]))
         return Response(status_code=204)
 
 
-def identifier(request: Request, name: str) -> str:
-    """Return an id from the path of a request."""
-    value: str = request.path_params[name]
-    check_identifier(value)
+async def refuse(request: Request, error: Exception) -> Response:
+    """Return an error as JSON, with its status and without a path of this machine."""
+    if isinstance(error, HTTPException):  # of Starlette: 404, 405
+        status, message = error.status_code, f"{error.detail}: {request.url.path}"
+    elif isinstance(error, RefusalError):
+        status, message = error.status, str(error)
+    elif isinstance(error, FheError):
+        status = next((status for kind, status in STATUSES if isinstance(error, kind)), 422)
+        message = str(error)
+    else:
+        status, message = 500, f"a fault of the server: {type(error).__name__}"
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (503, 507) else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    name = "HTTPError" if isinstance(error, HTTPException) else type(error).__name__
+    return JSONResponse({"error": name, "message": message}, status, headers)
+
+
+def identifier(value: str) -> str:
+    """Return an id; what is no SHA-256 in hexadecimal, such as a path, is refused."""
+    if len(value) != 64 or not set(value) <= set("0123456789abcdef"):
+        raise UnknownIdError("an id is 64 hexadecimal digits")
     return value
 
 
-def check_identifier(value: str) -> None:
-    """Refuse what is no SHA-256 in hexadecimal, such as a path that leaves the folder."""
-    if len(value) != 64 or not set(value) <= set("0123456789abcdef"):
-        raise UnknownIdError("an id is 64 hexadecimal digits")
+class Server(uvicorn.Server):
+    """Runs a service until it is told to stop, by SIGTERM, Ctrl-C or `should_exit`.
+
+    The first signal drains the service, which answers all the while; the second ends it at once.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        config = uvicorn.Config(
+            service.app,
+            http=Connection.within(service.store.limits),
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            server_header=False,
+            proxy_headers=False,
+        )
+        super().__init__(config)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain, or end."""
+        if self._service.draining:
+            self.should_exit = self.force_exit = True
+        self._service.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to end: when the service has drained."""
+        if self._service.draining and not self._service.worker.is_alive():
+            self.should_exit = True
+        return await super().on_tick(counter)
 
 
-def serve(service: Service, host: str, port: int, **options: Any) -> None:
-    """Run a service until it is told to stop (SIGTERM or Ctrl-C)."""
-    uvicorn.run(
-        service.app,
-        host=host,
-        port=port,
-        log_level="warning",
-        timeout_keep_alive=30,
-        limit_concurrency=64,
-        server_header=False,
-        **options,
-    )
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises
+    ------
+    ParameterError
+        If another program does already, or it may not be done.
+    """
+    if not 0 <= port < 2**16:
+        raise ParameterError(f"a port is a number from 0 to 65535, not {port}")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ParameterError(f"cannot listen to {host}, port {port}: {reason}") from error

@@ -14,6 +14,8 @@ write it batch by batch, so that it may be larger than memory.
 from __future__ import annotations
 
 import math
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,10 +35,11 @@ from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
-from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
+from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.schemes.bgv import BGV
-from yashe.wire.files import open_input, whole_file
-from yashe.wire.header import SEEDED_CIPHERTEXTS, Contents
+from yashe.wire.envelope import SEEDED_CIPHERTEXTS
+from yashe.wire.files import read_input, whole_file
+from yashe.wire.header import Contents
 from yashe.wire.streams import CiphertextReader, CiphertextWriter
 
 SECRET, PUBLIC = "secret.key", "public"
@@ -59,32 +62,54 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
     Raises
     ------
     DataError
-        If there is a secret key already: what is encrypted under it would be lost.
+        If there are keys already: what is encrypted under them would be lost.
+
+    Notes
+    -----
+    All is written into a folder that ends in .part, and moved when it is complete: first `public`,
+    which only one of several programs can do at the same time, then the secret key.
     """
     public, secret = folder / PUBLIC, folder / SECRET
-    if secret.exists():
-        raise DataError(
-            f"{secret} exists, and whatever is encrypted under it could never be read again: "
-            "name another folder, or remove it"
-        )
-    try:
-        public.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the folder {public}: {error.strerror}") from error
+    for path in (secret, public):
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise DataError(
+                f"{path} exists, and whatever is encrypted under its keys could never be read "
+                "again: name another folder, or remove it"
+            )
     keys = BGV(card.params).keygen()
-    wire.save_secret_key(secret, keys.secret)
-    if public_key:
-        wire.save(public / ENCRYPTION, keys.public)
-    wire.save(public / EVALUATION, keys.relinearization)
-    with whole_file(public / CARD) as file:
-        file.write(card.to_json().encode())
+    part = folder / f".{secrets.token_hex(8)}.part"
+    try:
+        (part / PUBLIC).mkdir(parents=True)
+        wire.save_secret_key(part / SECRET, keys.secret)
+        if public_key:
+            wire.save(part / PUBLIC / ENCRYPTION, keys.public)
+        wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
+        with whole_file(part / PUBLIC / CARD) as file:
+            file.write(card.to_json().encode())
+        try:
+            (part / PUBLIC).rename(public)  # refused by the system if there is one with files
+            (part / SECRET).rename(secret)
+        except BaseException:
+            if (part / SECRET).exists() and not (part / PUBLIC).exists():
+                public.rename(part / PUBLIC)  # it is ours, and nobody's without the secret key
+            raise
+    except OSError as error:
+        if isinstance(error, FheError):
+            raise
+        raise DataError(f"cannot make keys in {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def load_card(folder: Path, insecure: bool = False) -> ModelCard:
     """Read the model card of a folder of keys."""
     path = folder / PUBLIC / CARD
-    with open_input(path if path.exists() else folder / CARD) as file:
-        return ModelCard.from_json(file.read(LARGEST_CARD_BYTES + 1), insecure)
+    return read_card(path if path.exists() else folder / CARD, insecure)
+
+
+def read_card(path: Path, insecure: bool = False) -> ModelCard:
+    """Read a model card from its file."""
+    return ModelCard.from_json(read_input(path, LARGEST_CARD_BYTES), insecure)
 
 
 def load_encryption_key(folder: Path, card: ModelCard) -> SecretKey | BgvPublicKey:
@@ -255,12 +280,15 @@ def classify(
     return (shape[0], reply.size)
 
 
-def decrypt(source: BinaryIO, key: SecretKey, images: int | None = None) -> IntArray:
-    """Return the logits of a reply.
+def decrypt(
+    source: BinaryIO, card: ModelCard, key: SecretKey, images: int | None = None
+) -> IntArray:
+    """Return the logits of a reply, after its head and its hash have been found right.
 
     Parameters
     ----------
-    source : a frame of ciphertexts (batches, classes)
+    source : a file with a frame of ciphertexts (batches, classes)
+    card : of the network
     key : of the client
     images : how many images there were; all slots, by default
 
@@ -281,8 +309,12 @@ def decrypt(source: BinaryIO, key: SecretKey, images: int | None = None) -> IntA
     """
     reader = CiphertextReader.open(source)
     contents = reader.contents
-    if not isinstance(contents.scheme, BGV) or len(contents.shape) != 2:
-        raise FormatError(f"a reply has the shape (batches, classes), not {contents.shape}")
+    check_key(contents.params, contents.key_id, key)
+    if not isinstance(contents.scheme, BGV) or contents.shape[1:] != (card.classes,):
+        raise FormatError(
+            f"a reply for {card.name} has the shape (batches, {card.classes}), one logit for each "
+            f"class, not {contents.shape}"
+        )
     slots = contents.shape[0] * contents.params.n
     count = slots if images is None else images
     if not slots - contents.params.n < count <= slots:
@@ -290,6 +322,7 @@ def decrypt(source: BinaryIO, key: SecretKey, images: int | None = None) -> IntA
             f"the reply has {contents.shape[0]} batches of up to {contents.params.n} images, "
             f"which cannot be {count} images"
         )
+    reader.verify()
     found = []
     for _ in range(contents.shape[0]):
         logits: Ciphertext = reader.take(contents.shape[1])

@@ -1,23 +1,24 @@
-"""The thread that computes what a `nn.service.store.Store` has queued."""
+"""The thread that computes what a `nn.service.store.Store` has queued, whatever happens."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
 from nn.networks.model import Sequential
 from nn.service import roles
-from nn.service.store import DONE, FAILED, RUNNING, Store
-from yashe import wire
+from nn.service.limits import DiskError, Job, disk_errors
+from nn.service.store import Store
 from yashe.arithmetic.parallel import workers
 from yashe.ciphertexts.keys import BgvRelinearizationKey
 from yashe.errors import FheError, NoiseBudgetExhausted
-from yashe.wire.files import open_input, whole_file
 
 NO_ROOM = (
     "NoiseBudgetExhausted: the parameters have no room for images of this kind: encrypt them with "
     "the secret key"
 )
+PATIENCE_SECONDS = 0.5  # between two looks at the queue, or at a disk that refuses
 
 
 class OutOfTimeError(FheError, TimeoutError):
@@ -42,38 +43,61 @@ class Worker(threading.Thread):
     def stop(self) -> None:
         """Finish the job that is being computed and no other; join() waits for that."""
         self._stopping.set()
-        self._store.queue.put(None)
+        self._store.wake()
+
+    def again(self) -> Worker:
+        """Return a new worker, not started, in the place of one that is dead."""
+        return Worker(self._store, self._model, self._threads)
 
     def run(self) -> None:
         """Compute until `stop` is called; what waits then stays on the disk for the next server."""
         with workers(self._threads):
-            while (name := self._store.queue.get()) is not None and not self._stopping.is_set():
-                self._compute(name)
+            self._store.take_over()  # what a worker before this one has left
+            while not self._stopping.is_set():
+                try:
+                    job = self._store.begin(PATIENCE_SECONDS)
+                except DiskError:  # `State.trouble` says so; perhaps there is room later
+                    self._stopping.wait(PATIENCE_SECONDS)
+                    continue
+                if job is not None:
+                    start = time.monotonic()
+                    self._settle(job, self._compute(job), time.monotonic() - start)
 
-    def _compute(self, name: str) -> None:
-        store, start = self._store, time.monotonic()
-        job = store.change(name, status=RUNNING, attempts=store.job(name).attempts + 1)
-        done = 0.0
+    def _compute(self, job: Job) -> str:
+        """Write the reply of a job; return "", or why there is none."""
+        store, start, done = self._store, time.monotonic(), 0.0
 
         def progress(share: float) -> None:
             nonlocal done
             done = min(1.0, done + share)
-            store.note_progress(name, done)
+            store.note_progress(job.id, done)
             if time.monotonic() - start > store.limits.job_seconds:
                 raise OutOfTimeError(f"computing took more than {store.limits.job_seconds:g} s")
 
         try:
-            key = wire.load(store.key_path(job.keys), BgvRelinearizationKey, store.card.params)
+            key = store.load_key(job.keys)
+            assert isinstance(key, BgvRelinearizationKey)
             with (
-                open_input(store.path(name, ".in")) as source,
-                whole_file(store.path(name, ".out")) as target,
+                disk_errors(),
+                store.path(job.id, ".in").open("rb") as source,
+                store.path(job.id, ".out").open("wb") as target,
             ):
                 roles.classify(source, target, self._model, key, progress)
-            outcome: dict[str, object] = {"status": DONE, "progress": 1.0}
+                target.flush()
+                os.fsync(target.fileno())
         except NoiseBudgetExhausted:  # whose numbers are those of the weights
-            outcome = {"status": FAILED, "error": NO_ROOM}
+            return NO_ROOM
         except FheError as error:
-            outcome = {"status": FAILED, "error": f"{type(error).__name__}: {error}"}
-        except Exception as error:  # noqa: BLE001 - one bad job must not end the service
-            outcome = {"status": FAILED, "error": f"a fault of the server: {type(error).__name__}"}
-        store.change(name, **outcome, seconds=time.monotonic() - start)
+            return f"{type(error).__name__}: {error}"
+        except BaseException as error:  # noqa: BLE001 - no job may end the service
+            return f"a fault of the server: {type(error).__name__}"
+        return ""
+
+    def _settle(self, job: Job, error: str, seconds: float) -> None:
+        """Note how a job has ended, as soon as the disk lets us."""
+        while True:
+            try:
+                return self._store.finish(job.id, error, seconds)
+            except DiskError:
+                if self._stopping.wait(PATIENCE_SECONDS):
+                    return  # the next server finds the job as it was

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.slots import Plaintext
 from yashe.errors import NoiseBudgetExhausted, TransparentCiphertextError
@@ -26,6 +27,7 @@ from yashe.parameters.sets import Params, make_params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
+from yashe.schemes.rotations import RotatingScheme
 from yashe.schemes.yashe import YASHE
 from yashe.textbook import polynomials as textbook
 
@@ -200,6 +202,65 @@ def test_measured_noise_stays_below_the_prediction_in_20000_draws(
     schemes: tuple[type[Scheme], ...], bits: float
 ) -> None:
     check(draws_of_circuits(20_000, MORE_SETS, schemes), bits)
+
+
+# Slots that move. What has been summed over a group of rotations is the same after each of them,
+# its noise as well; and x may be multiplied by its own moved copy.
+
+
+def moving_circuit(kind: type[RotatingScheme], params: Params, seed: int) -> list[Draw]:
+    """Rotate, sum over slots and multiply what has moved, with digits of all sizes."""
+    rng = np.random.default_rng(seed)
+    scheme = kind(params)
+    keys = scheme.keygen(rng.bytes(32))
+    # Digits of one prime for a fresh ciphertext, larger ones where more noise is there.
+    small, large = (
+        scheme.rotation_keys(keys.secret, "sums", rng.bytes(32), gadget)
+        for gadget in (Gadget(), Gadget(2))
+    )
+    half = params.t // 2
+    values = rng.integers(-half, half + 1, params.n, dtype=np.int64)
+    x = scheme.encrypt(values, keys.public if rng.integers(2) else keys.encryption, rng.bytes(32))
+    moved = scheme.rotate(x, 2 ** int(rng.integers(params.n.bit_length() - 2)), small)
+    swapped = scheme.swap_rows(moved, large)
+    plaintext = scheme.encode(structured_slots(params, rng))
+    orbit = scheme.sum_slots(x, small)
+    block = scheme.sum_slots(x, large, params.n // 4)
+    # Rows with a group of equal slots: their noise lies in few coefficients.
+    products = [x * moved, orbit * orbit, scheme.sum_slots(x * plaintext, large) * moved]
+    linear = [scheme.relinearize(product, keys.relinearization) for product in products]
+    later = [scheme.rotate(linear[0], 1, large), scheme.sum_slots(linear[1], small)]
+    several = linear[0] * scheme.swap_rows(linear[0], small)
+    steps = {"rotation": [moved, swapped], "orbit": [orbit, block, orbit * plaintext],
+             "product": [*products, *linear], "later": later, "deeper": [several]}  # fmt: skip
+    return [
+        compare(scheme, keys, ct, 1 + (name == "deeper"), name)
+        for name, cts in steps.items()
+        for ct in cts
+    ]
+
+
+MOVING = [parameters(16, 90, 260), parameters(64, 250, 260), parameters(256, 250, 300)]
+
+
+@pytest.mark.parametrize("kind", [BFV, BGV, YASHE])
+@pytest.mark.parametrize("params", MOVING[:2], ids=lambda params: str(params.n))
+def test_measured_noise_stays_below_the_prediction_where_slots_move(
+    kind: type[RotatingScheme], params: Params
+) -> None:
+    draws = [draw for seed in range(2) for draw in moving_circuit(kind, params, seed)]
+    assert min(draw.gap for draw in draws) >= 0
+    assert np.median([draw.gap for draw in draws if draw.step == "rotation"]) <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [BFV, BGV, YASHE])
+@pytest.mark.parametrize("params", MOVING, ids=lambda params: str(params.n))
+def test_measured_noise_stays_below_the_prediction_where_slots_move_often(
+    kind: type[RotatingScheme], params: Params
+) -> None:
+    for seed in range(100):
+        assert min(draw.gap for draw in moving_circuit(kind, params, 1000 + seed)) >= 0
 
 
 # The pieces of the prediction, against formulas that were found another way.

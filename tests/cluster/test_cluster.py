@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle  # noqa: TID251 - as executors of processes send things
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +26,13 @@ from hypothesis import strategies as st
 
 from conftest import ROOT
 from nn.cluster import tasks
-from nn.cluster.coordinator import MOST_ATTEMPTS, Model, WorkersLostError, predict
+from nn.cluster.coordinator import (
+    MOST_ATTEMPTS,
+    Model,
+    WatchedExecutor,
+    WorkersLostError,
+    predict,
+)
 from nn.cluster.crews import Crew, MissingDaskError, RestartingPool, dask_cluster, processes
 from nn.cluster.tasks import first_stage_parts
 from nn.commands.main import main
@@ -40,8 +47,8 @@ from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.wire.bits import packed_bytes
-from yashe.wire.envelope import FrameReader
-from yashe.wire.header import SEEDED_CIPHERTEXTS, read_contents
+from yashe.wire.envelope import SEEDED_CIPHERTEXTS, FrameReader
+from yashe.wire.header import read_contents
 
 PARAMS = make_params("INSECURE_cluster", 64, 2**30, security=None, log2_q=230)
 SCHEMES = {"BGV": BGV(PARAMS), "BFV": BFV(PARAMS)}
@@ -380,6 +387,54 @@ def test_a_killed_dask_worker_costs_time_and_no_results():
         assert frames(found) == frames(alone(model, batches))
     assert (crew.size, crew.name) == (2, "2 Dask workers started here")
     assert sum(shares) == pytest.approx(5)
+
+
+class GoneExecutor(WatchedExecutor):
+    """Takes tasks that never end, since nobody is there any more."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.tasks.append(Future())
+        return self.tasks[-1]
+
+    def check(self) -> None:
+        raise WorkersLostError("the scheduler is gone")
+
+
+def test_workers_that_are_gone_for_good_are_noticed_while_tasks_wait(monkeypatch):
+    monkeypatch.setattr("nn.cluster.coordinator.LOOK_SECONDS", 0.01)
+    gone = GoneExecutor()
+    with pytest.raises(WorkersLostError, match="the scheduler is gone"):
+        list(predict(network("no stage"), encrypted(2), KEYS.relinearization, gone))
+    assert all(task.cancelled() for task in gone.tasks)
+
+
+@pytest.mark.slow
+def test_a_dask_scheduler_that_dies_in_the_middle_is_a_sentence_and_no_endless_wait(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("nn.cluster.crews.CONNECT_SECONDS", 10)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    module = [sys.executable, "-m", "distributed.cli.dask_"]
+    scheduler = [*module[:2], f"{module[2]}scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    worker = [*module[:2], f"{module[2]}worker", address, "--nthreads", "1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = [subprocess.Popen([*it, "--no-dashboard"], **quiet) for it in (scheduler, worker)]
+    try:
+        with dask_cluster(address=address) as crew:
+            batches, key = encrypted(9), KEYS.relinearization
+            replies = predict(network("no stage"), batches, key, crew.executor)
+            next(replies)
+            started[0].kill()
+            with pytest.raises(WorkersLostError, match="the Dask scheduler is gone"):
+                list(replies)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slow

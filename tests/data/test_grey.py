@@ -86,7 +86,7 @@ def test_pictures_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
     refusal(saved(Image.fromarray(pixels(4, 5)), "GIF"), "neither PNG nor JPEG")
     refusal(b"", "neither PNG nor JPEG")
-    refusal(good + bytes(LARGEST_FILE_BYTES), "a picture of at most 1048576 bytes was required")
+    refusal(good + bytes(LARGEST_FILE_BYTES), "at most 1048576 bytes are accepted")
     refusal(good, "5x4 pixels where 28x28 are needed", 28, 28)
     refusal(good, "5x4 pixels where 4x5 are needed", 5, 4)
     refusal(good[:-30], "cannot be read as a picture")

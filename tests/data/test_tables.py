@@ -86,7 +86,7 @@ def test_a_target_is_whole_numbers_or_numbers_or_texts(
         (b"a,b\n1,2\n\xff,3\n", "line 3: text in UTF-8 is required"),
         ("a,b\n1,2\n".encode("utf-16"), "line 1: text in UTF-8 is required"),
         ("a,b\n1," + "9" * 200_000 + "\n", "line 2: no CSV: field larger than"),
-        ("a," * 2049 + "b\n", "at most 2048 columns"),
+        ("a," * 1025 + "b\n", "at most 1024 columns"),
         ("y\n1\n", "no column 'target'; it has 'y'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Networks for tables: scikit-learn's conventions, and encrypted answers equal to the integers'."""
 
 import copy
+import importlib
 import json
 import warnings
 from typing import Any
@@ -16,7 +17,13 @@ from nn.estimators.pictures import fit_pictures
 from nn.networks.checks import KindError
 from nn.service.card import ModelCard
 from nn.training.quantize import quantize_pixels
-from yashe.errors import FormatError, KeyMismatchError
+from yashe.errors import (
+    FormatError,
+    KeyMismatchError,
+    NoiseBudgetExhausted,
+    ParameterError,
+    TrainingError,
+)
 
 RNG = np.random.default_rng(3)
 X = np.round(RNG.normal(size=(160, 3)), 3)
@@ -68,6 +75,19 @@ def test_encrypted_outputs_are_those_of_the_integers_for_every_row(net: SquareNe
     for method in ("predict", "decision_function", "predict_proba"):
         ask = getattr(several, method)
         assert (ask(rows, mode="encrypted") == ask(rows, mode="integers")).all()
+
+
+@pytest.mark.usefixtures("short")
+def test_what_cannot_run_encrypted_is_refused_before_anything_is_encrypted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deep = SquareNet(hidden=(2, 2, 2), bits=5, epochs=1, random_state=0).fit(X, SIGNS)
+    monkeypatch.setattr("yashe.schemes.bgv.BGV.encrypt", None)
+    for ask in (deep.plan, deep.split, lambda: deep.predict(X, mode="encrypted")):
+        with pytest.raises(NoiseBudgetExhausted, match="the step '.*' of SquareNet"):
+            ask()
+    with pytest.raises(TrainingError, match=r"biases are integers below 2\^62"):
+        SquareNet(hidden=(2, 2, 2), bits=12, epochs=1, random_state=0).fit(X, SIGNS)
 
 
 def test_values_are_fixed_point_numbers_whose_scale_is_undone_after_decryption(
@@ -178,13 +198,14 @@ def test_the_same_number_makes_the_same_network(net: SquareNet) -> None:
         (np.ma.masked_greater(X, 2), SIGNS, "none of them masked"),
         (np.zeros((0, 3)), [], r"0 sample\(s\)"),
         (np.zeros((4, 0)), SIGNS[:4], r"0 feature\(s\)"),
-        (np.zeros((4, 2049)), SIGNS[:4], "at most 2048 columns"),
+        (np.zeros((4, 1025)), SIGNS[:4], "at most 1024 columns"),
         (X[:1], SIGNS[:1], "n_samples=1"),
         (np.where([True, False, False], 7.0, X), SIGNS, "column 'x0' is 7 in every row"),
         (X, None, "the target y is None"),
         (X, SIGNS[:-1], "got 159 for 160 rows"),
         (X, np.stack([SIGNS] * 2, axis=1), r"shape \(rows,\); got \(160, 2\)"),
         (X, np.full(160, "a"), "one class only, .*'a'"),
+        (X, np.array([1, *SIGNS[1:]], dtype=object), "all texts or all numbers"),
         (X, X[:, 0], "Unknown label type: continuous"),
         (X, np.where(X[:, 0] > 0, np.nan, 1), "y contains NaN"),
         (X, np.array([None, *SIGNS[1:]], dtype=object), "y contains NaN or None"),
@@ -211,6 +232,8 @@ def test_other_mistakes_are_sentences_too(net: SquareNet) -> None:
         SquareNetRegressor().fit(X, SIGNS)
     with pytest.raises(TableError, match="bits must be at most 16; got 17"):
         SquareNet(bits=17).fit(X, SIGNS)
+    with pytest.raises(ParameterError, match="a class has 1 to 64 printable"):
+        SquareNet(random_state=0).fit(X, np.where(SIGNS == "same", "s" * 65, "o"))
     with pytest.raises(KindError, match="a hidden layer must be a whole number"):
         SquareNet(hidden=(1.5,)).fit(X, SIGNS)  # type: ignore[arg-type]
     with pytest.raises(TableError, match="random_state is a whole number"):
@@ -235,14 +258,16 @@ def test_pictures_are_learnt_in_their_shape() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", [SquareNet, SquareNetRegressor])
 def test_scikit_learns_own_checks_pass(kind: type) -> None:
-    checks = pytest.importorskip("sklearn.utils.estimator_checks")
+    pytest.importorskip("sklearn", minversion="1.6")  # which has tags
+    checks = importlib.import_module("sklearn.utils.estimator_checks")
     checks.check_estimator(kind(epochs=5, random_state=0), on_skip=None)
 
 
 @pytest.mark.slow
 def test_scikit_learns_tools_work_on_it() -> None:
-    base = pytest.importorskip("sklearn.base")
-    selection = pytest.importorskip("sklearn.model_selection")
+    pytest.importorskip("sklearn", minversion="1.6")
+    base = importlib.import_module("sklearn.base")
+    selection = importlib.import_module("sklearn.model_selection")
     net = SquareNet(epochs=20, random_state=0)
     assert base.is_classifier(net)
     assert base.is_regressor(SquareNetRegressor())

@@ -150,7 +150,7 @@ def test_flooded_replies_of_two_networks_at_real_parameters_cannot_be_told_apart
             wish = Flooding(keys.public, 40)
             roles.classify(source, target, model, keys.relinearization, flooding=wish)
         with (tmp_path / "reply").open("rb") as file:
-            assert np.array_equal(roles.decrypt(file, keys.secret, 5), model.forward(pixels))
+            assert np.array_equal(roles.decrypt(file, card, keys.secret, 5), model.forward(pixels))
         reply = wire.load(tmp_path / "reply", Ciphertext)
         headers.append(said(reply))
         budgets.append(scheme.noise_budget(reply, keys.secret))
@@ -266,6 +266,6 @@ def test_the_command_line_floods_if_the_keys_leave_room(
     (folder / "elsewhere.key").rename(folder / PUBLIC / ENCRYPTION)
     with reply.open("rb") as file:
         key = wire.load_secret_key(folder / SECRET, SecretKey)
-        assert roles.decrypt(file, key, 5).tolist() == expected_logits(tmp_path)
+        assert roles.decrypt(file, flooded, key, 5).tolist() == expected_logits(tmp_path)
     assert (folder / PUBLIC / ENCRYPTION).exists()
     assert flooded.input_shape == SHAPE

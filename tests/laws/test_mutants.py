@@ -40,6 +40,8 @@ LATER = {
     "slots_add": "only one of the primes of t is used",
     "relinearised_products_add": "relinearisation throws the third part away",
     "relinearisation_can_wait": "the relinearisation key's digits are off by one",
+    "a_full_turn_is_none": "the rotation key's digits are off by one",
+    "rotation_commutes": "rotations turn to the right",
     "parts_do_not_show_the_message": "u is zero: the message stands in the open",
 }
 

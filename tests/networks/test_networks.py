@@ -279,7 +279,9 @@ def test_the_summary_counts_what_encryption_pays_for():
     # Products: 144 positions see 25 pixels, 24 see 20, one sees 16; times 5 maps.
     assert lines[2].split()[-3:] == ["130", "0", f"{(144 * 25 + 24 * 20 + 16) * 5:,}"]
     assert lines[-1].split() == ["total", "85,740", "945", "105,980"]
-    assert len({len(line) for line in lines}) == 1
+    assert {len(line) for line in lines if not line.startswith(" ")} == {80}
+    assert lines[2].split()[:2] == ["Conv2D(maps=5,", "kernel=5,"]
+    assert lines[3].split() == ["stride=2,", "pad_end=1)"]
 
 
 def test_a_network_is_the_same_after_its_file(tmp_path):
@@ -311,7 +313,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(np, "savez_compressed", fail)
+    monkeypatch.setattr("yashe.wire.files.os.fsync", fail)
     with pytest.raises(FormatError, match="cannot write .*model.npz: disk full"):
         small_network().save(path)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("model.npz", b"old")]
@@ -367,7 +369,7 @@ def test_a_layer_that_would_fill_the_memory_is_refused(tmp_path):
 def test_a_bottomless_description_is_refused(tmp_path):
     path = tmp_path / "m.npz"
     np.savez(path, np.frombuffer(b"[" * 100_000, np.uint8))
-    with pytest.raises(FormatError, match="RecursionError"):
+    with pytest.raises(FormatError, match="lists in lists, too deep"):
         Sequential.load(path)
 
 
@@ -387,7 +389,7 @@ def test_other_arrays_are_refused(tmp_path, arrays):
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path):
     (tmp_path / "m.npz").write_bytes(b"no archive")
-    with pytest.raises(FormatError, match="npz file as Sequential"):
+    with pytest.raises(FormatError, match="a network as Sequential.*BadZipFile"):
         Sequential.load(tmp_path / "m.npz")
     with pytest.raises(FormatError, match=r"cannot read .*missing\.npz"):
         Sequential.load(tmp_path / "missing.npz")
@@ -431,7 +433,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(tmp_path):
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("arr_0.npy", bytes(1 << 27))
-    with pytest.raises(FormatError, match="134217728 bytes, and at most"):
+    with pytest.raises(FormatError, match="arr_0.npy has more than the 524288 bytes accepted"):
         Sequential.load(path)
 
 

@@ -403,11 +403,9 @@ def test_training_floats_pay_nothing_and_warn_of_nothing() -> None:
 
 
 def test_every_refusal_here_is_one_of_ours(tmp_path: Path) -> None:
-    """The network of a file with levels that are none is refused as a file."""
+    """A network with levels that are none is not even written."""
     model = dense([[1], [1]])
-    model.save(tmp_path / "network.npz")
     object.__setattr__(model.info, "levels", 0)
-    model.save(tmp_path / "network.npz")
-    with pytest.raises(FheError, match="levels must be at least 1"):
-        Sequential.load(tmp_path / "network.npz")
+    with pytest.raises(FheError, match="no reader would accept .* levels must be at least 1"):
+        model.save(tmp_path / "network.npz")
     assert quantize_pixels(np.array([16]), 16, replace(model.info, levels=3).levels) == 3

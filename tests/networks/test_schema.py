@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nn.networks.layers import Dense
 from nn.networks.model import Sequential
-from nn.networks.schema import Classes, Columns, Schema, Values, rounded_outwards
+from nn.networks.schema import LARGEST_WIDTH, Classes, Columns, Schema, Values, rounded_outwards
+from nn.service.card import LARGEST_CARD_BYTES
 from yashe.errors import DataError, FormatError, ParameterError
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)
@@ -64,6 +65,12 @@ def test_a_schema_comes_back_from_its_json(names: list[str]) -> None:
         assert Schema.from_json(json.loads(json.dumps(asdict(schema)))) == schema
 
 
+def test_the_largest_and_the_smallest_numbers_are_prepared_like_all_others() -> None:
+    rows = np.array([[-1.5e308, 1e-300], [1.5e308, 3e-300], [0.0, 2e-300]])
+    columns = Columns.of(rows, ["large", "small"])
+    assert columns.prepare(rows, 2).tolist() == [[0, 0], [2, 2], [1, 1]]
+
+
 def test_answers_by_hand() -> None:
     two, three = Classes(("no", "yes")), Classes((10, 20, 30))
     assert two.answers(np.array([[-5], [0], [1]])).tolist() == ["no", "no", "yes"]
@@ -80,6 +87,7 @@ def test_answers_by_hand() -> None:
         ({"low": (20.0, 100.0)}, "column 'weight' must go from low to high, not 100.0, 100.0"),
         ({"low": (20.0, float("nan"))}, "from low to high"),
         ({"high": (80, 100.0)}, "column 'age' must go"),
+        ({"low": (0.0, 0.0), "high": (5e-324, 1.0)}, "column 'age' must go"),
     ],
 )
 def test_columns_that_cannot_be_prepared_are_refused(change: dict[str, Any], message: str) -> None:
@@ -146,5 +154,17 @@ def test_a_strangers_schema_is_refused_as_a_file(described: Any, tmp_path: Any) 
     text, *arrays = (np.load(path)[name] for name in np.load(path).files)
     about = {**json.loads(text.tobytes()), "schema": described}
     np.savez(path, np.frombuffer(json.dumps(about).encode(), np.uint8), *arrays)
-    with pytest.raises(FormatError, match="its description is not one"):
+    with pytest.raises(FormatError, match="got something else: (Value|Parameter)Error"):
         Sequential.load(path)
+
+
+def test_the_widest_table_fits_into_files_and_cards(tmp_path: Any) -> None:
+    """Of names that JSON writes with six letters for each character."""
+    names = tuple(f"{i:04}" + "é" * 60 for i in range(LARGEST_WIDTH))
+    columns = Columns(names, (-1.2345678901234567e-300,) * LARGEST_WIDTH, (1.0,) * LARGEST_WIDTH)
+    model = Sequential([Dense(1)], (LARGEST_WIDTH,), schema=Schema(Values(1.0), columns))
+    for layer in model.layers:
+        layer.parameters = {k: v.astype(np.int64) for k, v in layer.parameters.items()}
+    model.save(tmp_path / "net.npz")
+    assert Sequential.load(tmp_path / "net.npz").schema == model.schema
+    assert len(json.dumps(asdict(model.schema), indent=1)) < LARGEST_CARD_BYTES

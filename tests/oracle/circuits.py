@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from draws import Draws
 from judge import Node, Outcome
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.slots import Plaintext, encode
 from yashe.errors import FheError, NoiseBudgetExhausted
 from yashe.schemes.bgv import from_bfv, to_bfv
@@ -303,6 +305,38 @@ class Circuit(Draws):
         self.do("ready_for_product", f"ready_for_product({a.name})",
                 lambda: a.ct.scheme.ready_for_product(a.ct), lambda: a.slots, a)  # fmt: skip
 
+    def move(self) -> None:
+        """Rotate, exchange the rows, do several of these at once, or sum slots."""
+        a, keys, row = self.at_home(self.operand(degree_1=True)), self.moving, self.params.n // 2
+        verb = self.random.choice(["rotate", "swap_rows", "rotations", "sum_slots"])
+        steps, width = self.random.choice([1, -1, 2, row - 2, row]), self.random.randint(1, row)
+        if self.large:  # which has keys for these only
+            verb, steps = self.random.choice(["rotate", "swap_rows", "rotations"]), 1
+        arguments: dict[str, tuple[Any, ...]] = {
+            "rotate": (steps,), "swap_rows": (), "rotations": ([1, "swap", 0],)}  # fmt: skip
+        shadows: dict[str, Callable[[], Any]] = {
+            "rotate": lambda: turned(a.slots, steps),
+            "swap_rows": lambda: turned(a.slots, "swap"),
+            "rotations": lambda: np.stack([turned(a.slots, by) for by in (1, "swap", 0)]),
+            "sum_slots": lambda: sum(turned(a.slots, i) for i in range(width)),
+        }
+        step = getattr(a.ct.scheme, verb)
+        if verb == "sum_slots":
+            self.do(verb, f"sum_slots({a.name}, {width})", lambda: step(a.ct, keys, width),
+                    shadows[verb], a)  # fmt: skip
+        else:
+            given = arguments[verb]
+            self.do(verb, f"{verb}({a.name}, {given})", lambda: step(a.ct, *given, keys),
+                    shadows[verb], a)  # fmt: skip
+
+    @cached_property
+    def moving(self) -> Any:
+        """Rotation keys, made when they are first needed; with digits of any size."""
+        rotations: Any = [1, "swap"] if self.large else "all"
+        gadget = Gadget(self.random.choice([1, 1, 2]))
+        seed = self.random.randbytes(32)
+        return self.scheme.rotation_keys(self.keys.secret, rotations, seed, gadget)
+
     def index(self) -> None:
         a = self.operand(vector=True)
         m = a.ct.shape[0]
@@ -361,6 +395,13 @@ class Circuit(Draws):
                 lambda: wire.from_bytes(data, Ciphertext, params), lambda: a.slots, a)  # fmt: skip
 
 
+def turned(slots: Any, by: Any) -> Any:
+    """Return slots with both rows turned to the left, or exchanged."""
+    grid = slots.reshape(*slots.shape[:-1], 2, -1)
+    moved = grid[..., ::-1, :] if by == "swap" else np.roll(grid, -by, axis=-1)
+    return moved.reshape(slots.shape)
+
+
 def broadcast(operation: Any, a: Node, b: Node) -> Any:
     """Return operation(a, b) on slots, where the arrays of ciphertexts broadcast."""
     shape = np.broadcast_shapes(a.ct.shape, b.ct.shape)
@@ -372,7 +413,7 @@ OPERATIONS: dict[str, Any] = {"+": operator.add, "-": operator.sub, "*": operato
 VERBS = (
     "encrypt", "add", "subtract", "negate", "constants", "constants", "plaintext", "plaintext",
     "pile", "double", "matmul", "rmatmul", "affine", "multiply", "square", "relinearize", "switch",
-    "ready", "index", "reshape", "transpose", "concatenate", "convert", "travel",
+    "ready", "move", "move", "index", "reshape", "transpose", "concatenate", "convert", "travel",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from nn.planning import calibrate
 from nn.planning.plan import Plan, make_plan
 from nn.planning.program import program_of
 from nn.planning.proofs import Interval, ranges, run
-from yashe import wire
+from yashe import __version__, wire
 from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
@@ -262,6 +263,7 @@ TOY = make_params("INSECURE_CALIBRATION", 64, 250, security=None, log2_q=120)
 
 
 def test_a_machine_is_measured_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "load_of_cores", lambda: 0.5)
     first = calibrate.calibrate(TOY, threads=1)
     assert set(first.seconds) == set(calibrate.KINDS)
     assert all(seconds >= 0 for seconds in first.seconds.values())
@@ -273,7 +275,68 @@ def test_a_machine_is_measured_once(cache: Path, monkeypatch: pytest.MonkeyPatch
         calibrate.calibrate(TOY, threads=2)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": {"b": "c"}}'])
+DAY = 86400
+THEN, SECONDS = 1_800_000_000.0, dict.fromkeys(calibrate.KINDS, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "load", "machine"),
+    [
+        (THEN + 31 * DAY, 0.5, "here"),
+        (THEN - DAY, 0.5, "here"),  # a clock that was set back says nothing about the age
+        (THEN + DAY, 1.1, "here"),
+        (THEN + DAY, 0.5, "another processor"),
+    ],
+    ids=["old", "future", "busy", "elsewhere"],
+)
+def test_what_was_measured_long_ago_under_another_load_or_elsewhere_is_measured_anew(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, now: float, load: float, machine: str
+) -> None:
+    def at(now: float, load: float, machine: str) -> calibrate.Calibration:
+        monkeypatch.setattr(calibrate.time, "time", lambda: now)
+        monkeypatch.setattr(calibrate, "load_of_cores", lambda: load)
+        monkeypatch.setattr(calibrate, "machine", lambda: machine)
+        return calibrate.calibrate(TOY, threads=1)
+
+    measured = calibrate.Calibration(SECONDS)
+    monkeypatch.setattr(calibrate, "measure", lambda params, scheme: measured)
+    assert at(THEN, 0.5, "here") == calibrate.Calibration(SECONDS, THEN, 0.5)
+    assert at(THEN + 29 * DAY, 0.9, "here").at == THEN
+    assert at(now, load, machine) == calibrate.Calibration(SECONDS, now, load)
+    kept = json.loads(cache.read_text())
+    assert len(kept) == (2 if machine != "here" else 1)
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [(0, "0 seconds"), (61, "1 minute"), (7300, "2 hours"), (3 * DAY, "3 days")],
+)
+def test_a_calibration_says_how_old_it_is(
+    monkeypatch: pytest.MonkeyPatch, age: float, said: str
+) -> None:
+    monkeypatch.setattr(calibrate.time, "time", lambda: THEN + age)
+    assert str(calibrate.Calibration(SECONDS, THEN)) == f"measured {said} ago"
+    loaded = calibrate.Calibration(SECONDS, THEN, 1.25)
+    assert str(loaded) == f"measured {said} ago, with 1.2 programs on each core"
+
+
+def test_a_machine_is_named_by_what_decides_its_speed() -> None:
+    name = calibrate.machine()
+    for part in (platform.node(), platform.python_version(), np.__version__, __version__):
+        assert part in name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{",
+        '{"a": 1}',
+        '{"a": {"b": "c"}}',
+        '{"a": {"at": NaN, "load": 1, "seconds": {}}}',
+    ],
+)
 def test_a_broken_cache_is_measured_anew(cache: Path, content: str) -> None:
     cache.parent.mkdir()
     cache.write_text(content)

@@ -27,6 +27,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 
+PLACE = "https://github.com/somebody/something"
 HIDDEN = re.compile(r"<(pre|code|style|script)\b.*?</\1>", re.DOTALL)
 
 
@@ -46,11 +47,13 @@ make_api = load(ROOT / "docs" / "make_api.py")
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site, from a copy of the project, so that nothing is left in the checkout."""
-    for module in ("sphinx", "myst_nb", "furo", "latex2mathml"):
+    for module in ("sphinx", "myst_nb", "furo", "latex2mathml", "ziamath"):
         pytest.importorskip(module)
     copy = tmp_path_factory.mktemp("project")
     for name in ("docs", "notebooks", "yashe", "nn", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("_build", "api"))
+    # As if the project had a place in the world, to which its pages lead.
+    (copy / "setup.cfg").write_text(f"[metadata]\nurl = {PLACE}\n", encoding="utf-8")
     out = copy / "site"
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(out)]
     run = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
@@ -68,11 +71,14 @@ class Page(HTMLParser):
         self.loaded: list[str] = []
         self.images: list[dict[str, str | None]] = []
         self.formulas = 0
+        self.around: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         found = dict(attributes)
         self.targets.add(found.get("id") or "")
+        if tag == "a" and found.get("class") in ("next-page", "prev-page"):
+            self.around.append(found["href"] or "")
         if tag == "a" and found.get("href"):
             self.links.append(found["href"] or "")
         if tag in ("script", "img") and found.get("src"):
@@ -128,6 +134,49 @@ def test_every_formula_has_become_mathml(site: Path) -> None:
 
 
 @pytest.mark.slow
+def test_notebooks_can_be_downloaded_opened_elsewhere_and_compared(site: Path) -> None:
+    study = Page(site / "study.html").links
+    for source in sorted((ROOT / "notebooks" / "student").glob("*.ipynb")):
+        assert f"notebooks/{source.stem}.html" in study
+        links = Page(site / "notebooks" / f"{source.stem}.html").links
+        file = f"notebooks/student/{source.name}"
+        binder, colab = "mybinder.org/v2/gh/", "colab.research.google.com/github/"
+        repository = PLACE.removeprefix("https://github.com/")
+        assert f"https://{binder}{repository}/HEAD?labpath={file}" in links
+        assert f"https://{colab}{repository}/blob/HEAD/{file}" in links
+        assert f"../solutions/{source.stem}.html" in links
+        (place,) = [link for link in links if link.endswith(source.name) and "_downloads" in link]
+        downloaded = (site / "notebooks" / place).resolve()
+        assert downloaded.read_bytes() == source.read_bytes()  # the student's, as it is
+
+
+@pytest.mark.slow
+def test_previous_and_next_stay_behind_their_door(site: Path) -> None:
+    begin = {"read": "architecture.html", "study": "study.html", "teach": "teaching.html"}
+    assert Page(site / "index.html").around == []
+    for door, first in begin.items():
+        place, seen = first, []
+        while place not in seen:
+            seen.append(place)
+            onward = [link for link in Page(site / place).around if not link.endswith("#")][:1]
+            if not onward or (len(seen) > 1 and len(Page(site / place).around) == 1):
+                break
+            place = (Path(place).parent / onward[0]).as_posix().replace("notebooks/../", "")
+        allowed = {"study": ("study.html", "notebooks/")}.get(door, ("",))
+        assert all(page.startswith(allowed) and "api" not in page for page in seen), seen
+        assert len(seen) > {"read": 10, "study": 10, "teach": 0}[door]
+
+
+@pytest.mark.slow
+def test_formulas_have_a_font_whose_licence_lies_beside_it(site: Path) -> None:
+    fonts, font_tools = site / "_static" / "fonts", pytest.importorskip("fontTools.ttLib")
+    assert "MATH" in font_tools.TTFont(
+        fonts / "STIXTwoMath.woff"
+    )  # how far brackets stretch, and the like
+    assert "SIL Open Font License" in (fonts / "LICENCE.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
 def test_every_public_module_has_a_page_with_its_names(site: Path) -> None:
     copy = load(site.parent / "docs" / "make_api.py")  # names of the sources that were built
     for name, path in copy.modules().items():
@@ -154,7 +203,18 @@ async function walk(pages, width) {
     document.body.append(frame);
     await loaded;
     const inside = frame.contentDocument, root = inside.documentElement;
-    const formulas = [...inside.querySelectorAll("article math")];
+    const formulas = [...inside.querySelectorAll("article math")].filter(
+      (formula) => !formula.closest(".folded thead"), // shown beside each cell instead
+    );
+    await inside.fonts.ready;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    if (formulas.length && ![...inside.fonts].some((f) => f.status === "loaded"))
+      found.push(`${page} has no font for its formulas`);
+    for (const table of inside.querySelectorAll("article table"))
+      if (table.scrollWidth > table.parentElement.clientWidth + 1)
+        found.push(`${page} has a table that is cut off: ${table.innerText.slice(0, 40)}`);
+    if (page === "architecture.html" && root.scrollHeight > HIGHEST)
+      found.push(`${page} is ${root.scrollHeight} pixels long`);
     if (root.scrollWidth > root.clientWidth + 1) found.push(`${page} is wider than ${width}`);
     if (formulas.some((f) => f.getBoundingClientRect().height === 0))
       found.push(`${page} has a formula that is not drawn`);
@@ -181,6 +241,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def test_every_page_is_right_in_a_browser(site: Path, tmp_path: Path, width: int) -> None:
     names = [path.relative_to(site).as_posix() for path in pages(site)]
     walker = WALK.replace("PAGES", json.dumps(names)).replace("WIDTH", str(width))
+    walker = walker.replace("HIGHEST", "13000")  # eight pages of a book, on a phone
     (site / "walk.htm").write_text(walker, encoding="utf-8")
     handler = functools.partial(Quiet, directory=str(site))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -242,6 +303,65 @@ def test_a_docstring_by_hand() -> None:
     )
 
 
+CLASSES = """class Base:
+    def verb(self, x: int) -> int:
+        \"\"\"Do it. In one line.\"\"\"
+
+    def other(self) -> None:
+        \"\"\"Do something else.\"\"\"
+
+class Derived(Base):
+    \"\"\"A class.\"\"\"
+
+    def other(self) -> None:
+        \"\"\"Do it differently.\"\"\"
+
+    @property
+    def size(self) -> int:
+        \"\"\"How many.\"\"\"
+
+    @classmethod
+    def of(cls, x: int) -> None:
+        \"\"\"Make one.\"\"\"
+"""
+
+
+def test_a_class_lists_what_it_inherits_and_what_is_a_property() -> None:
+    tree = ast.parse(CLASSES)
+    found = {entry.name: entry.signature for entry in make_api.entries(tree)}
+    assert found["Derived.size"] == "property size: int"
+    assert found["Derived.of"] == "classmethod of(x: int) -> None"
+    assert found["Derived.other"] == "def other() -> None"
+    inherited = make_api.Classes({"m": tree}).inherited("m.Derived", make_api.Linker({}))
+    assert inherited == [
+        "**Inherited from** {ref}`Base <m.Base-c>`",
+        "",
+        "- {ref}`verb <m.Base.verb-c>`: Do it. In one line",
+        "",
+    ]
+
+
+def test_the_page_of_a_scheme_has_the_verbs_that_it_inherits(tmp_path: Path) -> None:
+    make_api.write(tmp_path / "api")
+    page = (tmp_path / "api" / "yashe.schemes.bgv.md").read_text(encoding="utf-8")
+    for verb in ("keygen", "encrypt", "decrypt", "relinearize", "encode"):
+        assert f"- {{ref}}`{verb} <yashe.schemes." in page
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("*one two* and **three**", "*one two* and **three**"),
+        ("*over\nlines*", "*over\nlines*"),
+        ("a * b * c", r"a \* b \* c"),
+        ("f(*args, **kw)", r"f(\*args, \*\*kw)"),
+        ("(count, *shape)", r"(count, \*shape)"),
+    ],
+)
+def test_stress_is_stress_and_a_product_is_a_product(text: str, shown: str) -> None:
+    assert make_api.Linker({}).text(text, "here") == shown
+
+
 def test_a_long_signature_is_cut_at_its_commas() -> None:
     source = f"def f(a: dict[str, int], {'b' * 25}: int = 3, {'c' * 21}: str = ''):\n"
     (entry,) = make_api.entries(ast.parse(source + '    """Do it."""\n'))
@@ -260,5 +380,3 @@ def test_every_page_of_the_documentation_is_in_the_table_of_contents() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
     for page in (ROOT / "docs").glob("*.md"):
         assert page.stem == "index" or page.stem in index, f"add {page.stem} to docs/index.md"
-    for source in (ROOT / "notebooks" / "source").glob("*.py"):
-        assert f"notebooks/{source.name[:2]}" in index

@@ -64,7 +64,7 @@ def swapped(slots: Any) -> Any:
 
 @every_scheme
 @given(data=st.data(), params=toys)
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_rotation_turns_both_rows_to_the_left(
     kind: type[RotatingScheme], data: st.DataObject, params: Params
 ) -> None:
@@ -81,7 +81,7 @@ def test_rotation_turns_both_rows_to_the_left(
 
 @every_scheme
 @given(data=st.data(), params=toys)
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_rotations_compose_turn_back_and_close_a_full_turn(
     kind: type[RotatingScheme], data: st.DataObject, params: Params
 ) -> None:
@@ -110,7 +110,7 @@ def test_rotations_compose_turn_back_and_close_a_full_turn(
 
 @every_scheme
 @given(data=st.data())
-@settings(max_examples=10)
+@settings(max_examples=5)
 def test_rotation_commutes_with_sums_and_products(
     kind: type[RotatingScheme], data: st.DataObject
 ) -> None:
@@ -161,7 +161,7 @@ def test_hoisted_rotations_are_bit_for_bit_those_one_by_one(kind: type[RotatingS
 
 @every_scheme
 @given(width=st.integers(1, ROW), stride=st.sampled_from([1, 2, 4]))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_slots_are_summed_over_any_width(
     kind: type[RotatingScheme], width: int, stride: int
 ) -> None:

@@ -1,8 +1,10 @@
 """The two sides as programs: what crosses the line, who can do what, and what is refused."""
 
+import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, SecurityError
+from yashe.parameters.sets import make_params
 from yashe.schemes.bgv import BGV, to_bfv
 from yashe.wire.envelope import FrameReader
 from yashe.wire.header import read_contents
@@ -67,7 +70,10 @@ def four_commands(folder: Path, model: str, images: list[str], count: int) -> di
     assert f"{SECRET} stays with you" in said
     encrypt = ["encrypt", *images, "--keys", "keys", "--out", "images.fhe"]
     said = program(client, "-m", "nn", *encrypt, "--count", str(count))
-    assert f"decrypt REPLY --keys keys --images {count}" in said
+    last = f"cryptonets decrypt REPLY --keys keys --images {count}"
+    if images[0] in ("digits", "mnist"):  # whose labels are known
+        last = " ".join([last, "--labels", *images])
+    assert said.splitlines()[-1] == last
     # Only public files cross the line.
     for path in [client / "images.fhe", *(client / "keys" / PUBLIC).iterdir()]:
         (server / path.name).write_bytes(path.read_bytes())
@@ -146,7 +152,7 @@ def test_several_batches_come_back_in_order(place: Path, tmp_path: Path) -> None
     assert shape == (2, 2)
     assert sum(shares) == pytest.approx(1)
     with (tmp_path / "out").open("rb") as file:
-        logits = roles.decrypt(file, key, count)
+        logits = roles.decrypt(file, card, key, count)
     assert np.array_equal(logits, tiny_network().forward(pixels))
 
 
@@ -165,7 +171,7 @@ def test_somebody_without_the_secret_key_can_encrypt_for_its_owner(
     assert main(["infer", str(place / "model.npz"), sent, *public, *out]) == 0
     key = wire.load_secret_key(keys / SECRET, SecretKey)
     with (tmp_path / "reply.fhe").open("rb") as file:
-        assert roles.decrypt(file, key, 5).tolist() == expected_logits(place)
+        assert roles.decrypt(file, roles.load_card(keys), key, 5).tolist() == expected_logits(place)
 
 
 def test_a_client_that_has_the_card_alone_counts_its_mistakes(
@@ -294,21 +300,48 @@ def test_a_claim_of_little_noise_is_not_believed(place: Path, tmp_path: Path) ->
 def test_a_reply_is_only_read_for_what_it_is(place: Path, tmp_path: Path) -> None:
     keys = place / "client" / "keys"
     key = wire.load_secret_key(keys / SECRET, SecretKey)
-    evaluation = roles.load_evaluation_key(keys / PUBLIC)
+    evaluation, card = roles.load_evaluation_key(keys / PUBLIC), roles.load_card(keys)
     with (
         (place / "client" / "images.fhe").open("rb") as source,
-        pytest.raises(FormatError, match=r"a reply has the shape \(batches, classes\)"),
+        pytest.raises(FormatError, match=r"a reply for tiny has the shape \(batches, 2\), one"),
     ):
-        roles.decrypt(source, key)
+        roles.decrypt(source, card, key)
     reply = tmp_path / "reply"
     with (place / "client" / "images.fhe").open("rb") as source, reply.open("wb") as target:
         roles.classify(source, target, tiny_network(), evaluation)
     for count in (0, key.params.n + 1):
         with reply.open("rb") as file, pytest.raises(FheError, match=f"cannot be {count} images"):
-            roles.decrypt(file, key, count)
+            roles.decrypt(file, card, key, count)
+    with reply.open("rb") as file, pytest.raises(FormatError, match=r"shape \(batches, 7\), one"):
+        roles.decrypt(file, replace(card, classes=7), key, 5)
     stranger = BGV(key.params).keygen().secret
     with reply.open("rb") as file, pytest.raises(KeyMismatchError, match="does not belong"):
-        roles.decrypt(file, stranger, 5)
+        roles.decrypt(file, card, stranger, 5)
+
+
+def test_nothing_of_a_reply_is_unpacked_before_its_head_and_its_hash_are_right(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, reply = place / "client" / "keys", tmp_path / "reply"
+    key = wire.load_secret_key(keys / SECRET, SecretKey)
+    card, evaluation = roles.load_card(keys), roles.load_evaluation_key(keys / PUBLIC)
+    with (place / "client" / "images.fhe").open("rb") as source, reply.open("wb") as target:
+        roles.classify(source, target, tiny_network(), evaluation)
+    foreign = make_params("foreign", n=2048, t_at_least=2**10)
+    data, scheme = bytearray(reply.read_bytes()), BGV(foreign)
+    strangers = scheme.encrypt([[1], [2]], scheme.keygen().secret).reshape(1, 2)
+    monkeypatch.setattr("yashe.wire.streams.unpack_polynomials", lambda *_: pytest.fail("unpacked"))
+    for at in (len(data) // 2, len(data) - 1):  # one bit of a residue, one bit of the hash
+        data[at] ^= 4
+        with pytest.raises(
+            FormatError, match="the hash is wrong: the file is damaged, get it again"
+        ):
+            roles.decrypt(io.BytesIO(data), card, key, 5)
+        data[at] ^= 4
+    with pytest.raises(KeyMismatchError, match="is for tiny-4096, the data for foreign"):
+        roles.decrypt(io.BytesIO(wire.to_bytes(strangers)), card, key, 5)
+    with pytest.raises(pytest.fail.Exception, match="unpacked"):
+        roles.decrypt(io.BytesIO(data), card, key, 5)
 
 
 def test_an_interrupted_run_leaves_nothing_under_the_final_name(
@@ -400,6 +433,51 @@ def test_what_is_no_card_is_refused(text: str) -> None:
         ModelCard.from_json(text)
 
 
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("levels", "3.0"),
+        ("levels", "true"),
+        ("levels", "NaN"),
+        ("levels", "1e400"),
+        ("levels", "1" * 5000),
+        ("levels", '"3"'),
+        ("classes", "-Infinity"),
+        ("classes", "0"),
+        ("security", "128.0"),
+        ("security", "true"),
+        ("security", "1e400"),
+        ("n", "4096.0"),
+        ("n", "true"),
+        ("n", '"\\u001b[2J"'),
+        ("input_shape", "[]"),
+        ("input_shape", "[3, 2, 1.0]"),
+        ("input_shape", "[3, 2, true]"),
+        ("input_shape", str([1] * 20_000)),
+        ("input_shape", '{"3": 2}'),
+        ("moduli", str([17] * 15_000)),
+        ("moduli", "[12289.0]"),
+        ("moduli", '"abc"'),
+        ("name", "7"),
+        ("name", '"\\u001b[2J"'),
+        ("final_budget_bits", "1e400"),
+        ("final_budget_bits", "2.0"),
+    ],
+)
+def test_a_card_has_finite_numbers_of_just_the_right_kinds(fact: str, value: str) -> None:
+    text = ModelCard.of(tiny_network()).to_json()
+    facts = json.loads(text)
+    (facts["params"] if fact in ("security", "n", "moduli") else facts)[fact] = "HERE"
+    changed = json.dumps(facts).replace('"HERE"', value)
+    with pytest.raises(FormatError, match=r"(?s)a model card was required.{,600}$"):
+        ModelCard.from_json(changed)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless device")
+def test_a_card_that_never_ends_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "/dev/zero: at most 524288 bytes" in said(capsys, "keygen", "k", "--card", "/dev/zero")
+
+
 # Sources
 
 
@@ -438,7 +516,7 @@ def test_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "objects.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': '|O'}\n")
     write_grey(tmp_path / "x.png", np.zeros((3, 2), dtype=np.uint8))
     refusal(r"images of shape \(3, 3\), the network takes \(3, 2\)", "wide.npy")
-    refusal("integers were required, got float64", "floats.npy")
+    refusal("of integers was required: its numbers are <f8, not integers", "floats.npy")
     refusal("pixels must lie in 0..16, got .200, 200.; say with --white", "bright.npy", white=16)
     refusal("pixels must lie in 0..255, got .-1, -1.", "negative.npy")
     refusal("a .npy file of integers was required", "objects.npy")

@@ -68,6 +68,7 @@ def main() -> None:
     """Write all files."""
     for name, thing in things().items():
         path = FOLDER / f"{name}.fhe"
+        path.unlink(missing_ok=True)  # keys are never written over
         (wire.save_secret_key if name.endswith("secret") else wire.save)(path, thing)
         print(f"{path.stat().st_size:>6} {path.name}")
 

@@ -487,7 +487,7 @@ def test_what_the_system_refuses_names_the_file(tmp_path: Path) -> None:
         wire.load(tmp_path / "absent", Params)
     with pytest.raises(FormatError, match="cannot read .*absent: No such file"):
         wire.load_secret_key(tmp_path / "absent", SecretKey)
-    with pytest.raises(FormatError, match="cannot write .*thing: No such file"):
+    with pytest.raises(FormatError, match="cannot write .*thing: its folder must exist"):
         wire.save(tmp_path / "absent" / "thing", PARAMS)
 
 

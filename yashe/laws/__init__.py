@@ -16,6 +16,7 @@ Modules, in the order of reading:
     law         a sentence, a function that checks it, and the search for a counter-example
     arithmetic  the laws of transforms, rings, residues, digits and slots
     schemes     the laws of random samples and of encryption
+    rotations   the laws of slots that move
 
 Uses errors, textbook, arithmetic, parameters, ciphertexts, schemes.
 """
@@ -25,7 +26,11 @@ from __future__ import annotations
 from typing import Any
 
 from yashe.errors import ParameterError
-from yashe.laws import arithmetic, schemes
+from yashe.laws import (
+    arithmetic,
+    rotations,  # noqa: F401 (its laws join those of schemes)
+    schemes,
+)
 from yashe.laws.arithmetic import Basis, Gadget, Rescaling, Ring, Slots, Transform
 from yashe.laws.law import Law, LawBroken, smallest
 from yashe.laws.schemes import Sampler, Scheme

@@ -89,6 +89,8 @@ class Scheme(Protocol):
         switching_deviation   what theory says of what relinearisation adds to it
         predicted_budget(ct)  how many bits are promised to be left, without a key
         q, parts(ct)          the modulus, and the ring elements of a ciphertext, centred
+
+    and laws about slots that move to those that have what `yashe.laws.rotations` says.
     """
 
     n: int
@@ -158,10 +160,11 @@ def decrypted(s: Scheme, keys: Any, ct: Any) -> list[int]:
 def pair(s: Scheme, seed: bytes, x: list[int], y: list[int]) -> tuple[Any, Any, Any]:
     """Return keys and encryptions of x and y, with independent randomness."""
     keys = s.keygen(seed)
-    return keys, s.encrypt(keys, x, _other(seed, 1)), s.encrypt(keys, y, _other(seed, 2))
+    return keys, s.encrypt(keys, x, other_seed(seed, 1)), s.encrypt(keys, y, other_seed(seed, 2))
 
 
-def _other(seed: bytes, i: int) -> bytes:
+def other_seed(seed: bytes, i: int) -> bytes:
+    """Return another seed, for every number another one."""
     return derive_seed(seed, str(i))
 
 
@@ -169,7 +172,7 @@ def _other(seed: bytes, i: int) -> bytes:
 def decryption_undoes_encryption(s: Scheme, seed: bytes, x: list[int]) -> Comparison:
     """Decryption undoes encryption."""
     keys = s.keygen(seed)
-    return decrypted(s, keys, s.encrypt(keys, x, _other(seed, 1))), x
+    return decrypted(s, keys, s.encrypt(keys, x, other_seed(seed, 1))), x
 
 
 @scheme.law(examples=40)
@@ -193,14 +196,14 @@ def decryption_carries_differences(
 def decryption_carries_negation(s: Scheme, seed: bytes, x: list[int]) -> Comparison:
     """Decryption carries negation."""
     keys = s.keygen(seed)
-    return decrypted(s, keys, s.negate(s.encrypt(keys, x, _other(seed, 1)))), [-v for v in x]
+    return decrypted(s, keys, s.negate(s.encrypt(keys, x, other_seed(seed, 1)))), [-v for v in x]
 
 
 @scheme.law(examples=40)
 def decryption_carries_scalar_products(s: Scheme, seed: bytes, x: list[int], c: int) -> Comparison:
     """Decryption carries products with integers."""
     keys = s.keygen(seed)
-    ct = s.multiply_scalar(s.encrypt(keys, x, _other(seed, 1)), c)
+    ct = s.multiply_scalar(s.encrypt(keys, x, other_seed(seed, 1)), c)
     return decrypted(s, keys, ct), [centred(c * v, s.t) for v in x]
 
 
@@ -208,7 +211,7 @@ def decryption_carries_scalar_products(s: Scheme, seed: bytes, x: list[int], c: 
 def decryption_carries_plain_sums(s: Scheme, seed: bytes, x: list[int], y: list[int]) -> Comparison:
     """Decryption carries sums with plaintexts."""
     keys = s.keygen(seed)
-    ct = s.add_plain(s.encrypt(keys, x, _other(seed, 1)), y)
+    ct = s.add_plain(s.encrypt(keys, x, other_seed(seed, 1)), y)
     return decrypted(s, keys, ct), poly_mod(poly_add(x, y), s.t)
 
 
@@ -218,7 +221,7 @@ def decryption_carries_plain_products(
 ) -> Comparison:
     """Decryption carries products with plaintexts."""
     keys = s.keygen(seed)
-    ct = s.multiply_plain(s.encrypt(keys, x, _other(seed, 1)), nonzero)
+    ct = s.multiply_plain(s.encrypt(keys, x, other_seed(seed, 1)), nonzero)
     return decrypted(s, keys, ct), product_of(s, x, nonzero)
 
 
@@ -233,7 +236,7 @@ def decryption_carries_products(s: Scheme, seed: bytes, x: list[int], y: list[in
 def decryption_carries_squares(s: Scheme, seed: bytes, x: list[int]) -> Comparison:
     """Decryption carries squares."""
     keys = s.keygen(seed)
-    ct = s.encrypt(keys, x, _other(seed, 1))
+    ct = s.encrypt(keys, x, other_seed(seed, 1))
     return decrypted(s, keys, s.multiply(ct, ct)), product_of(s, x, x)
 
 
@@ -253,7 +256,7 @@ def relinearised_products_add(
     """A relinearised product is a ciphertext like any other: it can be added."""
     keys, a, b = pair(s, seed, x, y)
     product = s.relinearize(keys, s.multiply(a, b))
-    total = s.add(product, s.encrypt(keys, z, _other(seed, 3)))
+    total = s.add(product, s.encrypt(keys, z, other_seed(seed, 3)))
     return decrypted(s, keys, total), poly_mod(poly_add(product_of(s, x, y), z), s.t)
 
 
@@ -284,12 +287,12 @@ def operands_stay(s: Scheme, seed: bytes, x: list[int], y: list[int]) -> Compari
 @scheme.law(examples=10)
 def another_key_does_not_decrypt(s: Scheme, seed: bytes) -> Comparison:
     """The key of somebody else does not decrypt."""
-    keys, other = s.keygen(seed), s.keygen(_other(seed, 4))
+    keys, other = s.keygen(seed), s.keygen(other_seed(seed, 4))
     message = [1] * s.n
     opened = []
     for i in range(4):
         try:
-            opened.append(decrypted(s, other, s.encrypt(keys, message, _other(seed, i))))
+            opened.append(decrypted(s, other, s.encrypt(keys, message, other_seed(seed, i))))
         except (ArithmeticError, ValueError):  # refused: even better
             opened.append([])
     return opened.count(message) == 4, False
@@ -299,7 +302,7 @@ def another_key_does_not_decrypt(s: Scheme, seed: bytes) -> Comparison:
 def encryption_is_randomised(s: Any, seed: bytes, x: list[int]) -> Comparison:
     """The same message encrypts differently every time."""
     keys = s.keygen(seed)
-    several = [s.parts(s.encrypt(keys, x, _other(seed, i))) for i in (1, 2, 3)]
+    several = [s.parts(s.encrypt(keys, x, other_seed(seed, i))) for i in (1, 2, 3)]
     return [several.count(parts) for parts in several], [1, 1, 1]
 
 
@@ -310,32 +313,32 @@ def encryption_is_randomised(s: Any, seed: bytes, x: list[int]) -> Comparison:
 def fresh_noise_is_that_of_theory(s: Any, seed: bytes) -> Comparison:
     """A fresh ciphertext is as noisy as theory says, within 15 %."""
     noise = []
-    for keys, i in _many(s, seed):
+    for keys, i in many_keys(s, seed):
         values = [centred(j * (s.t // 3) + i, s.t) for j in range(s.n)]
-        noise += s.noise(keys, s.encrypt(keys, values, _other(seed, i)))
-    return _agrees(noise, s.fresh_deviation)
+        noise += s.noise(keys, s.encrypt(keys, values, other_seed(seed, i)))
+    return agrees(noise, s.fresh_deviation)
 
 
 @scheme.law(examples=1, needs=("noise", "switching_deviation"))
 def switching_noise_is_that_of_theory(s: Any, seed: bytes) -> Comparison:
     """Relinearisation adds as much noise as theory says, within 15 %."""
     added = []
-    for keys, i in _many(s, seed):
-        ct = s.encrypt(keys, [1] * s.n, _other(seed, i))
+    for keys, i in many_keys(s, seed):
+        ct = s.encrypt(keys, [1] * s.n, other_seed(seed, i))
         product = s.multiply(ct, ct)
         before, after = s.noise(keys, product), s.noise(keys, s.relinearize(keys, product))
         added += [y - x for x, y in zip(before, after, strict=True)]
-    return _agrees(added, s.switching_deviation)
+    return agrees(added, s.switching_deviation)
 
 
 @scheme.law(examples=1, needs=("noise", "product_deviation"))
 def product_noise_is_that_of_theory(s: Any, seed: bytes) -> Comparison:
     """A square is as noisy as theory says, within a factor of 2."""
     noise = []
-    for keys, i in _many(s, seed):
-        ct = s.encrypt(keys, [1] * s.n, _other(seed, i))
+    for keys, i in many_keys(s, seed):
+        ct = s.encrypt(keys, [1] * s.n, other_seed(seed, i))
         noise += s.noise(keys, s.multiply(ct, ct))
-    return _agrees(noise, s.product_deviation, 2)
+    return agrees(noise, s.product_deviation, 2)
 
 
 @scheme.law(examples=20, needs=("noise", "predicted_budget"))
@@ -356,7 +359,7 @@ def noise_is_below_its_prediction(
 def parts_do_not_show_the_message(s: Any, seed: bytes) -> Comparison:
     """No part of a ciphertext, nor their sum, lies close to the multiples of q/t."""
     keys = s.keygen(seed)
-    several = [s.parts(s.encrypt(keys, [1] * s.n, _other(seed, i))) for i in range(8)]
+    several = [s.parts(s.encrypt(keys, [1] * s.n, other_seed(seed, i))) for i in range(8)]
     count = len(several[0])
     hidden = []
     for choice in [*range(count), None]:
@@ -370,14 +373,14 @@ def _distance(s: Any, x: int) -> float:
     return float(abs(centred(s.t * int(x), s.q)) / s.q)
 
 
-def _many(s: Any, seed: bytes) -> list[tuple[Any, int]]:
+def many_keys(s: Any, seed: bytes) -> list[tuple[Any, int]]:
     """Return keys with numbers, so many that their ciphertexts have some 1500 coefficients."""
     numbers = range(16, 16 + max(KEYS, 1536 // s.n))
-    keys = [s.keygen(_other(seed, i)) for i in range(KEYS)]
+    keys = [s.keygen(other_seed(seed, i)) for i in range(KEYS)]
     return [(keys[i % KEYS], i) for i in numbers]
 
 
-def _agrees(noise: Sequence[Fraction], predicted: float, factor: float = FACTOR) -> Comparison:
+def agrees(noise: Sequence[Fraction], predicted: float, factor: float = FACTOR) -> Comparison:
     """Compare the deviation of a sample with the predicted one."""
     x = [float(v - round(v)) for v in noise]
     ratio = math.sqrt(sum(v * v for v in x) / len(x)) / predicted

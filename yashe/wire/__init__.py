@@ -14,8 +14,8 @@ mean that it is honest: the noise bound of a ciphertext is the sender's claim.
 
 Modules, in the order of reading:
 
-    files     files that are there whole or not at all
     envelope  frames: length, kind and hash around everything that is sent
+    files     files go out whole or not at all, and never over a key; bounded bytes come in
     bits      integers packed at the width of their prime
     header    what a frame holds, for which parameters and keys
     streams   arrays of ciphertexts larger than memory, block by block
@@ -39,9 +39,9 @@ from yashe.errors import FormatError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.yashe import YasheSecretKey
 from yashe.wire.bits import pack_polynomials, unpack_polynomials
-from yashe.wire.envelope import FrameReader
+from yashe.wire.envelope import PARAMETERS, FrameReader
 from yashe.wire.files import check_private, open_input, whole_file
-from yashe.wire.header import KIND_TYPES, PARAMETERS, Contents, key_form, read_contents
+from yashe.wire.header import KIND_TYPES, Contents, key_form, read_contents
 from yashe.wire.streams import CiphertextReader, CiphertextWriter
 
 SECRET = (SecretKey, YasheSecretKey)

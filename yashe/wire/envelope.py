@@ -3,7 +3,7 @@
     offset  bytes  content (numbers are little-endian and unsigned)
          0      8  89 46 48 45 0D 0A 1A 0A: what follows is of this format and was not sent as text
          8      2  version, 1
-        10      2  kind of the content; kinds from 128 on are secret
+        10      2  kind of the content; all but 1, 4 and 5 are keys, those from 128 on secret ones
         12      4  length D of the description, at most 4096
         16      8  length B of the body
         24     32  parameter hash
@@ -34,7 +34,17 @@ VERSION = 1
 HEADER = struct.Struct("<8sHHIQ32s")
 HASH_BYTES = 32
 LARGEST_DESCRIPTION = 4096
+PARAMETERS, CIPHERTEXTS, SEEDED_CIPHERTEXTS = 1, 4, 5  # all other kinds are keys
 FIRST_SECRET_KIND = 128
+CHUNK_BYTES = 2**20
+
+
+def holds_key(head: bytes) -> bool:
+    """Say whether a file that begins like this is the frame of a key, public or secret."""
+    if len(head) < HEADER.size or not head.startswith(MAGIC):
+        return False
+    kind = HEADER.unpack(head[: HEADER.size])[2]
+    return kind not in (PARAMETERS, CIPHERTEXTS, SEEDED_CIPHERTEXTS)
 
 
 class FrameWriter:
@@ -188,6 +198,25 @@ class FrameReader:
             raise self.error(f"{what} takes {count} bytes, the body has {self._missing} left")
         self._missing -= count
         return self._take(count, what)
+
+    def verify(self) -> None:
+        """Check the hash and the end now, before anything of the body is used.
+
+        Raises
+        ------
+        FormatError
+            If they are wrong, or the stream cannot seek back.
+        """
+        if not self._stream.seekable():
+            raise self.error(
+                "a file was required, not a pipe: all of it is checked before any of it is used"
+            )
+        here, state = self._stream.tell(), (self._hash.copy(), self._offset, self._missing)
+        while self._missing:
+            self.read(min(self._missing, CHUNK_BYTES), "the body")
+        self.close()
+        self._stream.seek(here)
+        self._hash, self._offset, self._missing = state
 
     def close(self) -> None:
         """Check that the frame and the stream end here, and the hash.

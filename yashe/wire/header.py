@@ -52,9 +52,15 @@ from yashe.schemes.yashe import (
     YasheSecretKey,
 )
 from yashe.wire.bits import packed_bytes
-from yashe.wire.envelope import FIRST_SECRET_KIND, Fields, FrameReader, FrameWriter
-
-PARAMETERS, CIPHERTEXTS, SEEDED_CIPHERTEXTS = 1, 4, 5
+from yashe.wire.envelope import (
+    CIPHERTEXTS,
+    FIRST_SECRET_KIND,
+    PARAMETERS,
+    SEEDED_CIPHERTEXTS,
+    Fields,
+    FrameReader,
+    FrameWriter,
+)
 
 
 @dataclass(frozen=True)

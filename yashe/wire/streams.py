@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, IntArray
-from yashe.arithmetic.sampling import NUMBERED_SEED, SeedArray, uniform_half
+from yashe.arithmetic.sampling import SeedArray, uniform_half
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import LARGEST_ORDER, Bound
 from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.wire.bits import pack_polynomials, unpack_polynomials
-from yashe.wire.envelope import FrameReader
-from yashe.wire.header import CIPHERTEXTS, NOISE, SEEDED_CIPHERTEXTS, Contents, read_contents
+from yashe.wire.envelope import CIPHERTEXTS, SEEDED_CIPHERTEXTS, FrameReader
+from yashe.wire.header import NOISE, Contents, read_contents
 
 BLOCK_BYTES = 2**24  # of the body that are read or written at a time
 SAMPLE = 4  # coefficients of a half that are compared with its seed
@@ -191,16 +191,18 @@ class CiphertextReader:
         params, step = self.contents.params, max(1, BLOCK_BYTES // self.contents.record.itemsize)
         if not 0 < count <= self.missing:
             raise ParameterError(f"1 to {self.missing} ciphertexts can be taken, not {count}")
-        rows = np.empty((count, self._scheme.parts(self.contents.degree), params.k, params.n))
+        parts = self._scheme.parts(self.contents.degree)
+        rows = np.empty((min(count, step), parts, params.k, params.n))
         bounds: list[Bound] = []
-        seeds: SeedArray | None = np.empty(count, NUMBERED_SEED) if self._seeded else None
+        heads: list[SeedArray] = []
         for start in range(0, count, step):
             some = slice(start, min(start + step, count))
             records = self._records(some.stop - some.start)
+            if some.stop > len(rows):  # room for as many again as have really arrived
+                rows.resize((min(count, 2 * len(rows)), *rows.shape[1:]), refcheck=False)
             rows[some] = self._rows(records)
             bounds.append(self._bound(records["head"]))
-            if seeds is not None:
-                seeds[some] = records["head"]
+            heads.append(records["head"])
         return Ciphertext(
             self._scheme,
             self.contents.key_id,
@@ -208,7 +210,7 @@ class CiphertextReader:
             Bound.concatenate(bounds),
             np.arange(count, dtype=np.int64),
             self.contents.degree,
-            seeds,
+            np.concatenate(heads) if self._seeded else None,
             self.contents.factor,
         )
 
@@ -236,6 +238,15 @@ class CiphertextReader:
         ct = self.take(self.missing)
         self.close()
         return ct.reshape(self.contents.shape)
+
+    def verify(self) -> None:
+        """Check the hash and the end of the frame now, before any ciphertext is used.
+
+        Raises
+        ------
+        FormatError
+        """
+        self._frame.verify()
 
     def close(self) -> None:
         """Check that the frame ends here, and its hash.

@@ -6,14 +6,22 @@ and the bits that a plaintext modulus needs for its logits.
 
 from importlib.resources import as_file, files
 
+from nn.networks.checks import nearest
 from nn.networks.model import Sequential
 from yashe.errors import ParameterError
 
+OTHER_NAMES = {"mnist": "cryptonets"}  # a data set's, for the network of the paper
+
 
 def pretrained_names() -> tuple[str, ...]:
-    """Return the names that `pretrained` knows."""
+    """Return the names of the networks that come with the package."""
     found = (file.name for file in files(__name__).iterdir())
     return tuple(sorted(name[:-4] for name in found if name.endswith(".npz")))
+
+
+def known_names() -> tuple[str, ...]:
+    """Return all names that `pretrained` knows: a network may have two."""
+    return tuple(sorted((*pretrained_names(), *OTHER_NAMES)))
 
 
 def pretrained(name: str) -> Sequential:
@@ -22,17 +30,18 @@ def pretrained(name: str) -> Sequential:
     Parameters
     ----------
     name : str
-        "cryptonets" or "lean" for MNIST, "digits" for the 8x8 digits.
+        "cryptonets" (or "mnist") or "lean" for MNIST, "digits" for the 8x8 digits.
 
     Raises
     ------
     ParameterError
         If there is no network of this name.
     """
-    if name not in pretrained_names():
+    if name not in known_names():
         raise ParameterError(
-            f"the pretrained networks are {', '.join(pretrained_names())}; got {name!r}. Your own "
-            "networks are loaded with nn.networks.model.Sequential.load(path)."
+            f"got {name!r}, and the pretrained networks are {nearest(str(name), known_names())}. "
+            "Your own networks are loaded with nn.networks.model.Sequential.load(path)."
         )
+    name = OTHER_NAMES.get(name, name)
     with as_file(files(__name__) / f"{name}.npz") as path:
         return Sequential.load(path)

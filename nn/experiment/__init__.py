@@ -3,6 +3,13 @@
 `run` plays both sides, client and server, in one process, and tells what it does as it goes. What
 comes back is compared, logit by logit and image by image, with the integer network in the clear.
 Other processes or machines can be the server, as a crew of `nn.cluster.crews`.
+
+Modules, in the order of reading, before this one:
+
+    terminal  bars that tell the truth, and lines that fit
+
+Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,
+planning, inference, cluster.
 """
 
 from __future__ import annotations
@@ -12,13 +19,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from nn.cluster.coordinator import Crew, predict
+from nn.experiment.terminal import bar, columns
 from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
 from nn.networks.checks import check_pixels
@@ -53,6 +59,7 @@ FIGURES = {
     "predictions per hour": ",.0f",
 }
 SHADES = " .:-=+*#%@"
+GAP = 3  # columns between two drawings
 FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
 
 
@@ -168,6 +175,7 @@ class Sides:
     say : receives the story, line by line
     clock : seconds for "keys", "encrypt", "infer" and "decrypt"
     fresh, final : least noise budget measured, of the images and of the logits
+    batch_images : how many images the last batch has
     first_seconds : that the encryption of the first batch has taken
     encrypted_bytes, reply_bytes : of the last batch
     """
@@ -176,7 +184,7 @@ class Sides:
         self.model, self.scheme, self.say = model, scheme, say
         self.clock = Clock()
         self.fresh = self.final = float("inf")
-        self.first_seconds = 0.0
+        self.first_seconds, self.batch_images = 0.0, 0
         self.encrypted_bytes = self.reply_bytes = 0
         with self.clock("keys"):
             self.keys = scheme.keygen()
@@ -185,44 +193,49 @@ class Sides:
     def __repr__(self) -> str:
         return f"Sides({self.model.info.name!r} under {self.scheme})"
 
-    def tell(self, what: str, seconds: float | None = None, budget: str = "") -> None:
-        """Say a line of the story: what, how long it took, and the noise budget after it."""
+    def tell(
+        self, what: str, seconds: float | None = None, bits: float | None = None, how: str = ""
+    ) -> None:
+        """Say a line: what, how long it took, and the noise budget after it with how it is known.
+
+        It fits into 80 columns.
+        """
         time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
-        self.say(f"{what:<52}{time_taken}" + (f"    {budget} bits" if budget else ""))
+        budget = "" if bits is None else f"{bits:>7.1f} bits {how}"
+        self.say(f"{what:<47}{time_taken}{budget}".rstrip())
 
     def encrypt(self, batch: IntArray) -> Ciphertext:
         """Client: return a batch of images encrypted."""
-        with self.clock("encrypt"), bar("encrypting", batch[0].size) as progress:
+        self.batch_images, pixels = len(batch), batch[0].size
+        with self.clock("encrypt"), bar("encrypting", pixels, "ciphertexts") as done:
             begin = time.perf_counter()
-            with watched(partial(progress.update, 1)):
+            with watched(lambda: done(1 / pixels)):
                 ct = encrypt_images(self.scheme, self.model, batch, self.keys.encryption)
             seconds = time.perf_counter() - begin
         self.first_seconds = self.first_seconds or seconds
         self.encrypted_bytes = wire_bytes(ct)
         sample = self.scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], self.keys.secret)
         self.fresh = min(self.fresh, float(sample.min()))
-        what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts, "
-        what += f"{ct.nbytes / 2**20:.0f} MiB"
-        self.tell(what, seconds, f"noise budget {self.fresh:5.1f}")
+        what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts"
+        self.tell(what, seconds, self.fresh, "measured")
+        self.tell(f"        which take {ct.nbytes / 2**20:.0f} MiB of memory")
         return ct
 
     def classify(self, ct: Ciphertext) -> Ciphertext:
         """Server: return the reply to an encrypted batch, computed in this process."""
-        report = Report()
-        with self.clock("infer"), bar("inferring", 100) as progress:
-            report.progress = percent(progress)
+        with self.clock("infer"), bar("inferring", self.batch_images, "images") as done:
+            report = Report(progress=done)
             logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
             reply = reply_of(self.scheme, logits)
         for step in report.steps:
-            budget = f"at least     {step.budget_bits:5.1f}"
-            self.tell(f"server  {step.what}", step.seconds, budget)
+            self.tell(f"server  {step.what}", step.seconds, step.budget_bits, "predicted")
         self.note_reply(logits, reply)
         return reply
 
     def classify_with(
-        self, crew: Crew, batches: Iterator[Ciphertext], count: int
+        self, crew: Crew, batches: Iterator[Ciphertext], count: int, images: int
     ) -> Iterator[Ciphertext]:
-        """Server: yield the replies to `count` encrypted batches, computed by a crew.
+        """Server: yield the replies to `count` encrypted batches of images, computed by a crew.
 
         Where there are more workers than batches, every batch is computed in parts. The crew
         computes while the client encrypts, so that its time is that of both, from the first batch
@@ -230,7 +243,7 @@ class Sides:
         """
         parts = max(1, crew.size // count)
         begin = time.perf_counter()
-        with bar("inferring", 100 * count) as progress:
+        with bar("inferring", images, "images") as done:
             for logits in predict(
                 self.model,
                 batches,
@@ -238,7 +251,7 @@ class Sides:
                 crew.executor,
                 parts=parts,
                 in_flight=crew.size + 1,
-                progress=percent(progress),
+                progress=lambda batches: done(batches / count),
             ):
                 reply = reply_of(self.scheme, logits)
                 self.clock.seconds["infer"] = time.perf_counter() - begin - self.first_seconds
@@ -255,7 +268,7 @@ class Sides:
         self.reply_bytes = wire_bytes(reply)
         what = f"server  replies modulo {reply.params.k} of {self.scheme.params.k} primes, "
         what += f"{self.reply_bytes / 2**20:.1f} MiB"
-        self.tell(what, budget=f"noise budget {self.final:5.1f}")
+        self.tell(what, None, self.final, "measured")
 
     def decrypt(self, reply: Ciphertext, images: int) -> IntArray:
         """Client: return the logits of that many images."""
@@ -264,8 +277,7 @@ class Sides:
             logits = decrypt_logits(self.scheme, reply, self.keys.secret, images)
             seconds = time.perf_counter() - begin
         left = float(self.scheme.noise_budget(reply, self.keys.secret).min())
-        what = f"client  decrypts {reply.size} ciphertexts"
-        self.tell(what, seconds, f"noise budget {left:5.1f}")
+        self.tell(f"client  decrypts {reply.size} ciphertexts", seconds, left, "measured")
         return logits
 
 
@@ -319,7 +331,7 @@ def run(
     if crew is None:
         replies: Iterator[Ciphertext] = map(sides.classify, images)
     else:
-        replies = sides.classify_with(crew, images, len(batches))
+        replies = sides.classify_with(crew, images, len(batches), len(pixels))
     logits = np.concatenate(
         [sides.decrypt(reply, len(part)) for reply, part in zip(replies, batches, strict=True)]
     )
@@ -366,22 +378,19 @@ def beside_the_paper(result: Result) -> str:
     return "\n".join(lines)
 
 
-def bar(what: str, total: int) -> Any:
-    """Return a progress bar, drawn only where stderr is a terminal."""
-    return tqdm(total=total, desc=what, disable=None, leave=False)
-
-
-def percent(drawn: Any) -> Callable[[float], None]:
-    """Return what moves a progress bar of 100 units by a share (0..1)."""
-    return lambda share: drawn.update(round(100 * share, 1))
-
-
 def drawing(images: IntArray, captions: list[str], pixel_max: int) -> str:
-    """Return small images side by side as text, two characters for a pixel, captions below."""
-    shades = np.array(list(SHADES))[images[..., 0] * (len(SHADES) - 1) // pixel_max]
-    width = 2 * images.shape[2] + 3
+    """Return small images side by side as text, captions below.
+
+    A pixel is two characters wide, which makes it square, or one where the terminal is too narrow
+    for that. Images that do not fit even so are left out.
+    """
+    wide = 2 if len(images) * (2 * images.shape[2] + GAP) <= columns() else 1
+    width = max(wide * images.shape[2], *map(len, captions)) + GAP
+    shown = max(1, min(len(images), columns() // width))
+    shades = np.array(list(SHADES))[images[:shown, ..., 0] * (len(SHADES) - 1) // pixel_max]
     lines = [
-        "".join("".join(shade * 2 for shade in image[row]).ljust(width) for image in shades)
+        "".join("".join(shade * wide for shade in image[row]).ljust(width) for image in shades)
         for row in range(images.shape[1])
     ]
-    return "\n".join([*lines, "".join(caption.ljust(width) for caption in captions)])
+    lines.append("".join(caption.ljust(width) for caption in captions[:shown]))
+    return "\n".join(line.rstrip() for line in lines)

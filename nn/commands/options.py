@@ -1,0 +1,75 @@
+"""What commands ask for in the same words: numbers, networks, and images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from nn.data.sources import Images, load_images
+from nn.networks.checks import nearest
+from nn.networks.model import Sequential
+from nn.networks.pretrained import known_names, pretrained
+from yashe.errors import ParameterError
+
+
+def natural(text: str) -> int:
+    """Parse an integer from 0 upwards."""
+    return at_least(0, text)
+
+
+def positive(text: str) -> int:
+    """Parse an integer from 1 upwards."""
+    return at_least(1, text)
+
+
+def at_least(least: int, text: str) -> int:
+    """Parse an integer, or let argparse say what was wanted."""
+    try:
+        value = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be an integer, got {text[:40]!r}") from error
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+    return value
+
+
+def load_model(name: str) -> Sequential:
+    """Return a pretrained network by name, or one from a file.
+
+    Raises
+    ------
+    ParameterError
+        If there is neither.
+    """
+    if name in known_names():
+        return pretrained(name)
+    if not Path(name).exists():
+        raise ParameterError(
+            f"{name} is no file, and none of the networks {nearest(name, known_names())}"
+        )
+    return Sequential.load(name)
+
+
+def add_image_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say how images are to be read."""
+    command.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
+    command.add_argument(
+        "--white", type=positive, default=255, help="a white pixel in .npy files (default: 255)"
+    )
+    command.add_argument("--invert", action="store_true", help="the strokes are dark on light")
+
+
+def images_of(arguments: argparse.Namespace, input_shape: tuple[int, ...]) -> Images:
+    """Load the images that a command was given, and say so if they look like negatives."""
+    images = load_images(
+        arguments.images, input_shape, arguments.data, arguments.white, arguments.invert
+    )
+    if images.dark_on_light:
+        advice = "leave --invert out" if arguments.invert else "--invert turns them over"
+        print(
+            "note: these images look dark on light, and networks for digits expect light strokes "
+            f"on black: {advice}",
+            file=sys.stderr,
+        )
+    return images
