@@ -36,16 +36,29 @@ from yashe import wire
 from yashe.arithmetic.sampling import SEED_BYTES
 from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
 from yashe.errors import FormatError
-from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
 from yashe.wire.envelope import CIPHERTEXTS, FrameReader
 from yashe.wire.header import KEY_FORMS, Contents, read_contents
 
 MOST_ATTEMPTS = 2
-HEAD_BYTES = 8192  # of a frame around its body, at most
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
 # The keys that may be registered, by the kinds of their frames.
 ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
+
+
+def largest_bytes(card: ModelCard, batches: int) -> tuple[int, int, int]:
+    """Return how many bytes a key, encrypted images and a reply take at most."""
+    params = card.params
+    heads = [
+        Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
+        for kind, form in ACCEPTED_KEYS.items()
+    ]
+    heads += [
+        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (batches, *shape))
+        for shape in (card.input_shape, (card.classes,))
+    ]
+    *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
+    return max(keys), job, reply
 
 
 class Store:
@@ -69,40 +82,29 @@ class Store:
     """
 
     def __init__(self, folder: Path, card: ModelCard, limits: Limits) -> None:
-        self.card, self.limits, params = card, limits, card.params
-        if card.single is not None:
-            sizes = single.largest_bytes(card, limits.batches)
-            self.largest_key, self.largest_job, self.largest_reply = sizes
-        else:
-            self._measure(params)
+        self.card, self.limits = card, limits
+        largest = largest_bytes if card.single is None else single.largest_bytes
+        self.largest_key, self.largest_job, self.largest_reply = largest(card, limits.batches)
         self._news = threading.Event()  # that a job waits
         self._progress = ("", 0.0)  # of the job that is being computed
         self.state = State(folder)
         most = limits.queued * max(self.largest_key, self.largest_job)
         self.uploads = Uploads(self.state, most, self.largest_reply)
-        lost_keys, lost_jobs = self.state.lost()
-        with self.state.transaction():
-            for name in lost_keys:
-                self.state.run("DELETE FROM keys WHERE id = ?", name)
-            for name in lost_jobs:
-                self._update(name, status=FAILED, error="the server has lost a file of the job")
-        self.take_over()
+        try:
+            self._forget_lost()
+            self.take_over()
+        except BaseException:
+            self.close()
+            raise
 
-    def _measure(self, params: Params) -> None:
-        """Find how many bytes keys, jobs and replies of batches take at most."""
-        card, limits = self.card, self.limits
-        heads = [
-            Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
-            for kind, form in ACCEPTED_KEYS.items()
-        ]
-        heads += [
-            Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (limits.batches, *shape))
-            for shape in (card.input_shape, (card.classes,))
-        ]
-        *keys, self.largest_job, self.largest_reply = (
-            head.body_bytes + HEAD_BYTES for head in heads
-        )
-        self.largest_key = max(keys)
+    def _forget_lost(self) -> None:
+        """Forget keys, and fail jobs, whose files a faulty disk has lost."""
+        keys, jobs = self.state.lost()
+        with self.state.transaction():
+            for name in keys:
+                self.state.run("DELETE FROM keys WHERE id = ?", name)
+            for name in jobs:
+                self._update(name, status=FAILED, error="the server has lost a file of the job")
 
     def close(self) -> None:
         """Let go of the folder."""
