@@ -115,7 +115,7 @@ def study_page() -> str:
         names.append(path.stem)
         needs = facts["Read before"].replace("](", "](notebooks/")
         parts += [
-            f"**[{int(path.stem)}. {title}](notebooks/{path.name})**",
+            f"**[{path.stem.lstrip('0')}. {title}](notebooks/{path.name})**",
             f"You will be able to {facts['You will be able to']}.",
             f"*Read before:* {needs}. *Time:* {facts['Time']}. "
             f"{{download}}`Download <../notebooks/student/{path.name}>` · "
