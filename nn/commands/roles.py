@@ -16,18 +16,21 @@ import numpy as np
 
 from nn.commands.eavesdrop import eavesdrop
 from nn.commands.options import add_image_options, images_of, load_model, natural, positive
+from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.data.idx import read_idx
 from nn.data.sources import SETS, load_images
 from nn.experiment.terminal import bar
 from nn.inference.flooding import Flooding
 from nn.networks.checks import nearest
-from nn.service import roles
+from nn.networks.model import Sequential
+from nn.planning.plan import MODES, make_plan
+from nn.service import roles, single
 from nn.service.card import ModelCard
 from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
 from yashe.errors import DataError, ParameterError
-from yashe.wire import load, load_secret_key
+from yashe.wire import load
 from yashe.wire.files import open_input, whole_file
 from yashe.wire.streams import CiphertextReader
 
@@ -49,6 +52,12 @@ def add_commands(commands: Any) -> None:
     )
 
     keygen.add_argument(
+        "--mode",
+        choices=MODES[:2],
+        default="batch",
+        help="for batches of images, or for a single one at once (default: %(default)s)",
+    )
+    keygen.add_argument(
         "--public",
         action="store_true",
         help=f"make a {ENCRYPTION} too, with which others can encrypt for you (costs noise budget)",
@@ -63,16 +72,17 @@ def add_commands(commands: Any) -> None:
 
     encrypt = commands.add_parser(
         "encrypt",
-        help="encrypt images for a network",
-        description="Encrypt images, one in every slot, under the keys of DIR: with the secret "
-        "key if it is there, else with the public one.",
+        help="encrypt images, or the rows of a table, for a network",
+        description="Encrypt images or rows, one in every slot, under the keys of DIR: with the "
+        "secret key if it is there, else with the public one.",
     )
     encrypt.set_defaults(command=encrypt_command)
     encrypt.add_argument(
         "images",
         nargs="+",
         metavar="IMAGES",
-        help="'digits' or 'mnist' (test images), or IDX, .npy, .png and .jpg files",
+        help="'digits' or 'mnist' (test images), IDX, .npy, .png and .jpg files; CSV files for a "
+        "network that was trained on a table",
     )
     encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")
@@ -103,17 +113,21 @@ def add_commands(commands: Any) -> None:
     decrypt = commands.add_parser(
         "decrypt",
         help="decrypt a reply",
-        description="Decrypt the logits and say which class each image has been found to be.",
+        description="Decrypt the logits and say which class each image has been found to be, or "
+        "the value of each row.",
     )
     decrypt.set_defaults(command=decrypt_command)
     decrypt.add_argument("reply", type=Path, metavar="REPLY")
     decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
-    decrypt.add_argument("--images", type=positive, metavar="N", help="how many images there were")
+    decrypt.add_argument(
+        "--images", "--rows", type=positive, metavar="N", help="how many images or rows there were"
+    )
     decrypt.add_argument(
         "--labels", metavar="LABELS", help="'digits', 'mnist' or an IDX file, to count mistakes"
     )
     decrypt.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
     decrypt.add_argument("--json", type=Path, metavar="FILE", help="write labels and logits there")
+    decrypt.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
 
     listen = commands.add_parser(
         "eavesdrop",
@@ -147,7 +161,8 @@ def show(*paths: Path) -> None:
 def keygen_command(arguments: argparse.Namespace) -> None:
     """`cryptonets keygen`."""
     if arguments.model:
-        card = ModelCard.of(load_model(arguments.model), arguments.public, arguments.flood)
+        model = load_model(arguments.model)
+        card = ModelCard.of(model, arguments.public, arguments.flood, arguments.mode)
     else:
         card = roles.read_card(arguments.card)
     with step(f"keys for {card.name}, {card.params}"):
@@ -160,13 +175,24 @@ def keygen_command(arguments: argparse.Namespace) -> None:
 def encrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets encrypt`."""
     card = roles.load_card(arguments.keys)
-    key = roles.load_encryption_key(arguments.keys, card)
-    images = images_of(arguments, card.input_shape)
+    images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
+    if card.single is not None:
+        secrets = roles.load_secret_keys(arguments.keys, card)
+        with (
+            step(f"{len(pixels)} images encrypted one by one"),
+            bar("encrypting", len(pixels), "images") as done,
+            whole_file(arguments.out) as file,
+        ):
+            single.encrypt(file, card, secrets, pixels, images.white, done)
+        show(arguments.out)
+        print(f"When the reply is here:\ncryptonets decrypt REPLY --keys {arguments.keys}")
+        return
+    key = roles.load_encryption_key(arguments.keys, card)
     what = "secret" if isinstance(key, SecretKey) else "public"
     with (
-        step(f"{len(pixels)} images encrypted with the {what} key"),
-        bar("encrypting", len(pixels), "images") as done,
+        step(f"{len(pixels)} {called(card)} encrypted with the {what} key"),
+        bar("encrypting", len(pixels), called(card)) as done,
         whole_file(arguments.out) as file,
     ):
         shape = roles.encrypt(file, card, key, pixels, images.white, done)
@@ -176,15 +202,18 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
     labels += f" --data {arguments.data}" if known and arguments.data else ""
     batches = f"{shape[0]} batches" if shape[0] > 1 else "1 batch"
     print(
-        f"{batches} of up to {card.params.n} images. When the reply is here:\n"
-        f"cryptonets decrypt REPLY --keys {arguments.keys} --images {len(pixels)}{labels}"
+        f"{batches} of up to {card.params.n} {called(card)}. When the reply is here:\n"
+        f"cryptonets decrypt REPLY --keys {arguments.keys} --{called(card)} {len(pixels)}{labels}"
     )
 
 
 def infer_command(arguments: argparse.Namespace) -> None:
     """`cryptonets infer`."""
-    model, key = load_model(arguments.model), roles.load_evaluation_key(arguments.keys)
-    flooding = None
+    model = load_model(arguments.model)
+    if single.is_single(arguments.keys / EVALUATION):
+        infer_one_by_one(model, arguments)
+        return
+    key, flooding = roles.load_evaluation_key(arguments.keys), None
     if arguments.flood is not None:
         path = arguments.keys / ENCRYPTION
         if not path.exists():
@@ -212,13 +241,34 @@ def ciphertexts_in(source: BinaryIO) -> int:
     return math.prod(shape)
 
 
+def infer_one_by_one(model: Sequential, arguments: argparse.Namespace) -> None:
+    """`cryptonets infer` with keys for one image at once."""
+    if arguments.flood is not None:
+        raise ParameterError("a reply to one image at once is masked, and cannot be flooded")
+    roles.check_no_secret(arguments.keys)
+    plan = make_plan(model, mode="single")
+    with open_input(arguments.keys / EVALUATION) as file:
+        keys = single.read_server_keys(file, plan)
+    with (
+        open_input(arguments.input) as source,
+        step("classified without the secret key", arguments.workers),
+        bar("inferring", 100, "%") as done,
+        whole_file(arguments.out) as target,
+    ):
+        single.classify(source, target, plan, keys, done)
+    show(arguments.input, arguments.out)
+
+
 def decrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets decrypt`."""
     card = roles.load_card(arguments.keys)
-    key = load_secret_key(arguments.keys / SECRET, SecretKey)
+    secrets = roles.load_secret_keys(arguments.keys, card)
     with step("decrypted"), open_input(arguments.reply) as source:
-        logits = roles.decrypt(source, card, key, arguments.images)
-    found = logits.argmax(axis=1)
+        if card.single is not None:
+            logits = single.decrypt(source, card, secrets)
+        else:
+            logits = roles.decrypt(source, card, secrets[0], arguments.images)
+    found = card.schema.answers.answers(logits)
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if arguments.labels:
         labels = load_labels(arguments.labels, card, arguments.data)[: len(found)]
@@ -227,8 +277,10 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
         facts["accuracy"] = float((found == labels).mean())
         print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
     else:
-        shown = " ".join(map(str, found[:40]))
-        print(f"{len(found)} images: {shown}{' ...' if len(found) > 40 else ''}")
+        print(f"{len(found)} {called(card)}: {shown_answers(found)}")
+    if arguments.csv:
+        write_answers(arguments.csv, card, logits)
+        show(arguments.csv)
     if arguments.json:
         with whole_file(arguments.json) as file:
             file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")

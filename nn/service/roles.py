@@ -30,6 +30,7 @@ from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
 from nn.planning.plan import SPARE_BITS, make_plan
 from nn.service.card import LARGEST_CARD_BYTES, ModelCard
+from nn.service.single import write_server_keys
 from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
@@ -45,6 +46,7 @@ from yashe.wire.streams import CiphertextReader, CiphertextWriter
 SECRET, PUBLIC = "secret.key", "public"
 ENCRYPTION, EVALUATION, CARD = "public.key", "evaluation.key", "model.json"
 MOST_BATCHES = 4096
+AT_ONCE = 32  # pixel positions that are encrypted together
 
 Progress = Callable[[float], None]  # is told the share (0..1) of the work just done
 
@@ -78,17 +80,24 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
                     f"{path} exists, and whatever is encrypted under its keys could never be read "
                     "again: name another folder, or remove it"
                 )
-        keys = BGV(card.params).keygen()
+        keys, *others = (BGV(params).keygen() for params in card.runs)
         (part / PUBLIC).mkdir(parents=True)
         wire.save_secret_key(part / SECRET, keys.secret)
         if public_key:
             wire.save(part / PUBLIC / ENCRYPTION, keys.public)
-        wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
+        for number, other in enumerate(others, 2):
+            wire.save_secret_key(part / secret_name(number), other.secret)
+        if card.single is None:
+            wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
+        else:
+            with whole_file(part / PUBLIC / EVALUATION) as file:
+                write_server_keys(file, card, [one.secret for one in (keys, *others)])
         with whole_file(part / PUBLIC / CARD) as file:
             file.write(card.to_json().encode())
         try:
             (part / PUBLIC).rename(public)  # refused by the system if there is one with files
-            (part / SECRET).rename(secret)
+            for number in range(len(card.runs), 0, -1):
+                (part / secret_name(number)).rename(folder / secret_name(number))
         except BaseException:
             if (part / SECRET).exists() and not (part / PUBLIC).exists():
                 public.rename(part / PUBLIC)  # it is ours, and nobody's without the secret key
@@ -99,6 +108,29 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
         raise DataError(f"cannot make keys in {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def secret_name(number: int) -> str:
+    """Return the file of the secret key of a run; there are several for one image at once."""
+    return SECRET if number == 1 else f"secret-{number}.key"
+
+
+def load_secret_keys(folder: Path, card: ModelCard) -> list[SecretKey]:
+    """Return the secret key of every run of a card.
+
+    Raises
+    ------
+    KeyMismatchError
+        If one is not for the card's parameters.
+    """
+    found = []
+    for number, params in enumerate(card.runs, 1):
+        path = folder / secret_name(number)
+        key = wire.load_secret_key(path, SecretKey)
+        if key.params.digest != params.digest:
+            raise KeyMismatchError(f"{path} is not for the parameters of {CARD}")
+        found.append(key)
+    return found
 
 
 def load_card(folder: Path, insecure: bool = False) -> ModelCard:
@@ -131,12 +163,22 @@ def load_evaluation_key(place: Path) -> BgvRelinearizationKey:
     FormatError
         If the folder holds a secret key, which has no business on a server.
     """
+    check_no_secret(place)
+    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
+
+
+def check_no_secret(place: Path) -> None:
+    """Refuse a folder with a secret key, which has no business on a server.
+
+    Raises
+    ------
+    FormatError
+    """
     if (place / SECRET).exists():
         raise FormatError(
             f"{place} holds a secret key, and whoever classifies must not have it: copy "
             f"{place / PUBLIC} to the server and give that folder"
         )
-    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
 
 
 def batches(count: int, slots: int) -> Iterator[slice]:
@@ -154,7 +196,7 @@ def encrypt(
 ) -> tuple[int, ...]:
     """Write encrypted images, ciphertexts of shape (batches, *input_shape).
 
-    Image rows are encrypted and written one after the other, so that memory holds few ciphertexts.
+    They are encrypted and written a few pixel positions at a time: memory holds few ciphertexts.
 
     Parameters
     ----------
@@ -184,11 +226,13 @@ def encrypt(
     shape = (len(parts), *card.input_shape)
     writer: CiphertextWriter | None = None
     for part in parts:
-        for row in np.moveaxis(pixels[part], 1, 0):  # (B, W, C), one row of all images
-            ct = scheme.encrypt(np.moveaxis(row, 0, -1), key)
+        places = pixels[part].reshape(part.stop - part.start, -1).T
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            ct = scheme.encrypt(some, key)
             writer = writer or CiphertextWriter(file, ct, shape)
             writer.append(ct)
-            progress(1 / (len(parts) * card.input_shape[0]))
+            progress(len(some) / (len(parts) * len(places)))
     assert writer is not None
     writer.close()
     return shape
