@@ -50,6 +50,7 @@ html_theme_options = {"navigation_with_keys": True}
 # What browsers would stretch, or surround with the space of an operator, and should not.
 TIDY = {
     '<mo stretchy="false">&#x0007C;</mo>': '<mo stretchy="false" lspace="0" rspace="0">|</mo>',
+    "<mo>&#x0007C;</mo>": '<mo stretchy="false" lspace="0" rspace="0">|</mo>',
     "<mo>&#x02016;</mo>": '<mo stretchy="false" lspace="0" rspace="0">&#x02016;</mo>',
     "<mo>&#x00028;</mo>": '<mo stretchy="false">(</mo>',  # of "(mod q)"
     "<mo>&#x00029;</mo>": '<mo stretchy="false">)</mo>',
@@ -114,7 +115,7 @@ def study_page() -> str:
         names.append(path.stem)
         needs = facts["Read before"].replace("](", "](notebooks/")
         parts += [
-            f"**[{int(path.stem)}. {title}](notebooks/{path.name})**",
+            f"**[{path.stem.lstrip('0')}. {title}](notebooks/{path.name})**",
             f"You will be able to {facts['You will be able to']}.",
             f"*Read before:* {needs}. *Time:* {facts['Time']}. "
             f"{{download}}`Download <../notebooks/student/{path.name}>` · "

@@ -23,6 +23,7 @@ Rooms, in the order of reading; a room imports only rooms before it, and those o
     networks    layers and networks of additions and multiplications
     data        images and labels
     training    from images to a network of small integers
+    packing     one image in the slots of a few ciphertexts
     planning    what is proved and what it costs, before anything is encrypted
     foreign     networks from ONNX, PyTorch and scikit-learn
     inference   networks on encrypted images
@@ -30,6 +31,7 @@ Rooms, in the order of reading; a room imports only rooms before it, and those o
     experiment  the whole run in one process, compared logit by logit with the integers
     service     a client and a server who share files only
     estimators  from a table of one's own to encrypted predictions
+    drawing     a page on which one draws a digit, and watches
     bench       how fast it is, and how fast it could be
     pictures    pictures of images, networks and their encrypted runs
     commands    `cryptonets`, from a shell

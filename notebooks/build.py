@@ -130,8 +130,8 @@ def metadata(cell: Cell, after: Cell) -> dict[str, Any]:
     return found
 
 
-def notebook(cells: list[Cell]) -> dict[str, Any]:
-    """Return a notebook (nbformat 4.5) without outputs."""
+def notebook(cells: list[Cell], number: str = "") -> dict[str, Any]:
+    """Return a notebook (nbformat 4.5) without outputs, which knows its number."""
     found: dict[str, int] = {}
     out = []
     for cell, after in zip(cells, [*cells[1:], Cell("markdown", "")], strict=True):
@@ -147,7 +147,8 @@ def notebook(cells: list[Cell]) -> dict[str, Any]:
         if cell.kind == "code":
             entry |= {"execution_count": None, "outputs": []}
         out.append(entry)
-    return {"cells": out, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    own = METADATA | {"cryptonets": {"notebook": number}}
+    return {"cells": out, "metadata": own, "nbformat": 4, "nbformat_minor": 5}
 
 
 def executed(made: dict[str, Any]) -> dict[str, Any]:
@@ -169,8 +170,8 @@ def executed(made: dict[str, Any]) -> dict[str, Any]:
         timeout=CELL_SECONDS,
         record_timing=False,
         resources={"metadata": {"path": str(FOLDER)}},
-    ).execute(env=os.environ | {"PYTHONPATH": str(FOLDER.parent)})
-    node["metadata"] = METADATA  # without the version of the Python that ran it
+    ).execute(env=os.environ | {"PYTHONPATH": str(FOLDER.parent), "TQDM_DISABLE": "1"})
+    node["metadata"] = made["metadata"]  # without the version of the Python that ran it
     for cell in node["cells"]:
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":
@@ -195,10 +196,15 @@ def without_outputs(made: dict[str, Any]) -> dict[str, Any]:
 def targets(source: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the student and the solution notebook of a source, with what belongs in them."""
     cells = cells_of(source.read_text(encoding="utf-8"))
-    name = f"{source.name[:2]}.ipynb"
+    number = number_of(source)
     student = with_installation(student_cells(cells), repository())
-    yield FOLDER / "student" / name, notebook(student)
-    yield FOLDER / "solutions" / name, notebook(solution_cells(cells))
+    yield FOLDER / "student" / f"{number}.ipynb", notebook(student, number)
+    yield FOLDER / "solutions" / f"{number}.ipynb", notebook(solution_cells(cells), number)
+
+
+def number_of(source: Path) -> str:
+    """Return a notebook's number, such as "03" or "07b"."""
+    return source.name.partition("_")[0]
 
 
 def is_stale(target: Path, made: dict[str, Any]) -> bool:
@@ -245,7 +251,7 @@ def measure(source: Path) -> str:
     if run.returncode:
         raise RuntimeError(f"{source.name}\n{run.stderr}")
     kilobytes = int(run.stdout.splitlines()[-1])  # as Linux counts
-    return f"{source.name[:2]}  {seconds:6.1f} s  {kilobytes / 1024:6.0f} MiB"
+    return f"{number_of(source):<3}  {seconds:6.1f} s  {kilobytes / 1024:6.0f} MiB"
 
 
 def sources(numbers: list[str]) -> list[Path]:
@@ -256,11 +262,11 @@ def sources(numbers: list[str]) -> list[Path]:
     SystemExit
         If there is none of a number.
     """
-    found = sorted(SOURCES.glob("[0-9][0-9]_*.py"))
-    known = {path.name[:2] for path in found}
+    found = sorted(SOURCES.glob("[0-9][0-9]*_*.py"))
+    known = {number_of(path) for path in found}
     if unknown := sorted(set(numbers) - known):
         raise SystemExit(f"no notebook {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return [path for path in found if not numbers or path.name[:2] in numbers]
+    return [path for path in found if not numbers or number_of(path) in numbers]
 
 
 def main(arguments: list[str] | None = None) -> int:

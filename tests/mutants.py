@@ -19,6 +19,7 @@ import numpy as np
 import subjects
 from yashe import laws
 from yashe.arithmetic.primes import ntt_primes
+from yashe.laws.engine import EngineScheme
 from yashe.parameters.sets import Params
 from yashe.schemes import rlwe
 from yashe.schemes import yashe as yashe_prime
@@ -596,10 +597,10 @@ def engine_schemes() -> dict[str, Any]:
     params = Params("INSECURE_MUTANT", N, ntt_primes(N, 4), t, security=None)
 
     def mutant(scheme: Any, **methods: Callable[..., Any]) -> Any:
-        return changed(subjects.EngineScheme(scheme), **methods)
+        return changed(EngineScheme(scheme), **methods)
 
     def without_errors(scheme: Any, module: Any) -> Any:
-        subject = subjects.EngineScheme(scheme)
+        subject = EngineScheme(scheme)
 
         def quietly(method: Callable[..., Any]) -> Callable[..., Any]:
             def run(*arguments: Any) -> Any:

@@ -14,16 +14,12 @@ from typing import Any
 import numpy as np
 
 from yashe.arithmetic import sampling
-from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.residues import canonical
-from yashe.arithmetic.rings import CoefficientElement, Ring
+from yashe.arithmetic.rings import Ring
 from yashe.arithmetic.rns import RnsBasis, rescale
-from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import Gadget, digits
 from yashe.ciphertexts.slots import Plaintext, decode, encode
 from yashe.parameters.sets import Params
-from yashe.schemes.bgv import BGV
-from yashe.schemes.rotations import RotatingScheme
 from yashe.textbook import (
     bfv as textbook_bfv,
 )
@@ -62,24 +58,6 @@ class TextbookTransform:
         return textbook.intt(values, self.psi, self.p)
 
 
-class EngineTransform:
-    """Two matrix products."""
-
-    def __init__(self, n: int, p: int) -> None:
-        self.transform = Ntt(n, (p,))
-        self.n, self.p, self.psi = n, p, self.transform.psi[0]
-
-    def ntt(self, a: Poly) -> Poly:
-        return self._apply(self.transform.ntt, a)
-
-    def intt(self, values: Poly) -> Poly:
-        return self._apply(self.transform.intt, values)
-
-    def _apply(self, transform: Any, a: Poly) -> Poly:
-        rows = np.array([textbook.poly_mod(a, self.p)], dtype=np.float64)
-        return integers(transform(rows)[0])
-
-
 @dataclass
 class TextbookRing:
     """Sums and products by definition."""
@@ -97,27 +75,6 @@ class TextbookRing:
         return textbook.poly_mod(textbook.poly_mul(a, b), self.q)
 
 
-class EngineRing:
-    """Elements with residues for every prime, multiplied in NTT form."""
-
-    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
-        self.ring = Ring(n, moduli)
-        self.n, self.q = n, self.ring.basis.product
-
-    def _element(self, a: Poly) -> CoefficientElement:
-        return self.ring.element(np.array(a, dtype=object))
-
-    def add(self, a: Poly, b: Poly) -> Poly:
-        return integers((self._element(a) + self._element(b)).integers())
-
-    def negate(self, a: Poly) -> Poly:
-        return integers((-self._element(a)).integers())
-
-    def multiply(self, a: Poly, b: Poly) -> Poly:
-        product = self._element(a).ntt() * self._element(b).ntt()
-        return integers(product.intt().integers())
-
-
 @dataclass
 class TextbookBasis:
     """The Chinese remainder theorem on Python integers."""
@@ -129,20 +86,6 @@ class TextbookBasis:
 
     def compose(self, residues: Poly) -> int:
         return textbook.compose(residues, self.moduli)
-
-
-class EngineBasis:
-    """The same on arrays of residues."""
-
-    def __init__(self, moduli: tuple[int, ...]) -> None:
-        self.basis = RnsBasis(moduli)
-        self.moduli = self.basis.moduli
-
-    def decompose(self, x: int) -> Poly:
-        return integers(self.basis.decompose(np.array([x], dtype=object))[:, 0])
-
-    def compose(self, residues: Poly) -> int:
-        return int(self.basis.compose(np.array(residues, dtype=np.float64)[:, None])[0])
 
 
 @dataclass
@@ -318,8 +261,11 @@ class TextbookBFV(TextbookScheme):
         """Make the key now: most laws need none."""
         return textbook_bfv.rotation_keygen(self.params, keys[0], g, keys[3])
 
+    def phase(self, keys: Any, ct: Any) -> Poly:
+        return textbook_bfv.phase(self.params, keys[0], ct)
+
     def noise(self, keys: Any, ct: Any) -> list[Fraction]:
-        return self._noise(textbook_bfv.phase(self.params, keys[0], ct))
+        return self._noise(self.phase(keys, ct))
 
     def parts(self, ct: Any) -> list[Poly]:
         return list(ct)
@@ -438,75 +384,3 @@ class TextbookYASHE(TextbookScheme):
 
     def parts(self, ct: Any) -> list[Poly]:
         return [ct[0]]
-
-
-class EngineScheme:
-    """A scheme of the engine, one ciphertext at a time; messages are slots.
-
-    Parameters
-    ----------
-    scheme : RotatingScheme
-    with_secret : encrypt with the secret key, which BFV and BGV can
-    """
-
-    def __init__(self, scheme: RotatingScheme, with_secret: bool = False) -> None:
-        self.scheme, self.with_secret = scheme, with_secret
-        self.moving: dict[tuple[str, Any], Any] = {}  # rotation keys, which most laws do not need
-        self.n, self.t, self.q = scheme.params.n, scheme.params.t, scheme.params.q
-        fresh = scheme.fresh_bound(not with_secret)
-        self.fresh_deviation = float(fresh.deviation)
-        self.product_deviation = float(scheme.product_bound(fresh, fresh).deviation)
-        if isinstance(scheme, BGV):  # whose bound has room for the tails of a product of two noises
-            self.product_deviation = math.sqrt(2 * self.n) * self.fresh_deviation**2 * self.q
-        self.switching_deviation = float(scheme.switching_bound().deviation)
-
-    def keygen(self, seed: bytes) -> Any:
-        return self.scheme.keygen(seed)
-
-    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Ciphertext:
-        return self.scheme.encrypt(values, keys.secret if self.with_secret else keys.public, seed)
-
-    def decrypt(self, keys: Any, ct: Ciphertext) -> Poly:
-        return integers(self.scheme.decrypt(ct, keys.secret))
-
-    def add(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
-        return x + y
-
-    def subtract(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
-        return x - y
-
-    def negate(self, x: Ciphertext) -> Ciphertext:
-        return -x
-
-    def multiply_scalar(self, x: Ciphertext, c: int) -> Ciphertext:
-        return x * c
-
-    def add_plain(self, x: Ciphertext, values: Poly) -> Ciphertext:
-        return x + self.scheme.encode(values)
-
-    def multiply_plain(self, x: Ciphertext, values: Poly) -> Ciphertext:
-        return x * self.scheme.encode(values)
-
-    def multiply(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
-        return x * y
-
-    def relinearize(self, keys: Any, x: Ciphertext) -> Ciphertext:
-        return self.scheme.relinearize(x, keys.relinearization)
-
-    def rotate(self, keys: Any, x: Ciphertext, rotation: Any) -> Ciphertext:
-        made = keys.secret.key_id, rotation
-        if made not in self.moving:
-            self.moving[made] = self.scheme.rotation_keys(keys.secret, [rotation], bytes(32))
-        return self.scheme.rotations(x, [rotation], self.moving[made])[0]
-
-    def noise(self, keys: Any, ct: Ciphertext) -> list[Fraction]:
-        phase = self.scheme.phase(ct, int(ct.index), keys.secret).integers()
-        t = 1 if isinstance(self.scheme, BGV) else self.t  # BGV's phase has the factor t already
-        return [Fraction(textbook.centred(t * x, self.q), self.q) for x in integers(phase)]
-
-    def predicted_budget(self, ct: Ciphertext) -> float:
-        return float(ct.noise_budget)
-
-    def parts(self, ct: Ciphertext) -> list[Poly]:
-        rows = self.scheme.params.ring.basis.compose(ct.rows[int(ct.index)])
-        return [integers(row) for row in rows]

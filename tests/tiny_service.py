@@ -59,6 +59,9 @@ def running(folder: Path, token: str | None = None, **limits: Any) -> Iterator[t
             server.should_exit = True
             thread.join(60)
             assert not thread.is_alive()
+            service.drain()  # once more, if it was ended by force
+            service.worker.join(60)
+            service.store.close()
 
 
 def http_request(

@@ -5,6 +5,12 @@ required, what was received and what to do about it; it never contains a secret.
 reserved for our own invariants.
 """
 
+import os
+import sysconfig
+import traceback
+from functools import cache
+from pathlib import Path
+
 
 class FheError(Exception):
     """Base class of every error that this project raises on purpose."""
@@ -80,3 +86,27 @@ class DataError(FheError, OSError):
 
 class TrainingError(FheError, ArithmeticError):
     """Training has diverged, or was asked for something that it cannot do."""
+
+
+def origin(error: BaseException, with_file: bool = False) -> str:
+    """Return the line of the user's own code where an error arose, such as "line 3 of f".
+
+    Parameters
+    ----------
+    error : that was raised
+    with_file : say the file as well: "line 3 of f, in mine.py"
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_libraries()):
+            where = f"line {frame.lineno} of {frame.name}"
+            return f"{where}, in {frame.filename}" if with_file else where
+    return ""
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    """Return how the names of files begin that are this package's, another's, or Python's."""
+    ours = Path(__file__).resolve().parent
+    others = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    folders = [ours, ours.parent / "nn", *others]
+    return "<frozen", "<__array_function__", *(f"{folder}{os.sep}" for folder in folders)

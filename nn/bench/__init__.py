@@ -5,8 +5,10 @@ Modules, in the order of reading:
     seal          the same networks on Microsoft SEAL
     operations    operation by operation: this package, SEAL, TenSEAL
     growth        how the cost grows with images, ring degree, primes, units, threads
+    latency       one image at once
     measurements  what `cryptonets bench` measures
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes,
-yashe.circuits, networks, data, training, planning, inference, experiment.
+yashe.circuits, networks, data, training, planning, inference, cluster,
+experiment.
 """

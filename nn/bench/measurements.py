@@ -20,6 +20,7 @@ import numpy as np
 
 from nn.bench import operations
 from nn.bench.growth import growth_table, series
+from nn.bench.latency import one_by_one
 from nn.bench.seal import compare, comparison_table, in_processes
 from nn.data.sets import Dataset
 from nn.experiment import peak_memory_bytes
@@ -364,7 +365,7 @@ def everything(
             facts["micro"][scheme.name] = as_json(speeds)
             if seal and scheme.params.n == operations.N:
                 facts["operations"][scheme.name] = beside_seal(scheme, speeds)
-    facts["whole"], facts["seal"], facts["plans"] = {}, {}, {}
+    facts["whole"], facts["seal"], facts["plans"], facts["single"] = {}, {}, {}, {}
     for name in names:
         images, levels = dataset.test_images, pretrained(name).info.levels
         pixels = quantize_pixels(images, dataset.pixel_max, levels)
@@ -372,6 +373,13 @@ def everything(
         alone = facts["whole"][name]["1 thread"]
         seconds = statistics.median(run["seconds"]["infer"] for run in alone)
         facts["plans"][name] = beside_the_plan(name, seconds)
+        fastest = min(
+            run["seconds"]["infer"]
+            for what, runs in facts["whole"][name].items()
+            for run in runs
+            if "thread" in what
+        )
+        facts["single"][name] = one_by_one(name, pixels[: 3 if quick else 21], fastest)
         if seal:
             facts["seal"][name] = compare(name, pixels, rounds, whole, available_cores())
             print(comparison_table(facts["seal"][name]))

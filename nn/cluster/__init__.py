@@ -7,7 +7,8 @@ Modules, in the order of reading:
     tasks        what a worker does, and how a network is cut for many
     coordinator  hands tasks out, takes results in, survives lost workers
     crews        workers: processes of this machine, or a Dask cluster
+    runs         one image at once, with a process for each plaintext modulus
 
 Uses yashe.errors, yashe.arithmetic, yashe.ciphertexts, yashe.schemes, yashe.wire, networks,
-planning.
+planning, inference.
 """

@@ -17,22 +17,22 @@ import numpy as np
 from nn.bench import measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
-from nn.commands import roles, service, tables
+from nn.commands import draw, roles, service, tables
 from nn.commands.options import load_model, natural, positive
 from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
-from nn.experiment import Result, beside_the_paper, drawing, run
+from nn.experiment import Result, beside_others, beside_the_paper, drawing, run
 from nn.experiment.terminal import folded
 from nn.inference.split import describe, make_plans
 from nn.networks.model import Sequential
 from nn.networks.pretrained import OTHER_NAMES, known_names, pretrained
 from nn.planning.calibrate import calibrate
+from nn.planning.plan import MODES
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
 from yashe import __version__
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import DataError, FheError
-from yashe.parameters.paper import PAPER_B
 from yashe.parameters.security import LEVELS
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads the output has seen enough, like `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except FheError as error:
+    except (FheError, OSError) as error:  # of the system: a folder that nobody may look into
         print(f"cryptonets: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -147,6 +147,9 @@ def parser() -> argparse.ArgumentParser:
         "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
     )
     planning.add_argument(
+        "--mode", choices=MODES[:2], default="batch", help="batch or single (default: %(default)s)"
+    )
+    planning.add_argument(
         "--untimed", action="store_true", help="do not say how long it takes on this machine"
     )
     planning.add_argument(
@@ -179,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add_data_option(benchmark)
+    draw.add_commands(commands)
     roles.add_commands(commands)
     service.add_commands(commands)
     return top
@@ -202,6 +206,13 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         metavar="N",
         default=available_cores(),
         help="threads, or workers (default: one for each core, here %(default)s)",
+    )
+    command.add_argument(
+        "--mode",
+        choices=list(MODES),
+        default="batch",
+        help="batch: an image in every slot, thousands cost as much as one; single: one image at "
+        "once, which answers in a moment; auto: what is faster for so many (default: %(default)s)",
     )
     where = command.add_mutually_exclusive_group()
     where.add_argument(
@@ -246,10 +257,7 @@ def mnist_command(arguments: argparse.Namespace) -> None:
     """`cryptonets mnist`."""
     dataset = load_mnist(arguments.folder, download=arguments.download)
     result = classify(pretrained(arguments.model), dataset, arguments, draw=False)
-    print(
-        f"The CryptoNets paper: {PAPER_B.predictions_per_hour:,} predictions per hour. "
-        f"Here: {result.predictions_per_hour / PAPER_B.predictions_per_hour:.0f} times as many."
-    )
+    print(beside_others(result))
 
 
 def classify(
@@ -267,7 +275,10 @@ def classify(
     print(model.summary(), end="\n\n")
     pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
     with workers(arguments.workers), server_crew(arguments) as crew:
-        result = run(model, pixels, labels, scheme_type=SCHEMES[arguments.scheme], crew=crew)
+        result = run(
+            model, pixels, labels, scheme_type=SCHEMES[arguments.scheme], crew=crew,
+            mode=arguments.mode, processes=arguments.workers,
+        )  # fmt: skip
     if draw:
         print("\nWhat the server never saw, and what it said:\n")
         said = result.logits.argmax(axis=1)
@@ -284,7 +295,7 @@ def classify(
         f"predictions per hour    {result.predictions_per_hour:,.0f} "
         f"({result.seconds['infer']:.1f} s on the server)"
     )
-    if count % slots:
+    if result.plan.mode == "batch" and count % slots:
         full = batches * slots / result.seconds["infer"] * 3600
         print(f"                        {full:,.0f} if all {slots} slots carried an image")
     if arguments.scheme == "yashe":
@@ -337,10 +348,11 @@ def plan_command(arguments: argparse.Namespace) -> None:
     name = OTHER_NAMES.get(arguments.model, arguments.model)
     model = load_model(name)
     print(model.summary(), end="\n\n")
-    plans = make_plans(model, arguments.security, shown_pixels(name, model, arguments))
-    known = []
+    pixels = shown_pixels(name, model, arguments)
+    plans, known = make_plans(model, arguments.security, pixels, arguments.mode), []
     if not arguments.untimed:
-        known = [calibrate(plan.params, again=arguments.calibrate) for plan in plans]
+        threads = None if arguments.mode == "batch" else 1
+        known = [calibrate(plan.params, BGV, threads, arguments.calibrate) for plan in plans]
         pairs = zip(plans, known, strict=True)
         plans = tuple(plan.calibrated(calibration) for plan, calibration in pairs)
     print(folded(describe(plans)))

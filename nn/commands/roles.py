@@ -22,13 +22,15 @@ from nn.data.sources import SETS, load_images
 from nn.experiment.terminal import bar
 from nn.inference.flooding import Flooding
 from nn.networks.checks import nearest
-from nn.service import roles
+from nn.networks.model import Sequential
+from nn.planning.plan import MODES, make_plan
+from nn.service import roles, single
 from nn.service.card import ModelCard
 from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
 from yashe.errors import DataError, ParameterError
-from yashe.wire import load, load_secret_key
+from yashe.wire import load
 from yashe.wire.files import open_input, whole_file
 from yashe.wire.streams import CiphertextReader
 
@@ -49,6 +51,12 @@ def add_commands(commands: Any) -> None:
         "--card", type=Path, metavar="FILE", help="its model card, if only the server has it"
     )
 
+    keygen.add_argument(
+        "--mode",
+        choices=MODES[:2],
+        default="batch",
+        help="for batches of images, or for a single one at once (default: %(default)s)",
+    )
     keygen.add_argument(
         "--public",
         action="store_true",
@@ -153,7 +161,8 @@ def show(*paths: Path) -> None:
 def keygen_command(arguments: argparse.Namespace) -> None:
     """`cryptonets keygen`."""
     if arguments.model:
-        card = ModelCard.of(load_model(arguments.model), arguments.public, arguments.flood)
+        model = load_model(arguments.model)
+        card = ModelCard.of(model, arguments.public, arguments.flood, arguments.mode)
     else:
         card = roles.read_card(arguments.card)
     with step(f"keys for {card.name}, {card.params}"):
@@ -166,9 +175,20 @@ def keygen_command(arguments: argparse.Namespace) -> None:
 def encrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets encrypt`."""
     card = roles.load_card(arguments.keys)
-    key = roles.load_encryption_key(arguments.keys, card)
     images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
+    if card.single is not None:
+        secrets = roles.load_secret_keys(arguments.keys, card)
+        with (
+            step(f"{len(pixels)} images encrypted one by one"),
+            bar("encrypting", len(pixels), "images") as done,
+            whole_file(arguments.out) as file,
+        ):
+            single.encrypt(file, card, secrets, pixels, images.white, done)
+        show(arguments.out)
+        print(f"When the reply is here:\ncryptonets decrypt REPLY --keys {arguments.keys}")
+        return
+    key = roles.load_encryption_key(arguments.keys, card)
     what = "secret" if isinstance(key, SecretKey) else "public"
     with (
         step(f"{len(pixels)} {called(card)} encrypted with the {what} key"),
@@ -189,8 +209,11 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
 
 def infer_command(arguments: argparse.Namespace) -> None:
     """`cryptonets infer`."""
-    model, key = load_model(arguments.model), roles.load_evaluation_key(arguments.keys)
-    flooding = None
+    model = load_model(arguments.model)
+    if single.is_single(arguments.keys / EVALUATION):
+        infer_one_by_one(model, arguments)
+        return
+    key, flooding = roles.load_evaluation_key(arguments.keys), None
     if arguments.flood is not None:
         path = arguments.keys / ENCRYPTION
         if not path.exists():
@@ -218,12 +241,33 @@ def ciphertexts_in(source: BinaryIO) -> int:
     return math.prod(shape)
 
 
+def infer_one_by_one(model: Sequential, arguments: argparse.Namespace) -> None:
+    """`cryptonets infer` with keys for one image at once."""
+    if arguments.flood is not None:
+        raise ParameterError("a reply to one image at once is masked, and cannot be flooded")
+    roles.check_no_secret(arguments.keys)
+    plan = make_plan(model, mode="single")
+    with open_input(arguments.keys / EVALUATION) as file:
+        keys = single.read_server_keys(file, plan)
+    with (
+        open_input(arguments.input) as source,
+        step("classified without the secret key", arguments.workers),
+        bar("inferring", 100, "%") as done,
+        whole_file(arguments.out) as target,
+    ):
+        single.classify(source, target, plan, keys, done)
+    show(arguments.input, arguments.out)
+
+
 def decrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets decrypt`."""
     card = roles.load_card(arguments.keys)
-    key = load_secret_key(arguments.keys / SECRET, SecretKey)
+    secrets = roles.load_secret_keys(arguments.keys, card)
     with step("decrypted"), open_input(arguments.reply) as source:
-        logits = roles.decrypt(source, card, key, arguments.images)
+        if card.single is not None:
+            logits = single.decrypt(source, card, secrets)
+        else:
+            logits = roles.decrypt(source, card, secrets[0], arguments.images)
     found = card.schema.answers.answers(logits)
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if arguments.labels:

@@ -7,6 +7,8 @@ Other processes or machines can be the server, as a crew of `nn.cluster.crews`.
 Modules, in the order of reading, before this one:
 
     terminal  bars that tell the truth, and lines that fit
+    result    what a run has found, and what it has cost
+    single    images one by one
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,
 planning, inference, cluster.
@@ -14,38 +16,40 @@ planning, inference, cluster.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from nn.cluster.coordinator import Crew, predict
-from nn.experiment.terminal import bar, columns
+from nn.experiment.result import Clock as Clock
+from nn.experiment.result import Result as Result
+from nn.experiment.result import peak_memory_bytes as peak_memory_bytes
+from nn.experiment.single import run_single
+from nn.experiment.terminal import bar, columns, line
 from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
 from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
 from nn.planning.plan import Plan, make_plan
 from nn.planning.proofs import ranges
-from yashe.arithmetic.parallel import watched
+from yashe.arithmetic.parallel import available_cores, watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
-from yashe.errors import EncodingError
-from yashe.parameters.paper import INSECURE_YASHE_PAPER_A, PAPER_A, PAPER_B, paper_set_a
+from yashe.errors import EncodingError, ParameterError
+from yashe.parameters.paper import (
+    INSECURE_YASHE_PAPER_A,
+    LOLA_CORES,
+    LOLA_SECONDS,
+    PAPER_A,
+    PAPER_B,
+    paper_set_a,
+)
 from yashe.parameters.security import SOURCE_2024
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
-
-try:
-    import resource
-except ImportError:  # Windows has no such module
-    resource = None  # type: ignore[assignment]
 
 # What is compared with the paper, in the order of `PaperRun.figures`, and how it is written.
 FIGURES = {
@@ -63,103 +67,13 @@ GAP = 3  # columns between two drawings
 FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run has found.
-
-    Attributes
-    ----------
-    logits : int64 array, shape (images, classes), decrypted
-    agree : images whose decrypted logits all equal those of the integer network
-    accuracy : share of images whose largest logit is the label's
-    seconds : time for "keys", "encrypt", "infer" and "decrypt", all batches together
-    fresh_budget_bits, final_budget_bits : least noise budget measured with the secret key, of the
-        images and of the logits before the modulus is switched for the reply
-    plan : the Plan
-    scheme : name of the scheme
-    encrypted_bytes : of one batch of encrypted images, n log2 q bits for each ring element
-    reply_bytes : of its encrypted logits, after the modulus was switched to fewer primes
-    """
-
-    logits: IntArray
-    agree: int
-    accuracy: float
-    seconds: dict[str, float]
-    fresh_budget_bits: float
-    final_budget_bits: float
-    plan: Plan
-    scheme: str
-    encrypted_bytes: int
-    reply_bytes: int
-
-    def __repr__(self) -> str:
-        return (
-            f"Result({self.scheme}: {len(self.logits):,} images, {self.agree:,} as the integers, "
-            f"accuracy {self.accuracy:.2%}, {self.seconds['infer']:.2f} s on the server)"
-        )
-
-    @property
-    def predictions_per_hour(self) -> float:
-        """Images by the hour, from the server's time."""
-        return len(self.logits) / self.seconds["infer"] * 3600
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the facts as what a JSON file can hold."""
-        params = self.plan.params
-        return {
-            "images": len(self.logits),
-            "accuracy": self.accuracy,
-            "agree": self.agree,
-            "seconds": self.seconds,
-            "predictions_per_hour": self.predictions_per_hour,
-            "params": {
-                "scheme": self.scheme,
-                "n": params.n,
-                "log2_q": params.log2_q,
-                "log2_t": params.log2_t,
-                "security_bits": params.security,
-            },
-            "noise_budget_bits": {
-                "fresh": self.fresh_budget_bits,
-                "final": self.final_budget_bits,
-            },
-            "bytes": {"images": self.encrypted_bytes, "reply": self.reply_bytes},
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the largest memory that this process has had, or None where nobody counts it."""
-    if resource is None:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-class Clock:
-    """Adds up seconds by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def __repr__(self) -> str:
-        return f"Clock({self.seconds})"
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Time the body and add it to `name`."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-def plan_for(model: Sequential, scheme: type[Scheme]) -> Plan:
+def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch", images: int = 1) -> Plan:
     """Return the plan of a network: BGV or BFV at 128 bits, YASHE' with the paper's set A.
 
     Set A has room for a larger t than we gave it, for networks that need one.
     """
-    if scheme is not YASHE:
-        return make_plan(model, scheme=scheme)
+    if scheme is not YASHE or mode == "single":
+        return make_plan(model, scheme=scheme, mode=mode, images=images)
     params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.levels)[-1].smallest_t
     if params.t < need:
         params = paper_set_a(f"{params.name}_t{need.bit_length()}", need)
@@ -200,9 +114,7 @@ class Sides:
 
         It fits into 80 columns.
         """
-        time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
-        budget = "" if bits is None else f"{bits:>7.1f} bits {how}"
-        self.say(f"{what:<47}{time_taken}{budget}".rstrip())
+        self.say(line(what, seconds, bits, how))
 
     def encrypt(self, batch: IntArray) -> Ciphertext:
         """Client: return a batch of images encrypted."""
@@ -288,8 +200,10 @@ def run(
     say: Callable[[str], None] = print,
     scheme_type: type[Scheme] = BGV,
     crew: Crew | None = None,
+    mode: str = "batch",
+    processes: int | None = None,
 ) -> Result:
-    """Classify images encrypted, in batches of as many as there are slots.
+    """Classify images encrypted, in batches of as many as there are slots, or one by one.
 
     Parameters
     ----------
@@ -299,6 +213,8 @@ def run(
     say : receives the story, line by line
     scheme_type : BGV, BFV or YASHE
     crew : workers that are the server (`nn.cluster.crews`); by default this process is
+    mode : of `make_plan`: "batch", "single" for one image at once, or "auto"
+    processes : how many there may be for one image at once; default: one for each core
 
     Raises
     ------
@@ -314,16 +230,26 @@ def run(
     pixels = check_pixels(model, pixels)
     if len(pixels) == 0:
         raise EncodingError("there are no images to classify: give at least one")
-    plan = plan_for(model, scheme_type)
+    if mode == "single" and crew is not None:
+        raise ParameterError(
+            "one image at once has processes of its own, one for each plaintext modulus: leave out "
+            "the crew (--processes, --dask, --scheduler), or take mode 'batch'"
+        )
+    plan = plan_for(model, scheme_type, mode, len(pixels))
     params = plan.params
     scheme = scheme_type(params)
     say("Plan: what every possible image can cause, proved before anything is encrypted\n")
     say(str(plan.program))
+    t_bits = " and ".join(f"{one.params.log2_t:.1f}" for one in plan.runs)
     say(
         f"\n{scheme.name} with n = {params.n} slots, log2 q = {params.log2_q:.1f} "
-        f"({params.k} primes), log2 t = {params.log2_t:.1f}:\n{security_of(params)}. "
+        f"({params.k} primes), log2 t = {t_bits}:\n{security_of(params)}. "
         f"Logits need {plan.range_bits:.1f} bits.\n"
     )
+    if mode == "auto" and plan.reasons:
+        say(f"{plan.reasons[-1]}\n")
+    if plan.mode == "single":
+        return run_single(plan, pixels, labels, say, processes or available_cores())
     sides = Sides(model, scheme, say)
     batches = [pixels[start : start + params.n] for start in range(0, len(pixels), params.n)]
     # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
@@ -361,6 +287,21 @@ def security_of(params: Params) -> str:
     if params.security is None:
         return f"no security at all ({params.name})"
     return f"{params.security}-bit security by {SOURCE_2024}"
+
+
+def beside_others(result: Result) -> str:
+    """Return a sentence: this run beside the published one for as many images."""
+    if result.plan.mode == "single":
+        seconds = result.seconds["infer"] / len(result.logits)
+        return (
+            f"LoLa: {LOLA_SECONDS} s an image on {LOLA_CORES} cores. Here: {seconds:.2f} s on the "
+            "server."
+        )
+    theirs = PAPER_B.predictions_per_hour
+    return (
+        f"The CryptoNets paper: {theirs:,} predictions per hour. "
+        f"Here: {result.predictions_per_hour / theirs:.0f} times as many."
+    )
 
 
 def beside_the_paper(result: Result) -> str:

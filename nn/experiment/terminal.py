@@ -35,9 +35,15 @@ def bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
     ------
     what has to be told the share (0..1) of the work that has just been done
     """
-    done, shown = 0.0, 0
+    done, shown, size = 0.0, 0, shutil.get_terminal_size()  # which is never 0, unlike tqdm's own
     with tqdm(
-        total=total, desc=what, unit=f" {unit}", disable=None, leave=False, dynamic_ncols=True
+        desc=what,
+        total=total,
+        unit=f" {unit}",
+        ncols=size.columns,
+        nrows=size.lines,
+        leave=False,
+        disable=None,  # where stderr is no terminal
     ) as drawn:
 
         def show(units: int) -> None:
@@ -64,3 +70,13 @@ def folded(text: str) -> str:
     """Return text with its long lines folded at spaces, so that they fit the terminal."""
     lines = (textwrap.wrap(line, columns(), subsequent_indent="    ") for line in text.split("\n"))
     return "\n".join("\n".join(line) for line in lines)
+
+
+def line(what: str, seconds: float | None = None, bits: float | None = None, how: str = "") -> str:
+    """Return a line of a story: what, how long it took, the noise budget, and how that is known.
+
+    It fits into 80 columns.
+    """
+    time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
+    budget = "" if bits is None else f"{bits:>7.1f} bits {how}"
+    return f"{what:<47}{time_taken}{budget}".rstrip()

@@ -8,5 +8,5 @@ Modules, in the order of reading:
     split      logits too large for one plaintext modulus: one run for each of several
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,
-planning.
+packing, planning.
 """

@@ -7,7 +7,16 @@
     logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
 
 Slot i of every ciphertext belongs to image i: one ciphertext for each pixel *position* carries that
-pixel of thousands of images (CryptoNets, section 3.1, "parallel scaling").
+pixel of thousands of images (CryptoNets, section 3.1, "parallel scaling"). With a plan for one
+image at once in the place of the network (`nn.packing`) the slots hold that image instead:
+
+    plan = make_plan(model, mode="single")
+    for run in plan.runs:    # one for each plaintext modulus, joined by `nn.inference.split.join`
+        scheme = BGV(run.params)
+        keys = scheme.keygen()
+        ct = encrypt_images(scheme, run, pixels[:1], keys.secret)
+        reply = reply_of(scheme, infer(scheme, run, ct, run.server_keys(keys)))
+        logits = decrypt_logits(scheme, reply, keys.secret, 1, run)
 """
 
 from __future__ import annotations
@@ -18,38 +27,41 @@ import numpy as np
 
 from nn.networks.checks import TakesImages, check_pixels, of_kind
 from nn.networks.model import Sequential
+from nn.packing.network import Packing
+from nn.planning.plan import Plan
 from nn.planning.program import Report as Report
 from nn.planning.program import program_of
 from nn.planning.proofs import check_network
 from yashe.arithmetic.residues import IntArray
 from yashe.arithmetic.whole import whole
 from yashe.ciphertexts.array import Ciphertext
-from yashe.errors import EncodingError
+from yashe.errors import EncodingError, ParameterError
 from yashe.schemes.base import Scheme
 
 
 def encrypt_images(
     scheme: Scheme, network: TakesImages, pixels: IntArray, key: Any, seed: bytes | None = None
 ) -> Ciphertext:
-    """Encrypt a batch of images, pixel position by pixel position.
+    """Encrypt a batch of images pixel position by pixel position, or one image tap by tap.
 
     Parameters
     ----------
     scheme : Scheme
-    network : the Sequential that shall classify them, or its ModelCard
+    network : the Sequential that shall classify them, its plan, or its ModelCard
     pixels : integers 0..network.levels, shape (B, *network.input_shape), B at most the number of
-        slots n
+        slots n; 1 for one image at once
     key : a key that encrypts
     seed : 32 bytes that determine the randomness, for tests only; see `RLWE.encrypt`
 
     Returns
     -------
-    Ciphertext of shape network.input_shape; slot i belongs to image i
+    Ciphertext of shape network.input_shape; slot i belongs to image i. For one image at once: of
+    shape (taps,), as `nn.packing.network.Packing` fills the slots
 
     Raises
     ------
     EncodingError
-        If there are no images, more than slots, or they are no integers.
+        If there are no images, more than there is room for, or they are no integers.
     ParameterError
         If they have another shape.
     RangeError
@@ -57,6 +69,14 @@ def encrypt_images(
     """
     of_kind("the scheme", scheme, Scheme)
     pixels = check_pixels(network, pixels)
+    packing = packing_of(network)
+    if packing is not None:
+        if len(pixels) != 1:
+            raise EncodingError(
+                f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
+                "make a plan with mode='batch'"
+            )
+        return scheme.encrypt(packing.slots(pixels[0]), key, seed)
     if not 0 < len(pixels) <= scheme.params.n:
         raise EncodingError(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
@@ -64,8 +84,21 @@ def encrypt_images(
     return scheme.encrypt(np.moveaxis(pixels, 0, -1), key, seed)
 
 
-def decrypt_logits(scheme: Scheme, ct: Ciphertext, key: Any, images: int) -> IntArray:
+def packing_of(network: Any) -> Packing | None:
+    """Return how a plan or card fills the slots with one image; None if slot i is image i."""
+    found: Packing | None = getattr(network, "packing", None)
+    return found
+
+
+def decrypt_logits(
+    scheme: Scheme, ct: Ciphertext, key: Any, images: int, network: TakesImages | None = None
+) -> IntArray:
     """Return the logits of the first `images` slots, int64 array of shape (images, *ct.shape).
+
+    Parameters
+    ----------
+    network : for one image at once, the plan or card that says where its logits are; what is
+        returned has the shape (1, outputs), and is modulo the t of the scheme
 
     Raises
     ------
@@ -73,13 +106,18 @@ def decrypt_logits(scheme: Scheme, ct: Ciphertext, key: Any, images: int) -> Int
         If there are not so many slots.
     """
     of_kind("the scheme", scheme, Scheme)
-    images = whole(images, "the number of images", 1, scheme.params.n)
+    packing = packing_of(network)
+    images = whole(images, "the number of images", 1, scheme.params.n if packing is None else 1)
+    if packing is not None:
+        if ct.shape != (1,):
+            raise ParameterError(f"a reply for one image has shape (1,), got {ct.shape}")
+        return packing.logits(ct.params, scheme.decrypt(ct, key)[0])[None]
     return np.moveaxis(scheme.decrypt(ct, key)[..., :images], -1, 0)
 
 
 def infer(
     scheme: Scheme,
-    model: Sequential,
+    model: Sequential | Plan,
     ct: Ciphertext,
     relinearization: Any,
     report: Report | None = None,
@@ -96,9 +134,10 @@ def infer(
     Parameters
     ----------
     scheme : the scheme of the ciphertexts
-    model : integer network
-    ct : Ciphertext of the model's input shape
-    relinearization : the relinearisation key of the same keys
+    model : integer network, or a plan of it, whose program is run as it is
+    ct : Ciphertext of the model's input shape, or of as many taps as the plan says
+    relinearization : the relinearisation key of the same keys; for one image at once what
+        `Plan.server_keys` makes
     report : collects times and predicted noise budgets, if given
     joined_with : product of other plaintext moduli under which the same is computed, for logits
         that are joined afterwards (`nn.inference.split.join`); with more than 1 they are logits
@@ -106,7 +145,7 @@ def infer(
 
     Returns
     -------
-    Ciphertext of the model's output shape, degree 1
+    Ciphertext of the model's output shape, degree 1; for one image at once of shape (1,)
 
     Raises
     ------
@@ -120,6 +159,8 @@ def infer(
     """
     of_kind("the scheme", scheme, Scheme)
     own = scheme.scheme_of(ct)
+    if isinstance(model, Plan):  # and all is proved
+        return model.program.run(ct.modulo(), relinearization, report)
     check_network(model, ct.params, joined_with)
     # The network's range is proved as a whole: what was declared of the images has done its work.
     return program_of(model, own).run(ct.modulo(), relinearization, report)

@@ -18,26 +18,28 @@ from nn.inference.replies import reply_of
 from nn.networks.model import Sequential
 from nn.planning.plan import Plan, make_plan, name_of
 from nn.planning.proofs import ranges
-from yashe.arithmetic.primes import next_ntt_primes, prime_limit
+from nn.planning.single import RINGS, enough_primes
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
 from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates
 
-RINGS = (4096, 8192, 16384)
-
 
 def make_plans(
-    model: Sequential, security: int = 128, pixels: IntArray | None = None
+    model: Sequential, security: int = 128, pixels: IntArray | None = None, mode: str = "batch"
 ) -> tuple[Plan, ...]:
     """Return one plan if one plaintext modulus holds the logits, else one for each of several.
+
+    For one image at once (mode "single") every prime of t is a run, of which `make_plan` knows.
 
     Raises
     ------
     RangeError, NoiseBudgetExhausted
         If no number of moduli helps; the error is that of the single plan, and names the layer.
     """
+    if mode == "single":
+        return make_plan(model, security=security, pixels=pixels, mode=mode).runs
     try:
         return (make_plan(model, security=security, pixels=pixels),)
     except (RangeError, NoiseBudgetExhausted, ParameterError) as error:
@@ -51,16 +53,6 @@ def make_plans(
                 if len(found) == parts:
                     return tuple(found)
         raise error
-
-
-def enough_primes(n: int, minimum: int) -> tuple[int, ...]:
-    """Return as few batching primes as possible, of about one size, with a product >= minimum."""
-    count = math.ceil(math.log2(minimum) / math.log2(prime_limit(n)))
-    while True:
-        primes = next_ntt_primes(n, math.ceil(minimum ** (1 / count)), count)
-        if len(primes) == count and math.prod(primes) >= minimum:
-            return tuple(primes)
-        count += 1
 
 
 def cheapest_for(
@@ -147,8 +139,8 @@ def describe(plans: Sequence[Plan]) -> str:
         return str(plans[0])
     bits = plans[0].range_bits
     title = (
-        f"No single plaintext modulus carries logits of {bits:.1f} bits: the network is evaluated "
-        f"once for each of {len(plans)} moduli, and the results are joined (CRT)."
+        f"No single small plaintext modulus carries logits of {bits:.1f} bits: the network is "
+        f"evaluated once for each of {len(plans)} moduli, and the results are joined (CRT)."
     )
     tables = [f"log2 t = {plan.params.log2_t:.1f}\n{plan}" for plan in plans]
     return "\n\n".join([title, *tables])

@@ -10,10 +10,13 @@ Modules, in the order of reading:
     tiles       a layer cut into blocks of a few units
     steps       what a server does between two steps of a client
     program     a network compiled to a list of steps
-    plan        the program, its parameters, and step by step what is proved of them
+    packed      steps for one image that fills the slots
+    single      a network compiled for one image at once
+    planned     a plan: program and parameters, and step by step what is known of them
+    plan        where plans are made: proofs of range and noise, for given parameters or the best
     flops       the floating-point operations that a run cannot do without
     strategies  Hypothesis strategies for small networks and their images
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes,
-yashe.circuits, yashe.wire, yashe.laws, networks.
+yashe.circuits, yashe.wire, yashe.laws, networks, packing.
 """

@@ -47,6 +47,7 @@ KINDS = (
     "sum",  # such a sum, scaled down
     "relinearize",
     "decrypt",
+    "transform",  # of one polynomial modulo one prime, with what is done between transforms
 )
 Work = Mapping[str, int]  # how many of each kind
 
@@ -55,9 +56,9 @@ Work = Mapping[str, int]  # how many of each kind
 # ciphertexts in NTT form. Only the ratios matter: a run tells its progress in this currency.
 TYPICAL = {
     True: {"multiply_add": 0.007, "output": 0.0, "square": 0.6, "weigh": 0.02, "sum": 0.0,
-           "relinearize": 14.0},
+           "relinearize": 14.0, "transform": 0.2},
     False: {"multiply_add": 0.026, "output": 0.6, "square": 6.8, "weigh": 0.02, "sum": 13.0,
-            "relinearize": 24.0},
+            "relinearize": 24.0, "transform": 0.3},
 }  # fmt: skip
 
 
@@ -121,11 +122,14 @@ def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Ca
     def relinearize() -> Ciphertext:
         return scheme.ready_for_product(scheme.relinearize(total, keys.relinearization))
 
+    one = total.reshape(-1)[:1]
+    cut = best_time(lambda: scheme.relinearize(one, keys.relinearization))
     again = best_time(lambda: scheme.encrypt(values, keys.encryption, bytes(32)))
     seconds = {
         "encrypt": again / taps,
         "decrypt": best_time(lambda: scheme.decrypt(ct, keys.secret)) / taps,
         "relinearize": best_time(relinearize) / total.size,
+        "transform": cut / (one.params.k + one.params.k**2),
         **kinds,
     }
     return Calibration(seconds)

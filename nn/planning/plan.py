@@ -13,24 +13,30 @@ network on arrays that prove (`nn.planning.proofs`):
 A plan is the network's program (`nn.planning.program`) with what is known beside each step. What a
 step costs is counted; with a calibration of this machine (`nn.planning.calibrate`) that becomes
 seconds.
+
+There are two ways to compile a network. In mode "batch" slot i is image i: thousands of images cost
+as much as one. In mode "single" the slots hold one image (`nn.planning.single`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import NoneType
-from typing import Any
 
 import numpy as np
 
 from nn.networks.base import Values
-from nn.networks.checks import KindError, check_pixels, of_kind, truth
+from nn.networks.checks import KindError, check_pixels, of_kind, truth, whole_number
 from nn.networks.model import Sequential
-from nn.planning.calibrate import Calibration, Work
+from nn.planning.calibrate import Calibration, calibrate
+from nn.planning.planned import Plan as Plan
+from nn.planning.planned import PlannedStep
 from nn.planning.program import Program, program_of
 from nn.planning.proofs import check_depends, check_fits, ranges, run
+from nn.planning.single import packed_programs
+from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
@@ -42,140 +48,9 @@ from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates, choose, lacking
 from yashe.wire.bits import packed_bytes
 
+MODES = ("batch", "single", "auto")
 SPARE_BITS = 1.0  # for the promise of a reply, and for the rounding of predictions
 HEAD_BYTES = 44  # of a ciphertext on the wire: noise bound and seed
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """One line of a plan: a step of its program, and what is known about it.
-
-    Attributes
-    ----------
-    on : "client" or "server"
-    what : it does
-    level : with how many primes of q its outputs go on
-    shape : of the array of ciphertexts that it makes
-    range_bits : log2(2 max|value|) of them, proved for every input
-    budget_bits : predicted noise budget that is left behind it, at the worst output
-    work : operations by kind (`nn.planning.calibrate.KINDS`)
-    seen_bits : log2(2 max|value|) among the images that were shown to the plan, if any were
-    seconds : estimated, if the plan was calibrated
-    """
-
-    on: str
-    what: str
-    level: int
-    shape: tuple[int, ...]
-    range_bits: float
-    budget_bits: float
-    work: Work
-    seen_bits: float | None = None
-    seconds: float | None = None
-
-    @property
-    def ciphertexts(self) -> int:
-        """Number of its outputs."""
-        return math.prod(self.shape)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.on:<7}{self.what:<32}{self.level:>6}{self.ciphertexts:>8,}"
-            f"{self.range_bits:>7.1f}{or_dash(self.seen_bits, 1):>6}{self.budget_bits:>7.1f}"
-            f"{or_dash(self.seconds, 2):>7}"
-        )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A network's program, parameters that carry it, and the proof: see `make_plan`.
-
-    Attributes
-    ----------
-    program : what the server will do
-    params : Params
-    levels : pixels are 0..levels
-    steps : PlannedSteps, from the client to the server and back
-    bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
-    reasons : why these parameters, sentences; empty if they were given
-    """
-
-    program: Program
-    params: Params
-    levels: int
-    steps: tuple[PlannedStep, ...]
-    bytes: dict[str, int]
-    reasons: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return (
-            f"Plan({self.params}, {len(self.steps)} steps, logits of {self.range_bits:.1f} bits, "
-            f"noise budget >= {self.final_budget_bits:.1f} bits)"
-        )
-
-    @property
-    def fresh_budget_bits(self) -> float:
-        """Predicted noise budget of the encrypted images."""
-        return self.steps[0].budget_bits
-
-    @property
-    def range_bits(self) -> float:
-        """Bits that the logits need, which t must have."""
-        return self.steps[-1].range_bits
-
-    @property
-    def final_budget_bits(self) -> float:
-        """Predicted noise budget of the encrypted logits, before they become a reply."""
-        return self.steps[len(self.program.steps)].budget_bits
-
-    @property
-    def server_seconds(self) -> float | None:
-        """Estimated seconds of the server, if the plan was calibrated."""
-        seconds = [step.seconds for step in self.steps if step.on == "server"]
-        return None if None in seconds else sum(s for s in seconds if s is not None)
-
-    def calibrated(self, calibration: Calibration) -> Plan:
-        """Return the plan with seconds."""
-        steps = (replace(step, seconds=calibration.estimate(step.work)) for step in self.steps)
-        return replace(self, steps=tuple(steps))
-
-    def __str__(self) -> str:
-        mib = {name: size / 2**20 for name, size in self.bytes.items()}
-        lines = [
-            f"{'':<45}{'cipher-':>8}{'range, bits':>13}{'bits':>7}{'sec-':>7}",
-            f"{'on':<7}{'step':<32}{'level':>6}{'texts':>8}{'proved':>7}{'seen':>6}"
-            f"{'left':>7}{'onds':>7}",
-            *map(str, self.steps),
-            "",
-            f"wire    images {mib['images']:.1f} MiB, keys {mib['keys']:.1f} MiB, "
-            f"reply {mib['reply']:.2f} MiB",
-            f"server  {or_dash(self.server_seconds, 2)} s for up to {self.params.n:,} images",
-        ]
-        return "\n".join(lines)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the plan as what a JSON file can hold."""
-        facts: dict[str, Any] = {
-            "levels": self.levels,
-            "steps": [asdict(step) for step in self.steps],
-            "bytes": self.bytes,
-            "reasons": self.reasons,
-        }
-        facts["params"] = {
-            "name": self.params.name,
-            "n": self.params.n,
-            "log2_q": self.params.log2_q,
-            "log2_t": self.params.log2_t,
-            "primes": self.params.k,
-            "security_bits": self.params.security,
-        }
-        facts["server_seconds"] = self.server_seconds
-        return facts
-
-
-def or_dash(value: float | None, digits: int) -> str:
-    """Return a number as text, or a dash for what is not known."""
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def make_plan(
@@ -188,6 +63,9 @@ def make_plan(
     pixels: IntArray | None = None,
     joined_with: int = 1,
     slots: int = 1,
+    mode: str = "batch",
+    images: int = 1,
+    calibration: Callable[..., Calibration] = calibrate,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
 
@@ -204,6 +82,12 @@ def make_plan(
     joined_with : product of other plaintext moduli that hold a part of the result
         (`nn.inference.split`)
     slots : images that a batch shall hold at least
+    mode : "batch", a slot for each of many images, or "single", the slots for one image. For a
+        single image every prime of t is a run of its own, so that there may be several:
+        `Plan.runs`. "auto" measures this machine, the first time for some seconds, and takes what
+        is faster for so many images; `Plan.reasons` says from how many on it is a batch
+    images : how many there will be, for mode "auto"
+    calibration : how a machine is measured, for mode "auto"
 
     Raises
     ------
@@ -222,44 +106,124 @@ def make_plan(
     of_kind("params", params, Params, NoneType)
     if not callable(scheme):
         raise KindError(f"scheme must be the class of a scheme, like BGV; got {scheme!r}.")
+    if mode not in MODES:
+        raise ParameterError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
     public = truth("public", public)
+    if mode == "auto":
+        common = (security, public, scheme, spare_bits, pixels, joined_with, slots)
+        batch = make_plan(model, params, *common)
+        return faster(
+            batch,
+            lambda: make_plan(model, params, *common, "single"),
+            whole_number("images", images),
+            calibration,
+        )
     intervals = ranges(model, model.levels)
     need = intervals[-1].smallest_t
     check_depends(model)
+    bits = [1 + math.log2(model.levels), *(interval.bits for interval in intervals)]
+    seen: list[float] | None = None
+    if pixels is not None:
+        pixels = check_pixels(model, pixels)
+        seen = [1 + math.log2(max(1, int(pixels.max()))), *seen_bits(model, pixels, max(bits))]
     reasons: tuple[str, ...] = ()
-    if params is None:
-        params, reasons = cheapest_params(model, need, security, public, scheme, spare_bits, slots)
-    check_fits(model, need, params, joined_with)
-    check_depends(model, params.t)
-    program = program_of(model, scheme(params))
-    rows = program.rows(public)
+    programs: tuple[Program, ...]
+    if mode == "single":
+        if scheme is not BGV:
+            raise ParameterError("one image at once runs under BGV, whose products need no scaling")
+        programs = packed_programs(model, need, security, spare_bits, public, params)
+        check_fits(model, need, joint(programs), joined_with)
+    else:
+        if params is None:
+            params, reasons = cheapest_params(
+                model, need, security, public, scheme, spare_bits, slots
+            )
+        check_fits(model, need, params, joined_with)
+        programs = (program_of(model, scheme(params)),)
+    plans = []
+    for program in programs:
+        check_depends(model, program.scheme.params.t)
+        steps = planned_steps(program, public, spare_bits, bits, seen)
+        size, of = wire_bytes(program, public), program.scheme.params
+        plans.append(Plan(program, of, model.levels, steps, size, reasons))
+    return replace(plans[0], others=tuple(plans[1:]))
+
+
+def faster(
+    batch: Plan, make: Callable[[], Plan], images: int, calibration: Callable[..., Calibration]
+) -> Plan:
+    """Return the plan that is faster for so many images, with seconds, and why it is that one.
+
+    Parameters
+    ----------
+    batch : a plan for batches
+    make : makes the plan for one image at once, or refuses it; then it is a batch
+    """
+    try:
+        single = make()
+    except (ParameterError, NoiseBudgetExhausted) as error:
+        return replace(batch, reasons=(*batch.reasons, f"Not one image at once: {error}."))
+    cores = available_cores()
+    batch = batch.calibrated(calibration(batch.params, type(batch.program.scheme)))
+    single = single.calibrated(calibration(single.params, threads=1))
+    for_all, for_one = batch.seconds_for(1, cores), single.seconds_for(1, cores)
+    assert for_all is not None
+    assert for_one is not None
+    crossover = max(1, math.ceil(for_all / for_one))
+    reason = (
+        f"One image at once takes {for_one:.2f} s, a batch {for_all:.2f} s whatever is in it: from "
+        f"{crossover} images on a batch is faster on this machine (estimates)."
+    )
+    chosen = single if images < crossover else batch
+    return replace(chosen, reasons=(*chosen.reasons, reason))
+
+
+def joint(programs: Sequence[Program]) -> Params:
+    """Return parameters with the plaintext moduli of all programs, which have one q."""
+    sets = [program.scheme.params for program in programs]
+    return replace(sets[0], plaintext_moduli=tuple(params.t for params in sets))
+
+
+def planned_steps(
+    program: Program,
+    public: bool,
+    spare_bits: float,
+    bits: list[float],
+    seen: list[float] | None,
+) -> tuple[PlannedStep, ...]:
+    """Return a program's steps with their ranges, noise and work, or refuse its noise.
+
+    Parameters
+    ----------
+    bits, seen : log2(2 max|value|) of the inputs and of every layer's outputs, proved and seen
+
+    Raises
+    ------
+    NoiseBudgetExhausted
+        Naming the step.
+    """
+    rows, params = program.rows(public), program.scheme.params
     budgets = [row.budget_bits for row in rows[: len(program.steps) + 1]]
     for row, before in zip(rows[1:], budgets[:-1], strict=False):
         noise.check_budget(row.budget_bits, f"the step '{row.what}'", before)
     last = f"the step '{rows[len(budgets) - 1].what}', with {spare_bits:.1f} bits to spare,"
     least = noise.least_budget(params.n)
     noise.check_budget(budgets[-1] - spare_bits, last, budgets[-2], least)
-    bits = [1 + math.log2(model.levels), *(interval.bits for interval in intervals)]
-    seen: list[float] | None = None
-    if pixels is not None:
-        pixels = check_pixels(model, pixels)
-        seen = [1 + math.log2(max(1, int(pixels.max()))), *seen_bits(model, pixels, max(bits))]
     # The layers behind which a row stands; images and reply come before the first and last one.
-    places = [0, *(step.last + 1 for step in program.steps), *[len(model.layers)] * 2]
+    places = [0, *(step.last + 1 for step in program.steps), *[len(program.model.layers)] * 2]
     works = [
-        {"encrypt": math.prod(model.input_shape)},
+        {"encrypt": math.prod(program.inputs)},
         *(step.work() for step in program.steps),
         {},
-        {"decrypt": math.prod(model.output_shape)},
+        {"decrypt": rows[-1].ciphertexts},
     ]
-    steps = tuple(
+    return tuple(
         PlannedStep(
             row.on, row.what, row.level, row.forecast.shape, bits[place], row.budget_bits, work,
             None if seen is None else seen[place],
         )
         for row, place, work in zip(rows, places, works, strict=True)
     )  # fmt: skip
-    return Plan(program, params, model.levels, steps, wire_bytes(program, public), reasons)
 
 
 def cheapest_params(
@@ -329,13 +293,13 @@ def wire_bytes(program: Program, public: bool) -> dict[str, int]:
 
     Images encrypted with the secret key carry a seed instead of their uniform half.
     """
-    params, parts = program.scheme.params, program.scheme.parts(1)
-    reply = params.shortened(program.reply_primes(program.forecasts(public)[-1]))
-    polynomial = packed_bytes(params.n, params.moduli)
-    per_image = HEAD_BYTES + polynomial * (parts if public else 1)
-    per_logit = HEAD_BYTES + parts * packed_bytes(params.n, reply.moduli)
+    scheme, logits = program.scheme, program.forecasts(public)[-1]
+    params, parts = scheme.params, scheme.parts(1)
+    reply = params.shortened(program.reply_primes(logits))
+    per_input = HEAD_BYTES + packed_bytes(params.n, params.moduli) * (parts if public else 1)
+    per_logit = HEAD_BYTES + scheme.parts(logits.degree) * packed_bytes(params.n, reply.moduli)
     return {
-        "images": math.prod(program.model.input_shape) * per_image,
-        "keys": params.k * parts * polynomial,
-        "reply": math.prod(program.model.output_shape) * per_logit,
+        "images": math.prod(program.inputs) * per_input,
+        "keys": program.key_polynomials * packed_bytes(params.n, params.moduli),
+        "reply": math.prod(logits.shape) * per_logit,
     }

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from nn.networks.base import Layer, Linear
+from nn.networks.base import Layer, Linear, Shape
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import Sequential
 from nn.planning.descent import levels_of_squares
@@ -78,6 +78,27 @@ class Program:
     scheme: Scheme
     steps: tuple[Step, ...]
 
+    @property
+    def inputs(self) -> Shape:
+        """Shape of the array of encrypted inputs: here a ciphertext for every pixel position."""
+        return self.model.input_shape
+
+    def prepare(self) -> None:
+        """Compute what does not depend on an image, which else the first image waits for."""
+        for step in self.steps:
+            step.prepare()
+
+    @property
+    def key_polynomials(self) -> int:
+        """How many polynomials these keys have on the wire."""
+        return self.scheme.params.k * self.scheme.parts(1)
+
+    @property
+    def what(self) -> str:
+        """What a client encrypts, for people."""
+        what = "pixels" if len(self.model.input_shape) == 3 else "columns"
+        return f"{' x '.join(map(str, self.inputs))} {what}"
+
     def run(
         self, x: Ciphertext, key: Any, report: Report | None = None, start: int = 0
     ) -> Ciphertext:
@@ -86,13 +107,13 @@ class Program:
         Parameters
         ----------
         x : encrypted images, or what the step before `start` has made
-        key : the relinearisation key of the same keys
+        key : the relinearisation key of the same keys, or what else the steps take
         report : collects times and predicted noise budgets, if given
         start : number of the first step
 
         Returns
         -------
-        Ciphertext of the model's output shape, degree 1
+        Ciphertext of the last step's shape
 
         Raises
         ------
@@ -100,7 +121,7 @@ class Program:
             If the ciphertexts have another shape, scheme or level.
         NoiseBudgetExhausted, KeyMismatchError
         """
-        expected = self.steps[start - 1].shape if start else self.model.input_shape
+        expected = self.steps[start - 1].shape if start else self.inputs
         if x.shape != expected:
             raise ParameterError(f"the network takes shape {expected}, got {x.shape}")
         report = report or Report()
@@ -124,7 +145,7 @@ class Program:
         ----------
         public : whether the images are encrypted with the public key, which is noisier
         """
-        fresh = self.scheme.fresh_bound(public).broadcast(self.model.input_shape)
+        fresh = self.scheme.fresh_bound(public).broadcast(self.inputs)
         found = [Forecast(self.scheme, fresh)]
         for step in self.steps:
             found.append(step.forecast(found[-1]))
@@ -132,15 +153,13 @@ class Program:
 
     def reply_primes(self, logits: Forecast) -> int:
         """Return how many primes of q are left in a reply; see `nn.inference.replies`."""
-        return logits.scheme.fewest_primes(logits.promised().bound, 1)
+        return logits.scheme.fewest_primes(logits.promised().bound, logits.degree)
 
     def rows(self, public: bool = False) -> list[Row]:
         """Return the program as a table, from the client to the server and back."""
         found = self.forecasts(public)
-        shape = " x ".join(map(str, self.model.input_shape))
         begin, logits = self.scheme.params.k, found[-1]
-        what = "pixels" if len(self.model.input_shape) == 3 else "columns"
-        rows = [Row("client", f"encrypt {shape} {what}", begin, found[0])]
+        rows = [Row("client", f"encrypt {self.what}", begin, found[0])]
         rows += [
             Row("server", step.what, step.level, forecast)
             for step, forecast in zip(self.steps, found[1:], strict=True)

@@ -91,6 +91,10 @@ class Step(ABC):
         """With how many primes of q its outputs go on."""
         return self.scheme.params.k
 
+    def prepare(self) -> None:
+        """Compute what does not depend on the inputs, if there is something."""
+        return
+
     def run(self, x: Ciphertext, key: Any, tick: Tick = no_tick) -> Ciphertext:
         """Return the outputs.
 

@@ -3,6 +3,7 @@
 Modules, in the order of reading:
 
     card     what a client has to know about a network that it cannot see
+    single   one image at once: a frame for each plaintext modulus in a file
     roles    keygen, encrypt, infer, decrypt: files in, files out
     limits   what a server takes on, how far a job is, what may be refused
     state    the database that says what there is, and the folder of bodies
@@ -14,5 +15,5 @@ Modules, in the order of reading:
     client   the client over HTTP
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, yashe.wire,
-networks, training, planning, inference.
+networks, training, packing, planning, inference.
 """

@@ -9,22 +9,69 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from nn.inference.flooding import needed_spare
 from nn.networks.checks import check_facts, json_object
 from nn.networks.model import Sequential
 from nn.networks.schema import Schema
+from nn.packing.layout import Layout
+from nn.packing.network import Packing
 from nn.planning.descent import promised_bits
-from nn.planning.plan import SPARE_BITS, make_plan
-from yashe.errors import FheError, FormatError, SecurityError
+from nn.planning.plan import SPARE_BITS, joint, make_plan
+from nn.planning.single import KeyPlan, Levels, PackedProgram, runs
+from yashe.ciphertexts.gadgets import Gadget
+from yashe.errors import FheError, FormatError, ParameterError, SecurityError
 from yashe.parameters.sets import Params
 from yashe.wire.header import MOST_AXES
 
 LARGEST_CARD_BYTES = 2**19  # names and ends of 1,024 columns
 LARGEST_SIDE = 4096
 LARGEST_N = 16384  # that a plan takes
+
+
+@dataclass(frozen=True)
+class SingleCard:
+    """What a client has to know for one image at once (`nn.packing`).
+
+    Attributes
+    ----------
+    pixels : for every tap, which pixel it reads at each position, -1 for none
+    slot_classes : C, of the layout
+    answered : whether the logits come in a polynomial
+    last, digit, fine_stages : see `nn.planning.single.Levels`
+    """
+
+    pixels: tuple[tuple[int, ...], ...]
+    slot_classes: int
+    answered: bool
+    last: int
+    digit: int
+    fine_stages: int
+
+    @classmethod
+    def parsed(cls, facts: dict[str, Any], shape: tuple[int, ...], params: Params) -> SingleCard:
+        """Return it from a stranger's JSON; ValueError if its numbers do not belong together."""
+        numbers = {"slot_classes": int, "last": int, "digit": int, "fine_stages": int}
+        check_facts(facts, {"pixels": list, "answered": bool, **numbers})
+        rows, size, n = facts["pixels"], math.prod(shape), params.n
+        if not rows or len({len(row) if type(row) is list else -1 for row in rows}) != 1:
+            raise ValueError("taps of different lengths")
+        if not all(type(x) is int and -1 <= x < size for row in rows for x in row):
+            raise ValueError("taps that read no pixel of the image")
+        found = cls(tuple(map(tuple, rows)), *(facts[f.name] for f in fields(cls)[1:]))
+        c, positions = found.slot_classes, len(rows[0])
+        if not (0 < c <= n // 2 and c & (c - 1) == 0 and 0 < positions <= n):
+            raise ValueError(f"{positions} positions and {c} classes in {n} slots")
+        stages = len(Layout(n, positions, c).folds)
+        if not (0 < found.last <= params.k and 0 < found.digit <= params.k):
+            raise ValueError("levels that the parameters do not have")
+        if not 0 <= found.fine_stages <= stages:
+            raise ValueError(f"{found.fine_stages} of {stages} stages")
+        return found
 
 
 @dataclass(frozen=True)
@@ -39,6 +86,7 @@ class ModelCard:
     classes : how many logits there are for each image
     params : the parameters under which the network has been proved to run
     schema : how raw columns become integers, and what the logits stand for
+    single : for one image at once, how it fills the slots; then every prime of t is a run
     """
 
     name: str
@@ -47,6 +95,30 @@ class ModelCard:
     classes: int
     params: Params
     schema: Schema
+    single: SingleCard | None = None
+
+    @property
+    def runs(self) -> tuple[Params, ...]:
+        """The parameters of every run; one, but for one image at once."""
+        return (self.params,) if self.single is None else runs(self.params)
+
+    @property
+    def packing(self) -> Packing | None:
+        """How one image fills the slots; None in a batch."""
+        if self.single is None:
+            return None
+        pixels = np.array(self.single.pixels, dtype=np.int64)
+        return Packing(pixels, self.key_plan.layout, self.classes, self.single.answered)
+
+    @property
+    def key_plan(self) -> KeyPlan:
+        """Which keys a server needs for one image at once."""
+        assert self.single is not None
+        layout = Layout(self.params.n, len(self.single.pixels[0]), self.single.slot_classes)
+        levels = Levels(
+            self.params.k, self.single.last, Gadget(self.single.digit), self.single.fine_stages
+        )
+        return KeyPlan(layout, levels)
 
     @property
     def final_budget_bits(self) -> float:
@@ -54,7 +126,9 @@ class ModelCard:
         return promised_bits(self.params.n)
 
     @classmethod
-    def of(cls, model: Sequential, public: bool = False, flood_bits: int = 0) -> ModelCard:
+    def of(
+        cls, model: Sequential, public: bool = False, flood_bits: int = 0, mode: str = "batch"
+    ) -> ModelCard:
         """Plan a network and return its card.
 
         Parameters
@@ -62,12 +136,22 @@ class ModelCard:
         model : integer network
         public : for parameters that leave room for encryption with the public key
         flood_bits : for parameters that leave room for this much flooding (`nn.inference.flooding`)
+        mode : "batch", or "single" for one image at once, which does not flood
 
         Raises
         ------
+        ParameterError
+            If one image at once is to be flooded, or encrypted with a public key.
         RangeError, NoiseBudgetExhausted
             If it cannot run encrypted.
         """
+        if mode == "single":
+            if public or flood_bits:
+                raise ParameterError(
+                    "one image at once is encrypted with the secret key, and its reply, which is "
+                    "masked but not relinearised, cannot be flooded: take mode 'batch'"
+                )
+            return cls._of_single(model)
         coefficients = math.prod(model.output_shape) * LARGEST_N
         spare = needed_spare(flood_bits, coefficients, LARGEST_N) if flood_bits else SPARE_BITS
         plan = make_plan(model, public=public, spare_bits=spare)
@@ -80,9 +164,31 @@ class ModelCard:
             model.schema or Schema.plain(model.output_shape[-1]),
         )
 
+    @classmethod
+    def _of_single(cls, model: Sequential) -> ModelCard:
+        plan = make_plan(model, mode="single")
+        program = plan.program
+        assert isinstance(program, PackedProgram)
+        packing, levels = program.network.packing, program.levels
+        part = SingleCard(
+            tuple(map(tuple, packing.pixels.tolist())),
+            packing.layout.classes,
+            packing.answered,
+            levels.last,
+            levels.gadget.size,
+            levels.fine_stages,
+        )
+        name, classes = model.info.name or "unnamed", packing.outputs
+        params = joint([run.program for run in plan.runs])
+        schema = model.schema or Schema.plain(classes)
+        return cls(name, model.input_shape, model.info.levels, classes, params, schema, part)
+
     def to_json(self) -> str:
         """Return the card as text."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        facts = asdict(self)
+        if self.single is None:
+            del facts["single"]
+        return json.dumps(facts, indent=None if self.single else 1) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, insecure: bool = False) -> ModelCard:
@@ -117,17 +223,10 @@ class ModelCard:
     @classmethod
     def _parsed(cls, facts: dict[str, Any]) -> ModelCard:
         """Return the card of parsed JSON; whatever is wrong is some kind of Python's errors."""
-        check_facts(
-            facts,
-            {
-                "name": str,
-                "input_shape": list,
-                "levels": int,
-                "classes": int,
-                "params": dict,
-                "schema": dict,
-            },
-        )
+        known = {"name": str, "input_shape": list, "levels": int, "classes": int}
+        known |= {"params": dict, "schema": dict}
+        part = {"single": dict} if "single" in facts else {}
+        check_facts(facts, {**known, **part})
         given, claims = facts["params"], facts["params"].get("security") is not None
         check_facts(
             given,
@@ -153,6 +252,7 @@ class ModelCard:
         if not all(type(p) is int and 2 < p < 2**24 for p in moduli[0] + moduli[1]):
             raise ValueError("moduli that are not between 2 and 2^24")
         params = Params(given["name"], given["n"], *moduli, given["security"])
+        single = SingleCard.parsed(facts["single"], shape, params) if part else None
         schema = Schema.from_json(facts["schema"])
         schema.check(shape, facts["classes"])
-        return cls(facts["name"], shape, facts["levels"], facts["classes"], params, schema)
+        return cls(facts["name"], shape, facts["levels"], facts["classes"], params, schema, single)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -177,11 +177,11 @@ class Service:
                 if not self.worker.is_alive() and not self.draining:
                     self.worker = self.worker.again()
                     self.worker.start()
-                if loop.time() - last > TICK_SECONDS or self.store.state.trouble:
+                if loop.time() - last > (1 if self.store.state.trouble else TICK_SECONDS):
                     last = loop.time()
                     await in_thread(self.store.tick)
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next round comes
-                logging.getLogger(__name__).error("supervisor: %s", type(error).__name__)
+            except Exception:  # noqa: BLE001 - `health` says what it was; the next round comes
+                continue
 
     def _route(
         self, path: str, endpoint: Endpoint, method: str, open_to_all: bool = False
@@ -258,7 +258,7 @@ class Service:
     def describe(self, request: Request) -> Response:
         """Return the model card, the limits, and how large bodies may be."""
         facts = {
-            "card": asdict(self.card),
+            "card": json.loads(self.card.to_json()),
             "limits": asdict(self.store.limits),
             "largest_key": self.store.largest_key,
             "largest_job": self.store.largest_job,
@@ -343,7 +343,7 @@ def identifier(value: str) -> str:
 class Server(uvicorn.Server):
     """Runs a service until it is told to stop, by SIGTERM, Ctrl-C or `should_exit`.
 
-    The first signal drains the service, which answers all the while; the second ends it at once.
+    At the first signal the service drains, and answers all the while; the second ends it at once.
     """
 
     def __init__(self, service: Service) -> None:
@@ -362,15 +362,16 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain, or end."""
+        """Note a signal; `on_tick` does what has to be done."""
         if self._service.draining:
             self.should_exit = self.force_exit = True
-        self._service.drain()
+        self._service.draining = True
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to end: when the service has drained."""
-        if self._service.draining and not self._service.worker.is_alive():
-            self.should_exit = True
+        if self._service.draining:
+            self._service.drain()
+            self.should_exit |= not self._service.worker.is_alive()
         return await super().on_tick(counter)
 
 

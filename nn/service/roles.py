@@ -30,6 +30,7 @@ from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
 from nn.planning.plan import SPARE_BITS, make_plan
 from nn.service.card import LARGEST_CARD_BYTES, ModelCard
+from nn.service.single import write_server_keys
 from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
@@ -70,25 +71,33 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
     which only one of several programs can do at the same time, then the secret key.
     """
     public, secret = folder / PUBLIC, folder / SECRET
-    for path in (secret, public):
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            raise DataError(
-                f"{path} exists, and whatever is encrypted under its keys could never be read "
-                "again: name another folder, or remove it"
-            )
-    keys = BGV(card.params).keygen()
     part = folder / f".{secrets.token_hex(8)}.part"
     try:
+        for path in (secret, public):
+            empty = path.is_dir() and not any(path.iterdir())
+            if path.exists() and not empty:
+                raise DataError(
+                    f"{path} exists, and whatever is encrypted under its keys could never be read "
+                    "again: name another folder, or remove it"
+                )
+        keys, *others = (BGV(params).keygen() for params in card.runs)
         (part / PUBLIC).mkdir(parents=True)
         wire.save_secret_key(part / SECRET, keys.secret)
         if public_key:
             wire.save(part / PUBLIC / ENCRYPTION, keys.public)
-        wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
+        for number, other in enumerate(others, 2):
+            wire.save_secret_key(part / secret_name(number), other.secret)
+        if card.single is None:
+            wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
+        else:
+            with whole_file(part / PUBLIC / EVALUATION) as file:
+                write_server_keys(file, card, [one.secret for one in (keys, *others)])
         with whole_file(part / PUBLIC / CARD) as file:
             file.write(card.to_json().encode())
         try:
             (part / PUBLIC).rename(public)  # refused by the system if there is one with files
-            (part / SECRET).rename(secret)
+            for number in range(len(card.runs), 0, -1):
+                (part / secret_name(number)).rename(folder / secret_name(number))
         except BaseException:
             if (part / SECRET).exists() and not (part / PUBLIC).exists():
                 public.rename(part / PUBLIC)  # it is ours, and nobody's without the secret key
@@ -99,6 +108,29 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
         raise DataError(f"cannot make keys in {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def secret_name(number: int) -> str:
+    """Return the file of the secret key of a run; there are several for one image at once."""
+    return SECRET if number == 1 else f"secret-{number}.key"
+
+
+def load_secret_keys(folder: Path, card: ModelCard) -> list[SecretKey]:
+    """Return the secret key of every run of a card.
+
+    Raises
+    ------
+    KeyMismatchError
+        If one is not for the card's parameters.
+    """
+    found = []
+    for number, params in enumerate(card.runs, 1):
+        path = folder / secret_name(number)
+        key = wire.load_secret_key(path, SecretKey)
+        if key.params.digest != params.digest:
+            raise KeyMismatchError(f"{path} is not for the parameters of {CARD}")
+        found.append(key)
+    return found
 
 
 def load_card(folder: Path, insecure: bool = False) -> ModelCard:
@@ -131,12 +163,22 @@ def load_evaluation_key(place: Path) -> BgvRelinearizationKey:
     FormatError
         If the folder holds a secret key, which has no business on a server.
     """
+    check_no_secret(place)
+    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
+
+
+def check_no_secret(place: Path) -> None:
+    """Refuse a folder with a secret key, which has no business on a server.
+
+    Raises
+    ------
+    FormatError
+    """
     if (place / SECRET).exists():
         raise FormatError(
             f"{place} holds a secret key, and whoever classifies must not have it: copy "
             f"{place / PUBLIC} to the server and give that folder"
         )
-    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
 
 
 def batches(count: int, slots: int) -> Iterator[slice]:

@@ -1,7 +1,7 @@
 """The state of a server on the disk: a database that says what there is, and a folder of bodies.
 
     state.db    keys, jobs and how far they are (SQLite: transactions, write-ahead log, fsync)
-    bodies/     ID.key, ID.in, ID.out: keys, images, logits; *.upload: what is arriving
+    bodies/     ID.key, ID.in, ID.out: keys, images, logits; *.upload: what arrives, or never did
 
 The database is the truth. A file is synced to the disk before the transaction that names it, and a
 file that no row names is removed: a server that is killed anywhere leaves nothing half. The
@@ -15,16 +15,16 @@ of the machine may jump; what is kept for an hour is then still kept for an hour
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nn.service.limits import (
+    DISK_ERRORS,
     DONE,
     FAILED,
     QUEUED,
@@ -32,6 +32,7 @@ from nn.service.limits import (
     DiskError,
     StateError,
     disk_errors,
+    printable,
 )
 
 VERSION = 1
@@ -47,17 +48,18 @@ CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, -- in the order of their acceptance
     id TEXT UNIQUE NOT NULL,
     keys TEXT NOT NULL,
-    status TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('{QUEUED}', '{RUNNING}', '{DONE}', '{FAILED}')),
     attempts INTEGER NOT NULL DEFAULT 0,
     error TEXT NOT NULL DEFAULT '',
     seconds REAL NOT NULL DEFAULT 0,
     changed REAL NOT NULL       -- when its status changed, on the same clock
 );
-CREATE TABLE clock (seconds REAL NOT NULL);
+CREATE TABLE clock (seconds REAL NOT NULL CHECK (seconds >= 0));
 INSERT INTO clock VALUES (0);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+UPLOAD = ".upload"  # the files of what is arriving end so
 # The files of a job; the first has to be there, or the job is lost.
 BODIES = {QUEUED: (".in",), RUNNING: (".in", ".out"), DONE: (".out",), FAILED: ()}
 
@@ -83,13 +85,12 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder, self.bodies, self.trouble = folder, folder / "bodies", ""
         self.lock = threading.RLock()
-        self._uploads: set[Path] = set()
         self._database = self._open()
-        self._begin = float(self.run("SELECT seconds FROM clock")[0][0]) - time.monotonic()
 
     def close(self) -> None:
-        """Let go of the folder."""
-        self._database.close()
+        """Let go of the folder, when nobody is in the middle of something."""
+        with self.lock:
+            self._database.close()
 
     def _open(self) -> sqlite3.Connection:
         """Return the database, locked."""
@@ -110,27 +111,35 @@ class State:
             database.execute("BEGIN EXCLUSIVE")
             database.execute("COMMIT")
             self._check(database)
+            (seconds,) = database.execute("SELECT coalesce(max(seconds), 0) FROM clock").fetchone()
+            self._begin = float(seconds) - time.monotonic()
             self.bodies.mkdir(exist_ok=True)
             sync_folder(self.folder)
-        except (sqlite3.Error, OSError) as error:
+            for path in self.bodies.glob(f"*{UPLOAD}"):  # of a server that was killed
+                path.unlink()
+        except DISK_ERRORS as error:
             if database is not None:
                 database.close()
             if isinstance(error, StateError):
                 raise
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = printable(getattr(error, "strerror", None) or str(error))
+            if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
+                raise StateError(
+                    f"the state in {self.folder} is damaged ({reason}): name another folder, or "
+                    "remove this one and the jobs in it"
+                ) from error
             if "locked" in reason:
                 raise StateError(
                     f"another server uses {self.folder}: name another folder"
                 ) from None
             raise StateError(
-                f"the state in {self.folder} cannot be used ({reason}): name another folder, or "
-                "remove this one and the jobs in it"
+                f"{self.folder} cannot hold the state of a server: {reason}"
             ) from error
         return database
 
     def _check(self, database: sqlite3.Connection) -> None:
         """Refuse a database that is damaged or of another version; fill an empty one."""
-        if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
+        if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("the database is damaged")
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version == 0 and not self.bodies.exists():
@@ -166,7 +175,8 @@ class State:
                 self.trouble = str(error)
                 raise
             self.trouble = ""
-            self._sweep()
+            with suppress(OSError):  # what cannot be removed now is removed the next time
+                self._sweep()
 
     def run(self, statement: str, *values: str | float) -> list[tuple[Any, ...]]:
         """Run one statement, a change only within a transaction, and return the rows it finds."""
@@ -183,19 +193,6 @@ class State:
 
     # Files.
 
-    @contextmanager
-    def arriving(self) -> Iterator[Path]:
-        """Yield a name for a file that arrives; what has not been kept is removed at the end."""
-        path = self.bodies / f"{secrets.token_hex(16)}.upload"
-        with self.lock:
-            self._uploads.add(path)
-        try:
-            yield path
-        finally:
-            with self.lock:
-                self._uploads.remove(path)
-                path.unlink(missing_ok=True)
-
     def keep(self, upload: Path, name: str) -> None:
         """Give a synced file its name, within a transaction."""
         os.replace(upload, self.bodies / name)
@@ -203,7 +200,8 @@ class State:
 
     def lost(self) -> tuple[list[str], list[str]]:
         """Return the keys and the jobs whose files a faulty disk has lost."""
-        there = {path.name for path in self.bodies.iterdir()}
+        with disk_errors():
+            there = {path.name for path in self.bodies.iterdir()}
         keys = [name for (name,) in self.run("SELECT id FROM keys") if f"{name}.key" not in there]
         jobs = [
             name
@@ -213,17 +211,14 @@ class State:
         return keys, jobs
 
     def _sweep(self) -> None:
-        """Remove the files that no row names, and that are not arriving."""
-        expected = {path.name for path in self._uploads}
-        expected |= {f"{name}.key" for (name,) in self.run("SELECT id FROM keys")}
+        """Remove the files that no row names, but for what is arriving."""
+        expected = {f"{name}.key" for (name,) in self.run("SELECT id FROM keys")}
         for name, status in self.run("SELECT id, status FROM jobs"):
             expected |= {name + suffix for suffix in BODIES[status]}
         for path in self.bodies.iterdir():
-            if path.name not in expected:
-                try:
+            if path.name not in expected and path.suffix != UPLOAD:
+                with suppress(PermissionError):  # Windows keeps what somebody reads
                     path.unlink()
-                except OSError:  # Windows keeps what somebody reads: next time, then
-                    continue
 
 
 def sync_folder(folder: Path) -> None:

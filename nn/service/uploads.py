@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nn.service.limits import DiskFullError, ServiceFullError, disk_errors
-from nn.service.state import State
+from nn.service.state import UPLOAD, State
 from yashe.errors import FormatError
 
 SPARE_BYTES = 2**22  # that stay free on the disk, for the database
@@ -81,15 +82,15 @@ class Uploads:
     def receive(self, announced: int) -> Iterator[Upload]:
         """Yield a body to append to; it is gone at the end, unless it has been taken over."""
         self.check_room(announced)
-        with self._state.arriving() as path:
-            upload = Upload(path, announced)
+        upload = Upload(self._state.bodies / (secrets.token_hex(16) + UPLOAD), announced)
+        self._arriving.append(upload)
+        try:
             with disk_errors():
-                path.touch(exist_ok=False)
-            self._arriving.append(upload)
-            try:
-                yield upload
-            finally:
-                self._arriving.remove(upload)
+                upload.path.touch(exist_ok=False)
+            yield upload
+        finally:
+            self._arriving.remove(upload)
+            upload.path.unlink(missing_ok=True)
 
     def append(self, upload: Upload, data: bytes) -> None:
         """Write a piece of a body.

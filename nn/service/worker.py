@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from nn.networks.model import Sequential
 from nn.service import roles
@@ -19,6 +21,8 @@ NO_ROOM = (
     "the secret key"
 )
 PATIENCE_SECONDS = 0.5  # between two looks at the queue, or at a disk that refuses
+
+T = TypeVar("T")
 
 
 class OutOfTimeError(FheError, TimeoutError):
@@ -52,16 +56,22 @@ class Worker(threading.Thread):
     def run(self) -> None:
         """Compute until `stop` is called; what waits then stays on the disk for the next server."""
         with workers(self._threads):
-            self._store.take_over()  # what a worker before this one has left
+            self._insist(self._store.take_over)  # what a worker before this one has left
             while not self._stopping.is_set():
-                try:
-                    job = self._store.begin(PATIENCE_SECONDS)
-                except DiskError:  # `State.trouble` says so; perhaps there is room later
-                    self._stopping.wait(PATIENCE_SECONDS)
-                    continue
+                job = self._insist(self._store.begin, PATIENCE_SECONDS)
                 if job is not None:
                     start = time.monotonic()
-                    self._settle(job, self._compute(job), time.monotonic() - start)
+                    error = self._compute(job)
+                    self._insist(self._store.finish, job.id, error, time.monotonic() - start)
+
+    def _insist(self, act: Callable[..., T], *values: Any) -> T | None:
+        """Do something as soon as the disk lets us; None if we are stopped before."""
+        while True:
+            try:
+                return act(*values)
+            except DiskError:  # `State.trouble` says so meanwhile
+                if self._stopping.wait(PATIENCE_SECONDS):
+                    return None
 
     def _compute(self, job: Job) -> str:
         """Write the reply of a job; return "", or why there is none."""
@@ -92,12 +102,3 @@ class Worker(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - no job may end the service
             return f"a fault of the server: {type(error).__name__}"
         return ""
-
-    def _settle(self, job: Job, error: str, seconds: float) -> None:
-        """Note how a job has ended, as soon as the disk lets us."""
-        while True:
-            try:
-                return self._store.finish(job.id, error, seconds)
-            except DiskError:
-                if self._stopping.wait(PATIENCE_SECONDS):
-                    return  # the next server finds the job as it was

@@ -57,7 +57,7 @@ pictures.digits(images[:16], data.test_labels[:16])
 # *Sixteen of the digits, 8 x 8 pixels in a few shades of grey, with their labels.*
 #
 # The parameters decide what can be computed and how hard it is to break. `make_plan` proves, before anything is encrypted,
-# that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how. The scheme is called BGV; [notebook 7](07.ipynb) builds it.
+# that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how. The scheme is called BGV; [notebook 7b](07b.ipynb) builds it.
 
 # %%
 params = make_plan(network).params
@@ -134,9 +134,9 @@ print(scheme.decrypt(y * y, keys.secret)[0])
 # %% [markdown]
 # Now you are the server. `x` is an array of ciphertexts that behaves like a NumPy array; you have no key.
 #
-# *How exercises work:* replace `raise NotImplementedError`, run the cell, then the one below, which checks your function. A check says how many
+# *How exercises work:* replace the line `raise checks.Unsolved(...)`, run the cell, then the one below, which checks your function. A check says how many
 # points you have, which input fails and what kind of mistake it looks like, and never the answer. Cells further down may use what you
-# have written, so solve exercises in their order.
+# have written, so solve exercises in their order: a cell that needs one that is missing says which.
 #
 # **Exercise 1.** Return an encryption of `weights[0] * x[0] + weights[1] * x[1] + ... + bias`.
 
@@ -144,7 +144,7 @@ print(scheme.decrypt(y * y, keys.secret)[0])
 # %% tags=["exercise"]
 def weighted_sum(x, weights, bias):
     """Return an encryption of the weighted sum of the ciphertexts x[0], x[1], ..., plus bias."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -163,7 +163,7 @@ checks.weighted_sum(weighted_sum)
 # %% tags=["exercise"]
 def quadratic(x):
     """Return an encryption of x^2 - 3 x + 2."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -186,7 +186,7 @@ checks.quadratic(quadratic)
 # %% tags=["exercise"]
 def expansion(n, log2_q, images):
     """Return the bytes of a ciphertext, divided by the images that share it."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]

@@ -54,7 +54,7 @@ from yashe.textbook.polynomials import (
 # %% tags=["exercise"]
 def solve_without_errors(A, b, q):
     """Return the s with A s = b modulo the prime q, for an invertible n x n matrix A."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -148,7 +148,7 @@ print("phase c_0 + c_1 s", poly_mod(poly_add(c_0, poly_mul(a, s)), 97))
 # %% tags=["exercise"]
 def encrypt(m, s, a, e, q, t):
     """Return (c_0, c_1) = (-(a s + e) + round(q/t m), a), all modulo q and centred."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -166,7 +166,7 @@ checks.encrypt(encrypt)
 # %% tags=["exercise"]
 def decrypt(c_0, c_1, s, q, t):
     """Return round(t/q [c_0 + c_1 s]_q) modulo t, centred."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]

@@ -60,7 +60,7 @@ textbook.poly_mul([1, 2, 0, 0], [0, 0, 0, 3])
 # %% tags=["exercise"]
 def negacyclic_product(a, b, p):
     """Return a * b in Z_p[x]/(x^n + 1)."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -127,7 +127,7 @@ product
 # %% tags=["exercise"]
 def ntt_butterflies(a, psi, p):
     """Return a(psi^(2k+1)) mod p for k = 0 .. n-1."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -182,7 +182,7 @@ plots.ntt_forms(16)
 # %% tags=["exercise"]
 def ntt_two_products(a, psi, p, n1):
     """Return the same values as ntt_butterflies, as W ((A X) * T)^T."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]

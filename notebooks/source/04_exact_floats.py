@@ -51,20 +51,19 @@ print(int(x - 1), int(x), int(x + 1))
 # ## Residues
 #
 # Keep residues modulo a prime $p < 2^{24}$ small, and around zero: $|x| \le p/2 < 2^{23}$. A product of two is below $2^{46}$ and may be
-# reduced with float operations alone:
+# reduced with float operations alone, without `%`.
 #
-# $$x \bmod p = x - p \cdot \mathrm{rint}(x / p)$$
+# By hand, $p = 17$: how often does 17 go into 100? $100 / 17 = 5.88$, so nearly 6 times, and what is left is $100 - 102 = -2$. And for
+# $x = -30$: $-30 / 17 = -1.76$, and $-30 + 34 = 4$.
 #
-# By hand, $p = 17$, $x = 100$: $100 / 17 = 5.88$, rint is 6, $100 - 102 = -2$. The quotient is rounded *on purpose*; only the
-# subtraction has to be exact, and it is.
-#
-# **Exercise 1.** Write it for whole arrays: `np.rint`, no loop.
+# **Exercise 1.** Write it for whole arrays: `np.rint` rounds to the nearest integer; no loop. Before you run it, say which of your operations
+# rounds, and why the result is exact nevertheless.
 
 
 # %% tags=["exercise"]
 def reduce_float(x, p):
     """Return x modulo p, around zero, for a float64 array of integers."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -77,6 +76,11 @@ def reduce_float(x, p):
 checks.reduce_float(reduce_float)
 
 # %% [markdown]
+# $$x \bmod p = x - p \cdot \mathrm{rint}(x / p)$$
+#
+# The quotient is rounded *on purpose*, and if it is rounded to a neighbour of the right integer, the result is another representative, as good as
+# the first. The product and the subtraction have to be exact, and they are: both results are integers below $2^{53}$.
+#
 # The library does the same, but multiplies by a rounded $1/p$, which is faster than dividing. Next to $p/2$ it may therefore pick the
 # neighbouring representative; so a residue is bounded by $(p + 3)/2$, and all bounds are proved with that.
 
@@ -103,7 +107,7 @@ assert np.abs(library).max() <= residues.bound(p)
 # %% tags=["exercise"]
 def terms_that_fit(p):
     """Return the largest m with m ((p + 3) / 2)^2 <= 2^53 - p."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -178,7 +182,7 @@ plots.rns_clock(12, [5, 7, 11])
 # %% tags=["exercise"]
 def compose_residues(residues, moduli):
     """Return the x in (-q/2, q/2), q the product of the moduli, with these residues."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]

@@ -15,9 +15,9 @@
 #
 # | | |
 # |---|---|
-# | **You will be able to** | put $n$ numbers into one polynomial so that they are added and multiplied independently, draw their grid, and rotate it |
+# | **You will be able to** | put $n$ numbers into one polynomial so that they are added and multiplied independently, draw their grid, and rotate it, encrypted or not |
 # | **Read before** | [3. How do you multiply polynomials fast?](03.ipynb) and [4. How can a float be exact?](04.ipynb) |
-# | **Time** | 60 minutes |
+# | **Time** | 75 minutes |
 # | **In the papers** | Smart and Vercauteren (ePrint 2011/133); Halevi and Shoup (ePrint 2014/106) for rotations |
 #
 # A ciphertext encrypts a polynomial with 8,192 coefficients. If that carried a single pixel, CryptoNets would be
@@ -30,7 +30,7 @@ from yashe import BFV, checks
 from yashe.parameters.sets import INSECURE_TOY
 from yashe.pictures import plots
 from yashe.textbook import polynomials as textbook
-from yashe.textbook.polynomials import intt, poly_add, poly_mod, poly_mul, slot_exponents
+from yashe.textbook.polynomials import intt, poly_mod, poly_mul, slot_exponents
 
 # %% [markdown]
 # ## A polynomial is its values
@@ -75,7 +75,7 @@ plots.slot_grid(range(16))
 # %% tags=["exercise"]
 def encode_slots(slots, psi, t):
     """Return the polynomial whose value at psi^g is slots[i], g = slot_exponents(n)[i]."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -94,7 +94,7 @@ checks.encode_slots(encode_slots)
 # %% tags=["exercise"]
 def decode_slots(m, psi, t):
     """Return the slots of m, centred."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -176,7 +176,7 @@ assert np.array_equal(np.moveaxis(brighter, -1, 0), 3 * images + 1)
 # %% tags=["exercise"]
 def rotate(m, t):
     """Return m(x^5) modulo x^n + 1 and modulo t, centred."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]
@@ -201,23 +201,77 @@ plots.slot_grid(decode_slots(rotate(m, t16), psi16, t16), psi_powers=False)
 # *The grid of before after one rotation: both rows have moved by one column to the left, the first column has come
 # round to the end.*
 #
-# Adding a polynomial to itself rotated by 1, 2, 4, ... columns sums a whole row in a few steps:
+# ## Rotating what cannot be read
+#
+# A ciphertext is two polynomials $(c_0, c_1)$ with $c_0 + c_1 s = \frac qt m + e$. Whoever replaces $x$ by $x^5$ in both, without any key, gets
+#
+# $$c_0(x^5) + c_1(x^5)\, s(x^5) = \tfrac qt\, m(x^5) + e(x^5),$$
+#
+# the rotated message, and noise that is as small as before. Only, it is encrypted under another key, $s(x^5)$. The client publishes help,
+# a **rotation key**, with which the server brings it back under $s$, without learning either (how, [notebook 7](07.ipynb) tells for products). For every number of steps there
+# is such a key, so one asks for a few.
 
 # %%
-total, step = m, 1
-while step < 8:
-    moved = total
-    for _ in range(step):
-        moved = rotate(moved, t16)
-    total, step = poly_mod(poly_add(total, moved), t16), 2 * step
-print(decode_slots(total, psi16, t16), "= 0 + ... + 7 and 8 + ... + 15, modulo 97")
+keys = scheme.keygen(bytes(32), rotations="sums")  # by 1, 2, 4, ..., and for exchanging the rows
+x = scheme.encrypt(range(64), keys.public)
+moved = scheme.rotate(x, 1, keys.rotations)
+swapped = scheme.swap_rows(x, keys.rotations)
+for ct in (x, moved, swapped):
+    first, second = scheme.decrypt(ct, keys.secret).reshape(2, 32)
+    print(first[:4], "...", first[-1], "|", second[:4], "...", second[-1])
 
 # %% [markdown]
+# And in your polynomials? The library's slots are yours, and so are its rotations:
+
+# %%
+psi64, t64 = ring.transform.psi[0], INSECURE_TOY.t
+mine = decode_slots(rotate(encode_slots(range(64), psi64, t64), t64), psi64, t64)
+assert mine == scheme.decrypt(moved, keys.secret).tolist()
+
+# %% [markdown]
+# Now numbers of one ciphertext can meet. A ciphertext plus itself rotated by one step has in slot $c$ the sum of $c$ and $c+1$; that, plus itself
+# rotated by two steps, sums of four.
+#
+# By hand, a row of four: $(1, 2, 3, 4) + (2, 3, 4, 1) = (3, 5, 7, 5)$, and $(3, 5, 7, 5) + (7, 5, 3, 5) = (10, 10, 10, 10)$.
+#
+# **Exercise 4.** Write the sum of a whole row in this way, in as few steps as possible. `scheme.rotate(ct, steps, keys)` rotates; a row has `scheme.params.n // 2` slots, and keys
+# are there for 1, 2, 4, 8, ...
+
+
+# %% tags=["exercise"]
+def row_sum(scheme, ct, keys):
+    """Return a ciphertext that holds, in every slot, the sum of its row."""
+    raise checks.Unsolved(4)
+
+
+# %% tags=["solution"]
+def row_sum(scheme, ct, keys):
+    """Return a ciphertext that holds, in every slot, the sum of its row."""
+    step = 1
+    while step < scheme.params.n // 2:
+        ct, step = ct + scheme.rotate(ct, step, keys), 2 * step
+    return ct
+
+
+# %% tags=["check"]
+checks.row_sum(row_sum)
+
+# %%
+weights = np.arange(64) % 3 - 1
+dot = row_sum(scheme, x * scheme.encode(weights), keys.rotations)  # an inner product, encrypted
+half = np.arange(64) < 32
+print(scheme.decrypt(dot, keys.secret)[0], "=", np.sum((np.arange(64) * weights)[half]))
+print(f"before {float(x.noise_budget):.1f} bits, after {float(dot.noise_budget):.1f}")
+assert scheme.decrypt(dot, keys.secret)[0] == np.sum((np.arange(64) * weights)[half])
+
+# %% [markdown]
+# Sums of rows are inner products, and inner products are matrices: [notebook 13](13.ipynb) goes on from here.
+#
 # ## Three sentences to remember
 #
 # 1. Modulo a prime $t \equiv 1 \pmod{2n}$ a polynomial is $n$ independent numbers, its values at the odd powers of $\psi$.
 # 2. CryptoNets puts one pixel of all images into a ciphertext: the time for one image is the time for 8,192.
-# 3. $x \mapsto x^5$ rotates the two rows of slots, so that numbers of one ciphertext can meet.
+# 3. $x \mapsto x^5$ rotates the two rows of slots, of messages and, with a rotation key, of ciphertexts, so that numbers of one ciphertext can meet.
 #
 # ## Traps
 #

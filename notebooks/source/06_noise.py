@@ -41,25 +41,25 @@ from yashe.textbook.polynomials import Params, centred, poly_mod, scale_up
 # $$\frac{t}{q}\,(c_0 + c_1 s) = m + t k + \nu .$$
 #
 # $\nu$ is the **noise**. Decryption rounds it away, as long as all its coefficients are below $\frac12$. How many times can it double
-# before that? That is the **noise budget**, in bits:
+# before that? That is the **noise budget**, in bits.
 #
-# $$\log_2 \frac{1}{2 \max |\nu|} = \log_2 \frac{q}{2 \max \bigl|[\,t \cdot \mathrm{phase}\,]_q\bigr|}$$
+# By hand, $q = 97$, $t = 4$, $m = 1$: the scaled message is $\mathrm{round}(24.25) = 24$. With an error of 3 the phase is 27, and
+# $\frac{t}{q} \cdot 27 = \frac{108}{97} = 1 + \frac{11}{97}$: the message, and noise of $\frac{11}{97}$. Doubled twice it is $\frac{44}{97}$, still below
+# $\frac12$; three times would be too much. The budget is $\log_2(97/22) = 2.1$ bits.
 #
-# By hand, $q = 97$, $t = 4$, $m = 1$: the scaled message is $\mathrm{round}(24.25) = 24$. With an error of 3 the phase is 27, $t \cdot 27 = 108 = 11$
-# modulo 97, and the budget is $\log_2(97/22) = 2.1$ bits.
-#
-# **Exercise 1.** The budget of a phase, from the formula. All coefficients count; the worst decides.
+# **Exercise 1.** The budget of a phase. All coefficients count; the worst decides. Stay with integers as long as you can: $\frac{t}{q}$ times a phase of 400
+# bits is no float, but the numerator of what is left over, 11 in the example, is a residue modulo a number that you know.
 
 
 # %% tags=["exercise"]
 def budget_bits(phase, q, t):
-    """Return log2(q / (2 max |[t phase]_q|))."""
-    raise NotImplementedError
+    """Return the noise budget of a phase in bits."""
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
 def budget_bits(phase, q, t):
-    """Return log2(q / (2 max |[t phase]_q|))."""
+    """Return the noise budget of a phase in bits."""
     return math.log2(q / (2 * max(abs(x) for x in poly_mod([t * y for y in phase], q))))
 
 
@@ -67,6 +67,8 @@ def budget_bits(phase, q, t):
 checks.budget_bits(budget_bits)
 
 # %% [markdown]
+# $$\log_2 \frac{1}{2 \max |\nu|} = \log_2 \frac{q}{2 \max \bigl|[\,t \cdot \mathrm{phase}\,]_q\bigr|}$$
+#
 # ## Fresh ciphertexts
 #
 # With the public key $(b, a)$, $b = -(a s + e)$, a ciphertext is $(b u + e_0 + \frac{q}{t}m,\; a u + e_1)$, the message rounded to integers by
@@ -83,7 +85,7 @@ checks.budget_bits(budget_bits)
 # %% tags=["exercise"]
 def fresh_deviation(n, q, t):
     """Return the standard deviation of t/q (e_0 + e_1 s - e u + r)."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -194,7 +196,7 @@ print("expected ", [centred(338 * v**5, params.t) for v in (1, 2, -3)])
 # %% tags=["exercise"]
 def power(x, k):
     """Return x^k, k >= 1, with a depth of ceil(log2 k) products."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]

@@ -15,26 +15,25 @@
 #
 # | | |
 # |---|---|
-# | **You will be able to** | multiply two BFV ciphertexts, bring the product back to two parts, say what each step costs, and do the same in BGV, without the division |
+# | **You will be able to** | multiply two BFV ciphertexts, bring the product back to two parts, and say what each step costs |
 # | **Read before** | [6. What happens to the noise?](06.ipynb) |
-# | **Time** | 100 minutes |
-# | **In the papers** | Fan, Vercauteren (ePrint 2012/144), section 4; Bajard, Eynard, Hasan, Zucca (ePrint 2016/510), section 4; Brakerski, Gentry, Vaikuntanathan (ePrint 2011/277), sections 3 and 4 |
+# | **Time** | 75 minutes |
+# | **In the papers** | Fan, Vercauteren (ePrint 2012/144), section 4; Bajard, Eynard, Hasan, Zucca (ePrint 2016/510), section 4 |
 #
 # Adding ciphertexts is adding. Multiplying them is the step on which all encrypted computing hangs, and it has two
-# surprises: the division by $q$, and a ciphertext that grows. At the end stands a scheme that puts the message at the other end of
-# the modulus, and has no division.
+# surprises: the division by $q$, and a ciphertext that grows.
 
 # %%
 import time
 
 import numpy as np
 
-from yashe import BFV, BGV, checks, make_params
+from yashe import BFV, checks, make_params
 from yashe.arithmetic.primes import ntt_primes
 from yashe.ciphertexts import noise
 from yashe.pictures import plots
 from yashe.textbook import polynomials as textbook
-from yashe.textbook import bfv, bgv
+from yashe.textbook import bfv
 from yashe.textbook.polynomials import (
     Params,
     centred,
@@ -92,7 +91,7 @@ reduced_first, textbook.scale_down(toy, reduced_first)
 # %% tags=["exercise"]
 def multiply_ciphertexts(params, c, d):
     """Return the three parts of the product of c = [c_0, c_1] and d = [d_0, d_1]."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -159,7 +158,7 @@ print(f"after:  {bfv.noise_budget(params, s, naive):.1f} bits; the message is lo
 # %% tags=["exercise"]
 def signed_digits(a, w, count):
     """Return count digits d_i in (-w/2, w/2] with a = d_0 + d_1 w + d_2 w^2 + ..."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -185,7 +184,7 @@ checks.signed_digits(signed_digits)
 # %% tags=["exercise"]
 def relinearise_digits(params, key, ct, w):
     """Return two parts with the message of ct = [d_0, d_1, d_2]; key[i] encrypts w^i s^2."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]
@@ -296,146 +295,9 @@ for step in trace.steps:
     print(f"{step.operation:<20} {step.measured_bits:6.1f} bits left")
 
 # %% [markdown]
-# ## The message at the lower end
-#
-# The division by $\frac qt$ is there because the message sits at the upper end of $q$, and the noise below. What if they change places?
-# Let the errors be multiples of $t$, and add the message as it is:
-#
-# $$c_0 = b u + t e_0 + m, \qquad c_1 = a u + t e_1, \qquad b = -(a s + t e).$$
-#
-# Then the phase is $m + t\,(e_0 + e_1 s - e u)$: a small polynomial, and **modulo $t$ it is the message**. This scheme is called BGV, by Brakerski,
-# Gentry and Vaikuntanathan, and it is older than BFV. By hand, $t = 5$, $q = 97$, $m = 2$, error $-3$: the phase is $2 - 15 = -13$, and $-13 = 2$ modulo 5.
-
-# %%
-low = Params(n=16, t=97, moduli=ntt_primes(16, 3))
-seed = b"lower end".ljust(32)
-te, te_0, te_1 = (poly_scale(textbook.gaussian(seed, e, 16), low.t) for e in ("e", "e0", "e1"))
-b, a = bfv.rlwe_sample(low, s, textbook.uniform(seed, "a", low), te)  # b = -(a s + t e)
-u = textbook.ternary(seed, "u", low.n)
-ct = [
-    poly_mod(poly_add(poly_mul(b, u), te_0, m), low.q),
-    poly_mod(poly_add(poly_mul(a, u), te_1), low.q),
-]
-phase = bfv.phase(low, s, ct)
-print(phase[:5], poly_mod(phase, low.t)[:5])
-
-# %% [markdown]
-# ### A product without scaling
-#
-# $(m + t x)(m' + t x') = m m' + t\,(\dots)$. Modulo $t$ the product of the phases is the product of the messages already. Nothing has to be
-# seen as a whole, nothing is rounded: the three parts are products *modulo $q$*, and the library does not even leave the NTT form for them.
-
-
-# %%
-def square(params, ct):
-    """Return the three parts of a square, modulo q."""
-    parts = [poly_mul(ct[0], ct[0]), poly_scale(poly_mul(ct[0], ct[1]), 2), poly_mul(ct[1], ct[1])]
-    return [poly_mod(part, params.q) for part in parts]
-
-
-def bits(params, ct):
-    """Return the size of the phase in bits, and what is left of q."""
-    size = max(abs(x) for x in bfv.phase(params, s, ct)).bit_length()
-    return f"phase {size} bits, {params.q.bit_length() - 1 - size} left"
-
-
-key = bgv.relin_keygen(low, s, seed)  # as before, with errors t e_i
-squared = bfv.relinearise(low, key, square(low, ct))
-assert poly_mod(bfv.phase(low, s, squared), low.t) == poly_mod(poly_mul(m, m), low.t)
-for step in (ct, square(low, ct), squared, square(low, squared)):
-    print(bits(low, step))
-
-# %% [markdown]
-# ### The noise squares
-#
-# There is the price. The whole phase is multiplied, so its *size is squared*: a phase of 35 bits becomes one of 70, and $q$ has 72. In BFV
-# a product costs $\log_2 t + \log_2 n$ bits, no matter what. Here it costs as many bits as the phase has.
-#
-# The cure is to make the phase small before it is multiplied, by **switching the modulus**. Let $p$ be one of the primes of $q$. Divide both parts by $p$: the
-# phase is divided by $p$, $q$ becomes $q/p$, and what is left of $q$ in bits stays the same. Only, the parts are not divisible by $p$, and rounding
-# would change them modulo $t$, where the message is. So each coefficient $c$ is changed by a multiple of $t$ first:
-#
-# $$c' = \frac{c + x}{p}, \qquad x = t\,\bigl[-c\, t^{-1}\bigr]_p .$$
-#
-# By hand, $t = 5$, $p = 7$: for $c = 9$ the multiple of 5 is $x = 5$, since $14$ is divisible by 7, and $c' = 2$; for $c = 10$ it is $x = -10$,
-# and $c' = 0$.
-#
-# **Exercise 4.** Write it for a list of coefficients. `pow(t, -1, p)` is $t^{-1}$ modulo $p$; `centred(x, p)` is $[x]_p$.
-
-
-# %% tags=["exercise"]
-def drop_prime(c, p, t):
-    """Return (c + x) / p for each c, x the smallest multiple of t that makes it an integer."""
-    raise NotImplementedError
-
-
-# %% tags=["solution"]
-def drop_prime(c, p, t):
-    """Return (c + x) / p for each c, x the smallest multiple of t that makes it an integer."""
-    return [(a + t * centred(-a * pow(t, -1, p), p)) // p for a in c]
-
-
-# %% tags=["check"]
-checks.drop_prime(drop_prime)
-
-# %%
-p, fewer = low.moduli[-1], Params(low.n, low.t, low.moduli[:-1])
-switched = [poly_mod(drop_prime(part, p, low.t), fewer.q) for part in squared]
-assert switched == bgv.switch_modulus(low, bgv.Ciphertext(squared), 2)[1].parts
-print("squared: ", bits(low, squared), "  its square:", bits(low, square(low, squared)))
-print("switched:", bits(fewer, switched), "  its square:", bits(fewer, square(fewer, switched)))
-
-# %% [markdown]
-# With a shorter $q$ *more* of it is left. Not arbitrarily often: what was added, $\frac{x}{p}$, is at most $\frac t2$ in each coefficient of $c_0$ and of $c_1$, and
-# $c_1$ is multiplied by $s$. Below about $t \sqrt{n/18}$ no phase can be brought, and when it is there, a product costs as little as in BFV. How many
-# primes are left is the *level* of a ciphertext; the library finds the best level by predicting all of them (`ready_for_product`).
-#
-# ### The factor
-#
-# The new phase is $\frac{1}{p}$ of the old one modulo $t$, and so is its message. Nobody repairs that. The ciphertext carries a public number with it,
-# the **factor**, here $p^{-1}$ modulo $t$; products multiply factors, and decryption divides by them.
-
-# %%
-factor = pow(p, -1, low.t)
-phase = bfv.phase(fewer, s, switched)
-print("modulo t:       ", poly_mod(phase, low.t)[:5])
-print("without factor: ", poly_mod(poly_scale(phase, pow(factor, -1, low.t)), low.t)[:5])
-
-# %% [markdown]
-# ### BFV is BGV in other words
-#
-# Multiply both parts of a BFV ciphertext by $t$. Its phase $\frac qt m + e$, where $\frac qt m$ has been rounded by $r$, becomes $q m + t\,(e + r)$, and $q m$ vanishes modulo $q$. What is
-# left is small, $t\,(e + r)$, but hides $m$ nevertheless: $t r = t\,\mathrm{round}(\frac qt m) - q m$ is $-q m$ modulo $t$. A BGV ciphertext with the factor $-q$.
-
-# %%
-_, public = bfv.keygen(low, b"notebook".ljust(32))  # the same secret
-upper = bfv.encrypt(low, public, m, bytes(32))
-lower = [poly_mod(poly_scale(part, low.t), low.q) for part in upper]
-phase = bfv.phase(low, s, lower)
-assert poly_mod(poly_scale(phase, pow(-low.q, -1, low.t)), low.t) == m
-print("phase", phase[:5], " factor", -low.q % low.t)
-
-# %% [markdown]
-# So the two ends are one scheme, and equally secure. They differ in what a computer has to do. The 64 squares and 2 sums from above, with both:
-
-# %%
-for kind in (BFV, BGV):
-    scheme = kind(make_params("example", n=4096, t_at_least=2**16))
-    keys = scheme.keygen()
-    x = scheme.encrypt(np.arange(64)[:, None], keys.secret)
-    start = time.perf_counter()
-    sums = (x * x) @ weights
-    seconds = time.perf_counter() - start
-    result = scheme.decrypt(scheme.relinearize(sums, keys.relinearization), keys.secret)
-    assert result[:, 0].tolist() == expected
-    print(f"{scheme.name}  {seconds:.2f} s")
-
-# %% [markdown]
-# That is why the networks of this project run on BGV.
-#
 # ## Three sentences to remember
 #
-# 1. BFV multiplies over the integers, scales by $t/q$, rounds, and only then reduces modulo $q$; BGV multiplies modulo $q$, and keeps phases small.
+# 1. BFV multiplies over the integers, scales by $t/q$, rounds, and only then reduces modulo $q$.
 # 2. A product has three parts, and relinearisation makes two of them with encryptions of $s^2$.
 # 3. Digits keep the noise of relinearisation small; sums before it keep it rare.
 #
@@ -443,12 +305,10 @@ for kind in (BFV, BGV):
 #
 # - **Reducing too early.** In BFV the product of the phases is meaningless modulo $q$; the library computes modulo $qP$ with
 #   $P > nq$, where it is exact.
-# - **Squaring a large phase.** In BGV, relinearise, switch the modulus, then multiply, in this order: relinearisation adds an error of $t$ times
-#   24 bits, which the switch takes away again.
-# - **Rounding where the message is.** A BGV ciphertext divided by $p$ and rounded decrypts to anything.
 # - **A key for every base.** Two relinearisation keys from the same seed but with different $g_i$ differ by
 #   $(g_i - g'_i)\,s^2$: whoever subtracts them has $s^2$. The base is part of the label of each random stream.
 # - **Three parts are not a factor.** The library refuses to multiply a product that was not relinearised
 #   (`FormError`), because five parts are hardly ever what was meant.
 #
-# **Next:** [8. What did the paper use, and why is it broken?](08.ipynb)
+# **Next:** [7b. Can you multiply without dividing?](07b.ipynb) It shows the scheme that the networks here run on. Or go on with
+# [8. What did the paper use, and why is it broken?](08.ipynb), which needs only what you know now.

@@ -79,13 +79,14 @@ e, u = (textbook.gaussian(bytes(32), label, params.n) for label in ("e", "u"))
 c = poly_mod(poly_add(textbook.scale_up(params, m), e, poly_mul(h, u)), params.q)
 
 # %% [markdown]
-# **Exercise 1.** Write the decryption, $[\mathrm{round}(\frac{t}{q}\,[f c]_q)]_t$.
+# **Exercise 1.** Write the decryption: get to the phase, and from what is left in it to the message. Two reductions and a rounding are needed, in an
+# order that matters; `poly_mod(a, q)` and `poly_round(a, numerator, denominator)` are imported above.
 
 
 # %% tags=["exercise"]
 def yashe_decrypt(params, f, c):
     """Return the message of c."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -103,6 +104,8 @@ assert yashe_decrypt(params, f, c) == m
 m
 
 # %% [markdown]
+# $$m = \Bigl[\,\mathrm{round}\bigl(\tfrac{t}{q}\,[f c]_q\bigr)\Bigr]_t .$$
+#
 # A product is one product of ring elements: $\mathrm{round}(\frac{t}{q} c\,c')$ has the phase $\frac{q}{t} m m' + \dots$ under $f^2$, and an
 # evaluation key brings it back under $f$. No parts, no tensor.
 
@@ -183,7 +186,7 @@ ntru_plane(257, -111, (7, -6))
 # %% tags=["exercise"]
 def shortest_vector(u, v):
     """Return a shortest vector, not zero, among all a u + b v with integers a and b."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -267,7 +270,7 @@ Markdown(ntru.estimate_table())
 # %% tags=["exercise"]
 def smallest_degree(log2_q, log2_t, bits):
     """Return the smallest n at which recovering a YASHE' key takes 2^bits steps."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]

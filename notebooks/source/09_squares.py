@@ -76,7 +76,7 @@ nn_plots.digits(test_pixels[:8], data.test_labels[:8])
 # %% tags=["exercise"]
 def square_gradients(x, w, dy):
     """Return the gradients at w and at x, in this order, for y = (x @ w) ** 2."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -216,7 +216,7 @@ pretrained("cryptonets").info.test_accuracy
 # %% tags=["exercise"]
 def round_weights(w, density, limit):
     """Return integers in [-limit, limit], in proportion to w; their mean |w| is about density."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -288,7 +288,7 @@ nn_plots.weights(networks[1])
 # %% tags=["exercise"]
 def dense_interval(low, high, w, b):
     """Return the lowest and the highest possible x @ w + b for low <= x <= high."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]
@@ -308,7 +308,7 @@ checks.dense_interval(dense_interval)
 # %% tags=["exercise"]
 def square_interval(low, high):
     """Return the lowest and the highest possible x ** 2 for low <= x <= high, entry by entry."""
-    raise NotImplementedError
+    raise checks.Unsolved(4)
 
 
 # %% tags=["solution"]

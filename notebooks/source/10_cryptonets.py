@@ -15,9 +15,9 @@
 #
 # | | |
 # |---|---|
-# | **You will be able to** | run CryptoNets from pixels to decrypted digits, prove beforehand that the run will be right, and compare it with the paper's |
-# | **Read before** | [5. How do 8,192 images fit into one ciphertext?](05.ipynb), [9. Can a network live on $x^2$?](09.ipynb) |
-# | **Time** | 75 minutes |
+# | **You will be able to** | write a layer on ciphertexts, run CryptoNets from pixels to decrypted digits, prove beforehand that the run will be right, and compare it with the paper's |
+# | **Read before** | [5. How do 8,192 images fit into one ciphertext?](05.ipynb), [7b. Can you multiply without dividing?](07b.ipynb), [9. Can a network live on $x^2$?](09.ipynb) |
+# | **Time** | 90 minutes |
 # | **In the paper** | Gilad-Bachrach, Dowlin, Laine, Lauter, Naehrig, Wernsing, *CryptoNets* (ICML 2016), sections 3 and 4 |
 #
 # Everything comes together here: slots, noise, late relinearisation, integers, the range proof. With MNIST if it is on this computer
@@ -29,6 +29,7 @@ import time
 import numpy as np
 
 from nn import (
+    Square,
     decrypt_logits,
     encrypt_images,
     infer,
@@ -45,6 +46,7 @@ from yashe import BGV, checks, workers
 from yashe.arithmetic.parallel import available_cores
 from yashe.ciphertexts import noise
 from yashe.parameters.paper import PAPER_A, PAPER_B
+from yashe.textbook import polynomials as textbook
 
 # %%
 try:
@@ -76,13 +78,14 @@ print(model.summary())
 # By hand, $n = 4$: four images of $2 \times 2$ pixels, image $i$ being $\begin{pmatrix} i0 & i1 \\ i2 & i3 \end{pmatrix}$, become the
 # four ciphertexts $(00, 10, 20, 30)$, $(01, 11, 21, 31)$, $(02, 12, 22, 32)$, $(03, 13, 23, 33)$.
 #
-# **Exercise 1.** Bring an array of images of shape (B, H, W, C) into the shape (H, W, C, B), in which the last axis goes into the slots.
+# **Exercise 1.** Bring an array of images of shape (B, H, W, C) into the shape (H, W, C, B), in which the last axis goes into the slots. An array has
+# its numbers in an order, and its axes; which of the two has to change?
 
 
 # %% tags=["exercise"]
 def batch_to_slots(pixels):
     """Return an array of shape (H, W, C, B) with the pixels of an array (B, H, W, C)."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -93,6 +96,13 @@ def batch_to_slots(pixels):
 
 # %% tags=["check"]
 checks.batch_to_slots(batch_to_slots)
+
+# %% [markdown]
+# **Guess before you go on.** From the summary above: how many ciphertexts will the client send, how many ciphertexts will be squared, and how
+# many relinearised, if relinearisation waits for the sums? Write your numbers down; below you will see what there was.
+
+# %%
+guess = {"sent": 0, "squared": 0, "relinearised": 0}  # your numbers
 
 # %% [markdown]
 # ## The plan, before
@@ -138,8 +148,8 @@ print(f"{megabytes / ciphertexts:.2f} MB for one pixel, be it of one image or of
 #
 # ## Which scheme
 #
-# The paper ran YASHE', which is broken ([notebook 8](08.ipynb)). Here BGV runs, the default of the library, with the message at the lower end of $q$ (the end
-# of [notebook 7](07.ipynb)). BFV would give the same logits, and `cryptonets mnist --scheme bfv` runs it. The difference is the work of a square: BFV computes it
+# The paper ran YASHE', which is broken ([notebook 8](08.ipynb)). Here BGV runs, the default of the library, with the message at the lower end of $q$
+# ([notebook 7b](07b.ipynb)). BFV would give the same logits, and `cryptonets mnist --scheme bfv` runs it. The difference is the work of a square: BFV computes it
 # modulo $qP$ and divides it by $\frac qt$, back and forth between coefficients and values, 845 times. In BGV it is a product of residues, like everything else between
 # two relinearisations. So the convolution, the squares and the sums behind them are done in one go, for a few columns of residues
 # at a time, as two matrix products. The price is that phases have to be small before they are squared: between the two layers of squares the server drops primes of $q$.
@@ -159,6 +169,63 @@ assert slots.tolist() == batch_to_slots(batch)[4, 4, 0].tolist()
 encrypted
 
 # %% [markdown]
+# ## Server: the first layer, by hand
+#
+# What does a server do with this? The first layer is a convolution: a small window of weights $w$ wanders over the image in steps of `stride`,
+#
+# $$y_{ij} = \sum_{a, b} w_{ab}\; x_{\,s i + a,\; s j + b},$$
+#
+# and where it would stand out over the edge, it is not put. Nothing in this formula asks what $x_{ij}$ *is*. It may be a pixel, or a ciphertext that holds
+# one pixel of thousands of images.
+#
+# By hand, with stride 1: $w = \begin{pmatrix} 1 & -1 \end{pmatrix}$ on the row $(5, 3, 3, 0)$ gives $(2, 0, 3)$; with stride 2, $(2, 3)$.
+#
+# **Exercise 2.** Write it for everything that can be multiplied by integers and added: `x` is an array (H, W), `x[i, j]` a number or a ciphertext,
+# `w` an array of integers. Return a list of rows. The library refuses a product with a zero weight, because its result would hide nothing: leave such terms out.
+
+
+# %% tags=["exercise"]
+def convolution(x, w, stride):
+    """Return the rows of sums of w[a, b] x[stride i + a, stride j + b], without an edge."""
+    raise checks.Unsolved(2)
+
+
+# %% tags=["solution"]
+def convolution(x, w, stride):
+    """Return the rows of sums of w[a, b] x[stride i + a, stride j + b], without an edge."""
+    (height, width), (rows, columns) = x.shape, w.shape
+
+    def window(i, j):
+        total = None
+        for a, b in np.argwhere(w):
+            term = x[i + a, j + b] * int(w[a, b])
+            total = term if total is None else total + term
+        return total
+
+    tops, lefts = range(0, height - rows + 1, stride), range(0, width - columns + 1, stride)
+    return [[window(i, j) for j in lefts] for i in tops]
+
+
+# %% tags=["check"]
+checks.convolution(convolution)
+
+# %% [markdown]
+# Now on the encrypted images: the corner in the upper left, with the weights of the network's first map. No key is used until the result
+# is compared with what the layer gives in the clear.
+
+# %%
+first = model.layers[0]
+kernel, corner = first.kernel, first.kernel + first.stride
+w = first.parameters["weight"][:, 0].reshape(kernel, kernel)
+mine = convolution(encrypted[:corner, :corner, 0], w, first.stride)
+units = scheme.decrypt(mine[1][1], keys.secret)[: len(batch)] + first.parameters["bias"][0]
+assert np.array_equal(units, first.forward(batch)[:, 1, 1, 0])
+print("unit (1, 1) of the first map, for the first images:", units[:8])
+
+# %% [markdown]
+# That is a layer of CryptoNets. What is left is squares, relinearisation and the same once more. The library does not go window by window: it writes
+# all of them as one product of matrices, and squares the sums while they are at hand.
+#
 # ## Server: the network, without a key
 #
 # `infer` gets ciphertexts and the public relinearisation key. The trace around it is ours: it has the secret key, and measures
@@ -172,6 +239,15 @@ with workers(available_cores()), noise.trace(keys.secret, sample=1) as trace:
     seconds["infer"] = time.perf_counter() - start
 for step in report.steps:
     print(f"{step.what:<36}{step.ciphertexts:>5} ciphertexts {step.seconds:>7.2f} s")
+
+# %%
+there_were = {
+    "sent": encrypted.size,
+    "squared": sum(int(np.prod(x.output_shape)) for x in model.layers if isinstance(x, Square)),
+    "relinearised": sum(s.ciphertexts for s in report.steps if "relinearise" in s.what),
+}
+for what, count in there_were.items():
+    print(f"{what:<13} your guess {guess[what]:>5}, there were {count:>5}")
 
 # %% [markdown]
 # ## Client: decryption
@@ -222,14 +298,14 @@ print("primes of q:", params.k, "at the beginning,", reply.params.k, "at the end
 # A batch takes the same time with one image in it as with $n$. So there are two answers to "how fast?": how long *one* image takes, and how
 # many an hour brings.
 #
-# **Exercise 2.** Some images come in, a batch has room for `slots` of them, and takes `seconds`, full or not. How many
+# **Exercise 3.** Some images come in, a batch has room for `slots` of them, and takes `seconds`, full or not. How many
 # images are classified per hour?
 
 
 # %% tags=["exercise"]
 def predictions_per_hour(images, slots, seconds):
     """Return the images per hour, if so many images are classified in batches."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]
@@ -272,42 +348,14 @@ for name, *values in rows:
 # ## What the paper did with a large range
 #
 # The logits need more than 40 bits. A large $t$ costs noise budget, so the paper ran the whole network **twice, modulo two different**
-# $t$ (set A; with set B five times), and joined the results by the Chinese remainder theorem: if $x \equiv a \pmod{t_1}$ and
-# $x \equiv b \pmod{t_2}$, then
-#
-# $$x \equiv a + t_1 \left((b - a)\, t_1^{-1} \bmod t_2\right) \pmod{t_1 t_2}.$$
-#
-# By hand: $t_1 = 5$, $t_2 = 7$, $a = 2$, $b = -1$. $5^{-1} = 3$ modulo 7; $(b - a) \cdot 3 = -9 = 5$ modulo 7; $2 + 5 \cdot 5 = 27$, and centred
-# modulo 35: $-8$. Indeed $-8 = 2 - 10 = -1 - 7$.
-#
-# **Exercise 3.** Write it for lists of logits. Results lie in $(-\frac{t_1 t_2}{2}, \frac{t_1 t_2}{2}]$; use Python integers, since products
-# exceed 64 bits.
-
-
-# %% tags=["exercise"]
-def join_logits(a, b, t1, t2):
-    """Return the centred integers modulo t1 * t2 that are a modulo t1 and b modulo t2."""
-    raise NotImplementedError
-
-
-# %% tags=["solution"]
-def join_logits(a, b, t1, t2):
-    """Return the centred integers modulo t1 * t2 that are a modulo t1 and b modulo t2."""
-    inverse, joined = pow(t1, -1, t2), []
-    for x, y in zip(a, b):
-        z = (x + t1 * ((y - x) * inverse % t2)) % (t1 * t2)
-        joined.append(z - t1 * t2 if 2 * z > t1 * t2 else z)
-    return joined
-
-
-# %% tags=["check"]
-checks.join_logits(join_logits)
+# $t$ (set A; with set B five times), and joined the results by the Chinese remainder theorem, your exercise 3 of [notebook 4](04.ipynb):
 
 # %%
 t1, t2 = PAPER_A.plaintext_moduli
 exact = [int(x) for x in in_the_clear[0]]
-first, second = [x % t1 for x in exact], [x % t2 for x in exact]
-assert join_logits(first, second, t1, t2) == exact
+first_run, second_run = [x % t1 for x in exact], [x % t2 for x in exact]
+joined = [textbook.compose([x, y], [t1, t2]) for x, y in zip(first_run, second_run)]
+assert joined == exact
 print(
     "range proved:", round(plan.range_bits, 1), "bits; one t of the paper:", round(np.log2(t1), 1)
 )
@@ -325,7 +373,7 @@ print(
 # ## Traps
 #
 # - **"It has the same accuracy, so it works."** A wrong logit hardly ever changes the largest one. Compare all of them.
-# - **`reshape` instead of `moveaxis`.** It gives the right shape and wrong pixels, and no error.
+# - **The right shape is no proof.** An array can have it, and the pixels of one image in the slots of eight, without an error. Compare one pixel.
 # - **Predictions per hour without the batch size** mean nothing; and neither do they without the security level.
 #
 # **Next:** [11. Which parameters, and what do they protect?](11.ipynb)

@@ -53,7 +53,7 @@ from yashe.textbook.polynomials import Params, poly_add, poly_mod, poly_mul, pol
 # %% tags=["exercise"]
 def secret_by_trying(q, b, a):
     """Return the ternary s (a list) for which all coefficients of b + a s modulo q are small."""
-    raise NotImplementedError
+    raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -101,7 +101,7 @@ for log2_q in (114, 147, 214, 300, 383):
 # %% tags=["exercise"]
 def degree_for(log2_q, security):
     """Return the smallest n of TABLE_2024 that allows log2_q bits at that level."""
-    raise NotImplementedError
+    raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -181,7 +181,7 @@ bfv.decrypt(params, s, raised)[:2]
 # %% tags=["exercise"]
 def question_for_the_key(params):
     """Return a ciphertext [c_0, c_1] that decrypts to the secret key, whatever the key is."""
-    raise NotImplementedError
+    raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]
@@ -216,7 +216,7 @@ print("the secret key:", answer)
 # %% tags=["exercise"]
 def difference_of_messages(params, ct, other):
     """Return m - m' modulo t, for ciphertexts [c_0, c_1] that were made with equal randomness."""
-    raise NotImplementedError
+    raise checks.Unsolved(4)
 
 
 # %% tags=["solution"]

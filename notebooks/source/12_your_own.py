@@ -20,7 +20,7 @@
 # | **Time** | 4 to 8 hours: the final project |
 # | **In the papers** | Fan, Vercauteren (ePrint 2012/144), sections 3 and 4; Claessen, Hughes, *QuickCheck* (ICFP 2000), for grading by properties |
 #
-# Four parts, each stands on the one before: a transform, a ring, BFV, a layer of a network. At the end your code, and none of the
+# Six parts, each stands on the one before: a transform, a ring, encryption, sums, products, a layer of a network. At the end your code, and none of the
 # library's, classifies an encrypted digit.
 #
 # You are not graded by examples, which one could learn by heart, but by **laws**: sentences that every right implementation
@@ -56,7 +56,8 @@ from yashe.textbook.polynomials import (
 #
 # An object that knows a degree $n$ (a power of two) and a prime $p \equiv 1 \pmod{2n}$, finds $\psi$ with $\psi^n = -1$ (`self.psi`), and has two methods on lists
 # of integers: `ntt(a)` returns $a(\psi), a(\psi^3), a(\psi^5), \dots$ and `intt(values)` undoes it. Residues may be any representatives.
-# With butterflies, please.
+#
+# **Exercise 1.** Write it, with butterflies, please.
 #
 # By hand, $n = 4$, $p = 17$, $\psi = 2$: $1 + 2x + 3x^2 + 4x^3$ has the values $49 = -2$ at $2$, and $-4, -6, -1$ at $8, -2, -8$.
 
@@ -70,15 +71,15 @@ class MyNtt:
 
     def __init__(self, n, p):
         self.n, self.p = n, p
-        raise NotImplementedError  # find self.psi
+        raise checks.Unsolved(1)  # find self.psi
 
     def ntt(self, a):
         """Return a(psi^(2k+1)) for k = 0 .. n-1."""
-        raise NotImplementedError
+        raise checks.Unsolved(1)
 
     def intt(self, values):
         """Return the polynomial with these values."""
-        raise NotImplementedError
+        raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
@@ -137,6 +138,8 @@ checks.MyNtt(MyNtt)
 # residues by the Chinese remainder theorem (notebook 4).
 #
 # By hand: 2 modulo 5 and $-2$ modulo 7 is 12 modulo 35.
+#
+# **Exercise 2.** Write it.
 
 
 # %% tags=["exercise"]
@@ -145,19 +148,19 @@ class MyRing:
 
     def __init__(self, n, moduli):
         self.n, self.moduli = n, moduli
-        raise NotImplementedError  # self.q is the product
+        raise checks.Unsolved(2)  # self.q is the product
 
     def add(self, a, b):
         """Return a + b."""
-        raise NotImplementedError
+        raise checks.Unsolved(2)
 
     def negate(self, a):
         """Return -a."""
-        raise NotImplementedError
+        raise checks.Unsolved(2)
 
     def multiply(self, a, b):
         """Return a * b, with one transform for each prime."""
-        raise NotImplementedError
+        raise checks.Unsolved(2)
 
 
 # %% tags=["solution"]
@@ -195,81 +198,58 @@ class MyRing:
 checks.MyRing(MyRing)
 
 # %% [markdown]
-# ## Part 3: the scheme
+# ## Part 3: encryption
 #
-# BFV on polynomials: a message is a list of $n$ integers in $(-\frac{t}{2}, \frac{t}{2}]$, and products of messages are negacyclic. What `keygen` returns and what a
-# ciphertext is, is up to you; operations return new objects. Samples come from
+# BFV on polynomials: a message is a list of $n$ integers in $(-\frac{t}{2}, \frac{t}{2}]$, and products of messages are negacyclic. The scheme grows in
+# three steps, each a class that stands on the one before. First what notebook 2 has shown: keys, encryption with the public key, decryption.
+# With the public key $(b, a)$, $b = -(a s + e)$,
+#
+# $$c_0 = b u + e_0 + \mathrm{round}\bigl(\tfrac{q}{t} m\bigr), \qquad c_1 = a u + e_1 .$$
+#
+# By hand, $q = 97$, $t = 5$: $m = 2$ becomes $\mathrm{round}(38.8) = 39$, and $m = -1$ becomes $-19$.
+#
+# What `keygen` returns and what a ciphertext is, is up to you; operations return new objects. Samples come from
 # `textbook.ternary(seed, label, n)`, `textbook.gaussian(seed, label, n)` and `textbook.uniform(seed, label, params)`. **A label must never occur
 # twice with the same seed for two things that have to be independent.**
 #
 # The laws want to see the noise. That is written already, in the class `Measured`: it stands on your `phase`, and expects ternary $s$ and $u$ and
 # Gaussian errors, as in notebook 6.
+#
+# **Exercise 3.** Write the class. Decryption undoes it, fresh noise is that of theory, no part shows the message, and nothing that is drawn is drawn twice.
 
 
 # %% tags=["exercise"]
-class MyBFV(Measured):
-    """BFV with messages in Z_t[x]/(x^n + 1)."""
+class MyEncryption(Measured):
+    """Encryption of messages in Z_t[x]/(x^n + 1)."""
 
     def __init__(self, params):
         super().__init__(params)
         self.ring = MyRing(params.n, params.moduli)
 
     def keygen(self, seed):
-        """Return secret, public and relinearisation key, as one object."""
-        raise NotImplementedError
+        """Return secret and public key, as one object."""
+        raise checks.Unsolved(3)
 
     def encrypt(self, keys, values, seed):
         """Return a ciphertext of a message, made with the public key."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def parts(self, ct):
         """Return the ring elements of a ciphertext, as lists of centred integers."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def phase(self, keys, ct):
         """Return c_0 + c_1 s (+ c_2 s^2) modulo q."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
     def decrypt(self, keys, ct):
         """Return the message."""
-        raise NotImplementedError
-
-    def add(self, x, y):
-        """Return a ciphertext of the sum; the numbers of parts may differ."""
-        raise NotImplementedError
-
-    def negate(self, x):
-        """Return a ciphertext of the negative."""
-        raise NotImplementedError
-
-    def subtract(self, x, y):
-        """Return a ciphertext of the difference."""
-        raise NotImplementedError
-
-    def multiply_scalar(self, x, c):
-        """Return a ciphertext of c times the message, for an integer c."""
-        raise NotImplementedError
-
-    def add_plain(self, x, values):
-        """Return a ciphertext of the message plus values."""
-        raise NotImplementedError
-
-    def multiply_plain(self, x, values):
-        """Return a ciphertext of the message times the polynomial values."""
-        raise NotImplementedError
-
-    def multiply(self, x, y):
-        """Return a ciphertext of the product, in three parts."""
-        raise NotImplementedError
-
-    def relinearize(self, keys, x):
-        """Return a ciphertext of two parts for the message of a product."""
-        raise NotImplementedError
+        raise checks.Unsolved(3)
 
 
 # %% tags=["solution"]
-class MyBFV(Measured):
-    """BFV with messages in Z_t[x]/(x^n + 1)."""
+class MyEncryption(Measured):
+    """Encryption of messages in Z_t[x]/(x^n + 1)."""
 
     def __init__(self, params):
         super().__init__(params)
@@ -281,22 +261,22 @@ class MyBFV(Measured):
         e = textbook.gaussian(seed, f"e {label}", self.n)
         return self.ring.negate(self.ring.add(self.ring.multiply(a, s), e)), a
 
+    def scaled(self, values):
+        """Return round(q/t m)."""
+        return poly_round(values, self.q, self.t)
+
     def keygen(self, seed):
-        """Return secret, public and relinearisation key, as one object."""
+        """Return secret and public key, as one object."""
         s = textbook.ternary(seed, "s", self.n)
-        s_squared, help = self.ring.multiply(s, s), []
-        for i, g in enumerate(textbook.rns_gadget(self.params.moduli)):
-            b, a = self.zero(s, seed, f"help {i}")
-            help.append((self.ring.add(b, poly_scale(s_squared, g)), a))
-        return s, self.zero(s, seed, "public"), help
+        return s, self.zero(s, seed, "public")
 
     def encrypt(self, keys, values, seed):
         """Return a ciphertext of a message, made with the public key."""
         b, a = keys[1]
         u = textbook.ternary(seed, "u", self.n)
         e0, e1 = (textbook.gaussian(seed, f"encrypt {i}", self.n) for i in (0, 1))
-        c0 = self.ring.add(self.ring.multiply(b, u), e0)
-        return self.add_plain([c0, self.ring.add(self.ring.multiply(a, u), e1)], values)
+        c0 = self.ring.add(self.ring.add(self.ring.multiply(b, u), e0), self.scaled(values))
+        return [c0, self.ring.add(self.ring.multiply(a, u), e1)]
 
     def parts(self, ct):
         """Return the ring elements of a ciphertext, as lists of centred integers."""
@@ -312,6 +292,69 @@ class MyBFV(Measured):
     def decrypt(self, keys, ct):
         """Return the message."""
         return poly_mod(poly_round(self.phase(keys, ct), self.t, self.q), self.t)
+
+
+# %% tags=["check"]
+checks.MyEncryption(MyEncryption)
+
+# %% [markdown]
+# Is the noise what theory says? Not larger, and **not smaller** either: less noise is less secrecy.
+
+# %%
+params = Params(n=64, t=257, moduli=ntt_primes(64, 2))
+mine = MyEncryption(params)
+keys = mine.keygen(b"mine".ljust(32))
+errors = []
+for i in range(20):
+    ct = mine.encrypt(keys, [i] * 64, bytes([i] * 32))
+    errors += [round(x * params.q / params.t) for x in mine.noise(keys, ct)]
+plots.noise_histogram(errors, mine.fresh_deviation * params.q / params.t, params.q / (2 * params.t))
+
+# %% [markdown]
+# *How often each error occurs in fresh ciphertexts of your scheme, beside the Gaussian that theory predicts.*
+#
+# ## Part 4: sums
+#
+# Everything that takes no product of two ciphertexts. A phase is linear in the parts, so most of these are one line; only plaintexts need a
+# thought: one that is *added* has to be scaled like a message, one that is *multiplied* must not be.
+#
+# By hand, $q = 97$, $t = 5$: the phase $39$ holds 2. Plus $19$ it is $58$, and holds 3; times 2 it is $78 = -19$, and holds $-1 = 4$.
+#
+# **Exercise 4.** Write them. The numbers of parts of two ciphertexts may differ: products come with three.
+
+
+# %% tags=["exercise"]
+class MySums(MyEncryption):
+    """Sums, differences, and what integers and plaintexts do to ciphertexts."""
+
+    def add(self, x, y):
+        """Return a ciphertext of the sum; the numbers of parts may differ."""
+        raise checks.Unsolved(4)
+
+    def negate(self, x):
+        """Return a ciphertext of the negative."""
+        raise checks.Unsolved(4)
+
+    def subtract(self, x, y):
+        """Return a ciphertext of the difference."""
+        raise checks.Unsolved(4)
+
+    def multiply_scalar(self, x, c):
+        """Return a ciphertext of c times the message, for an integer c."""
+        raise checks.Unsolved(4)
+
+    def add_plain(self, x, values):
+        """Return a ciphertext of the message plus values."""
+        raise checks.Unsolved(4)
+
+    def multiply_plain(self, x, values):
+        """Return a ciphertext of the message times the polynomial values."""
+        raise checks.Unsolved(4)
+
+
+# %% tags=["solution"]
+class MySums(MyEncryption):
+    """Sums, differences, and what integers and plaintexts do to ciphertexts."""
 
     def add(self, x, y):
         """Return a ciphertext of the sum; the numbers of parts may differ."""
@@ -333,11 +376,56 @@ class MyBFV(Measured):
 
     def add_plain(self, x, values):
         """Return a ciphertext of the message plus values."""
-        return [self.ring.add(x[0], poly_round(values, self.q, self.t)), *x[1:]]
+        return [self.ring.add(x[0], self.scaled(values)), *x[1:]]
 
     def multiply_plain(self, x, values):
         """Return a ciphertext of the message times the polynomial values."""
         return [self.ring.multiply(part, values) for part in x]
+
+
+# %% tags=["check"]
+checks.MySums(MySums)
+
+# %% [markdown]
+# ## Part 5: products
+#
+# Notebook 7 in one class: the product over the integers, scaled by $\frac tq$ and rounded, in three parts; and back to two with a key. Now `keygen` has more to
+# return. With the residues as digits (notebook 7), the key holds encryptions of $g_i s^2$, where `textbook.rns_gadget(moduli)` gives the $g_i$.
+#
+# By hand, $q = 97$, $t = 5$: phases $39$ and $-19$ hold 2 and $-1$. Their product is $-741$; times $\frac{5}{97}$ it is $-38.2$, and $-38$ holds $-2$.
+#
+# **Exercise 5.** Write them.
+
+
+# %% tags=["exercise"]
+class MyBFV(MySums):
+    """BFV, with products."""
+
+    def keygen(self, seed):
+        """Return secret, public and relinearisation key, as one object."""
+        raise checks.Unsolved(5)
+
+    def multiply(self, x, y):
+        """Return a ciphertext of the product, in three parts."""
+        raise checks.Unsolved(5)
+
+    def relinearize(self, keys, x):
+        """Return a ciphertext of two parts for the message of a product."""
+        raise checks.Unsolved(5)
+
+
+# %% tags=["solution"]
+class MyBFV(MySums):
+    """BFV, with products."""
+
+    def keygen(self, seed):
+        """Return secret, public and relinearisation key, as one object."""
+        s, public = super().keygen(seed)
+        s_squared, help = self.ring.multiply(s, s), []
+        for i, g in enumerate(textbook.rns_gadget(self.params.moduli)):
+            b, a = self.zero(s, seed, f"help {i}")
+            help.append((self.ring.add(b, poly_scale(s_squared, g)), a))
+        return s, public, help
 
     def multiply(self, x, y):
         """Return a ciphertext of the product, in three parts."""
@@ -359,31 +447,18 @@ class MyBFV(Measured):
 checks.MyBFV(MyBFV)
 
 # %% [markdown]
-# Is the noise what theory says? Not larger, and **not smaller** either: less noise is less secrecy.
-
-# %%
-params = Params(n=64, t=257, moduli=ntt_primes(64, 2))
-mine = MyBFV(params)
-keys = mine.keygen(b"mine".ljust(32))
-errors = []
-for i in range(20):
-    ct = mine.encrypt(keys, [i] * 64, bytes([i] * 32))
-    errors += [round(x * params.q / params.t) for x in mine.noise(keys, ct)]
-plots.noise_histogram(errors, mine.fresh_deviation * params.q / params.t, params.q / (2 * params.t))
-
-# %% [markdown]
-# *How often each error occurs in fresh ciphertexts of your scheme, beside the Gaussian that theory predicts.*
-#
-# ## Part 4: a layer
+# ## Part 6: a layer
 #
 # A linear layer on ciphertexts: output $j$ is $\sum_k w_{kj}\, x_k + b_j$. The bias is added to the constant coefficient. A weight of zero costs
 # nothing: leave it out.
+#
+# **Exercise 6.** Write it, with the verbs of your scheme: `scheme.multiply_scalar`, `scheme.add`, `scheme.add_plain`, and `scheme.n`.
 
 
 # %% tags=["exercise"]
 def linear_layer(scheme, x, w, b):
     """Return ciphertexts of x @ w + b; x: list of K ciphertexts, w: K lists of M, b: list of M."""
-    raise NotImplementedError
+    raise checks.Unsolved(6)
 
 
 # %% tags=["solution"]

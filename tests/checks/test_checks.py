@@ -4,31 +4,25 @@ Every exercise's planted mistakes are given to its check as if students had made
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
+from students import as_a_student_writes
 from yashe import checks
-from yashe.checks.exercises import notebook_06_noise
 from yashe.checks.report import Check, Claim, Report
 from yashe.errors import FheError
 
-NAMES = sorted(name for name, found in checks.EXERCISES.items() if found.notebook <= 6)
+NAMES = sorted(name for name, found in checks.EXERCISES.items() if found.notebook <= "06")
 
 
 def planted(name: str) -> tuple[tuple[Claim, ...], Mapping[str, Callable[..., Any]]]:
     """The claims and the mistakes of a check."""
     asked = checks.EXERCISES[name].asked()
     return asked.claims, asked.mistakes
-
-
-def as_a_student_writes(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, for the arguments that the check hands to students."""
-    if name != "power":
-        return function
-    return lambda x, k: notebook_06_noise.Counted(function(x.value, k), (k - 1).bit_length())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -116,6 +110,36 @@ def mistake_of(student: Callable[..., Any]) -> str:
 )
 def test_a_difference_is_described(student: Callable[..., Any], mistake: str) -> None:
     assert __import__("re").search(mistake, mistake_of(student))
+
+
+def test_one_sign_is_not_every_sign() -> None:
+    claim = Claim("residues", [([0, 5], 3)], right)
+    report = Check(claim).report("residues", lambda x, p: [0, -2])
+    assert report.first_failure is not None
+    assert report.first_failure.mistake == "one sign is the wrong way round"
+
+
+def test_exit_costs_a_claim_not_the_notebook() -> None:
+    mistake = mistake_of(lambda x, p: sys.exit())
+    assert mistake == "it ends the whole program (exit); a function returns"
+
+
+def test_an_exercise_that_is_not_solved_says_so_without_a_traceback() -> None:
+    def stub(x: list[int], p: int) -> list[int]:
+        raise checks.Unsolved(2)
+
+    assert mistake_of(stub) == "it is not written yet"
+    assert checks.Unsolved(2)._render_traceback_() == ["solve exercise 2 first"]
+
+
+def test_an_error_is_told_with_the_line_of_the_student() -> None:
+    def student(x: list[int], p: int) -> list[int]:
+        return np.linalg.inv([[0.0]])  # raises deep within NumPy
+
+    line = student.__code__.co_firstlineno + 1
+    assert mistake_of(student) == (
+        f"it raises LinAlgError: Singular matrix, line {line} of student"
+    )
 
 
 def test_endless_recursion_is_described() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import subjects
 import yashe
+from students import as_a_student_writes
 from yashe.checks.exercises import (
     notebook_07_multiplication,
     notebook_12_project,
@@ -19,8 +20,14 @@ from yashe.pictures import attacks
 from yashe.textbook import polynomials as textbook
 from yashe.textbook.polynomials import Poly
 
-LAWFUL = ("MyNtt", "MyRing", "MyBFV")  # graded by laws, not by planted mistakes
-NAMES = [name for name, e in EXERCISES.items() if e.notebook >= 7 and name not in LAWFUL]
+LAWFUL = (
+    "MyNtt",
+    "MyRing",
+    "MyEncryption",
+    "MySums",
+    "MyBFV",
+)  # graded by laws, not by planted mistakes
+NAMES = [name for name, e in EXERCISES.items() if e.notebook >= "07" and name not in LAWFUL]
 
 
 def stub(*arguments: object) -> object:
@@ -33,14 +40,15 @@ def test_every_planted_mistake_is_found_and_named(name: str) -> None:
     mistakes = EXERCISES[name].asked().mistakes
     assert len(mistakes) >= 3
     for text, wrong in mistakes.items():
-        failure = refused(name, wrong).first_failure
+        failure = refused(name, as_a_student_writes(name, wrong)).first_failure
         assert failure is not None
         assert failure.mistake == text
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_right_function_gets_all_points_and_a_stub_none(name: str) -> None:
-    assert EXERCISES[name].check(EXERCISES[name].asked().claims[0].right).passed
+    right = as_a_student_writes(name, EXERCISES[name].asked().claims[0].right)
+    assert EXERCISES[name].check(right).passed
     assert refused(name, stub).points == 0
 
 
@@ -93,6 +101,24 @@ class WritingNtt(Ntt):
         return a
 
 
+class TinyNtt(Ntt):
+    """Right, but for another degree than was asked for."""
+
+    def __init__(self, n: int, p: int) -> None:
+        super().__init__(1, p)
+
+
+class WipingRing(subjects.TextbookRing):
+    """Returns zeros, and makes its arguments zero, so that they agree."""
+
+    def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
+        super().__init__(n, math.prod(moduli))
+
+    def multiply(self, a: Poly, b: Poly) -> Poly:
+        a[:] = b[:] = [0] * self.n
+        return a
+
+
 class Ring(subjects.TextbookRing):
     """A right solution of part 2."""
 
@@ -142,6 +168,60 @@ class QuietBFV(subjects.TextbookBFV):
         return [textbook.poly_mod(part, self.q) for part in (c0, textbook.poly_mul(a, u))]
 
 
+class TwinBFV(subjects.TextbookBFV):
+    """Draws both errors of encryption with one label: e_0 = e_1."""
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        (b, a), u = keys[1], textbook.ternary(seed, "u", self.n)
+        e = textbook.gaussian(seed, "e", self.n)
+        hidden = textbook.scale_up(self.params, values)
+        c0 = textbook.poly_add(textbook.poly_mul(b, u), e, hidden)
+        c1 = textbook.poly_add(textbook.poly_mul(a, u), e)
+        return [textbook.poly_mod(part, self.q) for part in (c0, c1)]
+
+
+class HalfBFV(TwinBFV):
+    """Leaves e_1 out."""
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        c0, c1 = super().encrypt(keys, values, seed)
+        e = textbook.gaussian(seed, "e", self.n)
+        return [c0, textbook.poly_mod(textbook.poly_add(c1, [-x for x in e]), self.q)]
+
+
+class FloorBFV(subjects.TextbookBFV):
+    """Cuts q/t m off, where it has to be rounded."""
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        c0, c1 = super().encrypt(keys, [0] * self.n, seed)
+        cut = [self.q * x // self.t for x in values]
+        return [textbook.poly_mod(textbook.poly_add(c0, cut), self.q), c1]
+
+
+class DeltaBFV(FloorBFV):
+    """Rounds q/t before the product with m."""
+
+    def encrypt(self, keys: Any, values: Poly, seed: bytes) -> Any:
+        c0, c1 = subjects.TextbookBFV.encrypt(self, keys, [0] * self.n, seed)
+        cut = [self.q // self.t * x for x in values]
+        return [textbook.poly_mod(textbook.poly_add(c0, cut), self.q), c1]
+
+
+class FloorProductBFV(subjects.TextbookBFV):
+    """Cuts t/q times the product off, where it has to be rounded."""
+
+    def multiply(self, x: Any, y: Any) -> Any:
+        tensor = notebook_07_multiplication.tensor(x, y)
+        return [textbook.poly_mod([self.t * v // self.q for v in p], self.q) for p in tensor]
+
+
+class PlainBFV(subjects.TextbookBFV):
+    """Adds a plaintext without scaling it."""
+
+    def add_plain(self, x: Any, values: Poly) -> Any:
+        return [textbook.poly_mod(textbook.poly_add(x[0], values), self.q), *x[1:]]
+
+
 class LazyBFV(subjects.TextbookBFV):
     """Encrypts with the same randomness every time."""
 
@@ -172,16 +252,26 @@ WRONG: dict[str, list[tuple[Function, str]]] = {
         (UnscaledNtt, "intt"),
         (ShuffledNtt, "in this order"),
         (WritingNtt, "[Aa]rgument"),
+        (TinyNtt, "intt\\(ntt\\(a\\)\\) is a"),
     ],
     "MyRing": [
         (CyclicRing, "is -1"),
         (OnePrimeRing, "1 \\* a is a"),
         (UnchangedRing, "\\(-a\\)"),
+        (WipingRing, "1 \\* a is a"),
     ],
-    "MyBFV": [
+    "MyEncryption": [
         (OpenBFV, "randomly|differently"),
         (QuietBFV, "as noisy as theory"),
         (LazyBFV, "differently every time"),
+        (TwinBFV, "^Errors are drawn one by one"),
+        (HalfBFV, "^Errors are drawn one by one"),
+        (FloorBFV, "^Messages are scaled and rounded"),
+        (DeltaBFV, "^Messages are scaled and rounded"),
+    ],
+    "MySums": [(PlainBFV, "sums with plaintexts")],
+    "MyBFV": [
+        (FloorProductBFV, "^Products are scaled and rounded"),
         (HastyBFV, "products of ciphertexts"),
         (DroppingBFV, "Relinearisation"),
     ],
@@ -202,7 +292,8 @@ def test_the_project_finds_wrong_classes(
 
 
 @pytest.mark.parametrize(
-    ("name", "right"), [("MyNtt", Ntt), ("MyRing", Ring), ("MyBFV", subjects.TextbookBFV)]
+    ("name", "right"),
+    [("MyNtt", Ntt), ("MyRing", Ring), *((name, subjects.TextbookBFV) for name in LAWFUL[2:])],
 )
 def test_the_project_accepts_right_classes(
     monkeypatch: pytest.MonkeyPatch, name: str, right: Function

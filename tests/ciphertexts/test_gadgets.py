@@ -91,6 +91,9 @@ def test_gadgets_that_do_not_fit_are_refused(kind: type[RLWE]) -> None:
             Gadget(wrong)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="whole number of at least 0"):
         Gadget(1, spare=-1)
+    for no_gadget in (3, None, Gadget(2, summed=True)):
+        with pytest.raises(ParameterError, match=r"keys are made for a Gadget\(size, spare\)"):
+            scheme.rotation_keys(keys.secret, [1], gadget=no_gadget)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="4 spare primes of 4 leave none"):
         scheme.rotation_keys(keys.secret, [1], gadget=Gadget(spare=4))
     ct = scheme.switch_modulus(scheme.encrypt([1, 2], keys.secret), 3)

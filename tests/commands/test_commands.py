@@ -142,6 +142,16 @@ def test_an_interruption_ends_without_a_traceback(capsys, monkeypatch):
     assert "interrupted" in capsys.readouterr().err
 
 
+def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "keys/secret.key")
+
+    monkeypatch.setattr("nn.commands.main.run", refused)
+    assert main(["demo", "--images", "1"]) == 1
+    text = "cryptonets: [Errno 13] Permission denied: 'keys/secret.key'\n"
+    assert capsys.readouterr().err == text
+
+
 def test_python_m_nn_is_the_command_line_and_plain_where_nobody_watches(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "nn", "demo", "--images", "2"],

@@ -1,5 +1,7 @@
 """One list of laws; the textbook and the engine keep all of them."""
 
+import io
+import math
 import subprocess
 import sys
 from fractions import Fraction
@@ -10,10 +12,16 @@ from hypothesis import strategies as st
 
 import subjects
 from yashe import laws
+from yashe.arithmetic import progress
+from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.primes import ntt_primes
+from yashe.arithmetic.rings import Ring
+from yashe.arithmetic.rns import RnsBasis
 from yashe.arithmetic.sampling import SEED_BYTES
 from yashe.errors import ParameterError
 from yashe.laws import LawBroken, strategies
+from yashe.laws.conventions import reversed_bits
+from yashe.laws.engine import EngineBasis, EngineRing, EngineScheme, EngineTransform
 from yashe.parameters.sets import Params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -26,11 +34,11 @@ BOOK = textbook.Params(8, 97, SMALL.moduli)
 
 IMPLEMENTATIONS = {
     "textbook transform": strategies.ntt_pairs().map(lambda x: subjects.TextbookTransform(*x)),
-    "engine transform": strategies.ntt_pairs().map(lambda x: subjects.EngineTransform(*x[:2])),
+    "engine transform": strategies.ntt_pairs().map(lambda x: EngineTransform(Ntt(x[0], (x[1],)))),
     "textbook ring": subjects.TextbookRing(4, 2**20 + 7),
-    "engine ring": subjects.EngineRing(8, SMALL.moduli[:2]),
+    "engine ring": EngineRing(Ring(8, SMALL.moduli[:2])),
     "textbook basis": strategies.rns_moduli().map(subjects.TextbookBasis),
-    "engine basis": strategies.rns_moduli().map(subjects.EngineBasis),
+    "engine basis": strategies.rns_moduli().map(lambda x: EngineBasis(RnsBasis(x))),
     "engine extension": subjects.EngineRescaling(SMALL.moduli, ntt_primes(16, 3), Fraction(1)),
     "engine scaling up": subjects.EngineRescaling(
         SMALL.plaintext_moduli, SMALL.moduli, SMALL.delta
@@ -50,11 +58,11 @@ IMPLEMENTATIONS = {
     "textbook BFV": subjects.TextbookBFV(BOOK),
     "textbook BGV": subjects.TextbookBGV(BOOK),
     "textbook YASHE'": subjects.TextbookYASHE(BOOK),
-    "engine BFV": subjects.EngineScheme(BFV(SMALL)),
-    "engine BFV with the secret key": subjects.EngineScheme(BFV(SMALL), with_secret=True),
-    "engine BGV": subjects.EngineScheme(BGV(SMALL)),
-    "engine BGV with the secret key": subjects.EngineScheme(BGV(SMALL), with_secret=True),
-    "engine YASHE'": subjects.EngineScheme(YASHE(SMALL)),
+    "engine BFV": EngineScheme(BFV(SMALL)),
+    "engine BFV with the secret key": EngineScheme(BFV(SMALL), with_secret=True),
+    "engine BGV": EngineScheme(BGV(SMALL)),
+    "engine BGV with the secret key": EngineScheme(BGV(SMALL), with_secret=True),
+    "engine YASHE'": EngineScheme(YASHE(SMALL)),
 }
 
 
@@ -68,7 +76,7 @@ def cases() -> list[object]:
 
 @pytest.mark.parametrize(("law", "implementation"), cases())
 def test_ours_keep_the_law(law: laws.Law, implementation: object) -> None:
-    law.check(implementation, examples=20)
+    law.check(implementation, examples=10)  # more of them are slow
 
 
 @pytest.mark.slow
@@ -176,6 +184,13 @@ def test_without_hypothesis_the_error_says_what_to_install() -> None:
 # The strategies.
 
 
+@given(strategies.polynomials(4096, 97))
+def test_long_polynomials_can_be_drawn(a: list[int]) -> None:
+    assert len(a) == 4096
+    assert set(a) <= set(range(-48, 49))
+    assert not any(a[64:]) or len(set(a[64:])) == 97
+
+
 @given(strategies.ntt_pairs())
 def test_ntt_pairs_have_their_root(drawn: tuple[int, int, int]) -> None:
     n, p, psi = drawn
@@ -236,3 +251,144 @@ def test_more_examples_are_tried_when_asked_for() -> None:
     law.check(many, examples=300)
     assert few.calls == 7
     assert many.calls == 300
+
+
+# Whose code failed, and other conventions.
+
+
+def test_an_exception_is_told_with_the_file_and_line_of_the_reader() -> None:
+    class Raises(ForgetsTheFactor):
+        def ntt(self, a: list[int]) -> list[int]:
+            return textbook.poly_mod(None, 7)  # type: ignore[arg-type] # raises within the library
+
+    with pytest.raises(LawBroken, match="^ntt") as info:
+        laws.check(Raises())
+    assert "raised TypeError: 'NoneType' object is not iterable, line " in str(info.value)
+    assert str(info.value).endswith(f" of ntt, in {__file__}")
+
+
+class Butterflies:
+    """A transform that takes and leaves values in bit-reversed order, and residues in [0, p)."""
+
+    n, p, psi = 8, 97, textbook.root_of_unity(8, 97)
+
+    def ntt(self, a: list[int]) -> list[int]:
+        assert all(0 <= x < self.p for x in a)
+        return [x % self.p for x in reversed_bits(textbook.ntt(a, self.psi, self.p))]
+
+    def intt(self, values: list[int]) -> list[int]:
+        assert all(0 <= x < self.p for x in values)
+        return [x % self.p for x in textbook.intt(reversed_bits(values), self.psi, self.p)]
+
+
+def test_conventions_can_be_declared() -> None:
+    right = laws.check(Butterflies(), examples=20, order="bit-reversed", residues="non-negative")
+    assert repr(right) == "ok: 5 laws hold"
+    with pytest.raises(LawBroken, match="^ntt"):
+        laws.check(Butterflies(), residues="non-negative")
+    with pytest.raises(LawBroken, match="raised AssertionError"):
+        laws.check(Butterflies(), order="bit-reversed")
+
+
+def test_a_declared_convention_hides_no_mistake() -> None:
+    class Forgets(Butterflies):
+        def intt(self, values: list[int]) -> list[int]:
+            return [self.n * x % self.p for x in super().intt(values)]
+
+    class Writes(Butterflies):
+        def intt(self, values: list[int]) -> list[int]:
+            values[:] = super().intt(values)
+            return values
+
+    with pytest.raises(LawBroken, match=r"^intt\(ntt\(a\)\) is a"):
+        laws.check(Forgets(), order="bit-reversed", residues="non-negative")
+    with pytest.raises(LawBroken, match="^The argument of ntt and of intt"):
+        laws.check(Writes(), order="bit-reversed", residues="non-negative")
+
+
+def test_every_kind_of_residues_can_be_non_negative() -> None:
+    def least(x: list[int], p: int = 97) -> list[int]:
+        return [v % p for v in x]
+
+    def strictly(x: list[int], p: int = 97) -> list[int]:
+        assert all(0 <= v < p for v in x), x
+        return x
+
+    class Slots(subjects.TextbookSlots):
+        def encode(self, values: list[int]) -> list[int]:
+            return super().encode(strictly(values))
+
+        def decode(self, polynomial: list[int]) -> list[int]:
+            return least(super().decode(strictly(polynomial)))
+
+    class Basis(subjects.TextbookBasis):
+        def decompose(self, x: int) -> list[int]:
+            return [x % p for p in self.moduli]
+
+        def compose(self, residues: list[int]) -> int:
+            assert all(0 <= r < p for r, p in zip(residues, self.moduli, strict=True))
+            return super().compose(residues) % math.prod(self.moduli)
+
+    class Scheme(subjects.TextbookBFV):
+        def encrypt(self, keys: object, values: list[int], seed: bytes) -> object:
+            return super().encrypt(keys, strictly(values), seed)
+
+        def decrypt(self, keys: object, ct: object) -> list[int]:
+            return least(super().decrypt(keys, ct))
+
+    class Ring(subjects.TextbookRing):
+        def multiply(self, a: list[int], b: list[int]) -> list[int]:
+            return least(super().multiply(strictly(a, self.q), strictly(b, self.q)), self.q)
+
+    for subject in (Slots(8, (97,)), Basis((5, 7)), Scheme(BOOK), Ring(4, 17)):
+        assert "ok" in repr(laws.check(subject, examples=3, residues="non-negative"))
+    with pytest.raises(LawBroken, match="decode"):
+        laws.check(Slots(8, (97,)))
+
+
+@pytest.mark.parametrize(
+    ("convention", "message"),
+    [
+        ({"order": "reversed"}, "one of the conventions .'natural', 'bit-reversed'. is needed"),
+        ({"residues": "positive"}, "one of the conventions .'centred', 'non-negative'."),
+        ({"order": "bit-reversed"}, "order is about transforms, and this is a TextbookRing"),
+    ],
+)
+def test_other_conventions_are_refused(convention: dict[str, str], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        laws.check(subjects.TextbookRing(4, 17), **convention)
+
+
+def test_residues_of_what_has_none_are_refused() -> None:
+    with pytest.raises(ParameterError, match="a TextbookSampler has no residues"):
+        laws.check(subjects.TextbookSampler(), residues="non-negative")
+
+
+@pytest.mark.parametrize(
+    ("thing", "count"),
+    [
+        (Ntt(8, SMALL.moduli[:2]), 5),
+        (Ring(8, SMALL.moduli[:2]), 7),
+        (RnsBasis(SMALL.moduli), 3),
+        (BFV(SMALL), 20),
+        (BGV(SMALL), 20),
+        (YASHE(SMALL), 20),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_the_packages_own_objects_can_be_handed_in(thing: object, count: int) -> None:
+    found = laws.laws_for(thing)
+    assert len(found) >= count
+    assert repr(laws.check(thing, *found[:2], examples=2)) == "ok: 2 laws hold"
+
+
+def test_a_bar_shows_only_where_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    for terminal in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        laws.check(subjects.TextbookRing(4, 17), examples=1)
+        assert ("law/s" in terminal.getvalue()) == terminal.isatty()

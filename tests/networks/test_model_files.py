@@ -119,6 +119,14 @@ def test_an_archive_has_many_forms_and_is_written_in_one(tmp_path):
     assert written[0] == written[1]
 
 
+def test_a_number_beyond_all_floats_is_refused(tmp_path):
+    text = described([DENSE], seconds=123456.5)
+    assert Sequential.load(archive(tmp_path / "m.npz", text, *TWO_BY_FOUR)).info.seconds == 123456.5
+    text = text.replace(b"123456.5", b"1e400   ")
+    with pytest.raises(FormatError, match="the number 1e400 is not finite"):
+        Sequential.load(archive(tmp_path / "m.npz", text, *TWO_BY_FOUR))
+
+
 # Arrays in memory
 
 

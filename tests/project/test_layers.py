@@ -35,6 +35,8 @@ NEED_EXTRAS = {
     "nn.service.http",
     "yashe.laws",
     "yashe.laws.arithmetic",
+    "yashe.laws.conventions",
+    "yashe.laws.engine",
     "yashe.laws.law",
     "yashe.laws.rotations",
     "yashe.laws.schemes",
@@ -75,7 +77,8 @@ def test_a_card_asks_a_question_or_says_what_is_in_the_room(room: str) -> None:
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_room_can_be_seen_in_one_look(name: str) -> None:
-    assert len([entry for entry in card(name).entries if entry != "__main__"]) <= 14
+    most = 20 if name == "yashe.checks.exercises" else 17  # there, as many as notebooks
+    assert len([entry for entry in card(name).entries if entry != "__main__"]) <= most
 
 
 def test_yashe_never_imports_nn() -> None:
@@ -98,7 +101,7 @@ def test_no_module_runs_what_it_reads(name: str) -> None:
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
     used |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     used |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    assert used & runs == ({"exec"} if name == "yashe.checks.grade" else set())
+    assert used & runs == ({"exec"} if name == "yashe.checks.answers" else set())
     for node in nodes:
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert ast.unparse(node.value) == "False"

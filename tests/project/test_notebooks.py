@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from yashe import checks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py"))
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]*_*.py"))
 
 
 def load(path: Path) -> ModuleType:
@@ -59,10 +60,17 @@ def test_the_committed_notebooks_are_what_their_source_says(source: Path) -> Non
 def test_an_exercise_is_a_stub_a_solution_and_a_check(source: Path) -> None:
     triples = exercises(source)
     assert triples, "a notebook without exercises is a lecture"
-    for stub, solution, check in triples:
+    for number, (stub, solution, check) in enumerate(triples, 1):
         assert "solution" in solution.tags
         assert "check" in check.tags
-        assert "NotImplementedError" in stub.text
+        assert set(re.findall(r"raise (.*?\))", stub.text)) == {f"checks.Unsolved({number})"}
+    text = "\n".join(cell.text for cell in cells(source) if cell.kind == "markdown")
+    numbers = [
+        int(n)
+        for said in re.findall(r"\*\*Exercises? (.*?)\.\*\*", text)
+        for n in said.split(" and ")
+    ]
+    assert numbers == list(range(1, len(triples) + 1))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -101,10 +109,54 @@ def test_a_notebook_has_its_form(source: Path) -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_the_links_of_a_notebook_lead_to_notebooks(source: Path) -> None:
-    numbers = {path.name[:2] for path in SOURCES}
     text = source.read_text(encoding="utf-8")
-    linked = {part.split(".ipynb")[0][-2:] for part in text.split("](")[1:] if ".ipynb)" in part}
-    assert linked <= numbers
+    assert set(re.findall(r"\]\((\w+)\.ipynb\)", text)) <= {
+        build.number_of(path) for path in SOURCES
+    }
+
+
+def facts(source: Path) -> tuple[str, list[str], str]:
+    """The question of a notebook, what to read before it, and the minutes, as it says itself."""
+    head = cells(source)[0].text
+    question = head.splitlines()[0].removeprefix("# ").replace("$x^2$", "x²")
+    rows = dict(re.findall(r"\| \*\*(.*?)\*\* \| (.*) \|", head))
+    before = re.findall(r"\]\(0?(\w+)\.ipynb\)", rows["Read before"])
+    return question, before, rows["Time"].removesuffix(" minutes")
+
+
+LINE = (  # of a table of notebooks: number, question, what to read before, minutes
+    r"\| \[?(?P<n>\d+b?)(?:\]\(\S*\))? \| (?P<question>[^|]*) \| GOAL(?P<before>[^|]*?) ?\| "
+    r"(?P<minutes>[^|]*) \|"
+)
+TABLES = {
+    "README.md": LINE.replace("GOAL", ""),
+    "notebooks/README.md": LINE.replace("GOAL", ""),
+    "docs/teaching.md": LINE.replace("GOAL", r"[^|]* \| ") + r" (?P<points>\d+) \|",
+}
+
+
+@pytest.mark.parametrize("document", TABLES)
+def test_tables_say_of_a_notebook_what_it_says_itself(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    rows = {found["n"]: found for found in re.finditer(TABLES[document], text)}
+    numbers = [build.number_of(source).removeprefix("0") for source in SOURCES]
+    assert list(rows) == numbers
+    for number, source in zip(numbers, SOURCES, strict=True):
+        question, before, minutes = facts(source)
+        said = [] if rows[number]["before"] in ("–", "") else rows[number]["before"].split(", ")
+        assert (rows[number]["question"], said) == (question, before), number
+        if minutes.isdigit():
+            assert rows[number]["minutes"] == minutes, number
+
+
+def test_the_table_of_points_is_what_the_checks_give() -> None:
+    text = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    said = {f["n"]: int(f["points"]) for f in re.finditer(TABLES["docs/teaching.md"], text)}
+    given = dict.fromkeys(said, 0)
+    for exercise in checks.EXERCISES.values():
+        points = sum(claim.points for claim in exercise.asked().claims)
+        given[exercise.notebook.removeprefix("0")] += points
+    assert said == given
 
 
 def test_the_exercises_of_the_notebooks_are_the_checks_there_are() -> None:
@@ -118,7 +170,7 @@ def test_the_exercises_of_the_notebooks_are_the_checks_there_are() -> None:
     registered = {
         name
         for name, exercise in checks.EXERCISES.items()
-        if f"{exercise.notebook:02}" in {path.name[:2] for path in SOURCES}
+        if exercise.notebook in {build.number_of(path) for path in SOURCES}
     }
     assert registered <= checked
 
@@ -212,13 +264,14 @@ def test_equal_cells_have_different_ids() -> None:
 
 
 def test_a_changed_source_makes_its_notebooks_stale(tmp_path: Path) -> None:
-    made = build.notebook(build.cells_of(SOURCE))
+    made = build.notebook(build.cells_of(SOURCE), "01")
     target = tmp_path / "student" / "01.ipynb"
     assert build.is_stale(target, made)
     target.parent.mkdir()
     target.write_text(build.written(made), encoding="utf-8")
     assert not build.is_stale(target, made)
-    assert build.is_stale(target, build.notebook(build.cells_of(SOURCE.replace("x = 1", "x = 2"))))
+    changed = build.cells_of(SOURCE.replace("x = 1", "x = 2"))
+    assert build.is_stale(target, build.notebook(changed, "01"))
 
 
 def test_outputs_of_a_solution_do_not_count_but_must_be_there(tmp_path: Path) -> None:

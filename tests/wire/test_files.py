@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 import threading
 import tracemalloc
 from pathlib import Path
@@ -127,7 +128,9 @@ def test_a_pipe_may_be_reached_through_a_link_as_dev_stdout_is(tmp_path: Path) -
         os.close(sending)
 
 
-def test_what_is_no_place_for_a_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
+def test_what_is_no_place_for_a_file_is_refused_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for path in ("", ".", "/", "a\0b"):
         with pytest.raises(FormatError, match="the name of a file was required, got"):
             write(path)
@@ -135,6 +138,12 @@ def test_what_is_no_place_for_a_file_is_refused_with_a_sentence(tmp_path: Path) 
         write(tmp_path)
     with pytest.raises(FormatError, match="its folder must exist and be writable"):
         write(tmp_path / "absent" / "file")
+    if hasattr(socket, "AF_UNIX"):
+        monkeypatch.chdir(tmp_path)  # the name of a socket is short
+        with socket.socket(socket.AF_UNIX) as place:
+            place.bind("socket")
+            with pytest.raises(FormatError, match="it is no ordinary file; name a file"):
+                write("socket")
     write(tmp_path / "file")
     with pytest.raises(FormatError, match="cannot write"):
         write(tmp_path / "file" / "inside")

@@ -12,6 +12,7 @@ Modules, in the order of reading:
     rns            large numbers as residues; one primitive that moves them between moduli
     ntt            the number-theoretic transform as two matrix products
     parallel       work on several cores: one helper for every loop over ciphertexts
+    progress       a bar, for whatever takes longer than two seconds
     linear         linear combinations: the matrix product behind every linear layer
     rings          polynomials modulo X^n + 1 and q, with their form in the type
     automorphisms  X -> X^g, which only moves values and coefficients

@@ -12,10 +12,15 @@ Modules, in the order of reading:
     report     claims about a student's function, points, and kinds of mistakes
     cases      inputs for claims, from small to large, the same in every run
     exercises  the exercises, one module for each notebook
+    handins    the files that students hand in
+    look       solutions that a teacher should look at
+    values     values as lines of text, between a check and a submission
+    answers    the process of a submission, which answers calls
     grade      many submissions, one table of points
     __main__   the command line
 
-Uses errors, textbook, attacks, arithmetic, parameters, ciphertexts, schemes, laws.
+Uses errors, textbook, attacks, arithmetic, parameters, ciphertexts, schemes, wire,
+laws.
 """
 
 from collections.abc import Callable
@@ -31,6 +36,7 @@ from yashe.checks.report import (
     Function,
     Report,
     Result,
+    Unsolved,
     WrongAnswer,
     by_value,
     call,
@@ -48,6 +54,7 @@ __all__ = [
     "Function",
     "Report",
     "Result",
+    "Unsolved",
     "WrongAnswer",
     "by_value",
     "call",

@@ -2,14 +2,15 @@
 
     python -m yashe.checks grade FOLDER [--out grades.csv] [--seconds 120] [--memory 2048]
 
-FOLDER holds notebooks or Python files with the notebook's number in their name, one folder for each
-student (`ann/03.ipynb`) or the name in the file (`ann_03.ipynb`). Every file runs in a process of
-its own, with limits on time and memory. All its cells are run but those tagged `check`: those are
-ours. Then each exercise of that notebook is checked on the function of its name.
+A submission is a program of a stranger. It runs in a process of its own (`yashe.checks.answers`),
+which is asked for what its functions return; the checks run here, where its code never comes. So
+points cannot be claimed, only earned with answers. What that process sends is read as data, and
+what it does to itself (an endless loop, an exit, too much memory) costs the exercise during which
+it happens.
 
-The limits are against mistakes, such as an endless loop. They do not stop somebody who wants to
-deceive or to do harm: submissions are programs and have the rights of whoever runs them. Where
-that matters, run this command in a container without a network, and read what gets full marks.
+It does not stop somebody who wants to harm: a process of the same user may read and write that
+user's files, these checks and other hand-ins among them. docs/teaching.md has the container that
+takes this away, and says what nothing takes away.
 """
 
 from __future__ import annotations
@@ -17,38 +18,29 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
+import numpy as np
 
-from yashe.checks.report import EXERCISES, CheckFailed, Function, Report
+from yashe.checks.answers import TimeLimitExceeded, time_limit
+from yashe.checks.handins import Submission, programs
+from yashe.checks.look import worth_a_look
+from yashe.checks.report import EXERCISES, CheckFailed, Exercise, Report, WrongAnswer
+from yashe.checks.values import LONGEST_LINE, read, written
 from yashe.errors import DataError
 
-NUMBER = re.compile(r"(?<!\d)(0[1-9]|1[0-9])(?!\d)")
 START_SECONDS = 60.0  # Python and NumPy start in two, but a grading machine may be busy
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A file that a student has handed in for one notebook."""
-
-    student: str
-    notebook: int
-    path: Path
+# What a submission sees of the environment: nothing that could be a secret.
+ENVIRONMENT = ("PATH", "LANG", "SYSTEMROOT", "CRYPTONETS_DATA", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -56,154 +48,191 @@ class Grade:
     """The outcome of one exercise of one student: a row of the table."""
 
     student: str
-    notebook: int
+    notebook: str
     exercise: str
     points: int
     out_of: int
     seconds: float
     mistake: str
     input: str
+    look: str
 
 
-def submissions(folder: Path) -> list[Submission]:
-    """Return the submissions in a folder, by student and notebook.
+class Remote:
+    """Something that a submission made: it is there, and is asked from here."""
 
-    Raises
-    ------
-    DataError
-        If there is no such folder, or nothing in it has a notebook's number in its name.
+    def __init__(self, process: Process, of: str | int, kind: str) -> None:
+        self._process, self._of, self.type_name = process, of, kind
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._process.ask(self._of, "", arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what Python and NumPy look for in every object
+            raise AttributeError(name)
+        value = self._process.ask(self._of, name)
+        if value is CALLABLE:
+            return lambda *arguments: self._process.ask(self._of, name, arguments)
+        return value
+
+    def __repr__(self) -> str:
+        return f"<{self.type_name} of the submission>"
+
+
+CALLABLE = object()
+
+
+def rights_of(user: str | None) -> dict[str, Any]:
+    """Return what gives a process the rights of a user and of no group beside the user's own."""
+    if user is None:
+        return {}
+    import pwd  # noqa: PLC0415 (Unix only)
+
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+class Process:
+    """A submission at work, until it ends or is ended.
+
+    Parameters
+    ----------
+    cells : its programs
+    names : what the exercises ask for
+    seconds : for all cells together
+    megabytes : of memory
+    spare_seconds : for what is not the student's: starting Python, and an interrupted cell's end
+    user : whose rights it gets, if this process may choose
     """
-    if not folder.is_dir():
-        raise DataError(f"a folder of submissions is needed, {folder} is none")
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix not in (".ipynb", ".py") or ".ipynb_checkpoints" in path.parts:
-            continue
-        numbers = NUMBER.findall(path.stem)
-        if numbers:
-            student = path.parent.name if path.parent != folder else _name(path, numbers[-1])
-            found.append(Submission(student, int(numbers[-1]), path))
-    if not found:
-        raise DataError(
-            f"no file in {folder} has a notebook's number in its name; "
-            "name them like ann/03.ipynb or ann_03.ipynb"
+
+    def __init__(
+        self,
+        cells: list[str],
+        names: list[str],
+        seconds: float,
+        megabytes: int,
+        spare_seconds: float,
+        user: str | None = None,
+    ) -> None:
+        self.reason = ""  # why it is no more
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        if user:
+            os.chmod(self.folder.name, 0o777)
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        environment |= {"MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "yashe.checks.answers"],
+            cwd=self.folder.name,
+            env=environment | {"HOME": self.folder.name},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **rights_of(user),
         )
-    return found
+        start = {"programs": cells, "names": names, "seconds": seconds, "megabytes": megabytes}
+        self.defined: list[str] = []
+        self.troubles: list[list[str]] = []
+        try:
+            with time_limit(seconds + spare_seconds):
+                reply = self._exchange(start)
+            self.defined = [str(name) for name in reply["defined"]]
+            self.troubles = [[str(text), str(what)[:300]] for text, what in reply["troubles"]]
+        except TimeLimitExceeded:
+            self.end("its cells do not end, and cannot be stopped from inside")
+        except (WrongAnswer, KeyError, TypeError, ValueError):
+            self.end("its process sent what is no answer")
+
+    def missing(self, name: str) -> str:
+        """Return why a function is not there."""
+        told = [what for text, what in self.troubles if name in text]
+        return self.reason or "; ".join(["there is no function of this name", *told[:1]])
+
+    def ask(self, of: str | int, name: str, arguments: Sequence[Any] | None = None) -> Any:
+        """Return what a call gives, or an attribute, or CALLABLE.
+
+        Raises
+        ------
+        WrongAnswer
+            If the call raises an error, or the process ends.
+        AttributeError
+            If there is no such attribute.
+        """
+        request = {"of": of, "name": name, "arguments": None}
+        if arguments is not None:
+            request["arguments"] = written(list(arguments), self._number)
+        reply = self._exchange(request)
+        if "wrong" in reply:
+            raise WrongAnswer(str(reply["wrong"])[:300])
+        if "missing" in reply:
+            raise AttributeError(f"it has no attribute {name}")
+        if "callable" in reply:
+            return CALLABLE
+        try:
+            for i, new in dict(reply.get("changed", {})).items():
+                _change((arguments or ())[int(i)], read(new, self._remote))
+            return read(reply["value"], self._remote)
+        except (ValueError, KeyError, TypeError, IndexError):
+            self.end("its process sent what is no answer")
+            raise WrongAnswer(self.reason) from None
+
+    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a line and return the reply to it."""
+        if self.reason:
+            raise WrongAnswer(self.reason)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline(LONGEST_LINE)
+        except OSError:
+            line = b""
+        try:
+            if len(line) < LONGEST_LINE and line.endswith(b"\n"):
+                return dict(json.loads(line))
+            what = f"an answer of more than {LONGEST_LINE >> 20} MiB" if line else ""
+        except (ValueError, TypeError, RecursionError):
+            what = "what is no answer"
+        self.end(f"its process sent {what}" if what else "")
+        raise WrongAnswer(self.reason)
+
+    def _remote(self, number: int, kind: str) -> Remote:
+        return Remote(self, number, kind[:50])
+
+    def _number(self, thing: Any) -> int:
+        if not isinstance(thing, Remote) or not isinstance(thing._of, int):
+            raise TypeError(f"a {type(thing).__name__} cannot be handed to a submission")
+        return thing._of
+
+    def end(self, reason: str = "") -> None:
+        """End the process, and what it started in its group, and say why."""
+        with suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                if not reason:  # it ended by itself: how?
+                    with suppress(subprocess.TimeoutExpired):
+                        self.process.wait(1)
+                os.killpg(self.process.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
+        status = self.process.wait()
+        how = f"signal {-status}: memory, perhaps" if status < 0 else f"status {status}"
+        self.reason = self.reason or reason or f"its process ended with {how}"
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with suppress(OSError):
+                pipe.close()
+        self.folder.cleanup()
 
 
-def _name(path: Path, number: str) -> str:
-    """Return what is left of a file's name without the number."""
-    return path.stem.replace(number, "").strip("_- .") or path.stem
-
-
-def programs(path: Path) -> Iterator[str]:
-    """Yield what has to be run of a submission: its code cells but those tagged check.
-
-    Raises
-    ------
-    DataError
-        If it is not a notebook that can be read.
-    """
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".py":
-        yield text
-        return
-    try:
-        cells = json.loads(text)["cells"]
-        for cell in cells:
-            tags = cell.get("metadata", {}).get("tags", [])
-            if cell["cell_type"] == "code" and "check" not in tags:
-                lines = "".join(cell["source"]).splitlines(keepends=True)
-                # Magics of IPython (%pip, !ls) are not Python, and nothing that is graded.
-                yield "".join(line for line in lines if line.lstrip()[:1] not in ("%", "!"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not a notebook that can be read: {error}") from error
-
-
-def check_one(submission: Submission, seconds: float) -> Iterator[Grade]:
-    """Run a submission in this process and yield a grade for each of its exercises.
-
-    Cells that fail are passed over, so that one mistake does not cost everything behind it.
-    """
-    namespace: dict[str, Any] = {"__name__": "submission"}
-    with suppress(TimeLimitExceeded), time_limit(seconds):
-        for number, program in enumerate(programs(submission.path)):
-            try:
-                exec(compile(program, f"{submission.path.name}, cell {number}", "exec"), namespace)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a cell may raise anything
-                print(f"cell {number}: {type(error).__name__}: {error}", file=sys.stderr)
-    for name, exercise in EXERCISES.items():
-        if exercise.notebook == submission.notebook:
-            start = time.perf_counter()
-            report = _report(exercise.check, namespace.get(name), seconds)
-            failure = report.first_failure
-            yield Grade(
-                submission.student,
-                submission.notebook,
-                name,
-                report.points,
-                report.out_of,
-                round(time.perf_counter() - start, 2),
-                failure.mistake if failure else "",
-                failure.given if failure else "",
-            )
-
-
-def _report(check: Callable[[Function], Report], student: Any, seconds: float) -> Report:
-    """Return the report on a function, or on its absence, or on its taking too long."""
-
-    def absent(*arguments: Any) -> NoReturn:
-        raise NotImplementedError("there is no function of this name")
-
-    try:
-        with time_limit(seconds):
-            return check(student if callable(student) else absent)
-    except CheckFailed as failed:
-        return failed.report
-    except TimeLimitExceeded:
-
-        def slow(*arguments: Any) -> NoReturn:
-            raise NotImplementedError(f"it takes longer than {seconds:g} seconds")
-
-        return _report(check, slow, seconds)
-
-
-class TimeLimitExceeded(BaseException):
-    """Something took too long; no `except Exception` of a submission can stop it."""
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeLimitExceeded in the body after some seconds, where the system has alarms."""
-    if not hasattr(signal, "setitimer"):  # Windows: the limit on the whole process remains
-        yield
-        return
-
-    def stop(*_: object) -> NoReturn:
-        raise TimeLimitExceeded
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def worker(submission: Submission, results: Path, seconds: float, megabytes: int) -> None:
-    """Grade one submission and write a line for each exercise; runs in a process of its own."""
-    limit_memory(megabytes)
-    with results.open("w", encoding="utf-8") as file:
-        for grade in check_one(submission, seconds):
-            file.write(json.dumps(asdict(grade)) + "\n")
-            file.flush()  # what is done counts, whatever comes
-
-
-def limit_memory(megabytes: int) -> None:
-    """Limit the memory of this process, where the operating system can."""
-    if resource is not None:
-        size = megabytes << 20
-        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+def _change(argument: Any, new: Any) -> None:
+    """Do to an argument what a submission did to its copy."""
+    if isinstance(argument, list):
+        argument[:] = new
+    elif isinstance(argument, dict):
+        argument.clear()
+        argument.update(new)
+    elif isinstance(argument, np.ndarray):
+        argument[...] = new
 
 
 def grade(
@@ -211,8 +240,9 @@ def grade(
     seconds: float = 120.0,
     megabytes: int = 2048,
     spare_seconds: float = START_SECONDS,
-) -> list[Grade]:
-    """Return the grades of one submission, run in a process of its own.
+    user: str | None = None,
+) -> Iterator[Grade]:
+    """Yield one grade for each exercise of a submission's notebook, in the order of the exercises.
 
     Parameters
     ----------
@@ -220,70 +250,104 @@ def grade(
     seconds : for all cells together, and again for each exercise
     megabytes : of memory
     spare_seconds : for what is not the student's: starting Python, and an interrupted cell's end
+    user : whose rights the submission gets, if this process may choose
     """
-    names = [name for name, e in EXERCISES.items() if e.notebook == submission.notebook]
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "results"
-        arguments = [submission.student, submission.notebook, submission.path.resolve()]
-        command = [sys.executable, "-m", "yashe.checks", "worker", *arguments, results]
-        command += [seconds, megabytes]
-        environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(sys.path)}
-        try:
-            ended = subprocess.run(
-                [str(word) for word in command],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=seconds * (len(names) + 1) + spare_seconds,
-                check=False,
+    asked = {name: e for name, e in EXERCISES.items() if e.notebook == submission.notebook}
+    process, why_not = None, ""
+    try:
+        cells = programs(submission.path)
+    except (DataError, OSError) as error:
+        cells, why_not = [], str(error)
+    try:
+        for name, exercise in asked.items():
+            start = time.perf_counter()
+            if not why_not and (process is None or process.reason):  # the first, or one more
+                process = Process(cells, list(asked), seconds, megabytes, spare_seconds, user)
+                why_not = process.reason  # what ends while the cells run will end again
+            if process is None or name not in process.defined:
+                report = _nothing(exercise, why_not or (process.missing(name) if process else ""))
+            else:
+                report = _report(exercise, Remote(process, name, "function"), process, seconds)
+            failure = report.first_failure
+            yield Grade(
+                submission.student,
+                submission.notebook,
+                name,
+                max(0, min(report.points, report.out_of)),
+                report.out_of,
+                round(time.perf_counter() - start, 2),
+                failure.mistake if failure else "",
+                failure.given if failure else "",
+                worth_a_look(cells, name, exercise.may_call) if report.points else "",
             )
-            reason = f"its process ended with status {ended.returncode}: memory, perhaps"
-        except subprocess.TimeoutExpired:
-            reason = "it does not end, and cannot be stopped from inside"
-        lines = results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
-    done = [_from_line(line) for line in lines]
-    missing = [name for name in names if name not in {row.exercise for row in done}]
-    for name in missing:
-        out_of = _report(EXERCISES[name].check, None, seconds).out_of
-        row = Grade(submission.student, submission.notebook, name, 0, out_of, 0.0, reason, "")
-        done.append(row)
-    return done
+    finally:
+        if process is not None and not process.reason:
+            process.end("it is graded")
 
 
-def _from_line(line: str) -> Grade:
-    values = json.loads(line)
-    return Grade(**{field.name: values[field.name] for field in fields(Grade)})
+def _report(exercise: Exercise, student: Remote, process: Process, seconds: float) -> Report:
+    """Return the report on a function of a submission. What takes too long ends its process."""
+    try:
+        with time_limit(seconds):
+            return exercise.check(student)
+    except CheckFailed as failed:
+        return failed.report
+    except TimeLimitExceeded:
+        process.end(f"it takes longer than {seconds:g} seconds")
+    except Exception as error:  # noqa: BLE001 - an answer that no check has thought of
+        process.end(f"the check cannot read its answer: {type(error).__name__}")
+    return _nothing(exercise, process.reason)
 
 
-def write_csv(path: Path, grades: Sequence[Grade]) -> None:
-    """Write a table that a spreadsheet opens: one row for each exercise of each student.
+def _nothing(exercise: Exercise, why: str) -> Report:
+    """Return the report on what is not there."""
+
+    def absent(*arguments: Any) -> NoReturn:
+        raise WrongAnswer(why)
+
+    try:
+        return exercise.check(absent)
+    except CheckFailed as failed:
+        return failed.report
+
+
+class Table:
+    """A table that a spreadsheet opens, written as it goes: one row for each exercise.
 
     Texts that a spreadsheet would take for a formula get an apostrophe in front.
     """
-    names = [field.name for field in fields(Grade)]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(names)
-        for row in grades:
-            table.writerow([_harmless(value) for value in asdict(row).values()])
+
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.rows = file, csv.writer(file)
+        self._write([field.name for field in fields(Grade)])
+
+    def write(self, row: Grade) -> None:
+        """Write a row, at once."""
+        self._write([_harmless(value) for value in asdict(row).values()])
+
+    def _write(self, values: list[Any]) -> None:
+        self.rows.writerow(values)
+        self.file.flush()
 
 
 def _harmless(value: Any) -> Any:
-    dangerous = isinstance(value, str) and value.startswith(FORMULA_STARTS)
-    return f"'{value}" if dangerous else value
+    if not isinstance(value, str):
+        return value
+    value = "".join(c if c.isprintable() or c == "\n" else "?" for c in value)
+    return f"'{value}" if value.startswith(FORMULA_STARTS) else value
 
 
 def totals(grades: Sequence[Grade]) -> str:
     """Return the points of every student and notebook as a table."""
-    sums: dict[tuple[str, int], list[int]] = {}
+    sums: dict[tuple[str, str], list[int]] = {}
     for row in grades:
-        entry = sums.setdefault((row.student, row.notebook), [0, 0])
+        entry = sums.setdefault((row.student, row.notebook), [0, 0, 0])
         entry[0] += row.points
         entry[1] += row.out_of
+        entry[2] += bool(row.look)
     width = max((len(student) for student, _ in sums), default=0)
     return "\n".join(
-        f"{student:<{width}}  notebook {notebook:02}  {points:>3} of {out_of}"
-        for (student, notebook), (points, out_of) in sorted(sums.items())
+        f"{student:<{width}}  notebook {notebook}  {points:>3} of {out_of}"
+        + (f"  look at {looks}" if looks else "")
+        for (student, notebook), (points, out_of, looks) in sorted(sums.items())
     )

@@ -15,14 +15,14 @@ import copy
 import functools
 import inspect
 import numbers
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from yashe.errors import FheError
+from yashe.arithmetic.progress import progress
+from yashe.errors import FheError, origin
 
 Function: TypeAlias = Callable[..., Any]
 Arguments: TypeAlias = tuple[Any, ...]
@@ -51,6 +51,16 @@ class WrongAnswer(Exception):
     def __init__(self, mistake: str, answer: object = None) -> None:
         super().__init__(mistake)
         self.mistake, self.answer = mistake, answer
+
+
+class Unsolved(NotImplementedError):
+    """What an exercise raises until it is solved; cells behind it then say no more than this."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"solve exercise {number} first")
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
 
 
 @dataclass(frozen=True)
@@ -178,7 +188,8 @@ class Check:
 
     def report(self, name: str, student: Function) -> Report:
         """Return the report on a student's function, under the name of the exercise."""
-        return Report(name, tuple(self._result(claim, student) for claim in self.claims))
+        claims = progress(self.claims, "claim")
+        return Report(name, tuple(self._result(claim, student) for claim in claims))
 
     def _result(self, claim: Claim, student: Function) -> Result:
         """Try the inputs of a claim, up to the first that fails."""
@@ -207,25 +218,34 @@ class Exercise:
 
     Attributes
     ----------
-    notebook : the one that it is in
+    notebook : the one that it is in, such as "03"
     check : what students call; it bears the name of the function that they write
     asked : returns what is asked for
+    may_call : what of this package a solution may call without a second look
     """
 
-    notebook: int
+    notebook: str
     check: Callable[[Function], Report]
     asked: Callable[[], Check]
+    may_call: tuple[str, ...] = ()
 
 
 EXERCISES: dict[str, Exercise] = {}
 
 
-def exercise(notebook: int) -> Callable[[Callable[[], Check]], Callable[[Function], Report]]:
+def exercise(
+    notebook: str, *may_call: str
+) -> Callable[[Callable[[], Check]], Callable[[Function], Report]]:
     """Register what an exercise asks for, and make of it the check that students call.
+
+    Parameters
+    ----------
+    notebook : such as "03"
+    may_call : names of this package that the exercise hands out
 
     Examples
     --------
-    >>> @exercise(99)
+    >>> @exercise("99")
     ... def double():
     ...     return Check(Claim("2x", [(0,), (3,)], lambda x: 2 * x))
     >>> double(lambda x: 2 * x)
@@ -243,7 +263,7 @@ def exercise(notebook: int) -> Callable[[Callable[[], Check]], Callable[[Functio
             return report
 
         del check.__wrapped__  # its parameters are not those of the check
-        EXERCISES[asked.__name__] = Exercise(notebook, check, asked)
+        EXERCISES[asked.__name__] = Exercise(notebook, check, asked, may_call)
         return check
 
     return register
@@ -260,12 +280,10 @@ def call(function: Function, arguments: Arguments) -> Any:
     copies = _copied(arguments)
     try:
         answer = function(*copies)
-    except NotImplementedError as error:
-        raise WrongAnswer(str(error) or "it is not written yet") from error
-    except RecursionError as error:
-        raise WrongAnswer("it calls itself without end: where does the recursion stop?") from error
-    except Exception as error:  # a student's function may raise anything
-        raise WrongAnswer(_error_text(error)) from error
+    except WrongAnswer:  # of a function that is asked in another process
+        raise
+    except (Exception, SystemExit) as error:  # a student's function may raise anything
+        raise WrongAnswer(error_text(error)) from error
     if answer is None:
         raise WrongAnswer("it returns nothing: is there a return?")
     if any(
@@ -341,17 +359,24 @@ def _difference(got: Any, right: Any) -> str:
     if isinstance(right[0], list):
         return f"row {wrong[0]}: {_difference(got[wrong[0]], right[wrong[0]])}"
     if all(isinstance(x, int) for x in got) and got == [-x for x in right]:
-        return "every sign is the wrong way round"
+        several = len(right) == 1 or sum(x != 0 for x in right) > 1
+        return f"{'every' if several else 'one'} sign is the wrong way round"
     if sorted(map(repr, got)) == sorted(map(repr, right)):
         return "the values are right, their order is not"
     return f"{len(wrong)} of {len(right)} entries are wrong, the first at index {wrong[0]}"
 
 
-def _error_text(error: Exception) -> str:
-    """Name an error and the line of the student's code where it arose."""
-    frames = traceback.extract_tb(error.__traceback__)
-    line = f", line {frames[-1].lineno} of {frames[-1].name}" if len(frames) > 1 else ""
-    return f"it raises {type(error).__name__}: {_short(str(error), quote=False)}{line}"
+def error_text(error: BaseException) -> str:
+    """Say what an error of a student's code means, and where in that code it arose."""
+    if isinstance(error, NotImplementedError):
+        unsolved = isinstance(error, Unsolved) or not str(error)
+        return "it is not written yet" if unsolved else _short(str(error), quote=False)
+    if isinstance(error, RecursionError):
+        return "it calls itself without end: where does the recursion stop?"
+    if isinstance(error, SystemExit):
+        return "it ends the whole program (exit); a function returns"
+    where = f", {place}" if (place := origin(error)) else ""
+    return f"it raises {type(error).__name__}: {_short(str(error), quote=False)}{where}"
 
 
 def _named(claim: Claim, arguments: Arguments) -> str:

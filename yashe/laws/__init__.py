@@ -12,11 +12,13 @@ find. Nothing is proved: a law is tried on about a hundred inputs.
 
 Modules, in the order of reading:
 
-    strategies  Hypothesis strategies for everything that is computed with here
-    law         a sentence, a function that checks it, and the search for a counter-example
-    arithmetic  the laws of transforms, rings, residues, digits and slots
-    schemes     the laws of random samples and of encryption
-    rotations   the laws of slots that move
+    strategies   Hypothesis strategies for everything that is computed with here
+    law          a sentence, a function that checks it, and the search for a counter-example
+    arithmetic   the laws of transforms, rings, residues, digits and slots
+    schemes      the laws of random samples and of encryption
+    rotations    the laws of slots that move
+    engine       the package's own objects, as the laws want them
+    conventions  implementations that keep other conventions
 
 Uses errors, textbook, arithmetic, parameters, ciphertexts, schemes.
 """
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from yashe.arithmetic.progress import progress
 from yashe.errors import ParameterError
 from yashe.laws import (
     arithmetic,
@@ -32,6 +35,8 @@ from yashe.laws import (
     schemes,
 )
 from yashe.laws.arithmetic import Basis, Gadget, Rescaling, Ring, Slots, Transform
+from yashe.laws.conventions import declared
+from yashe.laws.engine import subjects
 from yashe.laws.law import Law, LawBroken, smallest
 from yashe.laws.schemes import Sampler, Scheme
 from yashe.laws.strategies import SearchStrategy
@@ -85,6 +90,7 @@ def laws_for(implementation: Any) -> list[Law]:
     """
     if isinstance(implementation, SearchStrategy):
         implementation = smallest(implementation)
+    implementation = subjects(implementation)[0]
     found = [law for law in LAWS if law.applies_to(implementation)]
     if isinstance(implementation, Scheme):  # which also adds and multiplies, but not polynomials
         found = [law for law in found if law.protocol is Scheme]
@@ -104,14 +110,25 @@ def members(protocol: type) -> list[str]:
     return sorted({*protocol.__annotations__, *(m for m in vars(protocol) if m[0] != "_")})
 
 
-def check(implementation: Any, *laws: Law, examples: int | None = None) -> Report:
+def check(
+    implementation: Any,
+    *laws: Law,
+    examples: int | None = None,
+    order: str = "natural",
+    residues: str = "centred",
+) -> Report:
     """Search for an input for which an implementation breaks a law.
+
+    What takes longer than two seconds shows a bar.
 
     Parameters
     ----------
-    implementation : an object of one of the protocols
+    implementation : an object of one of the protocols; an Ntt, Ring, RnsBasis, BFV, BGV or YASHE of
+        this package; or a strategy that draws objects of a protocol
     laws : the laws to try, default all that apply
     examples : inputs per law at most, default 100, or fewer where one input costs much
+    order : of a transform's values: "natural" or "bit-reversed"
+    residues : that it takes and returns: "centred", or "non-negative", in [0, p)
 
     Returns
     -------
@@ -122,7 +139,7 @@ def check(implementation: Any, *laws: Law, examples: int | None = None) -> Repor
     LawBroken
         For the first law that is broken: its sentence and the smallest failing input.
     ParameterError
-        If no law applies.
+        If no law applies, or a convention.
 
     Examples
     --------
@@ -142,6 +159,11 @@ def check(implementation: Any, *laws: Law, examples: int | None = None) -> Repor
     yashe.laws.law.LawBroken: ntt(a) is the list of a(psi), a(psi^3), ...
     """
     chosen = list(laws) or laws_for(implementation)
-    for law in chosen:
-        law.check(implementation, examples)
+    if isinstance(implementation, SearchStrategy):
+        tried = [implementation.map(lambda x: declared(x, order, residues))]
+    else:
+        tried = [declared(x, order, residues) for x in subjects(implementation)]
+    work = [(law, subject) for subject in tried for law in chosen]
+    for law, subject in progress(work, "law"):
+        law.check(subject, examples)
     return Report(chosen)

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from yashe.errors import FheError
+from yashe.errors import FheError, origin
 from yashe.laws.strategies import SearchStrategy, hypothesis, st
 
 Comparison: TypeAlias = tuple[object, object]  # got, expected
@@ -132,10 +133,14 @@ class Law:
 
     def broken_by(self, implementation: object, inputs: Mapping[str, object]) -> str | None:
         """Return how these inputs break the law, or None."""
+        given = copy.deepcopy(dict(inputs))
         try:
-            got, expected = self.function(implementation, **inputs)
-        except Exception as error:  # noqa: BLE001 (whatever a reader's code does wrong is told to them)
-            return f"raised {type(error).__name__}: {error}"
+            got, expected = self.function(implementation, **given)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a reader's code does)
+            where = f", {place}" if (place := origin(error, with_file=True)) else ""
+            return f"raised {type(error).__name__}: {error}{where}"
+        if given != inputs:
+            return f"it changed what it was given to {given}"
         if got == expected:
             return None
         return f"got {got}, expected {expected}"

@@ -9,6 +9,7 @@ Hypothesis is an optional dependency: the extra `test` installs it.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -58,6 +59,8 @@ __all__ = [
 
 Polynomial: TypeAlias = list[int]
 
+DRAWN = 64  # entries that Hypothesis chooses one by one: of thousands it could not
+
 
 def degrees(largest: int = 64) -> SearchStrategy[int]:
     """Ring degrees from 4 to `largest`, the small ones first."""
@@ -87,8 +90,20 @@ def centred_integers(limit: int) -> SearchStrategy[int]:
 
 
 def polynomials(n: int, q: int) -> SearchStrategy[Polynomial]:
-    """Lists of n residues modulo q, each in (-q/2, q/2)."""
-    return st.lists(centred_integers((q - 1) // 2), min_size=n, max_size=n)
+    """Lists of n residues modulo q, each in (-q/2, q/2).
+
+    Of long ones Hypothesis chooses the first 64 entries; the others are zero, or uniform.
+    """
+    limit = (q - 1) // 2
+    drawn = st.lists(centred_integers(limit), min_size=min(n, DRAWN), max_size=min(n, DRAWN))
+    if n <= DRAWN:
+        return drawn
+
+    def filled(start: Polynomial, seed: int) -> Polynomial:
+        rng = random.Random(seed)
+        return start + [rng.randint(-limit, limit) if seed else 0 for _ in range(n - DRAWN)]
+
+    return st.builds(filled, drawn, st.integers(0, 2**32))
 
 
 def seeds() -> SearchStrategy[bytes]:

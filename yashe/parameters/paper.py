@@ -20,6 +20,10 @@ from dataclasses import dataclass
 from yashe.arithmetic.primes import ntt_primes
 from yashe.parameters.sets import Params, make_params, plaintext_primes
 
+# One image of MNIST on 8 cores: Brutzkus, Elisha, Gilad-Bachrach, "Low Latency Privacy Preserving
+# Inference" (LoLa, ICML 2019), table 1
+LOLA_SECONDS, LOLA_CORES = 2.2, 8
+
 PIXELS = 784  # of an MNIST image, a ciphertext for each
 
 

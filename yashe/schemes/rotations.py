@@ -99,6 +99,8 @@ class RotatingScheme(Scheme):
         """
         check_kind(secret, self.secret_key_type)
         secret = check_key(self.params, secret.key_id, secret)
+        if not isinstance(gadget, Gadget) or gadget.summed:
+            raise ParameterError(f"keys are made for a Gadget(size, spare), not for {gadget!r}")
         label = f"{what}/{secret.key_id}/{gadget.size}/{gadget.spare}"
         return secret, derive_seed(self.own_seed(seed), label)
 

@@ -8,12 +8,14 @@ Modules, in the order of reading:
     notebook_04_floats          residues in floating point, and the Chinese remainder theorem
     notebook_05_slots           many numbers in one polynomial
     notebook_06_noise           measuring, predicting and saving noise
-    notebook_07_multiplication  products of ciphertexts, relinearisation, levels
+    notebook_07_multiplication  products of ciphertexts, digits, relinearisation
+    notebook_07b_levels         the message at the lower end, and levels
     notebook_08_broken          decryption of YASHE', lattices in the plane, safe degrees
     notebook_09_networks        gradients of squares, rounded weights, intervals
-    notebook_10_cryptonets      slots, throughput, logits joined from several moduli
+    notebook_10_cryptonets      slots, a layer on ciphertexts, throughput
     notebook_11_protection      tiny keys, the security table, two kinds of misuse
     notebook_12_project         the final project, graded by laws
+    notebook_13_rotations       matrices in slots that move
 """
 
 from importlib import import_module

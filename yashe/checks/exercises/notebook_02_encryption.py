@@ -18,7 +18,7 @@ from yashe.textbook.polynomials import (
 )
 
 
-@exercise(2)
+@exercise("02")
 def solve_without_errors() -> Check:
     """Check a function (A, b, q) -> the s with A s = b modulo a prime q, A square, invertible."""
     by_hand = [([[1]], [3], 17), ([[2]], [1], 17), ([[1, 1], [0, 1]], [3, 1], 17)]
@@ -101,7 +101,7 @@ def phase_of(m: Poly, s: Poly, a: Poly, e: Poly, q: int, t: int) -> tuple[Poly, 
     return poly_mod(hidden, q), a
 
 
-@exercise(2)
+@exercise("02", "poly_mul")
 def encrypt() -> Check:
     """Check a function (m, s, a, e, q, t) -> (c_0, c_1) of symmetric BFV encryption."""
 
@@ -141,7 +141,7 @@ def minus(a: Poly, s: Poly, e: Poly) -> Poly:
     return [-x for x in poly_add(poly_mul(a, s), e)]
 
 
-@exercise(2)
+@exercise("02", "poly_mul")
 def decrypt() -> Check:
     """Check a function (c_0, c_1, s, q, t) -> round(t/q [c_0 + c_1 s]_q) modulo t."""
 

@@ -13,7 +13,7 @@ EVEN_POWERS = "the values at even powers of psi; the roots of x^n + 1 are the od
 BY_HAND = (17, 9)  # p and psi of the worked case n = 4
 
 
-@exercise(3)
+@exercise("03")
 def negacyclic_product() -> Check:
     """Check a function (a, b, p) -> a * b modulo x^n + 1 and modulo p, centred."""
 
@@ -31,6 +31,7 @@ def negacyclic_product() -> Check:
         Claim("any two polynomials of any length", random, right),
         mistakes={
             "a power that reaches x^n comes back without its change of sign": cyclic,
+            "the sign is missing where i + j is exactly n: x^n itself is -1": late_sign,
             "powers from x^n on are dropped; x^n is -1, not 0": truncated,
             "the coefficients are multiplied entry by entry; that is no product of polynomials": (
                 lambda a, b, p: poly_mod([x * y for x, y in zip(a, b, strict=True)], p)
@@ -45,6 +46,15 @@ def cyclic(a: Poly, b: Poly, p: int) -> Poly:
     """Return a * b modulo x^n - 1."""
     n = len(a)
     return poly_mod([sum(a[i] * b[(j - i) % n] for i in range(n)) for j in range(n)], p)
+
+
+def late_sign(a: Poly, b: Poly, p: int) -> Poly:
+    """Return what a product is whose sign changes beyond x^n only."""
+    n, out = len(a), [0] * len(a)
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            out[(i + j) % n] += -x * y if i + j > n else x * y
+    return poly_mod(out, p)
 
 
 def truncated(a: Poly, b: Poly, p: int) -> Poly:
@@ -94,7 +104,7 @@ def added_twice(a: Poly, psi: int, p: int) -> Poly:
     return poly_mod(half + half, p)
 
 
-@exercise(3)
+@exercise("03")
 def ntt_butterflies() -> Check:
     """Check a function (a, psi, p) -> a(psi^(2k+1)) for k = 0 .. n-1, for n a power of two."""
 
@@ -120,7 +130,7 @@ def ntt_butterflies() -> Check:
     )
 
 
-@exercise(3)
+@exercise("03")
 def ntt_two_products() -> Check:
     """Check a function (a, psi, p, n1) -> the same values, computed as W (A X * T)^T."""
 

@@ -34,7 +34,7 @@ def congruent(student: Function, right: Function, x: list[int], p: int) -> None:
         raise WrongAnswer(f"congruent to x, but {above}", answer)
 
 
-@exercise(4)
+@exercise("04")
 def reduce_float() -> Check:
     """Check a function (x, p) -> x - p rint(x / p) for float64 arrays of integers."""
     rng = generator("reduce_float")
@@ -60,7 +60,7 @@ def reduce_float() -> Check:
     )
 
 
-@exercise(4)
+@exercise("04")
 def terms_that_fit() -> Check:
     """Check a function p -> the largest m with m ((p + 3) / 2)^2 <= 2^53 - p."""
     odd = [(p,) for p in (3, 17, 97, 12289, 786433, LARGEST)]
@@ -82,7 +82,7 @@ def terms_that_fit() -> Check:
     )
 
 
-@exercise(4)
+@exercise("04")
 def compose_residues() -> Check:
     """Check a function (residues, moduli) -> the x in (-q/2, q/2) with these residues."""
 

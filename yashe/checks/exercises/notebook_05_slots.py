@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from yashe.checks.cases import generator, integers, primes_and_roots, unit
-from yashe.checks.report import Check, Claim, exercise
+from yashe.checks.exercises.notebook_01_computing import SEED, toy
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.ciphertexts.array import Ciphertext
 from yashe.textbook import polynomials as textbook
 from yashe.textbook.polynomials import Poly, evaluate, intt, poly_mod, slot_exponents
 
@@ -26,7 +28,7 @@ def natural_order_decode(m: Poly, psi: int, t: int) -> Poly:
     return textbook.ntt(m, psi, t)
 
 
-@exercise(5)
+@exercise("05", "intt", "slot_exponents")
 def encode_slots() -> Check:
     """Check a function (slots, psi, t) -> the polynomial with these values in its slots."""
 
@@ -59,7 +61,7 @@ def decoded(m: Poly, psi: int, t: int) -> Poly:
     return [evaluate(m, pow(psi, g, t), t) for g in slot_exponents(len(m))]
 
 
-@exercise(5)
+@exercise("05", "ntt", "evaluate", "slot_exponents")
 def decode_slots() -> Check:
     """Check a function (m, psi, t) -> the values of m in slot order."""
 
@@ -78,6 +80,9 @@ def decode_slots() -> Check:
                 lambda m, psi, t: [evaluate(m, g, t) for g in slot_exponents(len(m))]
             ),
             "coefficients are not slots": lambda m, psi, t: poly_mod(m, t),
+            "right modulo t, but not centred": (
+                lambda m, psi, t: [x % t for x in decoded(m, psi, t)]
+            ),
             "the second row repeats the first; its exponents are the negatives": (
                 lambda m, psi, t: decoded(m, psi, t)[: len(m) // 2] * 2
             ),
@@ -97,7 +102,7 @@ def automorphism(m: Poly, g: int) -> Poly:
     return out
 
 
-@exercise(5)
+@exercise("05")
 def rotate() -> Check:
     """Check a function (m, t) -> m(x^5) modulo x^n + 1 and t, which rotates the rows of slots."""
 
@@ -118,6 +123,7 @@ def rotate() -> Check:
                 lambda m, t: [abs_place(m, j) for j in range(len(m))]
             ),
             "the coefficients are rotated, not the slots": lambda m, t: m[1:] + m[:1],
+            "right modulo t, but not centred": lambda m, t: [x % t for x in right(m, t)],
             "x goes to x^3; the rows of the grid are powers of 5": (
                 lambda m, t: poly_mod(automorphism(m, 3), t)
             ),
@@ -137,3 +143,46 @@ def abs_place(m: Poly, place: int) -> int:
     """Return the coefficient that comes to a place, without any sign."""
     n = len(m)
     return next(m[j] for j in range(n) if 5 * j % n == place)
+
+
+@exercise("05", "rotate", "swap_rows")
+def row_sum() -> Check:
+    """Check a function (scheme, ct, keys) -> a ciphertext with the sum of its row in every slot."""
+    scheme, keys = toy()
+    n = scheme.params.n
+    rng = generator("row_sum")
+    single = [[int(i == j) for i in range(n)] for j in (0, 5, n // 2, n - 1)]
+    several = [list(range(n)), integers(rng, 500, n)]
+
+    def right(scheme: Any, ct: list[int], keys: Any) -> list[int]:
+        rows = ct[: n // 2], ct[n // 2 :]
+        return [sum(row) for row in rows for _ in row]
+
+    def on_slots(student: Function, expected: Function, *arguments: Any) -> None:
+        scheme, x, rotations = arguments
+        answer = call(student, (scheme, scheme.encrypt(x, keys.secret, SEED), rotations))
+        if not isinstance(answer, Ciphertext):
+            raise WrongAnswer(f"it returns a {type(answer).__name__}, where a ciphertext is needed")
+        require_equal(scheme.decrypt(answer, keys.secret), expected(scheme, x, rotations))
+
+    cases = [[(scheme, x, keys.rotations) for x in values] for values in (single, several)]
+    half = n // 2
+    return Check(
+        Claim("a single 1, in either row", cases[0], right, compare=on_slots),
+        Claim("any numbers", cases[1], right, compare=on_slots),
+        mistakes={
+            "the sum of all slots: the rows have to stay apart": (
+                lambda scheme, ct, keys: [sum(ct)] * n
+            ),
+            "the steps stop too early: half of each row is summed": (
+                lambda scheme, ct, keys: [
+                    sum(ct[r * half + (c + i) % half] for i in range(half // 2))
+                    for r in (0, 1)
+                    for c in range(half)
+                ]
+            ),
+            "the last step is a full turn: everything is there twice": (
+                lambda scheme, ct, keys: [2 * x for x in right(scheme, ct, keys)]
+            ),
+        },
+    )

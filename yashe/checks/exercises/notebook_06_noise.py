@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise
 from yashe.textbook.polynomials import Params, Poly, budget_of, scale_up
+
+LARGEST_DEGREE = 1000  # of a power that is computed to see whether it is the right one
 
 
 def to_three_digits(student: Function, right: Function, *arguments: Any) -> None:
@@ -23,7 +25,7 @@ def to_three_digits(student: Function, right: Function, *arguments: Any) -> None
         raise WrongAnswer(f"the number is too {size}", answer)
 
 
-@exercise(6)
+@exercise("06")
 def budget_bits() -> Check:
     """Check a function (phase, q, t) -> log2(q / (2 max |[t phase]_q|))."""
 
@@ -56,7 +58,7 @@ def budget_bits() -> Check:
     )
 
 
-@exercise(6)
+@exercise("06")
 def fresh_deviation() -> Check:
     """Check a function (n, q, t) -> deviation of nu in a public-key encryption of BFV.
 
@@ -91,40 +93,80 @@ def fresh_deviation() -> Check:
     )
 
 
-@dataclass(frozen=True)
-class Counted:
-    """A number that knows how many products in a row have led to it."""
+class Power(tuple["Power", ...]):
+    """A power of x by its history: () is x itself, (a, b) the product of a and b.
 
-    value: int
-    depth: int = 0
+    So neither its degree nor its depth is a number that somebody could write into it.
+    """
 
-    def __mul__(self, other: Counted) -> Counted:
-        return Counted(self.value * other.value, max(self.depth, other.depth) + 1)
+    __slots__ = ()
+
+    def __mul__(self, other: object) -> Power:
+        if not isinstance(other, Power):
+            raise TypeError(f"x can be multiplied by powers of x only, not by {other!r}")
+        return Power((self, other))
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        degree, depth = degree_and_depth(self)
+        return f"x^{degree}, with {depth} products in a row"
 
 
-@exercise(6)
+def degree_and_depth(power: tuple[Any, ...]) -> tuple[int, int]:
+    """Return k of x^k, and how many products stand in a row, for what is built like a Power."""
+    known: dict[int, tuple[int, int]] = {}
+
+    def visit(node: tuple[Any, ...]) -> tuple[int, int]:
+        if id(node) not in known:
+            if not isinstance(node, tuple) or len(node) not in (0, 2):
+                raise TypeError
+            factors = [visit(factor) for factor in node] or [(1, -1)]
+            known[id(node)] = sum(k for k, _ in factors), 1 + max(d for _, d in factors)
+        return known[id(node)]
+
+    return visit(power)
+
+
+def both(*compares: Callable[..., None]) -> Callable[..., None]:
+    """Return a comparison that makes several, one after the other."""
+
+    def compare(*arguments: Any) -> None:
+        for one in compares:
+            one(*arguments)
+
+    return compare
+
+
+@exercise("06")
 def power() -> Check:
     """Check a function (x, k) -> x^k by products alone, at most ceil(log2 k) in a row."""
 
     def right(x: int, k: int) -> int:
         return int(x**k)
 
+    def same(student: Function, expected: Function, x: int, k: int) -> None:
+        degree, _ = history(student, k)
+        if degree > LARGEST_DEGREE or x**degree != expected(x, k):
+            raise WrongAnswer(f"this is x^{degree}")
+
     def shallow(student: Function, expected: Function, x: int, k: int) -> None:
-        answer = call(student, (Counted(x), k))
-        if not isinstance(answer, Counted):
-            raise WrongAnswer("it must return a product of x, and needs * only", answer)
-        require_equal(answer.value, expected(x, k))
-        if answer.depth > (k - 1).bit_length():
+        _, depth = history(student, k)
+        if depth > (k - 1).bit_length():
             raise WrongAnswer(
-                f"right, but with {answer.depth} products in a row, and every one of them "
-                "takes its bits from the budget"
+                f"{depth} products in a row, and every one of them takes its bits from the budget"
             )
 
-    small = [(3, 1), (3, 2), (3, 3), (-2, 4)]
-    large = [(2, k) for k in (5, 6, 7, 8, 15, 16, 17, 100)]
+    def history(student: Function, k: int) -> tuple[int, int]:
+        try:
+            return degree_and_depth(call(student, (Power(), k)))
+        except (TypeError, RecursionError) as error:
+            raise WrongAnswer("it must return a product of x, and needs * only") from error
+
+    cases = [(3, 1), (3, 2), (3, 3), (-2, 4), *((2, k) for k in (5, 6, 7, 8, 15, 16, 17, 100))]
     return Check(
-        Claim("up to the fourth power", small, right, compare=shallow),
-        Claim("up to the hundredth", large, right, compare=shallow),
+        Claim("powers up to the hundredth", cases, right, compare=same),
+        Claim("as few products in a row as possible", cases, right, compare=both(same, shallow)),
         mistakes={
             "one factor too many": lambda x, k: x ** (k + 1),
             "one factor too few": lambda x, k: x ** (k - 1),

@@ -1,4 +1,4 @@
-"""The exercises of notebook 7: products of ciphertexts, digits, relinearisation, and levels."""
+"""The exercises of notebook 7: products of ciphertexts, digits, and relinearisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from yashe.textbook.polynomials import (
     Poly,
     base_digits,
     base_gadget,
-    centred,
     poly_add,
     poly_mod,
     poly_mul,
@@ -21,7 +20,7 @@ from yashe.textbook.polynomials import (
 PARAMS = (Params(2, 3, (97,)), Params(4, 5, (97,)), Params(8, 7, (97, 113)))
 
 
-@exercise(7)
+@exercise("07", "poly_mul")
 def multiply_ciphertexts() -> Check:
     """Check a function (params, c, d) -> the three parts round(t/q (c_0 + c_1 X)(d_0 + d_1 X))."""
     rng = generator("multiply_ciphertexts")
@@ -94,7 +93,7 @@ def scaled(params: Params, parts: list[Poly]) -> list[Poly]:
     return [poly_mod(poly_round(p, params.t, params.q), params.q) for p in parts]
 
 
-@exercise(7)
+@exercise("07")
 def signed_digits() -> Check:
     """Check a function (a, w, count) -> count digits in (-w/2, w/2], lowest first."""
     rng = generator("signed_digits")
@@ -129,7 +128,7 @@ def signed_digits() -> Check:
     )
 
 
-@exercise(7)
+@exercise("07", "poly_mul", "base_digits")
 def relinearise_digits() -> Check:
     """Check a function (params, key, ct, w) -> two parts, with a key in base w."""
     rng = generator("relinearise_digits")
@@ -182,41 +181,3 @@ def unreduced(params: Params, key: list[tuple[Poly, Poly]], ct: list[Poly], w: i
         c_0 = poly_add(c_0, poly_mul(digit, b))
         c_1 = poly_add(c_1, poly_mul(digit, a))
     return [c_0, c_1]
-
-
-@exercise(7)
-def drop_prime() -> Check:
-    """Check a function (c, p, t) -> (c + x) / p, x the smallest multiple of t that allows it."""
-    rng = generator("drop_prime")
-    divisible = [([0], 7, 5), ([14, -7], 7, 5), ([97 * 50, 0, -97], 97, 17)]
-    small = [([9], 7, 5), ([-9], 7, 5), ([10, 1, -3, 6], 7, 5), ([40, -40, 13], 11, 3)]
-    random = [
-        (polynomials(rng, n, p * q, 1)[0], p, t)
-        for n, p, q, t in ((4, 97, 113, 17), (8, 193, 16777153, 65537), (4, 16776961, 16777121, 97))
-    ]
-
-    def right_quotient(c: Poly, p: int, t: int) -> Poly:
-        return [(a + t * centred(-a * pow(t, -1, p), p)) // p for a in c]
-
-    return Check(
-        Claim("coefficients that p divides already", divisible, right_quotient),
-        Claim("small numbers, by hand", small, right_quotient),
-        Claim("any coefficients", random, right_quotient),
-        mistakes={
-            "c / p is rounded, which changes the residue modulo t: x must be a multiple of t": (
-                lambda c, p, t: poly_round(c, 1, p)
-            ),
-            "the multiples of t are taken from 0 on: take those on both sides of 0": (
-                lambda c, p, t: [(a + t * (-a * pow(t, -1, p) % p)) // p for a in c]
-            ),
-            "the sign of x: c + x has to be divisible by p, not c - x": (
-                lambda c, p, t: [(a + t * centred(a * pow(t, -1, p), p)) // p for a in c]
-            ),
-            "c + x is right, but not divided by p": (
-                lambda c, p, t: [a + t * centred(-a * pow(t, -1, p), p) for a in c]
-            ),
-            "reduced modulo t at the end: it stays a polynomial modulo what is left of q": (
-                lambda c, p, t: poly_mod(right_quotient(c, p, t), t)
-            ),
-        },
-    )

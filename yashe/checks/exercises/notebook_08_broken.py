@@ -17,7 +17,7 @@ Vector = list[int]
 BITS_PER_BLOCK = 0.292  # log2 of the steps for each dimension of a block
 
 
-@exercise(8)
+@exercise("08", "poly_mul")
 def yashe_decrypt() -> Check:
     """Check a function (params, f, c) -> [round(t/q [f c]_q)]_t."""
     toy = Params(4, 2, (97,))
@@ -64,7 +64,7 @@ def phase(params: Params, f: Poly, c: Poly) -> Poly:
     return textbook_yashe.phase(params, f, c)
 
 
-@exercise(8)
+@exercise("08")
 def shortest_vector() -> Check:
     """Check a function (u, v) -> a shortest vector of the lattice with this basis."""
     small = [([1, 0], [0, 1]), ([1, 0], [5, 1]), ([5, 1], [1, 0]), ([2, 1], [1, 3])]
@@ -137,7 +137,7 @@ def as_short(student: Function, right: Function, u: Vector, v: Vector) -> None:
         raise WrongAnswer("it lies in the lattice, but there is a shorter one", answer)
 
 
-@exercise(8)
+@exercise("08", "dense_sublattice_block_size")
 def smallest_degree() -> Check:
     """Check a function (log2_q, log2_t, bits) -> the smallest n that is safe enough for YASHE'."""
     easy = [(20, 2, 30), (30, 4, 40)]

@@ -26,7 +26,7 @@ def whole(name: str, limit: int, *shapes: tuple[int, ...]) -> list[Array]:
     ]
 
 
-@exercise(9)
+@exercise("09")
 def square_gradients() -> Check:
     """Check a function (x, w, dy) -> gradients of (x @ w)^2 at w and at x."""
     one = (np.array([[1.0, 2.0]]), np.array([[3.0], [1.0]]), np.array([[1.0]]))
@@ -60,7 +60,7 @@ def gradients(x: Array, w: Array, dy: Array) -> Pair:
     return linear(x, w, 2 * (x @ w) * dy)
 
 
-@exercise(9)
+@exercise("09")
 def round_weights() -> Check:
     """Check a function (w, density, limit) -> integer weights."""
     by_hand = np.array([0.1, -0.2, 0.3, -0.6])
@@ -103,7 +103,7 @@ def integers(w: Array, density: float, limit: int) -> Array:
     return np.clip(np.rint(w / step(w, density)), -limit, limit).astype(np.int64)
 
 
-@exercise(9)
+@exercise("09")
 def dense_interval() -> Check:
     """Check a function (low, high, w, b) -> the interval of x @ w + b."""
     pixels = (np.zeros(4), np.full(4, 4.0))
@@ -154,7 +154,7 @@ def wide(low: Array, high: Array, w: Array, b: Array) -> Pair:
     return b - reach, b + reach
 
 
-@exercise(9)
+@exercise("09")
 def square_interval() -> Check:
     """Check a function (low, high) -> the interval of x^2."""
     cases = {

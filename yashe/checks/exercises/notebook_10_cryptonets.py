@@ -1,4 +1,4 @@
-"""The exercises of notebook 10: slots, throughput, and logits joined from several moduli."""
+"""The exercises of notebook 10: slots, a layer on ciphertexts, and throughput."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.checks.cases import generator, integers
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise
-from yashe.textbook.polynomials import centred, compose
+from yashe.checks.cases import generator
+from yashe.checks.exercises.notebook_01_computing import SEED, toy
+from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
 
 Array = NDArray[Any]
 
 
-@exercise(10)
+@exercise("10")
 def batch_to_slots() -> Check:
     """Check a function pixels (B, H, W, C) -> the same pixels as (H, W, C, B)."""
     shapes = [(1, 2, 2, 1), (4, 2, 2, 1), (3, 4, 5, 2), (2, 3, 3, 4)]
@@ -41,7 +41,77 @@ def slots(pixels: Array) -> Array:
     return np.moveaxis(pixels, 0, -1)
 
 
-@exercise(10)
+Rows = list[list[Any]]
+
+
+@exercise("10")
+def convolution() -> Check:
+    """Check a function (x, w, stride) -> rows of sums of w[a, b] x[stride i + a, stride j + b]."""
+    rng = generator("convolution")
+
+    def case(height: int, width: int, rows: int, columns: int, stride: int) -> tuple[Any, ...]:
+        x = np.array([rng.randint(-9, 9) for _ in range(height * width)], dtype=np.int64)
+        w = np.array([rng.randint(-3, 3) for _ in range(rows * columns)], dtype=np.int64)
+        w[-1] = 2  # one weight at least that is not zero
+        return x.reshape(height, width), w.reshape(rows, columns), stride
+
+    by_hand = [
+        (np.array([[5]]), np.array([[3]]), 1),
+        (np.array([[5, 3, 3, 0]]), np.array([[1, -1]]), 1),
+        (np.array([[5, 3, 3, 0]]), np.array([[1, -1]]), 2),
+    ]
+    numbers = [case(3, 3, 2, 2, 1), case(5, 5, 3, 3, 2), case(6, 9, 2, 3, 2), case(7, 5, 3, 1, 3)]
+    pixels = [(np.arange(size * size * 2).reshape(size, size, 2), *rest) for size, *rest in (
+        (2, np.array([[1, 2], [0, -1]]), 1), (5, np.array([[0, 1, 0], [2, 0, 0], [0, 0, -3]]), 2),
+    )]  # fmt: skip
+    return Check(
+        Claim("one row, by hand", by_hand, convolved),
+        Claim("windows of any size, in steps", numbers, convolved),
+        Claim("ciphertexts, and weights that are zero", pixels, convolved, compare=on_pixels),
+        mistakes={
+            "rows and columns of the image have changed places": (
+                lambda x, w, stride: convolved(np.swapaxes(x, 0, 1), w, stride)
+            ),
+            "the window is turned round: w[0, 0] belongs to the upper left": (
+                lambda x, w, stride: convolved(x, w[::-1, ::-1], stride)
+            ),
+            "the stride is left out": lambda x, w, stride: convolved(x, w, 1),
+            "the last row and column of windows are missing": (
+                lambda x, w, stride: [row[:-1] for row in convolved(x, w, stride)[:-1]]
+            ),
+        },
+    )
+
+
+def convolved(x: Any, w: Array, stride: int) -> Rows:
+    """Return the sums for every window of numbers, of arrays, or of ciphertexts."""
+    rows, columns = w.shape
+    tops = range(0, x.shape[0] - rows + 1, stride)
+    lefts = range(0, x.shape[1] - columns + 1, stride)
+
+    def window(i: int, j: int) -> Any:
+        first, *others = (x[i + a, j + b] * int(w[a, b]) for a, b in np.argwhere(w))
+        return sum(others, start=first)
+
+    return [[window(i, j) for j in lefts] for i in tops]
+
+
+def on_pixels(student: Function, right: Function, x: Array, w: Array, stride: int) -> None:
+    """Refuse a function that, given x (H, W, slots) encrypted, returns no encrypted sums."""
+    scheme, keys = toy()
+    answer = call(student, (scheme.encrypt(x, keys.secret, SEED), w, stride))
+    if not isinstance(answer, (list, tuple)) or not all(isinstance(row, list) for row in answer):
+        raise WrongAnswer(f"a list of rows is needed, it returns a {type(answer).__name__}")
+    kinds = {type(entry).__name__ for row in answer for entry in row} - {"Ciphertext"}
+    if kinds:
+        raise WrongAnswer(f"its rows hold {', '.join(sorted(kinds))}, where ciphertexts are needed")
+    slots = [
+        [scheme.decrypt(ct, keys.secret)[: x.shape[-1]].tolist() for ct in row] for row in answer
+    ]
+    require_equal(slots, right(x, w, stride))
+
+
+@exercise("10")
 def predictions_per_hour() -> Check:
     """Check a function (images, slots, seconds) -> images per hour."""
     full = [(4, 4, 2.0), (8192, 8192, 10.0), (16384, 8192, 10.0)]
@@ -78,51 +148,3 @@ def nearly(student: Function, right: Function, *arguments: Any) -> None:
         raise WrongAnswer("one number is needed", answer)
     if abs(float(answer) - right(*arguments)) > 1e-6 * abs(right(*arguments)):
         raise WrongAnswer("the number is wrong", answer)
-
-
-@exercise(10)
-def join_logits() -> Check:
-    """Check a function (a, b, t1, t2) -> integers modulo t1 t2, centred."""
-    rng = generator("join_logits")
-    small = [([2], [2], 5, 7), ([2], [-1], 5, 7), ([0, 1, -2], [1, 0, 3], 5, 7)]
-    large = []
-    for t1, t2 in ((40961, 65537), (1099511922689, 1099512004609)):
-        x = integers(rng, t1 * t2 // 2, 5)
-        large.append(([centred(v, t1) for v in x], [centred(v, t2) for v in x], t1, t2))
-        large.append(([v % t1 for v in x], [v % t2 for v in x], t1, t2))
-    return Check(
-        Claim("modulo 5 and 7", small, joined),
-        Claim("modulo the primes of the paper, residues centred or not", large, joined, points=2),
-        mistakes={
-            "right modulo t1 t2, but between 0 and t1 t2 - 1; logits can be negative": (
-                lambda a, b, t1, t2: [x % (t1 * t2) for x in joined(a, b, t1, t2)]
-            ),
-            "right modulo t1, wrong modulo t2: the inverse of t1 modulo t2 is missing": (
-                lambda a, b, t1, t2: [
-                    centred(x + t1 * ((y - x) % t2), t1 * t2) for x, y in zip(a, b, strict=True)
-                ]
-            ),
-            "right modulo t1, wrong modulo t2: the difference b - a has the wrong sign": (
-                lambda a, b, t1, t2: [
-                    centred(x + t1 * ((x - y) * pow(t1, -1, t2) % t2), t1 * t2)
-                    for x, y in zip(a, b, strict=True)
-                ]
-            ),
-            "the products do not fit into 64 bits and wrap; use Python's integers": (
-                lambda a, b, t1, t2: wrapped(a, b, t1, t2)
-            ),
-        },
-    )
-
-
-def joined(a: list[int], b: list[int], t1: int, t2: int) -> list[int]:
-    """Return the joined integers."""
-    return [compose([x, y], [t1, t2]) for x, y in zip(a, b, strict=True)]
-
-
-def wrapped(a: list[int], b: list[int], t1: int, t2: int) -> list[int]:
-    """Return what 64-bit integers make of it."""
-    x, y = np.array(a, dtype=np.int64), np.array(b, dtype=np.int64)
-    multiple = (y - x) * np.int64(pow(t1, -1, t2)) % np.int64(t2)
-    z = (x + np.int64(t1) * multiple).tolist()
-    return [centred(int(v), t1 * t2) for v in z]

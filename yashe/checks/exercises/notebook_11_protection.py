@@ -27,7 +27,7 @@ Table = Mapping[int, tuple[int | None, ...]]
 PARAMS = tuple(Params(n, t, ntt_primes(n, 3)) for n, t in ((4, 3), (8, 17), (16, 5)))
 
 
-@exercise(11)
+@exercise("11", "poly_mul")
 def secret_by_trying() -> Check:
     """Check a function (q, b, a) -> the ternary s for which b + a s is small."""
     small = [(257, [-98], [100]), (257, [5], [100]), (257, [-88], [-90])]
@@ -82,7 +82,7 @@ def smallest(q: int, b: Poly, a: Poly) -> Poly:
     return found
 
 
-@exercise(11)
+@exercise("11", "TABLE_2024")
 def degree_for() -> Check:
     """Check a function (log2_q, security) -> the smallest n that the table of 2024 allows."""
     entries = [
@@ -125,7 +125,7 @@ def lookup(table: Table, log2_q: int, security: int) -> int:
     return min((n for n, limit in limits.items() if log2_q <= limit), default=max(table))
 
 
-@exercise(11)
+@exercise("11")
 def question_for_the_key() -> Check:
     """Check a function params -> a ciphertext that decrypts to the secret key."""
     return Check(
@@ -169,7 +169,7 @@ def as_telling(student: Function, right: Function, params: Params) -> None:
             raise WrongAnswer(f"under one of the keys it decrypts to {got}", answer)
 
 
-@exercise(11)
+@exercise("11", "scale_down")
 def difference_of_messages() -> Check:
     """Check a function (params, ct, other) -> m - m' for ciphertexts with equal randomness."""
     rng = generator("difference_of_messages")

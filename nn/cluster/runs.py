@@ -1,0 +1,190 @@
+"""One image at once, with a process for each plaintext modulus.
+
+    with runs(make_plan(model, mode="single")) as both:
+        both.encrypt(image)          # the client's part
+        both.infer()                 # the server's
+        logits = both.decrypt()      # the client's
+
+The runs of a plan do not depend on each other, and are some hundred short calls of NumPy each,
+between which threads would wait for the interpreter: with a process each, two runs on two cores
+take as long as one. A process is client and server of its run, as `nn.experiment` is in one
+process; `nn.service` keeps them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from nn.cluster.coordinator import WorkersLostError
+from nn.cluster.crews import use_one_thread
+from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
+from nn.inference.replies import reply_of
+from nn.inference.split import join
+from nn.planning.plan import Plan
+from nn.planning.program import StepReport
+from yashe.arithmetic.residues import IntArray
+from yashe.ciphertexts.array import Ciphertext
+from yashe.errors import FormError
+from yashe.schemes.bgv import BGV
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Noise budgets in bits, measured with the secret key: least of the images, and of the reply's.
+
+    Attributes
+    ----------
+    fresh, final, reply : of the encrypted image, of the logits, and behind the last switch
+    """
+
+    fresh: float
+    final: float
+    reply: float
+
+
+class Run:
+    """Client and server of one run.
+
+    Attributes
+    ----------
+    plan : of this plaintext modulus
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.scheme = plan, BGV(plan.params)
+        self._keys = self.scheme.keygen()
+        self._server_keys = plan.server_keys(self._keys)
+        plan.program.prepare()
+        self._image: Ciphertext | None = None
+        self._logits: Ciphertext | None = None
+        self._reply: Ciphertext | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({self.plan.params.name}, t = {self.plan.params.t})"
+
+    def encrypt(self, pixels: IntArray) -> None:
+        """Client: encrypt an image, shape (1, *input_shape)."""
+        self._image = encrypt_images(self.scheme, self.plan, pixels, self._keys.encryption)
+
+    def infer(self) -> list[StepReport]:
+        """Server: compute the reply, and return what the steps have cost."""
+        report = Report()
+        image = needed(self._image, "encrypt")
+        self._logits = infer(self.scheme, self.plan, image, self._server_keys, report)
+        self._reply = reply_of(self.scheme, self._logits)
+        return report.steps
+
+    def decrypt(self) -> IntArray:
+        """Client: return the logits modulo t, shape (1, outputs)."""
+        reply = needed(self._reply, "infer")
+        return decrypt_logits(self.scheme, reply, self._keys.secret, 1, self.plan)
+
+    def budgets(self) -> Budgets:
+        """Client: measure the noise of the last image."""
+        values = (self._image, self._logits, self._reply)
+        found = [
+            float(self.scheme.noise_budget(needed(ct, "infer"), self._keys.secret).min())
+            for ct in values
+        ]
+        return Budgets(*found)
+
+
+def needed(ct: Ciphertext | None, verb: str) -> Ciphertext:
+    """Return a ciphertext, or refuse that there is none yet.
+
+    Raises
+    ------
+    FormError
+    """
+    if ct is None:
+        raise FormError(f"there is no ciphertext yet: call {verb}() before")
+    return ct
+
+
+@dataclass
+class Runs:
+    """All runs of a plan, at the same time.
+
+    Attributes
+    ----------
+    plan : for one image at once
+    call : does one verb of every run, and returns what they return
+    """
+
+    plan: Plan
+    call: Callable[..., list[Any]] = field(repr=False)
+
+    def encrypt(self, pixels: IntArray) -> None:
+        """Client: encrypt an image, shape (1, *input_shape), once for every modulus."""
+        self.call("encrypt", pixels)
+
+    def infer(self) -> list[StepReport]:
+        """Server: compute the replies, and return what the steps of the slowest run have cost."""
+        reports: list[list[StepReport]] = self.call("infer")
+        return max(reports, key=lambda steps: sum(step.seconds for step in steps))
+
+    def decrypt(self) -> IntArray:
+        """Client: return the logits, shape (1, outputs)."""
+        return join(self.call("decrypt"), [run.params.t for run in self.plan.runs])
+
+    def budgets(self) -> Budgets:
+        """Client: measure the noise of the last image; the least of all runs."""
+        found: Sequence[Budgets] = self.call("budgets")
+        rows = np.array([(one.fresh, one.final, one.reply) for one in found]).min(axis=0)
+        return Budgets(*rows.tolist())
+
+
+@contextmanager
+def runs(plan: Plan, workers: int = 2) -> Iterator[Runs]:
+    """Make keys for every run of a plan, in a process each if there are workers for it.
+
+    Raises
+    ------
+    WorkersLostError
+        From any verb, if a process has died.
+    """
+    if min(workers, len(plan.runs)) < 2:
+        here = [Run(one) for one in plan.runs]
+        yield Runs(plan, lambda verb, *given: [getattr(run, verb)(*given) for run in here])
+        return
+    with ExitStack() as stack:
+        pools = [
+            stack.enter_context(
+                ProcessPoolExecutor(
+                    1, mp_context=get_context("spawn"), initializer=begin, initargs=(one,)
+                )
+            )
+            for one in plan.runs
+        ]
+
+        def call(verb: str, *given: Any) -> list[Any]:
+            try:
+                return [f.result() for f in [pool.submit(act, verb, *given) for pool in pools]]
+            except BrokenExecutor as error:
+                raise WorkersLostError(
+                    "a process for one image at once has died, and its keys with it: begin anew"
+                ) from error
+
+        call("__repr__")  # until keys are made
+        yield Runs(plan, call)
+
+
+_own: list[Run] = []  # of a process: the run that it is there for
+
+
+def begin(plan: Plan) -> None:
+    """Start a process: make its keys."""
+    use_one_thread()
+    _own.append(Run(plan))
+
+
+def act(verb: str, *given: Any) -> Any:
+    """Do one verb of this process's run."""
+    return getattr(_own[0], verb)(*given)

@@ -1,0 +1,308 @@
+"""The steps of a server for one image at once: the image fills the slots (`nn.packing`).
+
+    TapsStep     the first layer: each map is a sum of taps, one integer for all positions
+    WeighStep    its squares, times the weights of the first matrix, added up slot by slot
+    TwoPartsStep relinearisation, behind squares
+    GatherStep   rotations: what belongs to one output is merged, and folded over the blocks
+    BiasStep     biases, and the level of the next square
+    AnswerStep   squares, times the weights of the second matrix, and a mask on all but the logits
+
+Rotations stand behind the first matrix, because its products are so noisy that digits of several
+primes add little to them (`yashe.ciphertexts.gadgets`). On fresh ciphertexts only digits of one
+prime would do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nn.packing.network import PackedNetwork
+from nn.planning.calibrate import Work
+from nn.planning.proofs import Forecast
+from nn.planning.steps import Step, Tick
+from yashe.arithmetic.parallel import for_each
+from yashe.arithmetic.residues import FloatArray, max_terms, reduce, reduce_inplace
+from yashe.arithmetic.rings import CoefficientElement
+from yashe.arithmetic.sampling import fresh_seed
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import Gadget
+from yashe.ciphertexts.keys import Relinearization, RotationPairs
+from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.slots import Plaintext
+from yashe.schemes.bgv import BGV
+
+
+@dataclass(frozen=True)
+class ServerKeys:
+    """What a server needs of a client's keys, where slots move.
+
+    Attributes
+    ----------
+    relinearization : with fine digits, too
+    fine, coarse : keys for the first rotations and for the last ones, which may be noisier: what
+        they add is not summed up again and again
+    """
+
+    relinearization: Relinearization
+    fine: RotationPairs
+    coarse: RotationPairs
+
+
+@dataclass(frozen=True)
+class PackedStep(Step):
+    """A step that knows the packed network.
+
+    Attributes
+    ----------
+    network : modulo the t of the scheme
+    primes : how many primes of q its outputs have
+    gadgets : how polynomials are cut into digits: fine ones, and coarse ones
+    fine_stages : how many stages of the fold take fine digits, as all that is before them
+    """
+
+    network: PackedNetwork
+    primes: int
+    gadgets: tuple[Gadget, Gadget]
+    fine_stages: int
+
+    scheme: BGV  # and no other
+
+    @property
+    def level(self) -> int:
+        return self.primes
+
+    @property
+    def below(self) -> str:
+        """The primes before and behind it, if it switches to fewer."""
+        before = self.scheme.params.k
+        return f", {before} -> {self.primes} primes" * (self.primes < before)
+
+    def switching(self, parts: int) -> int:
+        """Count the transforms of a switch of that many polynomials to fewer primes."""
+        before = self.scheme.params.k
+        return parts * before if self.primes < before else 0
+
+    def cutting(self, gadget: Gadget) -> int:
+        """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
+        return self.primes * (1 + len(gadget.groups(self.primes)))
+
+
+class TapsStep(PackedStep):
+    """h = taps @ weight + bias."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.name.lower()}, to {self.network.stages.taps.maps} maps"
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        taps = self.network.stages.taps
+        found = x.affine(taps.weight, taps.bias)
+        tick(1.0)
+        return found
+
+    def forecast(self, x: Forecast) -> Forecast:
+        taps = self.network.stages.taps
+        return x @ taps.weight + taps.bias
+
+    def work(self) -> Work:
+        taps = self.network.stages.taps
+        return {"multiply_add": taps.weight.size, "output": taps.maps}
+
+
+class WeighStep(PackedStep):
+    """z_j = sum_m weights[j, m] h_m^2, or h_m for a matrix without a square before it."""
+
+    @property
+    def squared(self) -> bool:
+        """Whether the matrix sums squares."""
+        return self.network.stages.matrices[0].squared
+
+    @property
+    def what(self) -> str:
+        turns, maps = self.network.weights.shape[:2]
+        of = f"{maps} squares" if self.squared else f"{maps} inputs"
+        return f"{of}, weighed to {turns} sums"
+
+    @property
+    def squares(self) -> int:
+        return self.network.weights.shape[1] if self.squared else 0
+
+    @cached_property
+    def _values(self) -> FloatArray:
+        """The weights modulo every prime of q, in NTT form, shape (k, J, M, n)."""
+        values = self.scheme.params.ring.element(self.network.weights).ntt().residues
+        return np.ascontiguousarray(np.moveaxis(values, -2, 0))
+
+    def prepare(self) -> None:
+        assert self._values.size  # transformed by now
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        rows, params = x.rows[x.index], self.scheme.params
+        parts = 3 if self.squared else 2
+        out = np.empty((len(self.network.weights), parts, params.k, params.n))
+
+        def one_prime(i: int) -> None:
+            out[:, :, i] = self._weighed(rows[:, :, i], i)
+
+        for_each(one_prime, range(params.k))
+        bound = self._bound(x.bound[x.index])
+        degree, factor = (2, x.factor**2 % params.t) if self.squared else (1, x.factor)
+        x = replace(x, factor=factor)
+        tick(1.0)
+        return x.derive(out, bound, (len(out),), "sums of products", degree)
+
+    def _weighed(self, h: FloatArray, i: int) -> FloatArray:
+        """Return the sums modulo prime i, shape (J, parts, n), from units (M, 2, n)."""
+        p, parts = self.scheme.params.moduli[i], h.swapaxes(0, 1)
+        if self.squared:
+            parts = np.stack([parts[0] * parts[0], 2 * parts[0] * parts[1], parts[1] * parts[1]])
+            reduce_inplace(parts, p, 1.0 / p, np.empty_like(parts))
+        weights, total, most = self._values[i], np.zeros(()), max_terms(p) - 1
+        for start in range(0, weights.shape[1], most):  # as many as a float64 holds exactly
+            some = slice(start, start + most)
+            sums = np.einsum("jmn,pmn->jpn", weights[:, some], parts[:, some])
+            total = reduce(total + sums, p)
+        return total
+
+    def _bound(self, bound: Bound) -> Bound:
+        """Return the bounds of the sums from those of the units."""
+        if self.squared:
+            bound = self.scheme.product_bound(bound, bound)
+        deviation = self.network.weight_norms @ bound.deviation
+        order = np.full(deviation.shape, bound.order.max(), dtype=np.int64)
+        return Bound(deviation, order).capped()
+
+    def forecast(self, x: Forecast) -> Forecast:
+        return Forecast(self.scheme, self._bound(x.bound), 2 if self.squared else 1)
+
+    def work(self) -> Work:
+        turns, maps = self.network.weights.shape[:2]
+        return {"square": self.squares, "weigh": turns * maps}
+
+
+class TwoPartsStep(PackedStep):
+    """Relinearisation with digits of several primes."""
+
+    @property
+    def what(self) -> str:
+        return "relinearise"
+
+    def compute(self, x: Ciphertext, key: ServerKeys, tick: Tick) -> Ciphertext:
+        found = self.scheme.relinearize(x, key.relinearization)
+        tick(1.0)
+        return found
+
+    def forecast(self, x: Forecast) -> Forecast:
+        added = self.scheme.switching_bound(self.gadgets[0])
+        return Forecast(self.scheme, x.bound + added)
+
+    def work(self) -> Work:
+        return {"transform": self.shape[0] * self.cutting(self.gadgets[0])}
+
+
+class GatherStep(PackedStep):
+    """y = fold(merge(z)), as `nn.packing.layout` has it."""
+
+    @property
+    def what(self) -> str:
+        layout = self.network.layout
+        merge = f"merge {layout.turns} sums, " * (layout.turns > 1)
+        return f"{merge}fold {layout.period} blocks"
+
+    def compute(self, x: Ciphertext, key: ServerKeys, tick: Tick) -> Ciphertext:
+        scheme, total = self.scheme, x[-1:]
+        for j in range(x.size - 2, -1, -1):
+            total = x[j : j + 1] + scheme.rotate(total, 1, key.fine)
+        for number, stage in enumerate(self.network.layout.folds):
+            keys = key.fine if number < self.fine_stages else key.coarse
+            for moved in scheme.rotations(total, stage, keys):
+                total = total + moved
+        tick(1.0)
+        return total
+
+    def forecast(self, x: Forecast) -> Forecast:
+        added, coarse = (self.scheme.switching_bound(gadget, 1) for gadget in self.gadgets)
+        bounds, total = x.bound, x.bound[-1:]
+        for j in range(len(bounds.deviation) - 2, -1, -1):
+            total = bounds[j : j + 1] + (total + added)
+        for number, stage in enumerate(self.network.layout.folds):
+            moved = total + (added if number < self.fine_stages else coarse)
+            for _ in stage:
+                total = total + moved
+        return Forecast(self.scheme, total)
+
+    def work(self) -> Work:
+        layout, (fine, coarse) = self.network.layout, map(self.cutting, self.gadgets)
+        merges, stages = layout.turns - 1, len(layout.folds)
+        cuts = (merges + self.fine_stages) * fine + (stages - self.fine_stages) * coarse
+        return {"transform": cuts}
+
+
+class BiasStep(PackedStep):
+    """Biases of the first matrix, after a switch to the level of what comes next."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.network.stages.outputs[0]} biases{self.below}"
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        x = self.scheme.switch_modulus(x, self.primes)
+        found = x + self.scheme.encode(self.network.biases)
+        tick(1.0)
+        return found
+
+    def forecast(self, x: Forecast) -> Forecast:
+        x = x.switched(self.primes)
+        message = self.network.params.plaintext_ring.basis.decompose(self.network.biases)
+        added = x.scheme.plaintext_addition_bound(message, 1)
+        return Forecast(x.scheme, x.bound + added)
+
+    def work(self) -> Work:
+        return {"transform": self.switching(2) + self.primes}
+
+
+class AnswerStep(PackedStep):
+    """The second matrix as `nn.packing.answer` has it: y^2 times a polynomial, plus a mask."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.network.packing.outputs} logits of squares, masked"
+
+    @property
+    def squares(self) -> int:
+        return 1
+
+    @cached_property
+    def _values(self) -> FloatArray:
+        """The weights modulo every prime of q, in NTT form, shape (k, n)."""
+        return self.scheme.params.ring.element(self.network.answers).ntt().residues
+
+    def prepare(self) -> None:
+        assert self._values.size  # transformed by now
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        y, params = self.scheme.square(x, self.scheme.params.k), self.scheme.params
+        rows = reduce(y.rows[y.index] * self._values, params.ring.moduli)
+        bound = y.bound[y.index] * self.network.answer_norm
+        product = y.derive(rows, bound, y.shape, "a product with a polynomial")
+        tick(1.0)
+        return product + self._mask()
+
+    def _mask(self) -> Plaintext:
+        """Return a mask, never the same one twice."""
+        params, answer = self.network.params, self.network.packing.answer(self.network.params)
+        mask = answer.mask(self.network.stages.matrices[1].bias, fresh_seed())
+        residues = params.plaintext_ring.basis.decompose(mask[None])
+        return Plaintext(self.scheme.params, CoefficientElement(params.plaintext_ring, residues))
+
+    def forecast(self, x: Forecast) -> Forecast:
+        bound = self.scheme.product_bound(x.bound, x.bound) * self.network.answer_norm
+        mask = np.zeros((*x.shape, 1, 1))
+        return Forecast(self.scheme, bound + self.scheme.plaintext_addition_bound(mask, 2), 2)
+
+    def work(self) -> Work:
+        return {"square": 1, "weigh": 1, "transform": self.primes}

@@ -1,0 +1,199 @@
+"""A plan: a network's program, its parameters, and what is known beside each step.
+
+`nn.planning.plan.make_plan` makes plans. There may be several `runs`, one for each plaintext
+modulus; then a plan is the first of them, and knows the others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from nn.networks.base import Shape
+from nn.packing.network import Packing
+from nn.planning.calibrate import Calibration, Work
+from nn.planning.program import Program
+from nn.planning.single import PackedProgram
+from yashe.parameters.sets import Params
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One line of a plan: a step of its program, and what is known about it.
+
+    Attributes
+    ----------
+    on : "client" or "server"
+    what : it does
+    level : with how many primes of q its outputs go on
+    shape : of the array of ciphertexts that it makes
+    range_bits : log2(2 max|value|) of them, proved for every input
+    budget_bits : predicted noise budget that is left behind it, at the worst output
+    work : operations by kind (`nn.planning.calibrate.KINDS`)
+    seen_bits : log2(2 max|value|) among the images that were shown to the plan, if any were
+    seconds : estimated, if the plan was calibrated
+    """
+
+    on: str
+    what: str
+    level: int
+    shape: tuple[int, ...]
+    range_bits: float
+    budget_bits: float
+    work: Work
+    seen_bits: float | None = None
+    seconds: float | None = None
+
+    @property
+    def ciphertexts(self) -> int:
+        """Number of its outputs."""
+        return math.prod(self.shape)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.on:<7}{self.what:<32}{self.level:>6}{self.ciphertexts:>8,}"
+            f"{self.range_bits:>7.1f}{or_dash(self.seen_bits, 1):>6}{self.budget_bits:>7.1f}"
+            f"{or_dash(self.seconds, 2):>7}"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network's program, parameters that carry it, and the proof: see `make_plan`.
+
+    Attributes
+    ----------
+    program : what the server will do
+    params : Params
+    levels : pixels are 0..levels
+    steps : PlannedSteps, from the client to the server and back
+    bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
+    reasons : why these parameters, sentences; empty if they were given
+    others : plans for the other plaintext moduli of the same computation, if it takes several
+    """
+
+    program: Program
+    params: Params
+    levels: int
+    steps: tuple[PlannedStep, ...]
+    bytes: dict[str, int]
+    reasons: tuple[str, ...] = ()
+    others: tuple[Plan, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan({self.params}, {len(self.steps)} steps, logits of {self.range_bits:.1f} bits, "
+            f"noise budget >= {self.final_budget_bits:.1f} bits)"
+        )
+
+    @property
+    def mode(self) -> str:
+        """How images stand in ciphertexts: "single", one in the slots, or "batch", one a slot."""
+        return "batch" if self.packing is None else "single"
+
+    @property
+    def packing(self) -> Packing | None:
+        """How one image fills the slots; None in a batch."""
+        return self.program.network.packing if isinstance(self.program, PackedProgram) else None
+
+    @property
+    def capacity(self) -> str:
+        """How many images a run takes, and how many runs an image."""
+        if self.packing is None:
+            return f"up to {self.params.n:,} images"
+        return "one image" + f", in each of {len(self.runs)} runs" * bool(self.others)
+
+    @property
+    def runs(self) -> tuple[Plan, ...]:
+        """One plan for each plaintext modulus, under which the server computes the same."""
+        return (self, *self.others)
+
+    def server_keys(self, keys: Any) -> Any:
+        """Return what `infer` takes of a client's keys; rotation keys are made if it needs them."""
+        if isinstance(self.program, PackedProgram):
+            return self.program.keys.make(self.program.scheme, keys.secret)
+        return keys.relinearization
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one image."""
+        return self.program.model.input_shape
+
+    @property
+    def fresh_budget_bits(self) -> float:
+        """Predicted noise budget of the encrypted images."""
+        return self.steps[0].budget_bits
+
+    @property
+    def range_bits(self) -> float:
+        """Bits that the logits need, which t must have."""
+        return self.steps[-1].range_bits
+
+    @property
+    def final_budget_bits(self) -> float:
+        """Predicted noise budget of the encrypted logits, before they become a reply."""
+        return self.steps[len(self.program.steps)].budget_bits
+
+    @property
+    def server_seconds(self) -> float | None:
+        """Estimated seconds of the server, if the plan was calibrated."""
+        seconds = [step.seconds for step in self.steps if step.on == "server"]
+        return None if None in seconds else sum(s for s in seconds if s is not None)
+
+    def calibrated(self, calibration: Calibration) -> Plan:
+        """Return the plan, and those for the other moduli, with seconds."""
+        steps = (replace(step, seconds=calibration.estimate(step.work)) for step in self.steps)
+        others = tuple(plan.calibrated(calibration) for plan in self.others)
+        return replace(self, steps=tuple(steps), others=others)
+
+    def seconds_for(self, images: int, cores: int = 1) -> float | None:
+        """Return the server's seconds for so many images, if the plan was calibrated.
+
+        Batches follow each other. One image at once has a core for every run, if there are so many.
+        """
+        each = [run.server_seconds for run in self.runs]
+        if None in each:
+            return None
+        total = sum(seconds for seconds in each if seconds is not None)
+        if self.packing is None:
+            return total * -(-images // self.params.n)
+        return total * images / min(cores, len(each))
+
+    def __str__(self) -> str:
+        mib = {name: size / 2**20 for name, size in self.bytes.items()}
+        lines = [
+            f"{'':<45}{'cipher-':>8}{'range, bits':>13}{'bits':>7}{'sec-':>7}",
+            f"{'on':<7}{'step':<32}{'level':>6}{'texts':>8}{'proved':>7}{'seen':>6}"
+            f"{'left':>7}{'onds':>7}",
+            *map(str, self.steps),
+            "",
+            f"wire    images {mib['images']:.1f} MiB, keys {mib['keys']:.1f} MiB, "
+            f"reply {mib['reply']:.2f} MiB",
+            f"server  {or_dash(self.server_seconds, 2)} s for {self.capacity}",
+        ]
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as what a JSON file can hold."""
+        facts: dict[str, Any] = {
+            "levels": self.levels,
+            "steps": [asdict(step) for step in self.steps],
+            "bytes": self.bytes,
+            "reasons": self.reasons,
+        }
+        facts["params"] = {
+            "name": self.params.name,
+            "n": self.params.n,
+            "log2_q": self.params.log2_q,
+            "log2_t": self.params.log2_t,
+            "primes": self.params.k,
+            "security_bits": self.params.security,
+        }
+        facts["server_seconds"] = self.server_seconds
+        return facts
+
+
+def or_dash(value: float | None, digits: int) -> str:
+    """Return a number as text, or a dash for what is not known."""
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,183 @@
+"""One image at once, encrypted: right in every logit, and as noisy as planned, at most."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nn.data.sets import load_digits, load_mnist
+from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
+from nn.inference.replies import reply_of
+from nn.inference.split import join
+from nn.networks.layers import Dense, Flatten, Square
+from nn.networks.model import ModelInfo, Sequential
+from nn.networks.pretrained import pretrained
+from nn.packing.stages import PackingError
+from nn.planning.calibrate import KINDS, Calibration
+from nn.planning.plan import make_plan
+from nn.planning.strategies import images, insecure_params_for, networks
+from nn.training.quantize import quantize_pixels
+from yashe.arithmetic.parallel import available_cores
+from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
+from yashe.schemes.bfv import BFV
+from yashe.schemes.bgv import BGV
+
+
+def classified(plan, image):
+    """The logits of one image (1, ...), encrypted, joined over the plan's runs."""
+    parts = []
+    for run in plan.runs:
+        scheme = BGV(run.params)
+        keys = scheme.keygen(bytes(32))
+        ct = encrypt_images(scheme, run, image, keys.secret)
+        found = infer(scheme, run, ct, run.server_keys(keys))
+        assert run.final_budget_bits <= float(scheme.noise_budget(found, keys.secret).min())
+        reply = reply_of(scheme, found)
+        parts.append(decrypt_logits(scheme, reply, keys.secret, 1, run))
+    return join(parts, [run.params.t for run in plan.runs])
+
+
+def deep_network() -> Sequential:
+    """A network of three matrices in a row."""
+    deep = [Flatten(), Dense(1), Square(), Dense(2), Square(), Dense(2), Square(), Dense(2)]
+    network = Sequential(deep, (2, 2, 1), info=ModelInfo(levels=1))
+    for layer in network.layers:
+        for name, value in layer.parameters.items():
+            layer.parameters[name] = np.ones(value.shape, dtype=np.int64)
+    return network
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_encrypted_logits_are_those_of_the_integers(data: st.DataObject) -> None:
+    model = data.draw(networks())
+    image = data.draw(images(model, 1))
+    try:
+        plan = make_plan(model, insecure_params_for(model, 64), mode="single")
+    except PackingError:
+        return
+    assert np.array_equal(classified(plan, image), model.forward(image))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The plan of the digits network, and its first test images."""
+    model, data = pretrained("digits"), load_digits()
+    pixels = quantize_pixels(data.test_images[:2], data.pixel_max, model.levels)
+    return model, make_plan(model, mode="single"), pixels
+
+
+def test_the_digits_network_classifies_one_image_at_once(digits) -> None:
+    model, plan, pixels = digits
+    assert (plan.mode, len(plan.runs), plan.params.n, plan.params.security) == (
+        "single", 2, 8192, 128,
+    )  # fmt: skip
+    assert np.array_equal(classified(plan, pixels[1:]), model.forward(pixels[1:]))
+    assert plan.steps[0].shape == (9,)
+    assert plan.steps[-1].shape == (1,)
+    assert "one image, in each of 2 runs" in str(plan)
+
+
+def test_noise_is_as_predicted_or_less_and_not_much_less(digits) -> None:
+    """Step after step. What is added up is not as dependent as the bounds have to assume."""
+    _, plan, pixels = digits
+    scheme, report = BGV(plan.params), []
+    keys = scheme.keygen(bytes(32))
+    x, server = encrypt_images(scheme, plan, pixels[:1], keys.secret), plan.server_keys(keys)
+    forecasts = plan.program.forecasts()
+    for step, forecast in zip(plan.program.steps, forecasts[1:], strict=True):
+        x = step.run(x, server)
+        measured = scheme.noise_budget(x, keys.secret)
+        assert np.allclose(x.noise_budget, forecast.noise_budget)  # the run knows no other bound
+        report.append(float((measured - forecast.noise_budget).min()))
+    assert min(report) >= 0
+    assert max(np.diff([0, *report])) < 10, report
+    assert report[-1] < 20, report
+
+
+def test_too_little_noise_budget_is_refused_before_anything_is_encrypted(digits) -> None:
+    model, plan, _ = digits
+    with pytest.raises(NoiseBudgetExhausted, match="no parameters at 128 bits .* carry one image"):
+        make_plan(model, mode="single", spare_bits=400)
+    joint = replace(plan.params, plaintext_moduli=tuple(run.params.t for run in plan.runs))
+    lower = replace(joint, moduli=joint.moduli[:5])
+    with pytest.raises(NoiseBudgetExhausted, match="carry one image at once"):
+        make_plan(model, lower, mode="single")
+    assert make_plan(model, joint, mode="single").params.moduli == joint.moduli
+
+
+def test_levels_go_down_and_there_is_a_key_for_every_rotation(digits) -> None:
+    _, plan, _ = digits
+    levels = [step.level for step in plan.steps]
+    assert levels == sorted(levels, reverse=True)
+    keys = plan.server_keys(BGV(plan.params).keygen(bytes(32)))
+    layout = plan.program.network.layout
+    count = len(keys.fine.exponents) + len(keys.coarse.exponents)
+    assert count == len(layout.merges) + sum(map(len, layout.folds))
+
+
+def test_two_replies_of_one_image_have_different_masks(digits) -> None:
+    model, plan, pixels = digits
+    scheme = BGV(plan.params)
+    keys = scheme.keygen(bytes(32))
+    ct, server = encrypt_images(scheme, plan, pixels[:1], keys.secret), plan.server_keys(keys)
+    one, two = (reply_of(scheme, infer(scheme, plan, ct, server)) for _ in range(2))
+    slots = [scheme.decrypt(reply, keys.secret)[0] for reply in (one, two)]
+    assert (slots[0] != slots[1]).mean() > 0.99
+    read = [decrypt_logits(scheme, reply, keys.secret, 1, plan) for reply in (one, two)]
+    assert np.array_equal(*read)
+    t = plan.params.t
+    assert np.array_equal(read[0] % t, model.forward(pixels[:1]) % t)
+
+
+def test_what_cannot_be_is_refused(digits) -> None:
+    model, plan, pixels = digits
+    scheme = BGV(plan.params)
+    keys = scheme.keygen(bytes(32))
+    with pytest.raises(ParameterError, match="mode must be one of batch, single, auto"):
+        make_plan(model, mode="both")
+    with pytest.raises(ParameterError, match="one image at once runs under BGV"):
+        make_plan(model, mode="single", scheme=BFV)
+    with pytest.raises(EncodingError, match="one image at once was planned, not 2"):
+        encrypt_images(scheme, plan, pixels, keys.secret)
+    ct = scheme.encrypt(np.ones((9, 1), dtype=np.int64), keys.secret)
+    with pytest.raises(ParameterError, match=r"a reply for one image has shape \(1,\), got \(9,\)"):
+        decrypt_logits(scheme, ct, keys.secret, 1, plan)
+    with pytest.raises(PackingError, match="layer 5, Dense"):
+        make_plan(deep_network(), mode="single")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cryptonets", "lean"])
+def test_a_picture_of_mnist_is_classified_at_once(name: str, mnist_folder) -> None:
+    model, data = pretrained(name), load_mnist(mnist_folder)
+    pixels = quantize_pixels(data.test_images[:1], data.pixel_max, model.levels)
+    plan = make_plan(model, mode="single")
+    assert np.array_equal(classified(plan, pixels), model.forward(pixels))
+
+
+def test_the_faster_mode_is_taken_and_the_crossover_told(digits) -> None:
+    model = digits[0]
+
+    def calibration(params, *args, threads=None) -> Calibration:
+        """Every operation takes a millisecond; with one thread, so does a transform."""
+        return Calibration(dict.fromkeys(KINDS, 0.001))
+
+    few, many = (
+        make_plan(model, mode="auto", images=images, calibration=calibration)
+        for images in (1, 100000)
+    )
+    assert (few.mode, many.mode) == ("single", "batch")
+    crossover = int(few.reasons[-1].split("from ")[1].split(" images")[0])
+    assert f"from {crossover} images on a batch is faster" in many.reasons[-1]
+    cores = available_cores()
+    for count, mode in ((crossover - 1, "single"), (crossover, "batch")):
+        plan = make_plan(model, mode="auto", images=count, calibration=calibration)
+        assert plan.mode == mode
+    assert few.seconds_for(crossover, cores) >= many.seconds_for(crossover, cores)
+    assert few.seconds_for(crossover - 1, cores) < many.seconds_for(crossover, cores)
+    deep = make_plan(deep_network(), insecure_params_for(deep_network(), 64), mode="auto")
+    assert deep.mode == "batch"
+    assert "Not one image at once: layer 5, Dense" in deep.reasons[-1]

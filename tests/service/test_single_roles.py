@@ -1,0 +1,139 @@
+"""One image at once as files: keys, images, reply and logits of every run, and what is refused."""
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nn.commands.main import main
+from nn.data.sets import load_digits
+from nn.networks.pretrained import pretrained
+from nn.planning.plan import make_plan
+from nn.service import roles, single
+from nn.service.card import ModelCard
+from nn.training.quantize import quantize_pixels
+from yashe.ciphertexts.gadgets import Gadget
+from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
+
+MODEL, DATA = pretrained("digits"), load_digits()
+IMAGES = DATA.test_images[:2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with keys, an encrypted file of two images, and the reply."""
+    place = tmp_path_factory.mktemp("single")
+    roles.keygen(place / "keys", ModelCard.of(MODEL, mode="single"))
+    card = roles.load_card(place / "keys")
+    secrets = roles.load_secret_keys(place / "keys", card)
+    with open(place / "images", "wb") as file:
+        assert single.encrypt(file, card, secrets, IMAGES, DATA.pixel_max) == 2
+    plan = make_plan(MODEL, mode="single")
+    with open(place / "keys/public/evaluation.key", "rb") as file:
+        keys = single.read_server_keys(file, plan)
+    with open(place / "images", "rb") as source, open(place / "reply", "wb") as target:
+        assert single.classify(source, target, plan, keys) == 2
+    return place, card, secrets, plan, keys
+
+
+def test_two_sides_that_share_files_only(folder) -> None:
+    place, card, secrets, plan, _ = folder
+    with open(place / "reply", "rb") as file:
+        logits = single.decrypt(file, card, secrets)
+    pixels = quantize_pixels(IMAGES, DATA.pixel_max, MODEL.levels)
+    assert np.array_equal(logits, MODEL.forward(pixels))
+    sizes = {name: (place / name).stat().st_size for name in ("images", "reply")}
+    sizes["keys"] = (place / "keys/public/evaluation.key").stat().st_size
+    for name, images in (("images", 2), ("reply", 2), ("keys", 1)):  # as the plan says
+        planned = images * sum(run.bytes[name] for run in plan.runs)
+        assert planned <= sizes[name] <= 1.001 * planned + 10_000
+    public = {path.name for path in (place / "keys/public").iterdir()}
+    assert public == {"evaluation.key", "model.json"}
+
+
+def test_commands_do_the_same(folder, tmp_path, capsys) -> None:
+    place, *_ = folder
+    keys, public = str(place / "keys"), str(place / "keys/public")
+    images, reply = str(tmp_path / "images"), str(tmp_path / "reply")
+    assert main(["encrypt", "digits", "--keys", keys, "--out", images, "--count", "1"]) == 0
+    assert main(["infer", "digits", images, "--keys", public, "--out", reply]) == 0
+    assert main(["decrypt", reply, "--keys", keys, "--labels", "digits"]) == 0
+    assert "of 1 images" in capsys.readouterr().out
+    assert main(["infer", "digits", images, "--keys", keys, "--out", reply]) == 1
+    assert main(["infer", "digits", images, "--keys", public, "--out", reply, "--flood", "9"]) == 1
+    assert "masked, and cannot be flooded" in capsys.readouterr().err
+
+
+def test_a_card_of_one_image_at_once_is_read_as_it_was_written() -> None:
+    card = ModelCard.of(MODEL, mode="single")
+    again = ModelCard.from_json(card.to_json())
+    assert again == card
+    assert len(again.runs) == 2
+    assert again.packing.layout == make_plan(MODEL, mode="single").packing.layout
+    assert ModelCard.of(MODEL).packing is None
+    with pytest.raises(ParameterError, match="encrypted with the secret key"):
+        ModelCard.of(MODEL, public=True, mode="single")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pixels", []), ("pixels", [[0], [0, 1]]), ("pixels", [[64]]), ("pixels", [["a"]]),
+        ("pixels", [0]), ("slot_classes", 3), ("slot_classes", 8192), ("last", 0), ("last", 9),
+        ("digit", 0), ("fine_stages", 7), ("fine_stages", -1), ("answered", 1), ("last", "4"),
+    ],
+)  # fmt: skip
+def test_a_card_whose_numbers_do_not_belong_together_is_refused(name: str, value) -> None:
+    facts = json.loads(ModelCard.of(MODEL, mode="single").to_json())
+    facts["single"][name] = value
+    with pytest.raises(FormatError, match="a model card was required"):
+        ModelCard.from_json(json.dumps(facts))
+
+
+def test_other_files_are_refused(folder) -> None:
+    place, card, secrets, plan, keys = folder
+    reply = (place / "reply").read_bytes()
+    evaluation = (place / "keys/public/evaluation.key").read_bytes()
+    with pytest.raises(FormatError, match="no archive"):
+        single.decrypt(io.BytesIO(reply[:1000]), card, secrets)
+    with pytest.raises(FormatError, match=r"an archive of 1\.fhe, 2\.fhe"):
+        single.decrypt(io.BytesIO(evaluation), card, secrets)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("1.fhe", "2.fhe"):
+            archive.writestr(name, bytes(10**6))
+    with pytest.raises(FormatError, match="not compressed"):
+        single.decrypt(packed, card, secrets)
+    images = (place / "images").read_bytes()
+    with pytest.raises(FormatError, match=r"a reply has the shape \(images, 1\)"):
+        single.decrypt(io.BytesIO(images), card, secrets)
+    with pytest.raises(KeyMismatchError, match="the Ciphertext is for other parameters"):
+        single.classify(io.BytesIO(reply), io.BytesIO(), plan, keys)
+    damaged = bytearray(reply)
+    damaged[len(reply) // 3] ^= 1
+    with pytest.raises(FormatError, match=r"hash is wrong|no archive"):
+        single.decrypt(io.BytesIO(bytes(damaged)), card, secrets)
+
+
+def test_keys_of_somebody_else_and_wrong_images_are_refused(folder) -> None:
+    place, card, secrets, plan, keys = folder
+    images = (place / "images").read_bytes()
+    with pytest.raises(KeyMismatchError, match="is for"):
+        single.classify(io.BytesIO(images), io.BytesIO(), plan, keys[::-1])
+    with pytest.raises(KeyMismatchError, match="is for"):
+        single.decrypt(io.BytesIO((place / "reply").read_bytes()), card, secrets[::-1])
+    evaluation = (place / "keys/public/evaluation.key").read_bytes()
+    other = make_plan(pretrained("cryptonets"), mode="single")
+    with pytest.raises(FormatError, match="an archive of 1-relinearization.fhe, 1-fine.fhe"):
+        single.read_server_keys(io.BytesIO(evaluation), other)
+    program = plan.program
+    finer = replace(program, levels=replace(program.levels, gadget=Gadget(2)))
+    with pytest.raises(KeyMismatchError, match="has other digits than was planned"):
+        single.read_server_keys(io.BytesIO(evaluation), replace(plan, program=finer))
+    with pytest.raises(DataError, match=r"images of shape \(8, 8, 1\)"):
+        single.encrypt(io.BytesIO(), card, secrets, IMAGES[:, :4], 16)
+    with pytest.raises(DataError, match="1 to 4096 images one by one, got 0"):
+        single.encrypt(io.BytesIO(), card, secrets, IMAGES[:0], 16)
