@@ -1,4 +1,4 @@
-"""Measure rotations, and fill in the tables of docs/rotations.md: python docs/make_rotations.py
+"""Draw and measure rotations, for docs/rotations.md: python docs/make_rotations.py
 
 Milliseconds are the least of many, of one core's time. The other columns are the same everywhere.
 """
@@ -10,6 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import numpy as np
 
 from yashe import BFV, BGV, make_params
@@ -76,8 +80,34 @@ def cut(name: str, gadget: Gadget) -> str:
     return f"| {name} | {count} | {ms:.1f} | {spent} | {size:.2f} MB |"
 
 
+def draw(path: Path) -> None:
+    """Draw the slots of a toy before and after a rotation, a swap and a sum, as they decrypt."""
+    scheme = BGV(make_params("INSECURE_PICTURE", 16, 90, security=None, log2_q=90))
+    keys = scheme.keygen(SEED, "sums")
+    x = scheme.encrypt(np.arange(16), keys.secret, SEED)
+    shown = {
+        "x": x,
+        "rotate(x, 1)": scheme.rotate(x, 1, keys.rotations),
+        "swap_rows(x)": scheme.swap_rows(x, keys.rotations),
+        "sum_slots(x, width=2)": scheme.sum_slots(x, keys.rotations, 2),
+    }
+    figure, axes = plt.subplots(2, 2, figsize=(9, 3), layout="constrained")
+    for axis, (title, ct) in zip(axes.flat, shown.items(), strict=True):
+        grid = scheme.decrypt(ct, keys.secret).reshape(2, 8)
+        axis.imshow(grid, cmap="cividis", aspect="auto", vmin=0, vmax=30)
+        for (r, c), value in np.ndenumerate(grid):
+            colour = "white" if value < 15 else "black"
+            axis.text(c, r, value, ha="center", va="center", color=colour, fontsize=11)
+        axis.set_title(title, family="monospace", fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
 def main() -> None:
-    """Fill in both tables."""
+    """Draw the picture, and fill in both tables."""
+    draw(PAGE.parent / "images" / "rotations.png")
     text = PAGE.read_text("utf-8")
     for name, table in {"hoisting": hoisting(), "digits": digits()}.items():
         pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"

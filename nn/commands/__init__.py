@@ -8,8 +8,9 @@ Modules, in the order of reading:
     eavesdrop  what somebody without the key sees
     roles      keygen, encrypt, infer, decrypt, eavesdrop
     service    serve, ask
+    draw       draw
     main       demo, mnist, train, plan, bench, and all others
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, yashe.wire,
-networks, data, training, planning, inference, cluster, experiment, service, bench.
+networks, data, training, planning, inference, cluster, experiment, service, drawing, bench.
 """

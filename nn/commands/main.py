@@ -17,7 +17,7 @@ import numpy as np
 from nn.bench import measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
-from nn.commands import roles, service
+from nn.commands import draw, roles, service
 from nn.commands.options import load_model, natural, positive
 from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_others, beside_the_paper, drawing, run
@@ -179,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add_data_option(benchmark)
+    draw.add_commands(commands)
     roles.add_commands(commands)
     service.add_commands(commands)
     return top

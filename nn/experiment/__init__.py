@@ -36,7 +36,7 @@ from nn.planning.proofs import ranges
 from yashe.arithmetic.parallel import available_cores, watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
-from yashe.errors import EncodingError
+from yashe.errors import EncodingError, ParameterError
 from yashe.parameters.paper import (
     INSECURE_YASHE_PAPER_A,
     LOLA_CORES,
@@ -72,7 +72,7 @@ def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch", image
 
     Set A has room for a larger t than we gave it, for networks that need one.
     """
-    if scheme is not YASHE or mode != "batch":
+    if scheme is not YASHE or mode == "single":
         return make_plan(model, scheme=scheme, mode=mode, images=images)
     params, need = INSECURE_YASHE_PAPER_A, ranges(model, model.levels)[-1].smallest_t
     if params.t < need:
@@ -230,6 +230,11 @@ def run(
     pixels = check_pixels(model, pixels)
     if len(pixels) == 0:
         raise EncodingError("there are no images to classify: give at least one")
+    if mode == "single" and crew is not None:
+        raise ParameterError(
+            "one image at once has processes of its own, one for each plaintext modulus: leave out "
+            "the crew (--processes, --dask, --scheduler), or take mode 'batch'"
+        )
     plan = plan_for(model, scheme_type, mode, len(pixels))
     params = plan.params
     scheme = scheme_type(params)
@@ -241,7 +246,7 @@ def run(
         f"({params.k} primes), log2 t = {t_bits}:\n{security_of(params)}. "
         f"Logits need {plan.range_bits:.1f} bits.\n"
     )
-    if mode == "auto":
+    if mode == "auto" and plan.reasons:
         say(f"{plan.reasons[-1]}\n")
     if plan.mode == "single":
         return run_single(plan, pixels, labels, say, processes or available_cores())

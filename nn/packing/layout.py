@@ -42,7 +42,7 @@ import numpy as np
 from nn.packing.stages import PackingError, Stages
 from yashe.arithmetic.residues import IntArray
 
-RADIX = 4  # of the fold: with 8 there would be more keys and no less work (docs/performance.md)
+RADIX = 4  # of the fold: with 2 there are more digits to cut, with 8 many more keys
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class PackedStep(Step):
     gadgets: tuple[Gadget, Gadget]
     fine_stages: int
 
-    scheme: BGV
+    scheme: BGV  # and no other
 
     @property
     def level(self) -> int:

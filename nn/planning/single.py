@@ -42,8 +42,8 @@ from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates
 
 RINGS = (4096, 8192, 16384)
-LARGEST_DIGIT = 4  # primes
-MOST_SKEW_BITS = 3
+LARGEST_DIGIT = 4  # primes; no network here bears the noise of larger ones
+MOST_SKEW_BITS = 3  # beyond that the smaller q costs more than is won
 
 
 @dataclass(frozen=True)
@@ -206,6 +206,7 @@ def packed_programs(
         except PackingError as error:  # a larger ring has more slots
             refused = error
             continue
+        refused = None
         search = Search(model, networks, public, spare_bits, params is not None)
         chosen = search.cheapest(sets)
         if chosen is not None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -257,7 +258,7 @@ class Service:
     def describe(self, request: Request) -> Response:
         """Return the model card, the limits, and how large bodies may be."""
         facts = {
-            "card": asdict(self.card),
+            "card": json.loads(self.card.to_json()),
             "limits": asdict(self.store.limits),
             "largest_key": self.store.largest_key,
             "largest_job": self.store.largest_job,

@@ -43,12 +43,16 @@ class DiskFullError(DiskError):
     """There is no room on the disk of the server."""
 
 
+# What system and database raise; a damaged name in a message of SQLite is not even text.
+DISK_ERRORS = (OSError, sqlite3.Error, UnicodeDecodeError)
+
+
 @contextmanager
 def disk_errors() -> Iterator[None]:
     """Turn what disk and database refuse into a `DiskError`, which names no path."""
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
+    except DISK_ERRORS as error:
         if isinstance(error, FheError):
             raise
         number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)

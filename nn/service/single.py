@@ -187,31 +187,45 @@ def classify(
     counts = set[int]()
     with opened(source, names) as streams, zipfile.ZipFile(target, "w") as archive:
         for run, key, name in zip(plan.runs, keys, names, strict=True):
-            reader, scheme = CiphertextReader.open(next(streams), run.params), BGV(run.params)
-            contents, taps = reader.contents, run.steps[0].ciphertexts
-            if contents.kind != SEEDED_CIPHERTEXTS or contents.shape[1:] != (taps,):
-                raise FormatError(
-                    f"fresh ciphertexts of shape (images, {taps}) were required, not of "
-                    f"{contents.shape}"
-                )
-            check_key(run.params, contents.key_id, key.relinearization)
-            counts.add(contents.shape[0])
-            if len(counts) > 1 or not 0 < contents.shape[0] <= MOST_IMAGES:
-                raise FormatError(f"1 to {MOST_IMAGES} images, in all runs, not {counts}")
-            run.program.prepare()
-            writer: CiphertextWriter | None = None
             with written(archive, name) as out:
-                for _ in range(contents.shape[0]):
-                    ct = reader.take(taps)
-                    fresh = scheme.fresh_bound(public=False).broadcast((len(ct.rows),))
-                    reply = reply_of(scheme, infer(scheme, run, replace(ct, bound=fresh), key))
-                    writer = writer or CiphertextWriter(out, reply, (contents.shape[0], 1))
-                    writer.append(reply)
-                    progress(1 / len(keys) / contents.shape[0])
-                reader.close()
-                assert writer is not None
-                writer.close()
+                counts.add(classify_run(next(streams), out, run, key, len(keys), progress))
+            if len(counts) > 1:
+                raise FormatError(f"the runs have different numbers of images, {counts}")
     return counts.pop()
+
+
+def classify_run(
+    source: BinaryIO,
+    target: BinaryIO,
+    run: Plan,
+    key: ServerKeys,
+    runs: int = 1,
+    progress: Progress = lambda share: None,
+) -> int:
+    """Read the frame of one run, and write the frame of its reply, for `classify`."""
+    reader, scheme = CiphertextReader.open(source, run.params), BGV(run.params)
+    contents, taps = reader.contents, run.steps[0].ciphertexts
+    if contents.kind != SEEDED_CIPHERTEXTS or contents.shape[1:] != (taps,):
+        raise FormatError(
+            f"fresh ciphertexts of shape (images, {taps}) were required, not of {contents.shape}"
+        )
+    images = contents.shape[0]
+    check_key(run.params, contents.key_id, key.relinearization)
+    if not 0 < images <= MOST_IMAGES:
+        raise FormatError(f"1 to {MOST_IMAGES} images, not {images}")
+    run.program.prepare()
+    writer: CiphertextWriter | None = None
+    for _ in range(images):
+        ct = reader.take(taps)
+        fresh = scheme.fresh_bound(public=False).broadcast((len(ct.rows),))
+        reply = reply_of(scheme, infer(scheme, run, replace(ct, bound=fresh), key))
+        writer = writer or CiphertextWriter(target, reply, (images, 1))
+        writer.append(reply)
+        progress(1 / runs / images)
+    reader.close()
+    assert writer is not None
+    writer.close()
+    return images
 
 
 def decrypt(source: BinaryIO, card: ModelCard, secrets: Sequence[SecretKey]) -> IntArray:

@@ -19,11 +19,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nn.service.limits import (
+    DISK_ERRORS,
     DONE,
     FAILED,
     QUEUED,
@@ -31,6 +32,7 @@ from nn.service.limits import (
     DiskError,
     StateError,
     disk_errors,
+    printable,
 )
 
 VERSION = 1
@@ -46,13 +48,13 @@ CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, -- in the order of their acceptance
     id TEXT UNIQUE NOT NULL,
     keys TEXT NOT NULL,
-    status TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('{QUEUED}', '{RUNNING}', '{DONE}', '{FAILED}')),
     attempts INTEGER NOT NULL DEFAULT 0,
     error TEXT NOT NULL DEFAULT '',
     seconds REAL NOT NULL DEFAULT 0,
     changed REAL NOT NULL       -- when its status changed, on the same clock
 );
-CREATE TABLE clock (seconds REAL NOT NULL);
+CREATE TABLE clock (seconds REAL NOT NULL CHECK (seconds >= 0));
 INSERT INTO clock VALUES (0);
 PRAGMA user_version = {VERSION};
 COMMIT;
@@ -84,11 +86,11 @@ class State:
         self.folder, self.bodies, self.trouble = folder, folder / "bodies", ""
         self.lock = threading.RLock()
         self._database = self._open()
-        self._begin = float(self.run("SELECT seconds FROM clock")[0][0]) - time.monotonic()
 
     def close(self) -> None:
-        """Let go of the folder."""
-        self._database.close()
+        """Let go of the folder, when nobody is in the middle of something."""
+        with self.lock:
+            self._database.close()
 
     def _open(self) -> sqlite3.Connection:
         """Return the database, locked."""
@@ -109,29 +111,35 @@ class State:
             database.execute("BEGIN EXCLUSIVE")
             database.execute("COMMIT")
             self._check(database)
+            (seconds,) = database.execute("SELECT coalesce(max(seconds), 0) FROM clock").fetchone()
+            self._begin = float(seconds) - time.monotonic()
             self.bodies.mkdir(exist_ok=True)
             sync_folder(self.folder)
             for path in self.bodies.glob(f"*{UPLOAD}"):  # of a server that was killed
                 path.unlink()
-        except (sqlite3.Error, OSError) as error:
+        except DISK_ERRORS as error:
             if database is not None:
                 database.close()
             if isinstance(error, StateError):
                 raise
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = printable(getattr(error, "strerror", None) or str(error))
+            if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
+                raise StateError(
+                    f"the state in {self.folder} is damaged ({reason}): name another folder, or "
+                    "remove this one and the jobs in it"
+                ) from error
             if "locked" in reason:
                 raise StateError(
                     f"another server uses {self.folder}: name another folder"
                 ) from None
             raise StateError(
-                f"the state in {self.folder} cannot be used ({reason}): name another folder, or "
-                "remove this one and the jobs in it"
+                f"{self.folder} cannot hold the state of a server: {reason}"
             ) from error
         return database
 
     def _check(self, database: sqlite3.Connection) -> None:
         """Refuse a database that is damaged or of another version; fill an empty one."""
-        if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
+        if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("the database is damaged")
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version == 0 and not self.bodies.exists():
@@ -167,7 +175,8 @@ class State:
                 self.trouble = str(error)
                 raise
             self.trouble = ""
-            self._sweep()
+            with suppress(OSError):  # what cannot be removed now is removed the next time
+                self._sweep()
 
     def run(self, statement: str, *values: str | float) -> list[tuple[Any, ...]]:
         """Run one statement, a change only within a transaction, and return the rows it finds."""
@@ -191,7 +200,8 @@ class State:
 
     def lost(self) -> tuple[list[str], list[str]]:
         """Return the keys and the jobs whose files a faulty disk has lost."""
-        there = {path.name for path in self.bodies.iterdir()}
+        with disk_errors():
+            there = {path.name for path in self.bodies.iterdir()}
         keys = [name for (name,) in self.run("SELECT id FROM keys") if f"{name}.key" not in there]
         jobs = [
             name
@@ -207,10 +217,8 @@ class State:
             expected |= {name + suffix for suffix in BODIES[status]}
         for path in self.bodies.iterdir():
             if path.name not in expected and path.suffix != UPLOAD:
-                try:
+                with suppress(PermissionError):  # Windows keeps what somebody reads
                     path.unlink()
-                except OSError:  # Windows keeps what somebody reads: next time, then
-                    continue
 
 
 def sync_folder(folder: Path) -> None:

@@ -85,13 +85,21 @@ class Store:
         self.state = State(folder)
         most = limits.queued * max(self.largest_key, self.largest_job)
         self.uploads = Uploads(self.state, most, self.largest_reply)
-        lost_keys, lost_jobs = self.state.lost()
+        try:
+            self._forget_lost()
+            self.take_over()
+        except BaseException:
+            self.close()
+            raise
+
+    def _forget_lost(self) -> None:
+        """Forget keys, and fail jobs, whose files a faulty disk has lost."""
+        keys, jobs = self.state.lost()
         with self.state.transaction():
-            for name in lost_keys:
+            for name in keys:
                 self.state.run("DELETE FROM keys WHERE id = ?", name)
-            for name in lost_jobs:
+            for name in jobs:
                 self._update(name, status=FAILED, error="the server has lost a file of the job")
-        self.take_over()
 
     def close(self) -> None:
         """Let go of the folder."""

@@ -259,8 +259,8 @@ def test_measured_noise_stays_below_the_prediction_where_slots_move(
 def test_measured_noise_stays_below_the_prediction_where_slots_move_often(
     kind: type[RotatingScheme], params: Params
 ) -> None:
-    for seed in range(100):
-        assert min(draw.gap for draw in moving_circuit(kind, params, 1000 + seed)) >= 0
+    for seed in range(1000, 1010):
+        assert min(draw.gap for draw in moving_circuit(kind, params, seed)) >= 0
 
 
 # The pieces of the prediction, against formulas that were found another way.

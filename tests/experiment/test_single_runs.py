@@ -1,15 +1,19 @@
 """The whole experiment with one image at once, in processes and in one."""
 
 import json
+from multiprocessing import active_children
 
 import numpy as np
+import pytest
 
+from nn.cluster.coordinator import WorkersLostError
 from nn.cluster.runs import runs
 from nn.commands.main import main
 from nn.data.sets import load_digits
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.training.quantize import quantize_pixels
+from yashe.errors import FormError
 
 
 def test_the_demo_answers_image_by_image(tmp_path, capsys) -> None:
@@ -35,3 +39,26 @@ def test_processes_compute_the_runs_at_the_same_time() -> None:
         assert np.array_equal(both.decrypt(), model.forward(pixels))
         assert [step.what for step in steps] == [s.what for s in both.plan.program.steps]
         assert both.budgets().fresh > both.budgets().final > both.budgets().reply > 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scheme", "bfv"], "one image at once runs under BGV"),
+        (["--scheme", "yashe"], "one image at once runs under BGV"),
+        (["--processes", "--workers", "1"], "has processes of its own"),
+    ],
+)
+def test_what_one_image_at_once_cannot_do_is_refused(options, message: str, capsys) -> None:
+    assert main(["demo", "--mode", "single", "--images", "1", *options]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_lost_process_is_told_and_verbs_out_of_turn_are_refused() -> None:
+    plan = make_plan(pretrained("digits"), mode="single")
+    with runs(plan, workers=1) as both, pytest.raises(FormError, match=r"call infer\(\) before"):
+        both.decrypt()
+    with runs(plan, workers=2) as both:
+        active_children()[0].kill()
+        with pytest.raises(WorkersLostError, match="begin anew"):
+            both.encrypt(np.zeros((1, 8, 8, 1), dtype=np.int64))

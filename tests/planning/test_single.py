@@ -32,7 +32,9 @@ def classified(plan, image):
         scheme = BGV(run.params)
         keys = scheme.keygen(bytes(32))
         ct = encrypt_images(scheme, run, image, keys.secret)
-        reply = reply_of(scheme, infer(scheme, run, ct, run.server_keys(keys)))
+        found = infer(scheme, run, ct, run.server_keys(keys))
+        assert run.final_budget_bits <= float(scheme.noise_budget(found, keys.secret).min())
+        reply = reply_of(scheme, found)
         parts.append(decrypt_logits(scheme, reply, keys.secret, 1, run))
     return join(parts, [run.params.t for run in plan.runs])
 

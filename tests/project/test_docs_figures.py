@@ -34,6 +34,25 @@ def make_noise() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
+def test_budgets_and_sizes_of_rotation_keys_are_what_is_made_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = importlib.util.spec_from_file_location("make_rotations", DOCS / "make_rotations.py")
+    assert spec
+    assert spec.loader
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "milliseconds", lambda run: 0.0)
+    page = (DOCS / "rotations.md").read_text("utf-8")
+    match = re.search(r"<!-- digits -->\n(.*?)\n<!-- end -->", page, re.DOTALL)
+    assert match
+    for made, stated in zip(module.digits().splitlines(), match[1].splitlines(), strict=True):
+        made_cells, stated_cells = (line.split("|") for line in (made, stated))
+        del made_cells[3], stated_cells[3]  # the milliseconds
+        assert made_cells == stated_cells
+
+
 def written(name: str) -> str:
     """The table of that name, as it stands in the pages."""
     found = [

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import random
 import signal
 import sqlite3
 import stat
@@ -383,6 +384,22 @@ def test_a_second_server_on_a_folder_is_refused_and_touches_nothing(tmp_path: Pa
         assert store.job(job.id).status == QUEUED
 
 
+def test_a_state_is_closed_between_two_transactions_and_refuses_what_comes_later(
+    tmp_path: Path,
+) -> None:
+    """SQLite crashes the process if its database is closed in the middle of a statement."""
+    with opened(tmp_path) as store:
+        with store.state.transaction():
+            closing = threading.Thread(target=store.close)
+            closing.start()
+            closing.join(0.1)
+            assert closing.is_alive()
+            assert store.counts()["keys"] == 0
+        closing.join(30)
+        with pytest.raises(DiskError, match="the disk of the server fails: ProgrammingError"):
+            store.tick()
+
+
 def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     """For instance the keys of a client, in a folder `keys` or `bodies`."""
     for name in ("keys", "bodies"):
@@ -394,7 +411,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(tmp_pat
     assert sorted(tmp_path.rglob("*")) == before
     file = tmp_path / "file"
     file.write_bytes(b"")
-    with pytest.raises(StateError, match="cannot be used .*: name another folder"):
+    with pytest.raises(StateError, match="file cannot hold the state of a server: "):
         Store(file, CARD, Limits())
 
 
@@ -415,12 +432,39 @@ def test_a_newer_and_a_damaged_state_are_refused_with_a_sentence(tmp_path: Path)
         content[:5000],
     ):
         path.write_bytes(damaged)
-        with pytest.raises(StateError, match="cannot be used .*: name another folder, or remove"):
+        with pytest.raises(StateError, match="is damaged .*: name another folder, or remove"):
             Store(tmp_path, CARD, Limits())
     path.write_bytes(b"")  # as if it were new, but for the bodies
     with pytest.raises(StateError, match="is of version 0"):
         Store(tmp_path, CARD, Limits())
     assert bodies(tmp_path) == [".key"]
+
+
+def test_no_damage_of_the_database_is_a_traceback_and_none_invents_a_job(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    with opened(tmp_path) as store:
+        keys = add_key(store)
+        ids = {add_job(store, keys).id for _ in range(3)}
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    content, refused = (tmp_path / "state.db").read_bytes(), 0
+    for _ in range(60):
+        for path, body in before.items():
+            if path.parent.name == "bodies":
+                path.write_bytes(body)
+        damaged = bytearray(content)
+        for _ in range(chance.choice((1, 30, 1000))):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        (tmp_path / "state.db").write_bytes(damaged[: chance.choice((None, 20000, 9000))])
+        try:
+            with opened(tmp_path) as store:
+                found = {name for (name,) in store.state.run("SELECT id FROM jobs")}
+                store.tick()
+                assert len(found - ids) <= 1  # one that has another name now
+                while job := store.begin():
+                    store.finish(job.id, "done", 1)
+        except (StateError, DiskError):
+            refused += 1
+    assert 20 < refused < 60
 
 
 # Disks

@@ -1,0 +1,191 @@
+"""The two sides of one encrypted digit: a client with the keys, and processes that have none.
+
+    with Client(pretrained("cryptonets")) as client:
+        answer = client.ask(image)
+
+Server and client exchange bytes: once the public keys, then a file of `nn.service.single` for each
+image and one for each reply. There is a process of the server's for every plaintext modulus, so
+that two cores share the work (`nn.cluster.runs` says why not threads).
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn.cluster.coordinator import WorkersLostError
+from nn.cluster.crews import use_one_thread
+from nn.networks.model import Sequential
+from nn.planning.plan import make_plan
+from nn.planning.planned import Plan
+from nn.service import single
+from nn.service.card import ModelCard
+from nn.training.quantize import quantize_pixels
+from yashe import wire
+from yashe.arithmetic.parallel import workers
+from yashe.ciphertexts.array import Ciphertext
+from yashe.schemes.bgv import BGV
+
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, what it took, and what the server saw.
+
+    Attributes
+    ----------
+    logits : int64 array, one for each class, decrypted
+    pixels : int64 array (height, width): the image as the network gets it, 0..levels
+    encrypt_seconds, server_seconds, decrypt_seconds : wall-clock time
+    upload, reply : the bytes that went to the server and came from it
+    budget_bits : measured noise budget of the reply
+    """
+
+    logits: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+    encrypt_seconds: float
+    server_seconds: float
+    decrypt_seconds: float
+    upload: bytes
+    reply: bytes
+    budget_bits: float
+
+
+class Client:
+    """Has the keys, and a server of its own that has none; a context manager.
+
+    Parameters
+    ----------
+    model : a network of one image at once
+    plan : for it, or None to make one
+
+    Attributes
+    ----------
+    card, plan : what client and server have agreed upon
+    key_bytes : size of what the server needs of the keys
+
+    Raises
+    ------
+    PackingError
+        If the slots do not hold the network.
+    """
+
+    def __init__(self, model: Sequential, plan: Plan | None = None) -> None:
+        self.plan = plan or make_plan(model, mode="single")
+        self.card = ModelCard.of(model, mode="single")
+        self._schemes = [BGV(params) for params in self.card.runs]
+        self._secrets = [scheme.keygen().secret for scheme in self._schemes]
+        keys = io.BytesIO()
+        single.write_server_keys(keys, self.card, self._secrets)
+        self.key_bytes = len(keys.getvalue())
+        self._stack = ExitStack()
+        self._servers = [
+            self._stack.enter_context(
+                ProcessPoolExecutor(
+                    1,
+                    mp_context=get_context("spawn"),
+                    initializer=begin_server,
+                    initargs=(self.plan, number, keys.getvalue()),
+                )
+            )
+            for number in range(len(self.plan.runs))
+        ]
+
+    def __enter__(self) -> Client:
+        self._finished([server.submit(abs, 0) for server in self._servers])  # until they stand
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._stack.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.card.name!r}, {self.plan!r})"
+
+    def ask(self, image: NDArray[np.uint8]) -> Answer:
+        """Encrypt an image, let the server classify it, and decrypt its answer.
+
+        Parameters
+        ----------
+        image : uint8 array (height, width), 255 is white
+
+        Raises
+        ------
+        DataError
+            If it has another shape.
+        WorkersLostError
+            If a process of the server's has died.
+        """
+        marks, upload, reply = [time.perf_counter()], io.BytesIO(), io.BytesIO()
+
+        def mark() -> None:
+            marks.append(time.perf_counter())
+
+        with workers(len(self._servers)):
+            single.encrypt(upload, self.card, self._secrets, image[None, ..., None], WHITE)
+        mark()
+        frames = [
+            server.submit(serve, frame)
+            for server, frame in zip(self._servers, frames_of(upload.getvalue()), strict=True)
+        ]
+        with zipfile.ZipFile(reply, "w") as archive:
+            for number, frame in enumerate(self._finished(frames), 1):
+                archive.writestr(single.frame_name(number), frame)
+        mark()
+        logits = single.decrypt(reply, self.card, self._secrets)[0]
+        mark()
+        encrypt, server, decrypt = np.diff(marks).tolist()
+        pixels = quantize_pixels(image, WHITE, self.card.levels)
+        sent = upload.getvalue(), reply.getvalue()
+        return Answer(logits, pixels, encrypt, server, decrypt, *sent, self._budget(sent[1]))
+
+    def _budget(self, reply: bytes) -> float:
+        """Measure the least noise budget of a reply, which takes the secret keys."""
+        pairs = zip(self._schemes, frames_of(reply), self._secrets, strict=True)
+        return min(
+            float(scheme.noise_budget(wire.from_bytes(frame, Ciphertext), secret).min())
+            for scheme, frame, secret in pairs
+        )
+
+    def _finished(self, futures: list[Future[Any]]) -> list[Any]:
+        try:
+            return [future.result() for future in futures]
+        except BrokenExecutor as error:
+            raise WorkersLostError(
+                "a process of the server has died: end this program, and start it again"
+            ) from error
+
+
+def frames_of(content: bytes) -> list[bytes]:
+    """Return the frames of an archive."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [archive.read(name) for name in archive.namelist()]
+
+
+# A process of the server: it knows the network, the public keys, and what it is sent.
+
+_own: list[Any] = []  # the plan of its run, and the client's keys for it
+
+
+def begin_server(plan: Plan, number: int, keys: bytes) -> None:
+    """Start a process: read the keys, and prepare the network."""
+    use_one_thread()
+    run = plan.runs[number]
+    run.program.prepare()
+    _own[:] = run, single.read_server_keys(io.BytesIO(keys), plan)[number]
+
+
+def serve(frame: bytes) -> bytes:
+    """Return the reply to an encrypted image."""
+    reply = io.BytesIO()
+    single.classify_run(io.BytesIO(frame), reply, *_own)
+    return reply.getvalue()
