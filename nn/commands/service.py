@@ -11,7 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nn.commands.options import add_image_options, images_of, load_model, positive
+from nn.commands.options import add_image_options, load_model, positive
+from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.experiment.terminal import bar
 from nn.service import roles
 from nn.service.client import WAIT_SECONDS, Client
@@ -78,7 +79,10 @@ def add_commands(commands: Any) -> None:
     )
     ask.set_defaults(command=ask_command)
     ask.add_argument(
-        "images", nargs="+", metavar="IMAGES", help="'digits', 'mnist', IDX, .npy or picture files"
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="'digits', 'mnist', IDX, .npy, picture or CSV files",
     )
     ask.add_argument("--server", required=True, metavar="URL")
     ask.add_argument("--count", type=positive, metavar="N", help="only the first N images")
@@ -86,6 +90,7 @@ def add_commands(commands: Any) -> None:
         "--keys", type=Path, metavar="DIR", help="keep the keys there (default: new ones each time)"
     )
     ask.add_argument("--json", type=Path, metavar="FILE", help="write classes and logits there")
+    ask.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
     ask.add_argument(
         "--patience", type=float, default=60, help="seconds of trying again (default: %(default)s)"
     )
@@ -163,9 +168,9 @@ def ask_command(arguments: argparse.Namespace) -> None:
     """`cryptonets ask`."""
     client = Client(arguments.server, read_token(arguments.token_file), arguments.patience)
     card = client.card()
-    images = images_of(arguments, card.input_shape)
+    images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
-    print(f"{len(pixels)} images for {card.name}, under {card.params}")
+    print(f"{len(pixels)} {called(card)} for {card.name}, under {card.params}")
     keys: tuple[SecretKey, Pair] | None = None
     if arguments.keys is not None:
         if not (arguments.keys / roles.SECRET).exists():
@@ -175,13 +180,14 @@ def ask_command(arguments: argparse.Namespace) -> None:
         keys = secret, evaluation
     with workers(), steps(len(pixels)) as progress:
         logits = client.ask(pixels, images.white, keys, progress, arguments.within)
-    found = logits.argmax(axis=1)
-    shown = " ".join(map(str, found[:40]))
-    print(f"{shown}{' ...' if len(found) > 40 else ''}")
+    found = card.schema.answers.answers(logits)
+    print(shown_answers(found))
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if images.labels is not None:
         facts["accuracy"] = float((found == images.labels[: len(found)]).mean())
         print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
+    if arguments.csv:
+        write_answers(arguments.csv, card, logits)
     if arguments.json:
         with whole_file(arguments.json) as file:
             file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")

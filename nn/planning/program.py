@@ -96,7 +96,8 @@ class Program:
     @property
     def what(self) -> str:
         """What a client encrypts, for people."""
-        return f"{' x '.join(map(str, self.inputs))} pixels"
+        kind = "pixels" if len(self.inputs) == 3 else "columns"
+        return f"{' x '.join(map(str, self.inputs))} {kind}"
 
     def run(
         self, x: Ciphertext, key: Any, report: Report | None = None, start: int = 0

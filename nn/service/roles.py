@@ -46,6 +46,7 @@ from yashe.wire.streams import CiphertextReader, CiphertextWriter
 SECRET, PUBLIC = "secret.key", "public"
 ENCRYPTION, EVALUATION, CARD = "public.key", "evaluation.key", "model.json"
 MOST_BATCHES = 4096
+AT_ONCE = 32  # pixel positions that are encrypted together
 
 Progress = Callable[[float], None]  # is told the share (0..1) of the work just done
 
@@ -195,7 +196,7 @@ def encrypt(
 ) -> tuple[int, ...]:
     """Write encrypted images, ciphertexts of shape (batches, *input_shape).
 
-    Image rows are encrypted and written one after the other, so that memory holds few ciphertexts.
+    They are encrypted and written a few pixel positions at a time: memory holds few ciphertexts.
 
     Parameters
     ----------
@@ -225,11 +226,13 @@ def encrypt(
     shape = (len(parts), *card.input_shape)
     writer: CiphertextWriter | None = None
     for part in parts:
-        for row in np.moveaxis(pixels[part], 1, 0):  # (B, W, C), one row of all images
-            ct = scheme.encrypt(np.moveaxis(row, 0, -1), key)
+        places = pixels[part].reshape(part.stop - part.start, -1).T
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            ct = scheme.encrypt(some, key)
             writer = writer or CiphertextWriter(file, ct, shape)
             writer.append(ct)
-            progress(1 / (len(parts) * card.input_shape[0]))
+            progress(len(some) / (len(parts) * len(places)))
     assert writer is not None
     writer.close()
     return shape
