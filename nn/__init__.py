@@ -25,11 +25,13 @@ Rooms, in the order of reading; a room imports only rooms before it, and those o
     training    from images to a network of small integers
     packing     one image in the slots of a few ciphertexts
     planning    what is proved and what it costs, before anything is encrypted
+    foreign     networks from ONNX, PyTorch and scikit-learn
     inference   networks on encrypted images
     cluster     the same on other processes and machines
     experiment  the whole run in one process, compared logit by logit with the integers
     service     a client and a server who share files only
     drawing     a page on which one draws a digit, and watches
+    estimators  from a table of one's own to encrypted predictions
     bench       how fast it is, and how fast it could be
     pictures    pictures of images, networks and their encrypted runs
     commands    `cryptonets`, from a shell
@@ -41,6 +43,13 @@ from importlib import import_module
 TYPE_CHECKING = False  # but true for type checkers, which know the name
 if TYPE_CHECKING:
     from nn.data.sets import load_digits, load_mnist
+    from nn.data.tables import read_table
+    from nn.estimators.square import SquareNet, SquareNetRegressor
+    from nn.foreign.onnx_files import from_onnx
+    from nn.foreign.retrain import train_rounded
+    from nn.foreign.rounding import quantize_network
+    from nn.foreign.sklearn_models import from_sklearn
+    from nn.foreign.torch_modules import from_torch
     from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
     from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
     from nn.networks.model import Sequential
@@ -56,15 +65,23 @@ __all__ = [
     "MeanPool",
     "Sequential",
     "Square",
+    "SquareNet",
+    "SquareNetRegressor",
     "decrypt_logits",
     "encrypt_images",
+    "from_onnx",
+    "from_sklearn",
+    "from_torch",
     "infer",
     "load_digits",
     "load_mnist",
     "make_plan",
     "pretrained",
+    "quantize_network",
     "quantize_pixels",
+    "read_table",
     "train",
+    "train_rounded",
 ]
 
 # Where the names live: `import nn` itself loads nothing.
@@ -75,15 +92,23 @@ _HOMES = {
     "MeanPool": "nn.networks.layers",
     "Sequential": "nn.networks.model",
     "Square": "nn.networks.layers",
+    "SquareNet": "nn.estimators.square",
+    "SquareNetRegressor": "nn.estimators.square",
     "decrypt_logits": "nn.inference.encrypted",
     "encrypt_images": "nn.inference.encrypted",
+    "from_onnx": "nn.foreign.onnx_files",
+    "from_sklearn": "nn.foreign.sklearn_models",
+    "from_torch": "nn.foreign.torch_modules",
     "infer": "nn.inference.encrypted",
     "load_digits": "nn.data.sets",
     "load_mnist": "nn.data.sets",
     "make_plan": "nn.planning.plan",
     "pretrained": "nn.networks.pretrained",
+    "quantize_network": "nn.foreign.rounding",
     "quantize_pixels": "nn.training.quantize",
+    "read_table": "nn.data.tables",
     "train": "nn.training.train",
+    "train_rounded": "nn.foreign.retrain",
 }
 
 if not TYPE_CHECKING:

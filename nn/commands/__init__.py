@@ -5,6 +5,7 @@
 Modules, in the order of reading:
 
     options    what commands ask for in the same words
+    tables     own tables and pictures: learning, reading, answers
     eavesdrop  what somebody without the key sees
     roles      keygen, encrypt, infer, decrypt, eavesdrop
     service    serve, ask
@@ -12,5 +13,6 @@ Modules, in the order of reading:
     main       demo, mnist, train, plan, bench, and all others
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, yashe.wire,
-networks, data, training, planning, inference, cluster, experiment, service, drawing, bench.
+networks, data, training, planning, inference, cluster, experiment, service, drawing, estimators,
+bench.
 """

@@ -17,7 +17,7 @@ import numpy as np
 from nn.bench import measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
-from nn.commands import draw, roles, service
+from nn.commands import draw, roles, service, tables
 from nn.commands.options import load_model, natural, positive
 from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_others, beside_the_paper, drawing, run
@@ -40,7 +40,7 @@ from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
 from yashe.wire.files import check_output, is_stdout, whole_file
 
-OUTPUTS = ("out", "json", "picture")  # options that name a file to be written
+OUTPUTS = ("out", "json", "picture", "csv")  # options that name a file to be written
 DIGITS_SHOWN = 4
 SCHEMES: dict[str, type[Scheme]] = {"bgv": BGV, "bfv": BFV, "yashe": YASHE}
 YASHE_WARNING = """\
@@ -115,17 +115,20 @@ def parser() -> argparse.ArgumentParser:
 
     training = commands.add_parser(
         "train",
-        help="train an integer network from scratch",
+        help="train an integer network from scratch, on known images or on your own data",
         description="Train float networks with square activations, then round one of them to "
-        "small integers while it goes on learning. The result is chosen on a part of the training "
-        "images; the test images are used once, for the figure that is printed.",
+        "small integers while it goes on learning. Test images, and the rows of a table that are "
+        "kept aside, are used once, for the figure that is printed.",
     )
     training.set_defaults(command=train_command)
-    training.add_argument("data", choices=["digits", "mnist"], help="what to learn")
+    training.add_argument(
+        "data", help="what to learn: digits, mnist, a CSV file, or a folder of pictures"
+    )
     training.add_argument("--model", choices=list(RECIPES), help="recipe (default: the first)")
     training.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
     training.add_argument("--out", type=Path, metavar="FILE", help="where to save the network")
     add_data_option(training, flag="--data")
+    tables.add_training_options(training)
 
     planning = commands.add_parser(
         "plan",
@@ -318,6 +321,11 @@ def server_crew(arguments: argparse.Namespace) -> Iterator[Crew | None]:
 
 def train_command(arguments: argparse.Namespace) -> None:
     """`cryptonets train`."""
+    if arguments.data not in ("digits", "mnist"):
+        tables.train(arguments)
+        return
+    if arguments.target is not None:
+        raise DataError(f"--target is for tables, and {arguments.data} has images")
     fitting = [name for name, recipe in RECIPES.items() if recipe.data == arguments.data]
     name = arguments.model or fitting[0]
     if name not in fitting:

@@ -16,6 +16,7 @@ import numpy as np
 
 from nn.commands.eavesdrop import eavesdrop
 from nn.commands.options import add_image_options, images_of, load_model, natural, positive
+from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.data.idx import read_idx
 from nn.data.sources import SETS, load_images
 from nn.experiment.terminal import bar
@@ -71,16 +72,17 @@ def add_commands(commands: Any) -> None:
 
     encrypt = commands.add_parser(
         "encrypt",
-        help="encrypt images for a network",
-        description="Encrypt images, one in every slot, under the keys of DIR: with the secret "
-        "key if it is there, else with the public one.",
+        help="encrypt images, or the rows of a table, for a network",
+        description="Encrypt images or rows, one in every slot, under the keys of DIR: with the "
+        "secret key if it is there, else with the public one.",
     )
     encrypt.set_defaults(command=encrypt_command)
     encrypt.add_argument(
         "images",
         nargs="+",
         metavar="IMAGES",
-        help="'digits' or 'mnist' (test images), or IDX, .npy, .png and .jpg files",
+        help="'digits' or 'mnist' (test images), IDX, .npy, .png and .jpg files; CSV files for a "
+        "network that was trained on a table",
     )
     encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")
@@ -111,17 +113,21 @@ def add_commands(commands: Any) -> None:
     decrypt = commands.add_parser(
         "decrypt",
         help="decrypt a reply",
-        description="Decrypt the logits and say which class each image has been found to be.",
+        description="Decrypt the logits and say which class each image has been found to be, or "
+        "the value of each row.",
     )
     decrypt.set_defaults(command=decrypt_command)
     decrypt.add_argument("reply", type=Path, metavar="REPLY")
     decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
-    decrypt.add_argument("--images", type=positive, metavar="N", help="how many images there were")
+    decrypt.add_argument(
+        "--images", "--rows", type=positive, metavar="N", help="how many images or rows there were"
+    )
     decrypt.add_argument(
         "--labels", metavar="LABELS", help="'digits', 'mnist' or an IDX file, to count mistakes"
     )
     decrypt.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
     decrypt.add_argument("--json", type=Path, metavar="FILE", help="write labels and logits there")
+    decrypt.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
 
     listen = commands.add_parser(
         "eavesdrop",
@@ -169,7 +175,7 @@ def keygen_command(arguments: argparse.Namespace) -> None:
 def encrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets encrypt`."""
     card = roles.load_card(arguments.keys)
-    images = images_of(arguments, card.input_shape)
+    images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
     if card.single is not None:
         secrets = roles.load_secret_keys(arguments.keys, card)
@@ -185,8 +191,8 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
     key = roles.load_encryption_key(arguments.keys, card)
     what = "secret" if isinstance(key, SecretKey) else "public"
     with (
-        step(f"{len(pixels)} images encrypted with the {what} key"),
-        bar("encrypting", len(pixels), "images") as done,
+        step(f"{len(pixels)} {called(card)} encrypted with the {what} key"),
+        bar("encrypting", len(pixels), called(card)) as done,
         whole_file(arguments.out) as file,
     ):
         shape = roles.encrypt(file, card, key, pixels, images.white, done)
@@ -196,8 +202,8 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
     labels += f" --data {arguments.data}" if known and arguments.data else ""
     batches = f"{shape[0]} batches" if shape[0] > 1 else "1 batch"
     print(
-        f"{batches} of up to {card.params.n} images. When the reply is here:\n"
-        f"cryptonets decrypt REPLY --keys {arguments.keys} --images {len(pixels)}{labels}"
+        f"{batches} of up to {card.params.n} {called(card)}. When the reply is here:\n"
+        f"cryptonets decrypt REPLY --keys {arguments.keys} --{called(card)} {len(pixels)}{labels}"
     )
 
 
@@ -241,8 +247,9 @@ def infer_one_by_one(model: Sequential, arguments: argparse.Namespace) -> None:
         raise ParameterError("a reply to one image at once is masked, and cannot be flooded")
     roles.check_no_secret(arguments.keys)
     plan = make_plan(model, mode="single")
+    card = ModelCard.of(model, mode="single")
     with open_input(arguments.keys / EVALUATION) as file:
-        keys = single.read_server_keys(file, plan)
+        keys = single.read_server_keys(file, card)
     with (
         open_input(arguments.input) as source,
         step("classified without the secret key", arguments.workers),
@@ -262,7 +269,7 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
             logits = single.decrypt(source, card, secrets)
         else:
             logits = roles.decrypt(source, card, secrets[0], arguments.images)
-    found = logits.argmax(axis=1)
+    found = card.schema.answers.answers(logits)
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if arguments.labels:
         labels = load_labels(arguments.labels, card, arguments.data)[: len(found)]
@@ -271,8 +278,10 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
         facts["accuracy"] = float((found == labels).mean())
         print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
     else:
-        shown = " ".join(map(str, found[:40]))
-        print(f"{len(found)} images: {shown}{' ...' if len(found) > 40 else ''}")
+        print(f"{len(found)} {called(card)}: {shown_answers(found)}")
+    if arguments.csv:
+        write_answers(arguments.csv, card, logits)
+        show(arguments.csv)
     if arguments.json:
         with whole_file(arguments.json) as file:
             file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")

@@ -11,14 +11,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nn.commands.options import add_image_options, images_of, load_model, positive
+from nn.commands.options import add_image_options, load_model, positive
+from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.experiment.terminal import bar
+from nn.planning.plan import MODES
 from nn.service import roles
+from nn.service.asking import AskingKeys
 from nn.service.client import WAIT_SECONDS, Client
 from nn.service.limits import Limits, check_token
-from yashe import wire
 from yashe.arithmetic.parallel import available_cores, workers
-from yashe.ciphertexts.keys import Pair, SecretKey
 from yashe.wire.files import check_private, open_input, whole_file
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
@@ -69,6 +70,12 @@ def add_commands(commands: Any) -> None:
             metavar="N",
             help=f"{meaning} (default: {default:g})",
         )
+    serve.add_argument(
+        "--mode",
+        choices=MODES[:2],
+        default="batch",
+        help="take batches of images, or one image at once (default: %(default)s)",
+    )
     add_token_option(serve, "that clients must send")
 
     ask = commands.add_parser(
@@ -78,7 +85,10 @@ def add_commands(commands: Any) -> None:
     )
     ask.set_defaults(command=ask_command)
     ask.add_argument(
-        "images", nargs="+", metavar="IMAGES", help="'digits', 'mnist', IDX, .npy or picture files"
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="'digits', 'mnist', IDX, .npy, picture or CSV files",
     )
     ask.add_argument("--server", required=True, metavar="URL")
     ask.add_argument("--count", type=positive, metavar="N", help="only the first N images")
@@ -86,6 +96,7 @@ def add_commands(commands: Any) -> None:
         "--keys", type=Path, metavar="DIR", help="keep the keys there (default: new ones each time)"
     )
     ask.add_argument("--json", type=Path, metavar="FILE", help="write classes and logits there")
+    ask.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
     ask.add_argument(
         "--patience", type=float, default=60, help="seconds of trying again (default: %(default)s)"
     )
@@ -132,12 +143,12 @@ def serve_command(arguments: argparse.Namespace) -> None:
     names = [arguments.host, *arguments.allow_host]
     with service_module.listen(arguments.host, arguments.port) as listening:
         service = service_module.Service(
-            model, arguments.state, token, limits, arguments.workers, names
+            model, arguments.state, token, limits, arguments.workers, names, arguments.mode
         )
         counts = service.store.counts()
         print(
             f"{service.card.name} under {service.card.params}\n"
-            f"http://{arguments.host}:{arguments.port}, state in {arguments.state} "
+            f"http://{arguments.host}:{listening.getsockname()[1]}, state in {arguments.state} "
             f"({counts['queued']} jobs waiting, {counts['keys']} keys); Ctrl-C stops",
             flush=True,
         )
@@ -163,25 +174,28 @@ def ask_command(arguments: argparse.Namespace) -> None:
     """`cryptonets ask`."""
     client = Client(arguments.server, read_token(arguments.token_file), arguments.patience)
     card = client.card()
-    images = images_of(arguments, card.input_shape)
+    images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
-    print(f"{len(pixels)} images for {card.name}, under {card.params}")
-    keys: tuple[SecretKey, Pair] | None = None
+    print(f"{len(pixels)} {called(card)} for {card.name}, under {card.params}")
+    keys: AskingKeys | None = None
     if arguments.keys is not None:
         if not (arguments.keys / roles.SECRET).exists():
             roles.keygen(arguments.keys, card)
-        secret = wire.load_secret_key(arguments.keys / roles.SECRET, SecretKey)
-        evaluation = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
-        keys = secret, evaluation
+        secrets = roles.load_secret_keys(arguments.keys, card)
+        if card.single is None:
+            keys = secrets[0], roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
+        else:
+            keys = secrets, arguments.keys / roles.PUBLIC / roles.EVALUATION
     with workers(), steps(len(pixels)) as progress:
         logits = client.ask(pixels, images.white, keys, progress, arguments.within)
-    found = logits.argmax(axis=1)
-    shown = " ".join(map(str, found[:40]))
-    print(f"{shown}{' ...' if len(found) > 40 else ''}")
+    found = card.schema.answers.answers(logits)
+    print(shown_answers(found))
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
     if images.labels is not None:
         facts["accuracy"] = float((found == images.labels[: len(found)]).mean())
         print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
+    if arguments.csv:
+        write_answers(arguments.csv, card, logits)
     if arguments.json:
         with whole_file(arguments.json) as file:
             file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")

@@ -6,9 +6,11 @@ Modules, in the order of reading:
 
     idx       the file format of MNIST
     grey      pictures in PNG and JPEG files
+    folders   folders of them, one for each class
     download  the four MNIST files from public mirrors, complete or not at all
     sets      images and labels: the digits, and MNIST
     sources   what a client has: sets, IDX, .npy files and pictures
+    tables    rows of numbers in CSV files
 
 Uses yashe.errors, yashe.wire, networks.
 """

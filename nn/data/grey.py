@@ -5,6 +5,8 @@ required one before anything is unpacked.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,27 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 LARGEST_FILE_BYTES = 2**20
 # Of 8 bits per channel. Pillow would cut off what 16 bits of grey have beyond 255.
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a picture of which nothing but the header has been looked at yet."""
+    image = _pillow(path)
+    content = read_input(path, LARGEST_FILE_BYTES)
+    try:
+        with image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
+            yield picture
+    except Exception as error:  # a damaged file makes Pillow raise nearly anything
+        unknown = isinstance(error, image.UnidentifiedImageError)
+        reason = "neither PNG nor JPEG" if unknown else error
+        raise FormatError(f"{path} cannot be read as a picture: {reason}") from error
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Return width and height of a picture, from its header."""
+    with opened(path) as picture:
+        width, height = picture.size
+    return int(width), int(height)
 
 
 def read_grey(path: Path, height: int, width: int) -> NDArray[np.uint8]:
@@ -36,23 +59,16 @@ def read_grey(path: Path, height: int, width: int) -> NDArray[np.uint8]:
     DataError
         If Pillow is not installed.
     """
-    image = _pillow(path)
-    content = read_input(path, LARGEST_FILE_BYTES)
-    try:
-        with image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
-            if picture.size != (width, height):
-                raise ValueError(
-                    f"{picture.width}x{picture.height} pixels where {width}x{height} are needed"
-                )
-            if picture.mode not in MODES:
-                raise ValueError(f"pixels of kind {picture.mode}; save it with 8 bits, grey or RGB")
-            if picture.convert("RGBA").getextrema()[3][0] < 255:
-                raise ValueError("it is transparent in places; save it without transparency")
-            return np.array(picture.convert("L"))
-    except Exception as error:  # a damaged file makes Pillow raise nearly anything
-        unknown = isinstance(error, image.UnidentifiedImageError)
-        reason = "neither PNG nor JPEG" if unknown else error
-        raise FormatError(f"{path} cannot be read as a picture: {reason}") from error
+    with opened(path) as picture:
+        if picture.size != (width, height):
+            raise ValueError(
+                f"{picture.width}x{picture.height} pixels where {width}x{height} are needed"
+            )
+        if picture.mode not in MODES:
+            raise ValueError(f"pixels of kind {picture.mode}; save it with 8 bits, grey or RGB")
+        if picture.convert("RGBA").getextrema()[3][0] < 255:
+            raise ValueError("it is transparent in places; save it without transparency")
+        return np.array(picture.convert("L"))
 
 
 def write_grey(path: Path, pixels: NDArray[np.uint8]) -> None:

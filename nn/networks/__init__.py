@@ -9,6 +9,7 @@ Modules, in the order of reading:
     arrays      arrays of integers in files, read without pickle
     layers      convolution, mean pooling, dense layers, squares
     batchnorm   what keeps a network of squares from diverging in training
+    schema      what the numbers mean: columns in, classes or values out
     model       a chain of layers: forward, backward, a table, and a file
     pretrained  integer networks that are ready to run
 

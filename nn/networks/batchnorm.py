@@ -61,7 +61,7 @@ class BatchNorm(Layer):
 
     def training_forward(self, x: FloatArray) -> FloatArray:
         """Normalise with the averages of this batch and let the running ones follow."""
-        centred, mean, deviation = self._centre(x)
+        centred, mean, deviation = self.averages(x)
         if not self.frozen:
             self.mean += self.momentum * (mean - self.mean)
             self.deviation += self.momentum * (deviation - self.deviation)
@@ -70,12 +70,12 @@ class BatchNorm(Layer):
 
     def parameter_gradients(self, x: FloatArray, dy: FloatArray) -> dict[str, FloatArray]:
         """Return the gradients of gain and shift."""
-        centred, _, deviation = self._centre(x)
+        centred, _, deviation = self.averages(x)
         return {"gain": np.vdot(centred, dy) / deviation, "shift": unit_sums(dy)}
 
     def input_gradient(self, x: FloatArray, dy: FloatArray) -> FloatArray:
         """Return the gradient at x, through the averages as well unless they are frozen."""
-        centred, _, deviation = self._centre(x)
+        centred, _, deviation = self.averages(x)
         factor = self.parameters["gain"] / deviation
         if self.frozen:
             return dy * factor
@@ -86,7 +86,7 @@ class BatchNorm(Layer):
         dx: FloatArray = factor * (dy - self._spread(along_mean) - centred * along_deviation)
         return dx
 
-    def _centre(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def averages(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return x - mean, the mean and the deviation: the running ones if they are frozen."""
         if self.frozen:
             return x - self._spread(self.mean), self.mean, self.deviation

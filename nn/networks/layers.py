@@ -95,34 +95,46 @@ class Conv2D(Linear):
         Rows of zeros at the bottom and columns of zeros at the right, at most kernel - 1.
     bias : bool
         Whether each map has a bias.
+    pad_start : int
+        Rows of zeros at the top and columns of zeros at the left, at most kernel - 1.
     """
 
     def __init__(
-        self, maps: int, kernel: int, stride: int = 1, pad_end: int = 0, bias: bool = True
+        self,
+        maps: int,
+        kernel: int,
+        stride: int = 1,
+        pad_end: int = 0,
+        bias: bool = True,
+        pad_start: int = 0,
     ) -> None:
         super().__init__(bias)
         self.maps, self.kernel = whole_number("maps", maps), whole_number("kernel", kernel)
         self.stride = whole_number("stride", stride)
         self.pad_end = whole_number("pad_end", pad_end, 0)
-        if pad_end >= kernel:
-            raise ParameterError(
-                f"pad_end must lie in [0, kernel) = [0, {kernel}); got {pad_end}. With more, some "
-                "positions would read padding alone."
-            )
+        self.pad_start = whole_number("pad_start", pad_start, 0)
+        for name, pad in (("pad_end", pad_end), ("pad_start", pad_start)):
+            if pad >= kernel:
+                raise ParameterError(
+                    f"{name} must lie in [0, kernel) = [0, {kernel}); got {pad}. With more, some "
+                    "positions would read padding alone."
+                )
 
     def settings(self) -> dict[str, Any]:
-        return {
+        settings = {
             "maps": self.maps,
             "kernel": self.kernel,
             "stride": self.stride,
             "pad_end": self.pad_end,
             "bias": self.has_bias,
         }
+        return {**settings, "pad_start": self.pad_start} if self.pad_start else settings
 
     def infer(self, input_shape: Shape) -> Shape:
         """Accept (height, width, channels) that a kernel fits into, padding included."""
-        sides = check_image(self, input_shape, self.kernel - self.pad_end)[:2]
-        rows, columns = (1 + (s + self.pad_end - self.kernel) // self.stride for s in sides)
+        pads = self.pad_start + self.pad_end
+        sides = check_image(self, input_shape, max(1, self.kernel - pads))[:2]
+        rows, columns = (1 + (s + pads - self.kernel) // self.stride for s in sides)
         return rows, columns, self.maps
 
     def weight_shape(self, input_shape: Shape) -> tuple[int, int]:
@@ -136,20 +148,28 @@ class Conv2D(Linear):
         return tuple(
             Patch(
                 inputs=window(top[:, np.newaxis], left, (down, right, channels), width),
-                taps=window(0, 0, (down, right, channels), self.kernel)[0],
+                taps=window(up, over, (down, right, channels), self.kernel)[0],
                 outputs=place[r][:, c].reshape(-1, 1) * maps + np.arange(maps, dtype=np.int64),
             )
-            for r, top, down in self._spans(rows, height)
-            for c, left, right in self._spans(columns, width)
+            for r, top, up, down in self._spans(rows, height)
+            for c, left, over, right in self._spans(columns, width)
         )
 
-    def _spans(self, count: int, side: int) -> list[tuple[IndexArray, IndexArray, int]]:
-        """Group the positions along one axis: (positions, their first pixels, pixels in reach)."""
-        first = np.arange(count, dtype=np.int64) * self.stride
-        reach = np.minimum(self.kernel, side - first)
-        # Largest reach first: the interior is block 0.
-        groups = [np.flatnonzero(reach == r) for r in sorted(set(reach.tolist()), reverse=True)]
-        return [(g, first[g], int(reach[g[0]])) for g in groups]
+    def _spans(self, count: int, side: int) -> list[tuple[IndexArray, IndexArray, int, int]]:
+        """Group the positions along one axis by the part of the kernel that lies on the image.
+
+        Returns
+        -------
+        list of (positions, their first pixels, first tap, taps)
+        """
+        corner = np.arange(count, dtype=np.int64) * self.stride - self.pad_start
+        first, last = np.maximum(0, -corner), np.minimum(self.kernel, side - corner)
+        # Most taps first: the interior is block 0.
+        parts = sorted(
+            set(zip(first.tolist(), last.tolist(), strict=True)), key=lambda p: p[0] - p[1]
+        )
+        groups = [(np.flatnonzero((first == f) & (last == e)), f, e) for f, e in parts]
+        return [(group, corner[group] + f, f, e - f) for group, f, e in groups]
 
 
 class MeanPool(Linear):

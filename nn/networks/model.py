@@ -26,6 +26,7 @@ from nn.networks.base import FloatArray, Layer, Linear, NumberArray, Shape, Valu
 from nn.networks.batchnorm import BatchNorm
 from nn.networks.checks import KindError, check_facts, json_object, shape_of, whole_number
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
+from nn.networks.schema import Schema
 from yashe.ciphertexts.ranges import Interval
 from yashe.errors import FormatError, ParameterError, RangeError
 from yashe.wire.files import read_input, whole_file
@@ -91,6 +92,8 @@ class Sequential:
         Feature axes of the input, e.g. (28, 28, 1).
     rng : numpy Generator, optional
         Draws the initial weights; without one they are zero.
+    schema : Schema, optional
+        What the numbers mean; without one, pixels go in, and classes 0, 1, 2, ... come out.
 
     Raises
     ------
@@ -105,6 +108,7 @@ class Sequential:
         input_shape: Shape,
         rng: np.random.Generator | None = None,
         info: ModelInfo | None = None,
+        schema: Schema | None = None,
     ) -> None:
         self.layers = check_layers(layers)
         self.input_shape = shape = shape_of("input_shape", input_shape)
@@ -112,6 +116,9 @@ class Sequential:
         for layer in self.layers:
             shape = layer.build(shape, rng)
         self.output_shape = shape
+        self.schema = schema
+        if schema is not None:
+            schema.check(self.input_shape, shape[-1])
 
     def __repr__(self) -> str:
         return f"Sequential({list(self.layers)}, {self.input_shape}) -> {self.output_shape}"
@@ -264,6 +271,7 @@ class Sequential:
             "input_shape": self.input_shape,
             "layers": [[type(layer).__name__, layer.settings()] for layer in self.layers],
             "info": asdict(self.info),
+            "schema": None if self.schema is None else asdict(self.schema),
         }
         text = np.frombuffer(json.dumps(about, indent=1).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
@@ -308,7 +316,9 @@ class Sequential:
         input_shape = tuple(about["input_shape"])
         layers = [LAYERS[kind](**settings) for kind, settings in about["layers"]]
         check_sizes(layers, input_shape, [a.shape for a in arrays])
-        model = cls(layers, input_shape, info=info)
+        described = about.get("schema")
+        schema = None if described is None else Schema.from_json(described)
+        model = cls(layers, input_shape, info=info, schema=schema)
         values = iter(arrays)
         for layer in model.layers:
             layer.parameters = {name: next(values).astype(np.int64) for name in layer.parameters}

@@ -1,7 +1,8 @@
 """What a client has to know about a network that it cannot see: its model card.
 
-The card says how images have to be prepared and which parameters the keys need. It is JSON that
-comes from a server, so it is read like a stranger's file. The weights are not in it.
+The card says how images or rows of a table have to be prepared, which parameters the keys need, and
+what the answers mean. It is JSON that comes from a server, so it is read like a stranger's file.
+The weights are not in it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from nn.inference.flooding import needed_spare
 from nn.networks.checks import check_facts, json_object
 from nn.networks.model import Sequential
+from nn.networks.schema import Schema
 from nn.packing.layout import Layout
 from nn.packing.network import Packing
 from nn.planning.descent import promised_bits
@@ -26,7 +28,7 @@ from yashe.errors import FheError, FormatError, ParameterError, SecurityError
 from yashe.parameters.sets import Params
 from yashe.wire.header import MOST_AXES
 
-LARGEST_CARD_BYTES = 65536
+LARGEST_CARD_BYTES = 2**19  # names and ends of 1,024 columns
 LARGEST_SIDE = 4096
 LARGEST_N = 16384  # that a plan takes
 
@@ -83,6 +85,7 @@ class ModelCard:
     levels : pixels are integers 0..levels (`nn.training.quantize.quantize_pixels`)
     classes : how many logits there are for each image
     params : the parameters under which the network has been proved to run
+    schema : how raw columns become integers, and what the logits stand for
     single : for one image at once, how it fills the slots; then every prime of t is a run
     """
 
@@ -91,6 +94,7 @@ class ModelCard:
     levels: int
     classes: int
     params: Params
+    schema: Schema
     single: SingleCard | None = None
 
     @property
@@ -157,6 +161,7 @@ class ModelCard:
             model.info.levels,
             model.output_shape[-1],
             plan.params,
+            model.schema or Schema.plain(model.output_shape[-1]),
         )
 
     @classmethod
@@ -175,7 +180,8 @@ class ModelCard:
         )
         name, classes = model.info.name or "unnamed", packing.outputs
         params = joint([run.program for run in plan.runs])
-        return cls(name, model.input_shape, model.info.levels, classes, params, part)
+        schema = model.schema or Schema.plain(classes)
+        return cls(name, model.input_shape, model.info.levels, classes, params, schema, part)
 
     def to_json(self) -> str:
         """Return the card as text."""
@@ -217,7 +223,8 @@ class ModelCard:
     @classmethod
     def _parsed(cls, facts: dict[str, Any]) -> ModelCard:
         """Return the card of parsed JSON; whatever is wrong is some kind of Python's errors."""
-        known = {"name": str, "input_shape": list, "levels": int, "classes": int, "params": dict}
+        known = {"name": str, "input_shape": list, "levels": int, "classes": int}
+        known |= {"params": dict, "schema": dict}
         part = {"single": dict} if "single" in facts else {}
         check_facts(facts, {**known, **part})
         given, claims = facts["params"], facts["params"].get("security") is not None
@@ -246,4 +253,6 @@ class ModelCard:
             raise ValueError("moduli that are not between 2 and 2^24")
         params = Params(given["name"], given["n"], *moduli, given["security"])
         single = SingleCard.parsed(facts["single"], shape, params) if part else None
-        return cls(facts["name"], shape, facts["levels"], facts["classes"], params, single)
+        schema = Schema.from_json(facts["schema"])
+        schema.check(shape, facts["classes"])
+        return cls(facts["name"], shape, facts["levels"], facts["classes"], params, schema, single)

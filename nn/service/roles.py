@@ -29,13 +29,18 @@ from nn.inference.replies import reply_of
 from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
 from nn.planning.plan import SPARE_BITS, make_plan
+from nn.service import single
 from nn.service.card import LARGEST_CARD_BYTES, ModelCard
-from nn.service.single import write_server_keys
 from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
+from yashe.ciphertexts.keys import (
+    BgvPublicKey,
+    BgvRelinearizationKey,
+    SecretKey,
+    check_key,
+)
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.schemes.bgv import BGV
 from yashe.wire.envelope import SEEDED_CIPHERTEXTS
@@ -46,6 +51,7 @@ from yashe.wire.streams import CiphertextReader, CiphertextWriter
 SECRET, PUBLIC = "secret.key", "public"
 ENCRYPTION, EVALUATION, CARD = "public.key", "evaluation.key", "model.json"
 MOST_BATCHES = 4096
+AT_ONCE = 32  # pixel positions that are encrypted together
 
 Progress = Callable[[float], None]  # is told the share (0..1) of the work just done
 
@@ -90,7 +96,7 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
             wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
         else:
             with whole_file(part / PUBLIC / EVALUATION) as file:
-                write_server_keys(file, card, [one.secret for one in (keys, *others)])
+                single.write_server_keys(file, card, [one.secret for one in (keys, *others)])
         with whole_file(part / PUBLIC / CARD) as file:
             file.write(card.to_json().encode())
         try:
@@ -188,20 +194,20 @@ def batches(count: int, slots: int) -> Iterator[slice]:
 def encrypt(
     file: BinaryIO,
     card: ModelCard,
-    key: SecretKey | BgvPublicKey,
+    key: SecretKey | BgvPublicKey | list[SecretKey],
     images: NumberArray,
     white: int,
     progress: Progress = lambda share: None,
 ) -> tuple[int, ...]:
     """Write encrypted images, ciphertexts of shape (batches, *input_shape).
 
-    Image rows are encrypted and written one after the other, so that memory holds few ciphertexts.
+    They are encrypted and written a few pixel positions at a time: memory holds few ciphertexts.
 
     Parameters
     ----------
     file : where to write
     card : of the network
-    key : of the client, or the public key of somebody else
+    key : of the client, or the public key of somebody else; for one image at once, of every run
     images : array of shape (count, *input_shape), values 0..white
     white : the value of a white pixel
 
@@ -214,6 +220,8 @@ def encrypt(
     ParameterError, DataError
         If the images are not such, none, or too many.
     """
+    if isinstance(key, list):
+        return single.encrypt(file, card, key, images, white, progress)
     scheme, parts = BGV(card.params), list(batches(len(images), card.params.n))
     if images.shape[1:] != card.input_shape:
         raise DataError(f"images of shape {card.input_shape} were required, got {images.shape[1:]}")
@@ -225,11 +233,13 @@ def encrypt(
     shape = (len(parts), *card.input_shape)
     writer: CiphertextWriter | None = None
     for part in parts:
-        for row in np.moveaxis(pixels[part], 1, 0):  # (B, W, C), one row of all images
-            ct = scheme.encrypt(np.moveaxis(row, 0, -1), key)
+        places = pixels[part].reshape(part.stop - part.start, -1).T
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            ct = scheme.encrypt(some, key)
             writer = writer or CiphertextWriter(file, ct, shape)
             writer.append(ct)
-            progress(1 / (len(parts) * card.input_shape[0]))
+            progress(len(some) / (len(parts) * len(places)))
     assert writer is not None
     writer.close()
     return shape
@@ -320,7 +330,10 @@ def classify(
 
 
 def decrypt(
-    source: BinaryIO, card: ModelCard, key: SecretKey, images: int | None = None
+    source: BinaryIO,
+    card: ModelCard,
+    key: SecretKey | list[SecretKey],
+    images: int | None = None,
 ) -> IntArray:
     """Return the logits of a reply, after its head and its hash have been found right.
 
@@ -346,6 +359,8 @@ def decrypt(
     NoiseBudgetExhausted
         If the server has computed more than the parameters allow.
     """
+    if isinstance(key, list):
+        return single.decrypt(source, card, key)
     reader = CiphertextReader.open(source)
     contents = reader.contents
     check_key(contents.params, contents.key_id, key)

@@ -6,6 +6,7 @@ Modules, in the order of reading:
     loss      what training makes small
     optim     how it walks downhill
     quantize  from floats to small integers without losing the digits
+    fit       small networks for anybody's numbers
     train     the recipes, and the loop that follows them
 
 Uses yashe.errors, networks, data.

@@ -36,6 +36,8 @@ from nn.networks.layers import Square
 from nn.networks.model import LAYERS, ModelInfo, Sequential
 from yashe.errors import ParameterError, TrainingError
 
+LARGEST_BIAS = 2.0**62  # the limit of `nn.planning.proofs.LARGEST_WEIGHT`
+
 
 def quantize_pixels(images: NumberArray, pixel_max: int, levels: int) -> npt.NDArray[np.int64]:
     """Round pixels 0..pixel_max to integers 0..levels: floor(levels p / pixel_max + 1/2).
@@ -235,8 +237,8 @@ def export(model: Sequential, info: ModelInfo | None = None) -> Sequential:
     Raises
     ------
     TrainingError
-        If a weight is not an integer, or the last gain is not positive (the order of the logits
-        would turn round).
+        If a weight is not an integer, a bias no integer below 2^62, or the last gain not positive
+        (the order of the logits would turn round).
     """
     folds = list(folded(model))
     for fold in folds:
@@ -244,6 +246,12 @@ def export(model: Sequential, info: ModelInfo | None = None) -> Sequential:
             raise TrainingError(
                 f"export takes whole-numbered weights; {type(fold.layer).__name__} has others. "
                 "Train with StraightThrough and call its apply() before."
+            )
+        largest = float(np.abs(fold.bias).max())
+        if not largest < LARGEST_BIAS:
+            raise TrainingError(
+                f"biases are integers below 2^62; one of {type(fold.layer).__name__} would be "
+                f"{largest:.1e}. Take fewer levels for the inputs, or fewer squares in a row."
             )
     if not folds or folds[-1].unit * folds[-1].factor <= 0:
         raise TrainingError(

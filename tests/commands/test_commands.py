@@ -114,7 +114,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(arguments, message, capsys):
         (["demo", "--images", "0"], "must be at least 1, got 0"),
         (["demo", "--workers", "-1"], "must be at least 1, got -1"),
         (["train", "digits", "--seed", "-1"], "must be at least 0, got -1"),
-        (["train", "faces"], "invalid choice: 'faces'"),
+        (["train"], "required: data"),
         (["mnist", "--model", "vgg"], "invalid choice: 'vgg'"),
     ],
 )

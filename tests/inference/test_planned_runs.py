@@ -60,12 +60,12 @@ def networks(draw: st.DrawFn) -> Sequential:
     layers, squares = list[Layer](), draw(st.integers(0, 2))
     for _ in range(draw(st.integers(0, 2))):
         kernel = draw(st.integers(1, 2))
-        pad_end, stride = draw(st.integers(0, kernel - 1)), draw(st.integers(1, 2))
-        if side + pad_end >= kernel:
-            layers.append(
-                Conv2D(draw(st.integers(1, 2)), kernel, stride, pad_end, draw(st.booleans()))
-            )
-            side = 1 + (side + pad_end - kernel) // stride
+        before, after = (draw(st.integers(0, kernel - 1)) for _ in range(2))
+        stride = draw(st.integers(1, 2))
+        if side + before + after >= kernel:
+            maps, bias = draw(st.integers(1, 2)), draw(st.booleans())
+            layers.append(Conv2D(maps, kernel, stride, after, bias, before))
+            side = 1 + (side + before + after - kernel) // stride
         if squares and draw(st.booleans()):
             layers.append(Square())
             squares -= 1

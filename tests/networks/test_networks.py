@@ -49,9 +49,9 @@ class Rows:
         return cls(np.concatenate([part.values for part in parts], axis=axis))
 
 
-def convolve_by_definition(x, weight, bias, kernel, stride, pad):
-    """Four loops over a padded image (height, width, channels)."""
-    x = np.pad(x, ((0, pad), (0, pad), (0, 0)))
+def convolve_by_definition(x, weight, bias, kernel, stride, pads):
+    """Four loops over an image (height, width, channels), padded before and behind."""
+    x = np.pad(x, (pads, pads, (0, 0)))
     rows, columns = ((side - kernel) // stride + 1 for side in x.shape[:2])
     out = np.zeros((rows, columns, weight.shape[1]), dtype=x.dtype)
     for i in range(rows):
@@ -65,9 +65,10 @@ def convolve_by_definition(x, weight, bias, kernel, stride, pad):
 def convolutions(draw):
     """An unbuilt convolution with an input shape that it accepts."""
     kernel = draw(st.integers(1, 4))
-    pad = draw(st.integers(0, kernel - 1))
-    height, width = (draw(st.integers(kernel - pad, 8)) for _ in range(2))
-    layer = Conv2D(draw(st.integers(1, 3)), kernel, draw(st.integers(1, 4)), pad)
+    pad, before = (draw(st.integers(0, kernel - 1)) for _ in range(2))
+    height, width = (draw(st.integers(max(1, kernel - pad - before), 8)) for _ in range(2))
+    maps, stride = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    layer = Conv2D(maps, kernel, stride, pad, pad_start=before)
     return layer, (height, width, draw(st.integers(1, 2)))
 
 
@@ -98,7 +99,12 @@ def test_a_convolution_is_four_loops_over_the_padded_image(case):
     images = np.random.default_rng(1).integers(-50, 50, (3, *shape))
     expected = [
         convolve_by_definition(
-            image, layer.weight, layer.bias, layer.kernel, layer.stride, layer.pad_end
+            image,
+            layer.weight,
+            layer.bias,
+            layer.kernel,
+            layer.stride,
+            (layer.pad_start, layer.pad_end),
         )
         for image in images
     ]
@@ -470,6 +476,7 @@ def test_a_layer_refuses_an_array_of_another_shape():
         (lambda: Dense(0), "units must be at least 1; got 0"),
         (lambda: Conv2D(1, 3, stride=0), "stride must be at least 1; got 0"),
         (lambda: Conv2D(1, 3, pad_end=3), r"pad_end must lie in .*\[0, 3\); got 3"),
+        (lambda: Conv2D(1, 3, pad_start=4), r"pad_start must lie in .*\[0, 3\); got 4"),
         (lambda: MeanPool(-1), "size must be at least 1"),
     ],
 )

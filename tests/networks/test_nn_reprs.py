@@ -36,6 +36,7 @@ def trained() -> Sequential:
     ("thing", "text"),
     [
         (Conv2D(5, 5, stride=2, pad_end=1), "Conv2D(maps=5, kernel=5, stride=2, pad_end=1)"),
+        (Conv2D(5, 5, pad_start=1), "Conv2D(maps=5, kernel=5, pad_start=1)"),
         (Conv2D(2, 3, bias=False), "Conv2D(maps=2, kernel=3, bias=False)"),
         (Dense(10), "Dense(units=10)"),
         (MeanPool(2), "MeanPool(size=2)"),

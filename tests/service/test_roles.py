@@ -19,7 +19,7 @@ from nn.commands.main import main
 from nn.data.grey import read_grey, write_grey
 from nn.data.sources import load_images
 from nn.service import roles
-from nn.service.card import ModelCard
+from nn.service.card import LARGEST_CARD_BYTES, ModelCard
 from nn.service.roles import CARD, ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from tiny_mnist import idx
 from tiny_roles import SERVER, SHAPE, expected_logits, tiny_network
@@ -392,6 +392,17 @@ def test_a_card_without_security_is_refused() -> None:
 
 
 FACTS = json.loads(ModelCard.of(tiny_network()).to_json())
+COLUMNS = {"names": ["age", "weight"], "low": [0.0, 40.0], "high": [99.0, 120.5]}
+TABLE = {"answers": {"kind": "classes", "labels": ["no", "yes"], "scale": 0.5}, "columns": COLUMNS}
+
+
+def test_a_card_of_a_table_says_what_goes_in_and_what_comes_out() -> None:
+    card = ModelCard.from_json(json.dumps({**FACTS, "input_shape": [2], "schema": TABLE}))
+    assert card.schema.columns is not None
+    assert card.schema.columns.prepare(np.array([[99.0, 40.0]]), card.levels).tolist() == [[3, 0]]
+    assert card.schema.answers.answers(np.array([[1, 2]])).tolist() == ["yes"]
+    with pytest.raises(FormatError, match=r"2 columns for inputs of shape"):
+        ModelCard.from_json(json.dumps({**FACTS, "schema": TABLE}))
 
 
 @given(st.data())
@@ -402,7 +413,11 @@ def test_a_card_of_a_liar_is_valid_or_refused(data: Any) -> None:
         max_leaves=4,
     )
     facts = json.loads(json.dumps(FACTS))
-    target = facts["params"] if data.draw(st.booleans()) else facts
+    if data.draw(st.booleans()):
+        facts.update(input_shape=[2], schema=json.loads(json.dumps(TABLE)))
+    schema = facts["schema"]
+    places = [facts, facts["params"], schema, schema["answers"], schema["columns"] or facts]
+    target = data.draw(st.sampled_from(places))
     target[data.draw(st.sampled_from(sorted(target)))] = data.draw(anything)
     try:
         card = ModelCard.from_json(json.dumps(facts))
@@ -458,9 +473,17 @@ def test_a_card_has_finite_numbers_of_just_the_right_kinds(fact: str, value: str
         ModelCard.from_json(changed)
 
 
+def test_a_card_has_a_largest_size() -> None:
+    text = ModelCard.of(tiny_network()).to_json()
+    whole = text + " " * (LARGEST_CARD_BYTES - len(text))
+    assert ModelCard.from_json(whole).name == "tiny"
+    with pytest.raises(FormatError, match=f"at most {LARGEST_CARD_BYTES} bytes are accepted"):
+        ModelCard.from_json(whole + " ")
+
+
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless device")
 def test_a_card_that_never_ends_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "/dev/zero: at most 65536 bytes" in said(capsys, "keygen", "k", "--card", "/dev/zero")
+    assert "/dev/zero: at most 524288 bytes" in said(capsys, "keygen", "k", "--card", "/dev/zero")
 
 
 # Sources

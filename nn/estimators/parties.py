@@ -1,0 +1,108 @@
+"""A client and a server in one process, who exchange bytes only.
+
+    card = server.card()                 what is public: columns, parameters, what answers mean
+    client = Client(card)                makes keys, and keeps the secret one
+    reply = server.infer(client.keys(), client.encrypt(X))
+    client.decrypt(reply, len(X))
+
+The server has the network and never a secret key, the client has the card and never a weight. What
+they send are the files of `nn.service.roles`, so each may as well be on another machine.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from nn.networks.model import Sequential
+from nn.networks.schema import RealArray
+from nn.service import roles
+from nn.service.card import ModelCard
+from yashe import wire
+from yashe.arithmetic.residues import IntArray
+from yashe.ciphertexts.keys import BgvRelinearizationKey
+from yashe.schemes.bgv import BGV
+
+
+class Server:
+    """Whoever has the network.
+
+    Parameters
+    ----------
+    model : integer network
+    """
+
+    def __init__(self, model: Sequential) -> None:
+        self._model = model
+        self._card = ModelCard.of(model)
+
+    def __repr__(self) -> str:
+        return f"Server({self._card.name!r}, {self._card.params})"
+
+    def card(self) -> bytes:
+        """Return the model card, JSON."""
+        return self._card.to_json().encode()
+
+    def infer(self, keys: bytes, rows: bytes) -> bytes:
+        """Return encrypted outputs for encrypted rows: `nn.service.roles.classify`.
+
+        Raises
+        ------
+        FormatError, KeyMismatchError
+            If the bytes are not what a client of this network sends.
+        """
+        key = wire.from_bytes(keys, BgvRelinearizationKey, self._card.params)
+        reply = io.BytesIO()
+        roles.classify(io.BytesIO(rows), reply, self._model, key)
+        return reply.getvalue()
+
+
+class Client:
+    """Whoever has the rows.
+
+    Parameters
+    ----------
+    card : bytes of the server's model card
+
+    Raises
+    ------
+    FormatError, SecurityError
+        If it is none, or asks for keys without security.
+    """
+
+    def __init__(self, card: bytes) -> None:
+        self._card = ModelCard.from_json(card)
+        self._keys = BGV(self._card.params).keygen()
+
+    def __repr__(self) -> str:
+        return f"Client({self._card.name!r}, {self._card.params})"  # and not the keys
+
+    def keys(self) -> bytes:
+        """Return what a server needs to compute: the evaluation key, which decrypts nothing."""
+        return wire.to_bytes(self._keys.relinearization)
+
+    def encrypt(self, rows: RealArray) -> bytes:
+        """Prepare raw rows as the card says, and encrypt them.
+
+        Parameters
+        ----------
+        rows : float64 array, shape (rows, columns); or pictures, integers 0..255 of shape
+            (pictures, height, width, 1)
+        """
+        card, file = self._card, io.BytesIO()
+        if card.schema.columns is None:
+            roles.encrypt(file, card, self._keys.secret, np.asarray(rows), 255)
+        else:
+            whole = card.schema.columns.prepare(np.asarray(rows, dtype=np.float64), card.levels)
+            roles.encrypt(file, card, self._keys.secret, whole, card.levels)
+        return file.getvalue()
+
+    def outputs(self, reply: bytes, rows: int) -> IntArray:
+        """Return the decrypted integers, shape (rows, outputs)."""
+        return roles.decrypt(io.BytesIO(reply), self._card, self._keys.secret, rows)
+
+    def decrypt(self, reply: bytes, rows: int) -> Any:
+        """Return the class or the value of each row."""
+        return self._card.schema.answers.answers(self.outputs(reply, rows))

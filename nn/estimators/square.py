@@ -1,0 +1,160 @@
+"""Networks of squares for tables: `SquareNet` decides between classes, `SquareNetRegressor` values.
+
+net = SquareNet(hidden=(16,), bits=5, random_state=0).fit(X, y)
+net.plan()                                   # what it costs, before anything is encrypted
+net.predict(X_new, mode="encrypted")
+client, server = net.split()                 # two objects that share bytes only
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nn.estimators.base import Estimator
+from nn.estimators.checks import TableError, check_targets
+from nn.networks.base import FloatArray
+from nn.networks.schema import Classes, RealArray, Values
+from nn.training.fit import logistic, squared_error
+from nn.training.loss import softmax
+
+
+class SquareNet(Estimator):
+    """A network that decides between classes: two by the sign of one output, more by the largest.
+
+    Parameters
+    ----------
+    hidden, bits, epochs, random_state
+        See `Estimator`.
+
+    Attributes
+    ----------
+    classes_ : array
+        The classes, sorted.
+    model_, real_, n_features_in_, feature_names_in_
+        See `Estimator`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2))
+    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same sign", "other sign")
+    >>> net = SquareNet(random_state=0).fit(X, y)
+    >>> print(net.predict([[1.0, -1.0], [-1.0, -2.0]], mode="encrypted"))
+    ['other sign' 'same sign']
+    """
+
+    _kind = "classifier"
+
+    def fit(self, X: Any, y: Any) -> SquareNet:
+        """Learn from rows X, shape (rows, columns), and their classes y, shape (rows,).
+
+        Raises
+        ------
+        TableError
+            If X is no table of numbers, a column never changes, or y has fewer than two classes.
+        TrainingError
+            If training diverges.
+        """
+        self._fit(X, y)
+        return self
+
+    def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
+        if targets.dtype.kind == "f" and (targets != np.rint(targets)).any():
+            raise TableError(
+                f"Unknown label type: continuous, such as {targets[targets != np.rint(targets)][0]}"
+                ". Classes are texts or whole numbers; SquareNetRegressor learns values."
+            )
+        try:
+            self.classes_, numbers = np.unique(targets, return_inverse=True)
+        except TypeError as error:
+            raise TableError(f"classes are all texts or all numbers: {error}.") from error
+        if len(self.classes_) < 2:
+            raise TableError(f"y has one class only, {self.classes_[0]!r}; two or more are needed.")
+        Classes(tuple(self.classes_.tolist()))  # refused before anything is learnt
+        outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
+        return numbers.astype(np.int64), outputs
+
+    def _loss(self, outputs: FloatArray, wanted: npt.NDArray[Any]) -> tuple[float, FloatArray]:
+        return logistic(outputs, wanted)
+
+    def _answers(self) -> Classes:
+        return Classes(tuple(self.classes_.tolist()), self._unit)
+
+    def decision_function(self, X: Any, mode: str = "integers") -> RealArray:
+        """Return logits: of the second class, shape (rows,), or of each, shape (rows, classes)."""
+        logits: RealArray = self._outputs(X, mode) * self._unit
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+    def predict_proba(self, X: Any, mode: str = "integers") -> FloatArray:
+        """Return what the network takes for the classes' probabilities, shape (rows, classes)."""
+        logits = self.decision_function(X, mode)
+        if logits.ndim == 1:
+            logits = np.stack([np.zeros_like(logits), logits], axis=1)
+        return softmax(logits)
+
+    def score(self, X: Any, y: Any, mode: str = "integers") -> float:
+        """Return the share of rows that get their class."""
+        found = self.predict(X, mode)
+        return float(np.mean(found == check_targets(y, len(found), type(self).__name__)))
+
+
+class SquareNetRegressor(Estimator):
+    """A network that predicts values, as fixed-point numbers.
+
+    Parameters
+    ----------
+    hidden, bits, epochs, random_state
+        See `Estimator`.
+
+    Attributes
+    ----------
+    model_, real_, n_features_in_, feature_names_in_
+        See `Estimator`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-1, 1, size=(300, 2))
+    >>> net = SquareNetRegressor(random_state=0).fit(X, 100 + 5 * X[:, 0] * X[:, 1])
+    >>> float(net.predict([[0.5, -0.5]], mode="encrypted")[0].round(0))
+    99.0
+    """
+
+    _kind = "regressor"
+
+    def fit(self, X: Any, y: Any) -> SquareNetRegressor:
+        """Learn from rows X, shape (rows, columns), and their values y, shape (rows,).
+
+        Raises
+        ------
+        TableError
+            If X is no table of numbers, a column never changes, or y is not made of numbers.
+        TrainingError
+            If training diverges.
+        """
+        self._fit(X, y)
+        return self
+
+    def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
+        try:
+            values = targets.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TableError(f"values are numbers: {error}. SquareNet learns classes.") from error
+        self._mean, self._spread = float(values.mean()), float(values.std()) or 1.0
+        return ((values - self._mean) / self._spread).astype(np.float32), 1
+
+    def _loss(self, outputs: FloatArray, wanted: npt.NDArray[Any]) -> tuple[float, FloatArray]:
+        return squared_error(outputs, wanted)
+
+    def _answers(self) -> Values:
+        return Values(self._unit * self._spread, self._mean)
+
+    def score(self, X: Any, y: Any, mode: str = "integers") -> float:
+        """Return R^2: 1 for values that are all right, 0 for what their mean would get."""
+        found = self.predict(X, mode)
+        values = check_targets(y, len(found), type(self).__name__).astype(np.float64)
+        rest, all_of_it = ((values - found) ** 2).sum(), ((values - values.mean()) ** 2).sum()
+        return float(1 - rest / all_of_it) if all_of_it else 0.0

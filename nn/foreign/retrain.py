@@ -1,0 +1,102 @@
+"""Train on while weights are rounded: what fewer bits cost, other weights can make up for.
+
+The rounded network learns to put out what the float network does, so that no labels are needed. It
+computes with whole weights and biases; the gradient there is applied to what they were rounded
+from, as if rounding were the identity (`nn.training.quantize`: the straight-through estimator).
+Batch normalisation is folded already, so steps are small, and what an integer is worth stays.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nn.foreign.rounding import Calibration, Rounded, finished
+from nn.networks.base import FloatArray
+from nn.networks.checks import of_kind, whole_number
+from nn.networks.schema import Classes
+from nn.training.loss import cross_entropy, softmax
+from nn.training.optim import Adam, cosine_rate
+
+BATCH = 32
+
+
+def train_rounded(
+    rounded: Rounded,
+    rows: Any,
+    targets: Any = None,
+    epochs: int = 30,
+    rate: float = 0.02,
+    seed: int = 0,
+) -> Rounded:
+    """Train a rounded network on, and return the best that was met: never a worse one.
+
+    Parameters
+    ----------
+    rounded : from `quantize_network`, perhaps with fewer bits than it would choose
+    rows, targets : of the training data, as the other library takes them; targets are not trained
+        on, they only judge after every epoch, as in `quantize_network`
+    epochs : how often all rows are read
+    rate : highest step of a weight, in integers
+    seed : of the order of the rows
+
+    Returns
+    -------
+    Rounded, with one trial more
+
+    Raises
+    ------
+    DataError
+        If rows and targets are none.
+    """
+    of_kind("the network", rounded, Rounded)
+    epochs, network = whole_number("epochs", epochs), rounded.network
+    calibration, pixels = Calibration.of(network, rows, targets), rounded.prepare(rows)
+    teacher, inputs = network.outputs(rows), pixels.astype(np.float64)
+    classes = isinstance(network.answers, Classes)
+    towards = towards_classes if classes else towards_values
+    unit = 1.0 if classes else float(np.std(teacher)) or 1.0
+    draft = copy.deepcopy(rounded.draft)
+    model = copy.deepcopy(draft.latent)  # computes with what the latent parameters are rounded to
+    best = calibration.tried(draft, pixels), copy.deepcopy(draft)
+    optimizer, rng = Adam(draft.latent.parameters()), np.random.default_rng(seed)
+    for epoch in range(epochs):
+        batches = np.array_split(rng.permutation(len(rows)), -(-len(rows) // BATCH))
+        for i, batch in enumerate(batches):
+            for parameter, whole in zip(model.parameters(), draft.rounded(), strict=True):
+                parameter[...] = whole
+            outputs, seen = model.training_forward(inputs[batch])
+            worth = draft.unit / unit
+            gradient = towards(outputs * worth, teacher[batch] / unit) * worth
+            step, steps = epoch * len(batches) + i, epochs * len(batches)
+            optimizer.step(model.backward(seen, gradient), cosine_rate(step, steps, rate))
+        trial = calibration.tried(draft, pixels)
+        if trial.lost <= best[0].lost:  # the later, the smaller the steps have become
+            best = trial, copy.deepcopy(draft)
+    trial, draft = best
+    return replace(
+        rounded,
+        model=finished(network, rounded.grid, draft, trial),
+        draft=draft,
+        trials=(*rounded.trials, trial),
+        chosen=trial,
+    )
+
+
+def towards_classes(logits: FloatArray, teacher: FloatArray) -> FloatArray:
+    """Return the gradient of the cross-entropy with a teacher's opinion, at the logits.
+
+    A single logit stands against one that is always 0.
+    """
+    if logits.shape[1] > 1:
+        return cross_entropy(logits, softmax(teacher))[1]
+    both = (np.concatenate([np.zeros_like(z), z], axis=1) for z in (logits, teacher))
+    return towards_classes(*both)[:, 1:]
+
+
+def towards_values(values: FloatArray, teacher: FloatArray) -> FloatArray:
+    """Return the gradient of half the mean squared difference to a teacher's values."""
+    return (values - teacher) / len(values)
