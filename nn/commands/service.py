@@ -148,7 +148,7 @@ def serve_command(arguments: argparse.Namespace) -> None:
         counts = service.store.counts()
         print(
             f"{service.card.name} under {service.card.params}\n"
-            f"http://{arguments.host}:{arguments.port}, state in {arguments.state} "
+            f"http://{arguments.host}:{listening.getsockname()[1]}, state in {arguments.state} "
             f"({counts['queued']} jobs waiting, {counts['keys']} keys); Ctrl-C stops",
             flush=True,
         )
