@@ -30,8 +30,8 @@ Rooms, in the order of reading; a room imports only rooms before it, and those o
     cluster     the same on other processes and machines
     experiment  the whole run in one process, compared logit by logit with the integers
     service     a client and a server who share files only
-    estimators  from a table of one's own to encrypted predictions
     drawing     a page on which one draws a digit, and watches
+    estimators  from a table of one's own to encrypted predictions
     bench       how fast it is, and how fast it could be
     pictures    pictures of images, networks and their encrypted runs
     commands    `cryptonets`, from a shell

@@ -13,6 +13,6 @@ Modules, in the order of reading:
     main       demo, mnist, train, plan, bench, and all others
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, yashe.wire,
-networks, data, training, planning, inference, cluster, experiment, service, estimators, drawing,
+networks, data, training, planning, inference, cluster, experiment, service, drawing, estimators,
 bench.
 """

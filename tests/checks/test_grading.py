@@ -311,6 +311,9 @@ class MyNtt:
 class MyRing:
     def __init__(self, n, moduli):
         raise NotImplementedError
+
+def linear_layer(scheme, x, w, b):
+    return MyNtt(4, 17)
 """
     path = hand_in(tmp_path, "12.py", text).path
     rows = {row.exercise: row for row in grade(Submission("ann", "12", path), 60)}
@@ -319,6 +322,7 @@ class MyRing:
     assert rows["MyNtt"].mistake.startswith("it raises KeyError: 'missing', line 14 of intt for a")
     assert rows["MyRing"].mistake == "it is not written yet"
     assert rows["MyBFV"].mistake == "there is no function of this name"
+    assert rows["linear_layer"].mistake == "it returns one MyNtt, where a list is needed"
 
 
 # A look at what may have been done by the library.
@@ -505,6 +509,7 @@ def test_the_command_says_what_is_wrong_before_it_grades(
     hand_in(tmp_path, "ann/01.py", RIGHT)
     assert command.main(["grade", str(tmp_path), "--out", str(tmp_path / "no/grades.csv")]) == 1
     assert "No such file or directory" in capsys.readouterr().err
-    monkeypatch.setattr(command.os, "geteuid", lambda: 1000)
-    assert command.main(["grade", str(tmp_path), "--user", "nobody"]) == 1
-    assert "--user is for root" in capsys.readouterr().err
+    for user, message in ((1000, "--user is for root"), (0, "there is no user of-no-machine")):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert command.main(["grade", str(tmp_path), "--user", "of-no-machine"]) == 1
+        assert message in capsys.readouterr().err

@@ -19,7 +19,7 @@ from nn.commands.main import main
 from nn.data.grey import read_grey, write_grey
 from nn.data.sources import load_images
 from nn.service import roles
-from nn.service.card import ModelCard
+from nn.service.card import LARGEST_CARD_BYTES, ModelCard
 from nn.service.roles import CARD, ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from tiny_mnist import idx
 from tiny_roles import SERVER, SHAPE, expected_logits, tiny_network
@@ -471,6 +471,14 @@ def test_a_card_has_finite_numbers_of_just_the_right_kinds(fact: str, value: str
     changed = json.dumps(facts).replace('"HERE"', value)
     with pytest.raises(FormatError, match=r"(?s)a model card was required.{,600}$"):
         ModelCard.from_json(changed)
+
+
+def test_a_card_has_a_largest_size() -> None:
+    text = ModelCard.of(tiny_network()).to_json()
+    whole = text + " " * (LARGEST_CARD_BYTES - len(text))
+    assert ModelCard.from_json(whole).name == "tiny"
+    with pytest.raises(FormatError, match=f"at most {LARGEST_CARD_BYTES} bytes are accepted"):
+        ModelCard.from_json(whole + " ")
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless device")

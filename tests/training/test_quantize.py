@@ -13,7 +13,7 @@ from nn.data.sets import load_digits, load_mnist
 from nn.networks.batchnorm import BatchNorm
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import Sequential
-from nn.networks.pretrained import pretrained, pretrained_names
+from nn.networks.pretrained import known_names, pretrained, pretrained_names
 from nn.training.quantize import StraightThrough, export, folded, proved_bits, quantize_pixels
 from nn.training.train import RECIPES, predict
 from yashe.errors import ParameterError, TrainingError
@@ -235,6 +235,8 @@ def test_there_is_one_pretrained_network_for_each_recipe():
     assert pretrained_names() == tuple(sorted(RECIPES))
     with pytest.raises(ParameterError, match="got 'resnet', and .* digits, lean, mnist"):
         pretrained("resnet")
+    assert known_names() == ("cryptonets", "digits", "lean", "mnist")
+    assert pretrained("mnist").info == pretrained("cryptonets").info
 
 
 @pytest.mark.parametrize(
