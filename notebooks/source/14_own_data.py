@@ -219,4 +219,4 @@ assert weights == layer["weight"][:, 0].tolist()
 # - **Accuracy on the training rows.** Test with rows that the network has not seen, and compare encrypted with integers in every answer.
 # - **Answers that go back.** If the client tells the server whether an answer was strange, the server learns about the key ([notebook 11](11.ipynb)).
 #
-# **Next:** `cryptonets train patients.csv --target diagnosis` does all of this with files, for two machines; the page *Your own data* of the documentation has its other verbs, and pictures.
+# **Next:** `cryptonets train patients.csv --target diagnosis` does all of this with files, for two machines; the page *Your data, your network* of the documentation has its other verbs, and pictures.

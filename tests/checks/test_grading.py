@@ -207,6 +207,18 @@ def test_cheating_gives_no_points_and_takes_none(tmp_path: Path) -> None:
     assert not living(tmp_path), "the children of a submission are ended with it"
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() == 0, reason="root may read every process"
+)
+def test_the_grader_is_closed_to_a_submission_of_the_same_user(tmp_path: Path) -> None:
+    text = "import os\ndef expansion(n, log2_q, images):\n"
+    text += "    open(f'/proc/{os.getppid()}/mem', 'rb')\n"
+    hand_in(tmp_path, "hand-ins/ann/01.py", text)
+    out = tmp_path / "grades.csv"
+    assert command.main(["grade", str(tmp_path / "hand-ins"), "--out", str(out)]) == 0
+    assert "PermissionError" in out.read_text(encoding="utf-8")
+
+
 def living(folder: Path) -> list[str]:
     """The processes that work in the folder of a submission."""
     found = []
