@@ -137,6 +137,8 @@ def door(page: str) -> str:
     """Return behind which door of the first page a page stands; Prev and Next stay there."""
     folder = page.partition("/")[0]
     others = {"index": "", "study": "notebooks", "teaching": "teach"}
+    if page.startswith(("cookbook", "own-data", "example-")):
+        return "use"
     return others.get(page, folder if "/" in page else "read")
 
 

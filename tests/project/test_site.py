@@ -152,7 +152,12 @@ def test_notebooks_can_be_downloaded_opened_elsewhere_and_compared(site: Path) -
 
 @pytest.mark.slow
 def test_previous_and_next_stay_behind_their_door(site: Path) -> None:
-    begin = {"read": "architecture.html", "study": "study.html", "teach": "teaching.html"}
+    begin = {
+        "read": "architecture.html",
+        "use": "cookbook.html",
+        "study": "study.html",
+        "teach": "teaching.html",
+    }
     assert Page(site / "index.html").around == []
     for door, first in begin.items():
         place, seen = first, []
@@ -162,9 +167,12 @@ def test_previous_and_next_stay_behind_their_door(site: Path) -> None:
             if not onward or (len(seen) > 1 and len(Page(site / place).around) == 1):
                 break
             place = (Path(place).parent / onward[0]).as_posix().replace("notebooks/../", "")
-        allowed = {"study": ("study.html", "notebooks/")}.get(door, ("",))
+        allowed = {
+            "study": ("study.html", "notebooks/"),
+            "use": ("cookbook", "own-data", "example-"),
+        }.get(door, ("",))
         assert all(page.startswith(allowed) and "api" not in page for page in seen), seen
-        assert len(seen) > {"read": 10, "study": 10, "teach": 0}[door]
+        assert len(seen) > {"read": 10, "use": 3, "study": 10, "teach": 0}[door]
 
 
 @pytest.mark.slow
