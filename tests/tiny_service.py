@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nn.networks.model import Sequential
 from nn.service.card import ModelCard
 from nn.service.limits import Job, Limits
 from nn.service.store import Store
@@ -42,11 +43,17 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
 
 
 @contextlib.contextmanager
-def running(folder: Path, token: str | None = None, **limits: Any) -> Iterator[tuple[Any, str]]:
+def running(
+    folder: Path,
+    token: str | None = None,
+    model: Sequential | None = None,
+    mode: str = "batch",
+    **limits: Any,
+) -> Iterator[tuple[Any, str]]:
     """A server in a thread of this process: the service and its address."""
     from nn.service.http import Server, Service, listen  # noqa: PLC0415 - needs the extra
 
-    service = Service(tiny_network(), folder, token, Limits(**limits))
+    service = Service(model or tiny_network(), folder, token, Limits(**limits), mode=mode)
     with listen("127.0.0.1", 0) as listening:
         server = Server(service)
         service.server = server  # for tests that end it

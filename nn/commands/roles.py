@@ -247,8 +247,9 @@ def infer_one_by_one(model: Sequential, arguments: argparse.Namespace) -> None:
         raise ParameterError("a reply to one image at once is masked, and cannot be flooded")
     roles.check_no_secret(arguments.keys)
     plan = make_plan(model, mode="single")
+    card = ModelCard.of(model, mode="single")
     with open_input(arguments.keys / EVALUATION) as file:
-        keys = single.read_server_keys(file, plan)
+        keys = single.read_server_keys(file, card)
     with (
         open_input(arguments.input) as source,
         step("classified without the secret key", arguments.workers),

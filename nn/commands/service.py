@@ -14,12 +14,12 @@ from typing import Any
 from nn.commands.options import add_image_options, load_model, positive
 from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.experiment.terminal import bar
+from nn.planning.plan import MODES
 from nn.service import roles
+from nn.service.asking import AskingKeys
 from nn.service.client import WAIT_SECONDS, Client
 from nn.service.limits import Limits, check_token
-from yashe import wire
 from yashe.arithmetic.parallel import available_cores, workers
-from yashe.ciphertexts.keys import Pair, SecretKey
 from yashe.wire.files import check_private, open_input, whole_file
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
@@ -70,6 +70,12 @@ def add_commands(commands: Any) -> None:
             metavar="N",
             help=f"{meaning} (default: {default:g})",
         )
+    serve.add_argument(
+        "--mode",
+        choices=MODES[:2],
+        default="batch",
+        help="take batches of images, or one image at once (default: %(default)s)",
+    )
     add_token_option(serve, "that clients must send")
 
     ask = commands.add_parser(
@@ -137,12 +143,12 @@ def serve_command(arguments: argparse.Namespace) -> None:
     names = [arguments.host, *arguments.allow_host]
     with service_module.listen(arguments.host, arguments.port) as listening:
         service = service_module.Service(
-            model, arguments.state, token, limits, arguments.workers, names
+            model, arguments.state, token, limits, arguments.workers, names, arguments.mode
         )
         counts = service.store.counts()
         print(
             f"{service.card.name} under {service.card.params}\n"
-            f"http://{arguments.host}:{arguments.port}, state in {arguments.state} "
+            f"http://{arguments.host}:{listening.getsockname()[1]}, state in {arguments.state} "
             f"({counts['queued']} jobs waiting, {counts['keys']} keys); Ctrl-C stops",
             flush=True,
         )
@@ -171,13 +177,15 @@ def ask_command(arguments: argparse.Namespace) -> None:
     images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
     print(f"{len(pixels)} {called(card)} for {card.name}, under {card.params}")
-    keys: tuple[SecretKey, Pair] | None = None
+    keys: AskingKeys | None = None
     if arguments.keys is not None:
         if not (arguments.keys / roles.SECRET).exists():
             roles.keygen(arguments.keys, card)
-        secret = wire.load_secret_key(arguments.keys / roles.SECRET, SecretKey)
-        evaluation = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
-        keys = secret, evaluation
+        secrets = roles.load_secret_keys(arguments.keys, card)
+        if card.single is None:
+            keys = secrets[0], roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
+        else:
+            keys = secrets, arguments.keys / roles.PUBLIC / roles.EVALUATION
     with workers(), steps(len(pixels)) as progress:
         logits = client.ask(pixels, images.white, keys, progress, arguments.within)
     found = card.schema.answers.answers(logits)

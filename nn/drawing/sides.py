@@ -95,7 +95,7 @@ class Client:
                     1,
                     mp_context=get_context("spawn"),
                     initializer=begin_server,
-                    initargs=(self.plan, number, keys.getvalue()),
+                    initargs=(self.plan, self.card, number, keys.getvalue()),
                 )
             )
             for number in range(len(self.plan.runs))
@@ -176,12 +176,12 @@ def frames_of(content: bytes) -> list[bytes]:
 _own: list[Any] = []  # the plan of its run, and the client's keys for it
 
 
-def begin_server(plan: Plan, number: int, keys: bytes) -> None:
+def begin_server(plan: Plan, card: ModelCard, number: int, keys: bytes) -> None:
     """Start a process: read the keys, and prepare the network."""
     use_one_thread()
     run = plan.runs[number]
     run.program.prepare()
-    _own[:] = run, single.read_server_keys(io.BytesIO(keys), plan)[number]
+    _own[:] = run, single.read_server_keys(io.BytesIO(keys), card)[number]
 
 
 def serve(frame: bytes) -> bytes:

@@ -96,8 +96,8 @@ class Program:
     @property
     def what(self) -> str:
         """What a client encrypts, for people."""
-        kind = "pixels" if len(self.inputs) == 3 else "columns"
-        return f"{' x '.join(map(str, self.inputs))} {kind}"
+        what = "pixels" if len(self.model.input_shape) == 3 else "columns"
+        return f"{' x '.join(map(str, self.inputs))} {what}"
 
     def run(
         self, x: Ciphertext, key: Any, report: Report | None = None, start: int = 0

@@ -89,6 +89,13 @@ class KeyPlan:
         folds, fine = self.layout.folds, self.levels.fine_stages
         return (*self.layout.merges, *chain(*folds[:fine])), tuple(chain(*folds[fine:]))
 
+    @property
+    def polynomials(self) -> int:
+        """One half of each key; the other one is told by a seed."""
+        fine, coarse = (len(gadget.groups(self.levels.first)) for gadget in self.levels.gadgets)
+        few, many = map(len, self.rotations)
+        return fine * (1 + few) + coarse * many
+
     def make(self, scheme: BGV, secret: SecretKey, seed: bytes | None = None) -> ServerKeys:
         """Make them."""
         fine, coarse = (
@@ -124,10 +131,7 @@ class PackedProgram(Program):
 
     @property
     def key_polynomials(self) -> int:
-        """One half of each key; the other one is told by a seed."""
-        fine, coarse = (len(gadget.groups(self.levels.first)) for gadget in self.levels.gadgets)
-        few, many = map(len, self.keys.rotations)
-        return fine * (1 + few) + coarse * many
+        return self.keys.polynomials
 
     @property
     def what(self) -> str:

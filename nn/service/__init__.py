@@ -12,6 +12,7 @@ Modules, in the order of reading:
     worker   the thread that computes what is queued
     guard    what a connection has to keep to
     http     the server over HTTP (extra `serve`)
+    asking   the keys of a client who asks
     client   the client over HTTP
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, yashe.wire,

@@ -85,8 +85,8 @@ class ModelCard:
     levels : pixels are integers 0..levels (`nn.training.quantize.quantize_pixels`)
     classes : how many logits there are for each image
     params : the parameters under which the network has been proved to run
-    single : for one image at once, how it fills the slots; then every prime of t is a run
     schema : how raw columns become integers, and what the logits stand for
+    single : for one image at once, how it fills the slots; then every prime of t is a run
     """
 
     name: str
@@ -223,14 +223,8 @@ class ModelCard:
     @classmethod
     def _parsed(cls, facts: dict[str, Any]) -> ModelCard:
         """Return the card of parsed JSON; whatever is wrong is some kind of Python's errors."""
-        known = {
-            "name": str,
-            "input_shape": list,
-            "levels": int,
-            "classes": int,
-            "params": dict,
-            "schema": dict,
-        }
+        known = {"name": str, "input_shape": list, "levels": int, "classes": int}
+        known |= {"params": dict, "schema": dict}
         part = {"single": dict} if "single" in facts else {}
         check_facts(facts, {**known, **part})
         given, claims = facts["params"], facts["params"].get("security") is not None
@@ -258,7 +252,7 @@ class ModelCard:
         if not all(type(p) is int and 2 < p < 2**24 for p in moduli[0] + moduli[1]):
             raise ValueError("moduli that are not between 2 and 2^24")
         params = Params(given["name"], given["n"], *moduli, given["security"])
+        single = SingleCard.parsed(facts["single"], shape, params) if part else None
         schema = Schema.from_json(facts["schema"])
         schema.check(shape, facts["classes"])
-        single = SingleCard.parsed(facts["single"], shape, params) if part else None
         return cls(facts["name"], shape, facts["levels"], facts["classes"], params, schema, single)

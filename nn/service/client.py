@@ -14,7 +14,6 @@ and its hash, before the server is told to forget it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import json
 import tempfile
@@ -26,16 +25,15 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from nn.networks.base import NumberArray
-from nn.service import roles
+from nn.service import roles, single
+from nn.service.asking import AskingKeys, check_keys, file_digest, fresh_keys, key_digest
 from nn.service.card import ModelCard
 from nn.service.limits import DONE, FAILED, UnknownIdError, job_id, printable
 from nn.service.roles import Progress
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
-from yashe.ciphertexts.keys import Pair, SecretKey
-from yashe.errors import FheError, FormatError, KeyMismatchError, ParameterError
-from yashe.schemes.bgv import BGV
-from yashe.wire.envelope import FrameReader
+from yashe.ciphertexts.keys import Pair
+from yashe.errors import FheError, FormatError, ParameterError
 
 TEMPORARY = (408, 429, 502, 503, 504, 507)  # statuses after which the same request may succeed
 LARGEST_ANSWER = 2**20  # bytes of an answer in JSON
@@ -141,8 +139,7 @@ class Client:
             if response.length and len(content) < LARGEST_ANSWER:
                 raise http.client.IncompleteRead(b"", response.length)
             if into is not None and response.status == 200:
-                into.seek(0)
-                FrameReader(into).verify()
+                single.verify(into)
             return Answer(response.status, seconds, content)
         finally:
             connection.close()
@@ -210,11 +207,12 @@ class Client:
         """
         return ModelCard.from_json(json.dumps(self._request("GET", "/model").facts().get("card")))
 
-    def register(self, key: Pair) -> str:
-        """Register an evaluation key, unless it is there; return its id."""
+    def register(self, key: Pair | Path) -> str:
+        """Register an evaluation key, or the file of one, unless it is there; return its id."""
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "evaluation.key"
-            wire.save(path, key)
+            path = key if isinstance(key, Path) else Path(folder) / "evaluation.key"
+            if isinstance(key, Pair):
+                wire.save(path, key)
             keys = file_digest(path)
             if self._request("GET", f"/keys/{keys}", fine=(404,)).status == 404:
                 self._request("POST", "/keys", path)
@@ -283,7 +281,7 @@ class Client:
         """Let the server remove a key; one that a job needs stays until it expires."""
         self._request("DELETE", f"/keys/{keys}", fine=(404, 409), patience=FAREWELL_SECONDS)
 
-    def _done(self, key: Pair, images: Path, progress: Progress, within: float) -> str:
+    def _done(self, key: Pair | Path, images: Path, progress: Progress, within: float) -> str:
         """Return a job that is done; a server that loses key or job meanwhile gets them again."""
         for lost in range(MOST_LOSSES + 1):
             try:
@@ -300,7 +298,7 @@ class Client:
         self,
         images: NumberArray,
         white: int,
-        keys: tuple[SecretKey, Pair] | None = None,
+        keys: AskingKeys | None = None,
         progress: Callable[[str, float], None] = lambda what, share: None,
         within: float = WAIT_SECONDS,
     ) -> IntArray:
@@ -311,7 +309,8 @@ class Client:
         images : array of shape (count, *input_shape), values 0..white
         white : the value of a white pixel
         keys : secret and evaluation key, for the parameters of the card; by default fresh ones,
-            which the server is told to forget afterwards
+            which the server is told to forget afterwards. For one image at once, the secret key of
+            every run and the file of evaluation keys
         progress : is told the step ("encrypting", "waiting") and the share just done of it
         within : seconds to wait for the job
 
@@ -327,12 +326,11 @@ class Client:
             If the keys are for other parameters than the card's.
         """
         card, once = self.card(), keys is None
-        if keys is None:
-            fresh = BGV(card.params).keygen()
-            keys = fresh.secret, fresh.relinearization
-        check_keys(card, *keys)
-        secret, evaluation = keys
         with tempfile.TemporaryDirectory() as folder:
+            secret, evaluation = keys or fresh_keys(card, Path(folder))
+            check_keys(card, secret)
+            if isinstance(evaluation, Pair):
+                check_keys(card, evaluation)
             sent, received = Path(folder) / "images.fhe", Path(folder) / "reply.fhe"
             with sent.open("wb") as file:
                 roles.encrypt(
@@ -348,21 +346,11 @@ class Client:
                 finally:
                     if once:
                         with contextlib.suppress(ServiceError):  # it expires by itself
-                            self.forget_key(hashlib.sha256(wire.to_bytes(evaluation)).hexdigest())
+                            self.forget_key(key_digest(evaluation))
                 # The last request came before the decryption: a server that sends forged replies
                 # must not see whether they decrypt, which would tell about the secret key.
                 file.seek(0)
                 return roles.decrypt(file, card, secret, len(images))
-
-
-def check_keys(card: ModelCard, *keys: SecretKey | Pair) -> None:
-    """Refuse keys that are not for the parameters of a card."""
-    for key in keys:
-        if key.params.digest != card.params.digest:
-            raise KeyMismatchError(
-                f"the keys are for {key.params!r}, the server's network needs {card.params!r}: "
-                "make new ones"
-            )
 
 
 def refusal(method: str, path: str, answer: Answer) -> str:
@@ -373,12 +361,3 @@ def refusal(method: str, path: str, answer: Answer) -> str:
         message = ""
     reason = printable(message) or "no reason given"
     return f"the server refuses {method} {path.split('?')[0]} (status {answer.status}): {reason}"
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

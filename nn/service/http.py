@@ -108,6 +108,7 @@ class Service:
     limits : see `nn.service.limits.Limits`
     threads : for one job
     names : of hosts by which the server may be called, besides localhost and addresses
+    mode : "batch", or "single" for one image at once
 
     Raises
     ------
@@ -123,11 +124,12 @@ class Service:
         limits: Limits | None = None,
         threads: int = 1,
         names: Iterable[str] = (),
+        mode: str = "batch",
     ) -> None:
         check_token(token)
         if threads < 1:
             raise ParameterError(f"at least one thread was required to compute, got {threads}")
-        self.card, self.draining = ModelCard.of(model), False
+        self.card, self.draining = ModelCard.of(model, mode=mode), False
         self._token = None if token is None else b"Bearer " + token.encode()
         self._names = frozenset({"localhost", *(name.lower() for name in names)})
         self.store = Store(folder, self.card, limits or Limits())

@@ -29,13 +29,18 @@ from nn.inference.replies import reply_of
 from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
 from nn.planning.plan import SPARE_BITS, make_plan
+from nn.service import single
 from nn.service.card import LARGEST_CARD_BYTES, ModelCard
-from nn.service.single import write_server_keys
 from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
+from yashe.ciphertexts.keys import (
+    BgvPublicKey,
+    BgvRelinearizationKey,
+    SecretKey,
+    check_key,
+)
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.schemes.bgv import BGV
 from yashe.wire.envelope import SEEDED_CIPHERTEXTS
@@ -91,7 +96,7 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
             wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
         else:
             with whole_file(part / PUBLIC / EVALUATION) as file:
-                write_server_keys(file, card, [one.secret for one in (keys, *others)])
+                single.write_server_keys(file, card, [one.secret for one in (keys, *others)])
         with whole_file(part / PUBLIC / CARD) as file:
             file.write(card.to_json().encode())
         try:
@@ -189,7 +194,7 @@ def batches(count: int, slots: int) -> Iterator[slice]:
 def encrypt(
     file: BinaryIO,
     card: ModelCard,
-    key: SecretKey | BgvPublicKey,
+    key: SecretKey | BgvPublicKey | list[SecretKey],
     images: NumberArray,
     white: int,
     progress: Progress = lambda share: None,
@@ -202,7 +207,7 @@ def encrypt(
     ----------
     file : where to write
     card : of the network
-    key : of the client, or the public key of somebody else
+    key : of the client, or the public key of somebody else; for one image at once, of every run
     images : array of shape (count, *input_shape), values 0..white
     white : the value of a white pixel
 
@@ -215,6 +220,8 @@ def encrypt(
     ParameterError, DataError
         If the images are not such, none, or too many.
     """
+    if isinstance(key, list):
+        return single.encrypt(file, card, key, images, white, progress)
     scheme, parts = BGV(card.params), list(batches(len(images), card.params.n))
     if images.shape[1:] != card.input_shape:
         raise DataError(f"images of shape {card.input_shape} were required, got {images.shape[1:]}")
@@ -323,7 +330,10 @@ def classify(
 
 
 def decrypt(
-    source: BinaryIO, card: ModelCard, key: SecretKey, images: int | None = None
+    source: BinaryIO,
+    card: ModelCard,
+    key: SecretKey | list[SecretKey],
+    images: int | None = None,
 ) -> IntArray:
     """Return the logits of a reply, after its head and its hash have been found right.
 
@@ -349,6 +359,8 @@ def decrypt(
     NoiseBudgetExhausted
         If the server has computed more than the parameters allow.
     """
+    if isinstance(key, list):
+        return single.decrypt(source, card, key)
     reader = CiphertextReader.open(source)
     contents = reader.contents
     check_key(contents.params, contents.key_id, key)

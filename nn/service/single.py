@@ -22,18 +22,22 @@ from nn.inference.split import join
 from nn.networks.base import NumberArray
 from nn.planning.packed import ServerKeys
 from nn.planning.plan import Plan
-from nn.planning.single import KeyPlan, PackedProgram
+from nn.planning.single import KeyPlan
 from nn.service.card import ModelCard
 from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.keys import BgvRelinearizationKey, BgvRotationKeys, SecretKey, check_key
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError
+from yashe.parameters.sets import MOST_PLAINTEXT_MODULI
 from yashe.schemes.bgv import BGV
-from yashe.wire.envelope import SEEDED_CIPHERTEXTS
+from yashe.wire.bits import packed_bytes
+from yashe.wire.envelope import SEEDED_CIPHERTEXTS, FrameReader
+from yashe.wire.header import Contents
 from yashe.wire.streams import CiphertextReader, CiphertextWriter
 
 MOST_IMAGES = 4096  # in a file
+FRAME_BYTES = 8192  # around a body, at most
 Progress = Callable[[float], None]  # is told the share (0..1) of the work just done
 
 
@@ -81,6 +85,32 @@ def written(archive: zipfile.ZipFile, name: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, file)
 
 
+def verify(file: BinaryIO) -> None:
+    """Check the hash of a frame, or of every frame of an archive; whose they are is seen later.
+
+    Raises
+    ------
+    FormatError
+    """
+    file.seek(0)
+    if file.read(2) != b"PK":
+        file.seek(0)
+        FrameReader(file).verify()
+        return
+    with opened(file, [frame_name(number) for number in range(1, most_runs(file) + 1)]) as streams:
+        for stream in streams:
+            FrameReader(stream).verify()
+
+
+def most_runs(file: BinaryIO) -> int:
+    """Return how many frames an archive has, at most as many as t can have primes."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return min(len(archive.namelist()), MOST_PLAINTEXT_MODULI)
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise FormatError(f"this is no archive with a frame for each run: {error}") from error
+
+
 def key_names(plan: KeyPlan, number: int) -> list[str]:
     """Return the names of a run's evaluation keys: there may be no fine or no coarse rotations."""
     fine, coarse = plan.rotations
@@ -99,34 +129,86 @@ def write_server_keys(file: BinaryIO, card: ModelCard, secrets: Sequence[SecretK
                         wire.write(out, key)
 
 
-def read_server_keys(file: BinaryIO, plan: Plan) -> list[ServerKeys]:
+def read_server_keys(file: BinaryIO, card: ModelCard) -> list[ServerKeys]:
     """Read what a client has written for a server.
 
     Raises
     ------
     FormatError, KeyMismatchError
-        If it is something else, or for another plan.
+        If it is something else, or not what the card says.
     """
-    programs = [cast(PackedProgram, run.program) for run in plan.runs]
-    names = [key_names(program.keys, number) for number, program in enumerate(programs, 1)]
-    found = list[ServerKeys]()
-    with opened(file, [name for own in names for name in own]) as streams:
-        for program in programs:
-            params, levels = program.scheme.params, program.levels
+    plan, found = card.key_plan, list[ServerKeys]()
+    names = [name for number in range(1, len(card.runs) + 1) for name in key_names(plan, number)]
+    with opened(file, names) as streams:
+        for params in card.runs:
             relinearization = wire.read(next(streams), BgvRelinearizationKey, params)
-            if relinearization.gadget != levels.gadget:
+            if relinearization.gadget != plan.levels.gadget:
                 raise KeyMismatchError("the relinearisation key has other digits than was planned")
             rotations = list[BgvRotationKeys]()
-            for wanted, gadget in zip(program.keys.rotations, levels.gadgets, strict=True):
+            for wanted, gadget in zip(plan.rotations, plan.levels.gadgets, strict=True):
                 if wanted:
                     key = wire.read(next(streams), BgvRotationKeys, params)
                     check_key(params, relinearization.key_id, key)
-                    if (key.exponents, key.gadget) != (program.scheme.exponents(wanted), gadget):
+                    if (key.exponents, key.gadget) != (BGV(params).exponents(wanted), gadget):
                         raise KeyMismatchError("the rotation keys are not those that were planned")
                     rotations.append(key)
             # Where one kind has no rotations, the other stands in its place, and is not used.
             found.append(ServerKeys(relinearization, rotations[0], rotations[-1]))
     return found
+
+
+def key_ids(keys: Sequence[ServerKeys]) -> str:
+    """Return the names of the key sets of all runs."""
+    return " ".join(key.relinearization.key_id for key in keys)
+
+
+def largest_bytes(card: ModelCard, images: int) -> tuple[int, int, int]:
+    """Return how many bytes keys, encrypted images and replies take at most."""
+    n, moduli, plan = card.params.n, card.params.moduli, card.key_plan
+    polynomial, runs = packed_bytes(n, moduli), len(card.runs)
+    taps, frames = len(plan_pixels(card)), 4 * FRAME_BYTES * runs
+    return (
+        runs * plan.polynomials * polynomial + frames,
+        runs * images * taps * (polynomial + FRAME_BYTES) + frames,
+        runs * images * (3 * polynomial + FRAME_BYTES) + frames,
+    )
+
+
+def check_images(file: BinaryIO, card: ModelCard, ids: str, most: int) -> None:
+    """Refuse what are no encrypted images for a network, under these keys, also for a wrong hash.
+
+    Raises
+    ------
+    FormatError, KeyMismatchError
+    """
+    names = [frame_name(number) for number in range(1, len(card.runs) + 1)]
+    with opened(file, names) as streams:
+        for params, key_id in zip(card.runs, ids.split(), strict=True):
+            reader = CiphertextReader.open(next(streams), params)
+            check_contents(reader.contents, len(plan_pixels(card)), min(most, MOST_IMAGES))
+            if reader.contents.key_id != key_id:
+                raise KeyMismatchError("the images are encrypted under other keys")
+            reader.verify()
+
+
+def plan_pixels(card: ModelCard) -> tuple[tuple[int, ...], ...]:
+    """Return the taps of a card."""
+    assert card.single is not None
+    return card.single.pixels
+
+
+def check_contents(contents: Contents, taps: int, most: int) -> None:
+    """Refuse ciphertexts that are not fresh ones of shape (images, taps).
+
+    Raises
+    ------
+    FormatError
+    """
+    shape = contents.shape
+    if contents.kind != SEEDED_CIPHERTEXTS or len(shape) != 2 or shape[1] != taps:
+        raise FormatError(f"fresh ciphertexts of shape (images, {taps}) were required, not {shape}")
+    if not 0 < shape[0] <= most:
+        raise FormatError(f"1 to {most} images are accepted, not {shape[0]}")
 
 
 def encrypt(
@@ -136,8 +218,8 @@ def encrypt(
     images: NumberArray,
     white: int,
     progress: Progress = lambda share: None,
-) -> int:
-    """Write encrypted images, for each run ciphertexts of shape (images, taps); return how many.
+) -> tuple[int, ...]:
+    """Write encrypted images, for each run ciphertexts of that shape: (images, taps).
 
     Raises
     ------
@@ -160,7 +242,7 @@ def encrypt(
                     progress(1 / len(secrets) / len(pixels))
                 assert writer is not None
                 writer.close()
-    return len(pixels)
+    return len(pixels), len(plan_pixels(card))
 
 
 def classify(

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from nn.service import roles
+from nn.planning.packed import ServerKeys
+from nn.service import roles, single
 from nn.service.card import ModelCard
 from nn.service.limits import (
     DONE,
@@ -40,10 +41,24 @@ from yashe.wire.envelope import CIPHERTEXTS, FrameReader
 from yashe.wire.header import KEY_FORMS, Contents, read_contents
 
 MOST_ATTEMPTS = 2
-HEAD_BYTES = 8192  # of a frame around its body, at most
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
 # The keys that may be registered, by the kinds of their frames.
 ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
+
+
+def largest_bytes(card: ModelCard, batches: int) -> tuple[int, int, int]:
+    """Return how many bytes a key, encrypted images and a reply take at most."""
+    params = card.params
+    heads = [
+        Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
+        for kind, form in ACCEPTED_KEYS.items()
+    ]
+    heads += [
+        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (batches, *shape))
+        for shape in (card.input_shape, (card.classes,))
+    ]
+    *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
+    return max(keys), job, reply
 
 
 class Store:
@@ -67,19 +82,9 @@ class Store:
     """
 
     def __init__(self, folder: Path, card: ModelCard, limits: Limits) -> None:
-        self.card, self.limits, params = card, limits, card.params
-        heads = [
-            Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
-            for kind, form in ACCEPTED_KEYS.items()
-        ]
-        heads += [
-            Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (limits.batches, *shape))
-            for shape in (card.input_shape, (card.classes,))
-        ]
-        *keys, self.largest_job, self.largest_reply = (
-            head.body_bytes + HEAD_BYTES for head in heads
-        )
-        self.largest_key = max(keys)
+        self.card, self.limits = card, limits
+        largest = largest_bytes if card.single is None else single.largest_bytes
+        self.largest_key, self.largest_job, self.largest_reply = largest(card, limits.batches)
         self._news = threading.Event()  # that a job waits
         self._progress = ("", 0.0)  # of the job that is being computed
         self.state = State(folder)
@@ -122,10 +127,7 @@ class Store:
         """
         name = upload.hash.hexdigest()
         with upload.complete() as file:
-            contents = read_contents(FrameReader(file), self.card.params)
-            file.seek(0)
-            form = ACCEPTED_KEYS.get(contents.kind)
-            wire.read(file, form.type if form else BgvRelinearizationKey, self.card.params)
+            kind, key_id = self._check_key(file)
         with self.state.transaction():
             self._expire()
             if not self.state.count("keys", "id = ?", name):
@@ -135,9 +137,19 @@ class Store:
                         "one of them is removed or expires"
                     )
                 self.state.keep(upload.path, f"{name}.key")
-            key = (name, contents.kind, contents.key_id, self.state.now())
+            key = (name, kind, key_id, self.state.now())
             self.state.run("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", *key)
         return name
+
+    def _check_key(self, file: BinaryIO) -> tuple[int, str]:
+        """Return the kind of a key and the name of its set; kind 0 are those of several runs."""
+        if self.card.single is not None:
+            return 0, single.key_ids(single.read_server_keys(file, self.card))
+        contents = read_contents(FrameReader(file), self.card.params)
+        file.seek(0)
+        form = ACCEPTED_KEYS.get(contents.kind)
+        wire.read(file, form.type if form else BgvRelinearizationKey, self.card.params)
+        return contents.kind, contents.key_id
 
     def add_job(self, upload: Upload, keys: str) -> Job:
         """Take over uploaded images, and queue them unless that has been done before.
@@ -184,6 +196,9 @@ class Store:
 
     def _check_images(self, file: BinaryIO, key_id: str) -> None:
         """Refuse what is not worth queueing, also for a wrong hash."""
+        if self.card.single is not None:
+            single.check_images(file, self.card, key_id, self.limits.batches)
+            return
         frame = FrameReader(file)
         contents = read_contents(frame, self.card.params)
         roles.check_images(contents, self.card.input_shape, key_id)
@@ -212,8 +227,8 @@ class Store:
             )
         return str(found[0][0])
 
-    def load_key(self, keys: str) -> Key:
-        """Return a registered key; one whose file is damaged is forgotten.
+    def load_key(self, keys: str) -> Key | list[ServerKeys]:
+        """Return a registered key, or those of all runs; one whose file is damaged is forgotten.
 
         Raises
         ------
@@ -224,6 +239,8 @@ class Store:
             if not found:
                 raise FormatError("there is no such key")
             with disk_errors(), (self.state.bodies / f"{keys}.key").open("rb") as file:
+                if self.card.single is not None:
+                    return single.read_server_keys(file, self.card)
                 return wire.read(file, ACCEPTED_KEYS[found[0][0]].type, self.card.params)
         except FormatError:
             with self.state.transaction():

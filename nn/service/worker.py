@@ -6,10 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, TypeVar
 
 from nn.networks.model import Sequential
-from nn.service import roles
+from nn.planning.plan import Plan, make_plan
+from nn.service import roles, single
 from nn.service.limits import DiskError, Job, disk_errors
 from nn.service.store import Store
 from yashe.arithmetic.parallel import workers
@@ -49,6 +51,11 @@ class Worker(threading.Thread):
         self._stopping.set()
         self._store.wake()
 
+    @cached_property
+    def _plan(self) -> Plan:
+        """For one image at once."""
+        return make_plan(self._model, mode="single")
+
     def again(self) -> Worker:
         """Return a new worker, not started, in the place of one that is dead."""
         return Worker(self._store, self._model, self._threads)
@@ -86,13 +93,16 @@ class Worker(threading.Thread):
 
         try:
             key = store.load_key(job.keys)
-            assert isinstance(key, BgvRelinearizationKey)
             with (
                 disk_errors(),
                 store.path(job.id, ".in").open("rb") as source,
                 store.path(job.id, ".out").open("wb") as target,
             ):
-                roles.classify(source, target, self._model, key, progress)
+                if isinstance(key, list):
+                    single.classify(source, target, self._plan, key, progress)
+                else:
+                    assert isinstance(key, BgvRelinearizationKey)
+                    roles.classify(source, target, self._model, key, progress)
                 target.flush()
                 os.fsync(target.fileno())
         except NoiseBudgetExhausted:  # whose numbers are those of the weights

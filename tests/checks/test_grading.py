@@ -207,6 +207,18 @@ def test_cheating_gives_no_points_and_takes_none(tmp_path: Path) -> None:
     assert not living(tmp_path), "the children of a submission are ended with it"
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() == 0, reason="root may read every process"
+)
+def test_the_grader_is_closed_to_a_submission_of_the_same_user(tmp_path: Path) -> None:
+    text = "import os\ndef expansion(n, log2_q, images):\n"
+    text += "    open(f'/proc/{os.getppid()}/mem', 'rb')\n"
+    hand_in(tmp_path, "hand-ins/ann/01.py", text)
+    out = tmp_path / "grades.csv"
+    assert command.main(["grade", str(tmp_path / "hand-ins"), "--out", str(out)]) == 0
+    assert "PermissionError" in out.read_text(encoding="utf-8")
+
+
 def living(folder: Path) -> list[str]:
     """The processes that work in the folder of a submission."""
     found = []
@@ -311,6 +323,9 @@ class MyNtt:
 class MyRing:
     def __init__(self, n, moduli):
         raise NotImplementedError
+
+def linear_layer(scheme, x, w, b):
+    return MyNtt(4, 17)
 """
     path = hand_in(tmp_path, "12.py", text).path
     rows = {row.exercise: row for row in grade(Submission("ann", "12", path), 60)}
@@ -319,6 +334,7 @@ class MyRing:
     assert rows["MyNtt"].mistake.startswith("it raises KeyError: 'missing', line 14 of intt for a")
     assert rows["MyRing"].mistake == "it is not written yet"
     assert rows["MyBFV"].mistake == "there is no function of this name"
+    assert rows["linear_layer"].mistake == "it returns one MyNtt, where a list is needed"
 
 
 # A look at what may have been done by the library.
@@ -505,6 +521,7 @@ def test_the_command_says_what_is_wrong_before_it_grades(
     hand_in(tmp_path, "ann/01.py", RIGHT)
     assert command.main(["grade", str(tmp_path), "--out", str(tmp_path / "no/grades.csv")]) == 1
     assert "No such file or directory" in capsys.readouterr().err
-    monkeypatch.setattr(command.os, "geteuid", lambda: 1000)
-    assert command.main(["grade", str(tmp_path), "--user", "nobody"]) == 1
-    assert "--user is for root" in capsys.readouterr().err
+    for user, message in ((1000, "--user is for root"), (0, "there is no user of-no-machine")):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert command.main(["grade", str(tmp_path), "--user", "of-no-machine"]) == 1
+        assert message in capsys.readouterr().err

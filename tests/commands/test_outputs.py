@@ -205,7 +205,7 @@ def test_names_of_every_kind_are_written_and_read(place, tmp_path, name, capsys)
         ("infer digits x --keys k --out x --workers 0", "--workers: must be at least 1, got 0"),
         ("infer digits x --keys k --out x --flood 0", "--flood: must be at least 1, got 0"),
         ("keygen k --model digits --flood -1", "--flood: must be at least 0, got -1"),
-        ("decrypt x --keys k --images -5", "--images: must be at least 1, got -5"),
+        ("decrypt x --keys k --images -5", "--images/--rows: must be at least 1, got -5"),
     ],
 )
 def test_numbers_that_would_drop_something_are_refused(command, message, capsys):

@@ -11,6 +11,7 @@ from nn.data.grey import write_grey
 from nn.data.tables import read_table, write_table
 from nn.networks.model import Sequential
 from nn.networks.schema import Classes, Values
+from tiny_service import running
 
 RNG = np.random.default_rng(2)
 ROWS = RNG.normal(size=(60, 3)).round(3)
@@ -76,6 +77,18 @@ def test_values_come_back_in_their_own_unit(place: Path) -> None:
     found = read_table("answers.csv").values[:, 0].tolist()
     assert found == answers(model, ROWS[:5, :2])
     assert np.corrcoef(found, ROWS[:5, 0])[0, 1] > 0.9
+
+
+def test_a_server_is_asked_about_a_table(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("starlette")
+    pytest.importorskip("uvicorn")
+    run("train patients.csv --target sick --leave-out number --epochs 1")
+    model = Sequential.load("patients.npz")
+    with running(place / "state", model=model) as (_, url):
+        run(f"ask new.csv --server {url} --csv answers.csv")
+    _, classes = read_table("answers.csv", target="class")
+    assert classes.tolist() == answers(model, ROWS[:9, :2])
+    assert "9 rows for SquareNet" in capsys.readouterr().out
 
 
 def test_pictures_of_folders_are_learnt_and_asked_about(

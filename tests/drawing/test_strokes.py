@@ -55,7 +55,7 @@ def test_what_is_no_drawing_is_refused(wrong: Any) -> None:
         digit_of(wrong)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e7, 10**400])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e7, -(10**9)])
 def test_coordinates_that_are_no_places_are_refused(value: float) -> None:
     with pytest.raises(DataError, match="at most a million"):
         digit_of([[[0, value]]])

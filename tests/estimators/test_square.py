@@ -64,8 +64,11 @@ def test_a_square_learns_what_no_line_divides(net: SquareNet) -> None:
     assert linear.score(new, truth) < 0.7
 
 
-def test_encrypted_outputs_are_those_of_the_integers_for_every_row(net: SquareNet) -> None:
+def test_encrypted_outputs_are_those_of_the_integers_for_every_row(
+    net: SquareNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also of rows far outside of what was learnt, which are clipped alike on both sides."""
+    monkeypatch.setattr("nn.service.roles.AT_ONCE", 2)  # of three columns
     rows = np.concatenate([X, [[0.0, 0.0, 0.0], [1e300, -1e300, 5.0]]])
     outputs = net._outputs(rows, "integers")
     assert outputs.dtype == np.int64

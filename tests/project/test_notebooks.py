@@ -129,7 +129,6 @@ LINE = (  # of a table of notebooks: number, question, what to read before, minu
     r"(?P<minutes>[^|]*) \|"
 )
 TABLES = {
-    "README.md": LINE.replace("GOAL", ""),
     "notebooks/README.md": LINE.replace("GOAL", ""),
     "docs/teaching.md": LINE.replace("GOAL", r"[^|]* \| ") + r" (?P<points>\d+) \|",
 }

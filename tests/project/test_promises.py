@@ -33,7 +33,6 @@ PROMISING = re.compile(
 # Quotations with such a word that promise nothing of the software, and what they are instead.
 EXCEPTIONS = [
     ("README.md", "docs/security.md says what is promised and what is not.", "a pointer"),
-    ("README.md", "how float64 computes exactly modulo p", "a title"),
     ("README.md", "in every logit of all 10,000", "a measured figure, beside its command"),
     ("elsewhere.md", "never of the test data.", "advice"),
     ("index.md", "A server classifies handwritten digits that it cannot see.", "what it is about"),

@@ -126,7 +126,7 @@ def test_every_image_has_a_text_alternative(site: Path) -> None:
 @pytest.mark.slow
 def test_every_formula_has_become_mathml(site: Path) -> None:
     for source in sorted((ROOT / "notebooks" / "source").glob("*.py")):
-        page = site / "notebooks" / f"{source.name[:2]}.html"
+        page = site / "notebooks" / f"{source.name.partition('_')[0]}.html"
         shown = re.sub(r"<[^>]+>", "", HIDDEN.sub("", page.read_text(encoding="utf-8")))
         assert "$" not in shown, f"{page.name} shows a formula's source"
         displayed = source.read_text(encoding="utf-8").count("$$") // 2

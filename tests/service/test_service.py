@@ -20,7 +20,8 @@ import pytest
 from conftest import ROOT
 from nn.commands.main import main
 from nn.service import roles
-from nn.service.client import Client, ServiceError, file_digest, refusal
+from nn.service.asking import file_digest
+from nn.service.client import Client, ServiceError, refusal
 from nn.service.limits import RUNNING, Limits, job_id
 from tiny_roles import SERVER, expected_logits, tiny_network
 from tiny_service import (

@@ -14,8 +14,9 @@ from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.service import roles, single
 from nn.service.card import ModelCard
+from nn.service.client import Client, ServiceError
 from nn.training.quantize import quantize_pixels
-from yashe.ciphertexts.gadgets import Gadget
+from tiny_service import running
 from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
 
 MODEL, DATA = pretrained("digits"), load_digits()
@@ -30,10 +31,10 @@ def folder(tmp_path_factory):
     card = roles.load_card(place / "keys")
     secrets = roles.load_secret_keys(place / "keys", card)
     with open(place / "images", "wb") as file:
-        assert single.encrypt(file, card, secrets, IMAGES, DATA.pixel_max) == 2
+        assert single.encrypt(file, card, secrets, IMAGES, DATA.pixel_max) == (2, 9)
     plan = make_plan(MODEL, mode="single")
     with open(place / "keys/public/evaluation.key", "rb") as file:
-        keys = single.read_server_keys(file, plan)
+        keys = single.read_server_keys(file, card)
     with open(place / "images", "rb") as source, open(place / "reply", "wb") as target:
         assert single.classify(source, target, plan, keys) == 2
     return place, card, secrets, plan, keys
@@ -126,14 +127,33 @@ def test_keys_of_somebody_else_and_wrong_images_are_refused(folder) -> None:
     with pytest.raises(KeyMismatchError, match="is for"):
         single.decrypt(io.BytesIO((place / "reply").read_bytes()), card, secrets[::-1])
     evaluation = (place / "keys/public/evaluation.key").read_bytes()
-    other = make_plan(pretrained("cryptonets"), mode="single")
+    other = ModelCard.of(pretrained("cryptonets"), mode="single")
     with pytest.raises(FormatError, match="an archive of 1-relinearization.fhe, 1-fine.fhe"):
         single.read_server_keys(io.BytesIO(evaluation), other)
-    program = plan.program
-    finer = replace(program, levels=replace(program.levels, gadget=Gadget(2)))
+    finer = replace(card, single=replace(card.single, digit=2))
     with pytest.raises(KeyMismatchError, match="has other digits than was planned"):
-        single.read_server_keys(io.BytesIO(evaluation), replace(plan, program=finer))
+        single.read_server_keys(io.BytesIO(evaluation), finer)
     with pytest.raises(DataError, match=r"images of shape \(8, 8, 1\)"):
         single.encrypt(io.BytesIO(), card, secrets, IMAGES[:, :4], 16)
     with pytest.raises(DataError, match="1 to 4096 images one by one, got 0"):
         single.encrypt(io.BytesIO(), card, secrets, IMAGES[:0], 16)
+
+
+def test_a_service_answers_one_by_one(folder, tmp_path) -> None:
+    pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+    pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
+    place, card, secrets, *_ = folder
+    mine = secrets, place / "keys/public/evaluation.key"
+    pixels = quantize_pixels(IMAGES, DATA.pixel_max, MODEL.levels)
+    with running(tmp_path, model=MODEL, mode="single") as (service, url):
+        client = Client(url)
+        assert client.card() == card
+        logits = client.ask(IMAGES, DATA.pixel_max, mine)
+        assert np.array_equal(logits, MODEL.forward(pixels))
+        assert service.store.counts()["keys"] == 1
+        with pytest.raises(ServiceError, match="no archive with a frame for each run"):
+            client.submit(client.register(mine[1]), mine[1].with_name("model.json"))
+        with pytest.raises(ServiceError, match="no archive with a frame for each run"):
+            client.register(mine[1].with_name("model.json"))
+        with pytest.raises(KeyMismatchError, match="make new ones"):
+            client.ask(IMAGES, DATA.pixel_max, (secrets[::-1], mine[1]))

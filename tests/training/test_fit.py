@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from nn.estimators.base import layers
+from nn.networks.base import FloatArray
 from nn.networks.batchnorm import BatchNorm
 from nn.networks.model import Sequential
 from nn.training.fit import Course, Loss, batches, fit, logistic, settle, squared_error
@@ -74,6 +75,24 @@ def test_settled_averages_are_those_of_all_rows() -> None:
         if isinstance(layer, BatchNorm):
             assert np.abs(y.mean(axis=0)).max() < 1e-4
             assert y.std() == pytest.approx(1, abs=1e-3)
+
+
+def test_averages_are_settled_on_all_rows_at_the_end_of_the_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The float part sees the inputs as they are, the rounded part whole numbers."""
+    seen = []
+
+    def note(model: Sequential, inputs: FloatArray) -> None:
+        frozen = [layer.frozen for layer in model.layers if isinstance(layer, BatchNorm)]
+        seen.append((inputs.tolist(), any(frozen)))
+        settle(model, inputs)
+
+    monkeypatch.setattr("nn.training.fit.FEWEST_STEPS", 10)
+    monkeypatch.setattr("nn.training.fit.settle", note)
+    x = np.array([[1.25], [2.5], [3.75]])
+    fit(layers((2,), 1), x, np.array([0, 1, 0]), logistic, QUICK, RNG)
+    assert seen == [([[1.25], [2.5], [3.75]], False), ([[1.0], [3.0], [4.0]], False)]
 
 
 def test_the_same_seed_makes_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from yashe.checks.grade import Table, grade, totals
+from yashe.checks.grade import Table, grade, rights_of, totals
 from yashe.checks.handins import submissions
 from yashe.checks.report import EXERCISES
-from yashe.errors import FheError, ParameterError
+from yashe.errors import FheError
 
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36  # linux/prctl.h
 
@@ -48,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     grades = []
     try:
-        if chosen.user and os.geteuid() != 0:
-            raise ParameterError("--user is for root, who alone can give rights away")
+        rights_of(chosen.user)
         found, skipped = submissions(chosen.folder)
         for exercise in EXERCISES.values():
             exercise.asked()  # what is not installed, such as Hypothesis, is said before the work

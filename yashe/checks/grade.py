@@ -35,7 +35,7 @@ from yashe.checks.handins import Submission, programs
 from yashe.checks.look import worth_a_look
 from yashe.checks.report import EXERCISES, CheckFailed, Exercise, Report, WrongAnswer
 from yashe.checks.values import LONGEST_LINE, read, written
-from yashe.errors import DataError
+from yashe.errors import DataError, ParameterError
 
 START_SECONDS = 60.0  # Python and NumPy start in two, but a grading machine may be busy
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -61,8 +61,8 @@ class Grade:
 class Remote:
     """Something that a submission made: it is there, and is asked from here."""
 
-    def __init__(self, process: Process, of: str | int, kind: str) -> None:
-        self._process, self._of, self.type_name = process, of, kind
+    def __init__(self, process: Process, of: str | int) -> None:
+        self._process, self._of = process, of
 
     def __call__(self, *arguments: Any) -> Any:
         return self._process.ask(self._of, "", arguments)
@@ -76,19 +76,30 @@ class Remote:
         return value
 
     def __repr__(self) -> str:
-        return f"<{self.type_name} of the submission>"
+        return f"<{type(self).__name__} of the submission>"
 
 
 CALLABLE = object()
 
 
 def rights_of(user: str | None) -> dict[str, Any]:
-    """Return what gives a process the rights of a user and of no group beside the user's own."""
+    """Return what gives a process the rights of a user and of no group beside the user's own.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such user, or this process may not give its rights away.
+    """
     if user is None:
         return {}
     import pwd  # noqa: PLC0415 (Unix only)
 
-    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+    if os.geteuid() != 0:
+        raise ParameterError("--user is for root, who alone can give rights away")
+    try:
+        return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+    except KeyError as error:
+        raise ParameterError(f"there is no user {user} on this machine") from error
 
 
 class Process:
@@ -197,7 +208,9 @@ class Process:
         raise WrongAnswer(self.reason)
 
     def _remote(self, number: int, kind: str) -> Remote:
-        return Remote(self, number, kind[:50])
+        named = type(kind[:50] if kind.isidentifier() else "object", (Remote,), {})
+        remote: Remote = named(self, number)
+        return remote
 
     def _number(self, thing: Any) -> int:
         if not isinstance(thing, Remote) or not isinstance(thing._of, int):
@@ -267,7 +280,7 @@ def grade(
             if process is None or name not in process.defined:
                 report = _nothing(exercise, why_not or (process.missing(name) if process else ""))
             else:
-                report = _report(exercise, Remote(process, name, "function"), process, seconds)
+                report = _report(exercise, Remote(process, name), process, seconds)
             failure = report.first_failure
             yield Grade(
                 submission.student,

@@ -16,6 +16,7 @@ Modules, in the order of reading:
     notebook_11_protection      tiny keys, the security table, two kinds of misuse
     notebook_12_project         the final project, graded by laws
     notebook_13_rotations       matrices in slots that move
+    notebook_14_own_data        columns as integers, and who learns what
 """
 
 from importlib import import_module

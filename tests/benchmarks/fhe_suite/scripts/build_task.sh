@@ -21,10 +21,12 @@ done
 import sys
 
 sys.path.insert(0, sys.argv[1])
-from instance import CARD, NETWORK
+from instance import FOLDER, MODES, NETWORK
 
 from nn import pretrained
 from nn.service.card import ModelCard
 
-CARD.write_text(ModelCard.of(pretrained(NETWORK)).to_json())
+for mode in set(MODES.values()):
+    card = ModelCard.of(pretrained(NETWORK), mode=mode)
+    (FOLDER / f"{mode}.json").write_text(card.to_json())
 PYTHON

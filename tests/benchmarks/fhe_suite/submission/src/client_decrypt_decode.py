@@ -3,14 +3,16 @@
 import numpy as np
 from instance import Instance
 
-from nn.service import roles
+from nn.service import roles, single
 from yashe import workers
-from yashe.ciphertexts.keys import SecretKey
-from yashe.wire import load_secret_key
 from yashe.wire.files import open_input
 
 instance = Instance()
-key = load_secret_key(instance.secret / "secret.key", SecretKey)
+card = roles.read_card(instance.card)
+keys = roles.load_secret_keys(instance.secret, card)
 with workers(), open_input(instance.download / "reply.fhe") as reply:
-    logits = roles.decrypt(reply, key, instance.images)
+    if instance.mode == "single":
+        logits = single.decrypt(reply, card, keys)
+    else:
+        logits = roles.decrypt(reply, card, keys[0], instance.images)
 np.save(instance.intermediate / "logits.npy", logits, allow_pickle=False)

@@ -1,14 +1,9 @@
 """Client: make the keys that the model card asks for."""
 
-from instance import CARD, Instance
+from instance import Instance
 
-from nn.service.card import ModelCard
-from yashe import BGV, save
-from yashe.wire import save_secret_key
+from nn.service import roles
 
 instance = Instance()
-instance.secret.mkdir(parents=True, exist_ok=True)
-instance.public.mkdir(parents=True, exist_ok=True)
-keys = BGV(ModelCard.from_json(CARD.read_bytes()).params).keygen()
-save_secret_key(instance.secret / "secret.key", keys.secret)
-save(instance.public / "evaluation.key", keys.relinearization)
+roles.keygen(instance.secret, roles.read_card(instance.card))
+(instance.secret / roles.PUBLIC).rename(instance.public)

@@ -1,13 +1,13 @@
 """Client: read the text of the harness, and round 0..1 to the levels of the network."""
 
 import numpy as np
-from instance import CARD, Instance
+from instance import Instance
 
 from nn import quantize_pixels
-from nn.service.card import ModelCard
+from nn.service import roles
 
 instance = Instance()
-card = ModelCard.from_json(CARD.read_bytes())
+card = roles.read_card(instance.card)
 grey = np.fromfile(instance.pixels, sep=" ").reshape(instance.images, *card.input_shape)
 instance.intermediate.mkdir(parents=True, exist_ok=True)
 pixels = quantize_pixels(grey, 1, card.levels)

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 SIZES = {"single": 1, "small": 15, "medium": 1000, "large": 10000}
-NETWORK = "lean"  # one that comes with the project, as `nn.pretrained` knows it
-CARD = Path(__file__).resolve().parent / "model.json"  # written by scripts/build_task.sh
+NETWORK = "cryptonets"  # one that comes with the project, as `nn.pretrained` knows it
+# Up to some fifty images, one at once is faster than a batch: make_plan(mode="auto", images=15).
+MODES = {name: "single" if images < 50 else "batch" for name, images in SIZES.items()}
+FOLDER = Path(__file__).resolve().parent  # where scripts/build_task.sh writes the model cards
 
 
 class Instance:
@@ -19,8 +21,10 @@ class Instance:
     Attributes
     ----------
     images : how many there are
+    mode : "single", one image at once, or "batch"
     io, secret, public, upload, download, intermediate : folders
     pixels, predictions : files: the harness writes the first, and reads the second
+    card : file of the model card: what a client has to know about the network
     """
 
     def __init__(self) -> None:
@@ -29,7 +33,8 @@ class Instance:
             names = ", ".join(f"{i} {name}" for i, name in enumerate(SIZES))
             sys.exit(f"usage: {sys.argv[0]} SIZE, where SIZE is one of {names}")
         name = list(SIZES)[int(argument)]
-        self.images = SIZES[name]
+        self.images, self.mode = SIZES[name], MODES[name]
+        self.card = FOLDER / f"{self.mode}.json"
         self.io = Path.cwd() / "io" / name
         self.secret, self.public = self.io / "secret_key", self.io / "public_keys"
         self.upload = self.io / "ciphertexts_upload"

@@ -2,17 +2,21 @@
 
 from instance import NETWORK, Instance
 
-from nn import pretrained
-from nn.service import roles
+from nn import make_plan, pretrained
+from nn.service import roles, single
 from yashe import workers
 from yashe.wire.files import open_input, whole_file
 
-instance = Instance()
-model, key = pretrained(NETWORK), roles.load_evaluation_key(instance.public / "evaluation.key")
+instance, model = Instance(), pretrained(NETWORK)
 instance.download.mkdir(parents=True, exist_ok=True)
 with (
     workers(),
+    open_input(instance.public / roles.EVALUATION) as keys,
     open_input(instance.upload / "images.fhe") as images,
     whole_file(instance.download / "reply.fhe") as reply,
 ):
-    roles.classify(images, reply, model, key)
+    if instance.mode == "single":
+        plan = make_plan(model, mode="single")
+        single.classify(images, reply, plan, single.read_server_keys(keys, plan))
+    else:
+        roles.classify(images, reply, model, roles.load_evaluation_key(instance.public))

@@ -6,6 +6,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from conftest import ROOT
 from nn.commands.main import main
 from nn.service import roles
 from nn.service.client import Client, ServiceError
@@ -467,3 +470,13 @@ def test_a_question_that_fails_leaves_no_key_either(
             with pytest.raises(ServiceError, match="the job has failed: FheError: no"):
                 Client(url).ask(IMAGES, 3)
         assert service.store.counts()["keys"] == 0
+
+
+@pytest.mark.slow
+def test_a_little_chaos_loses_no_job() -> None:
+    """The script of docs/service.md, for ten seconds."""
+    script = ROOT / "tests" / "benchmarks" / "chaos.py"
+    command = [sys.executable, str(script), "--seconds", "10", "--clients", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^jobs lost +0$", done.stdout, re.MULTILINE)
