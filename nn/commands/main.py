@@ -324,8 +324,7 @@ def train_command(arguments: argparse.Namespace) -> None:
     if arguments.data not in ("digits", "mnist"):
         tables.train(arguments)
         return
-    if arguments.target is not None:
-        raise DataError(f"--target is for tables, and {arguments.data} has images")
+    tables.check_recipe(arguments)
     fitting = [name for name, recipe in RECIPES.items() if recipe.data == arguments.data]
     name = arguments.model or fitting[0]
     if name not in fitting:

@@ -28,6 +28,7 @@ KEPT_ASIDE = 0.2  # of the rows, to measure on
 MOST_CLASSES = 20  # whole numbers with more different values than this are values
 SHOWN = 40  # answers in one line
 SENTENCES = 5  # on clipped columns
+DEFAULTS = {"target": None, "leave_out": [], "kind": None, "hidden": [16], "bits": 5, "epochs": 40}
 
 
 def add_training_options(command: argparse.ArgumentParser) -> None:
@@ -51,17 +52,19 @@ def add_training_options(command: argparse.ArgumentParser) -> None:
         "--hidden",
         type=positive,
         nargs="*",
-        default=[16],
+        default=DEFAULTS["hidden"],
         metavar="UNITS",
         help="units of each hidden layer (default: 16)",
     )
     own.add_argument(
         "--bits",
         type=positive,
-        default=5,
+        default=DEFAULTS["bits"],
         help="columns become integers of so many bits (default: 5)",
     )
-    own.add_argument("--epochs", type=positive, default=40, help="default: %(default)s")
+    own.add_argument(
+        "--epochs", type=positive, default=DEFAULTS["epochs"], help="default: %(default)s"
+    )
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -79,6 +82,17 @@ def train(arguments: argparse.Namespace) -> None:
     out = arguments.out or Path(f"{source.resolve().stem}.npz")
     learn(source, arguments).save(out)
     print(f"saved to {out}; 'cryptonets plan {out}' says what it needs")
+
+
+def check_recipe(arguments: argparse.Namespace) -> None:
+    """Refuse options of own data where a recipe says everything."""
+    for name, default in DEFAULTS.items():
+        if getattr(arguments, name) != default:
+            option = name.replace("_", "-")
+            raise DataError(
+                f"--{option} is for tables and pictures of your own, and {arguments.data} has a "
+                "recipe: leave it out"
+            )
 
 
 def learn(source: Path, arguments: argparse.Namespace) -> Sequential:

@@ -16,6 +16,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,10 +24,11 @@ import numpy.typing as npt
 
 from nn.networks.base import FloatArray, Layer
 from nn.networks.batchnorm import BatchNorm
+from nn.networks.layers import Dense
 from nn.networks.model import Sequential
 from nn.training.loss import cross_entropy, smooth_labels
 from nn.training.optim import Adam, clip_gradients, cosine_rate
-from nn.training.quantize import StraightThrough, export, folded
+from nn.training.quantize import LARGEST_BIAS, StraightThrough, export, folded
 from yashe.errors import TrainingError
 
 LARGEST_GRADIENT_NORM = 1.0
@@ -92,7 +94,8 @@ def fit(
 
     Parameters
     ----------
-    layers : unbuilt; every one with weights has no bias and a `BatchNorm` after it
+    layers : unbuilt: dense ones without bias, each with a `BatchNorm` after it and all but the
+        last with a `Square` after that; perhaps a `Flatten` in front
     inputs : float64 array, shape (rows, *input shape), not rounded; whole numbers are meant
     targets : one for each row, as the loss takes them
     loss : returns the mean loss of a batch and its gradient at the outputs
@@ -135,7 +138,45 @@ def fit(
         descend(model, optimizer, loss, blurred(whole[rows]), targets[rows], rate)
         rounding.apply()
     last = list(folded(model))[-1]
-    return Fitted(found, export(model), last.unit * last.factor)
+    return Fitted(found, trimmed(export(model)), last.unit * last.factor)
+
+
+def trimmed(model: Sequential) -> Sequential:
+    """Return a network without the hidden units that rounding has left without any weight.
+
+    Such a unit is a constant, which nobody needs to encrypt and no server may (a ciphertext that
+    depends on no input can be read by anybody). Its square goes into the biases of the next layer.
+
+    Parameters
+    ----------
+    model : integer network of dense layers, a square behind each but the last
+
+    Returns
+    -------
+    Sequential
+        The same outputs for every input. New memory, but for what has not changed.
+    """
+    parameters = [dict(layer.parameters) for layer, _ in model.linear_layers()]
+    for here, behind in pairwise(parameters):
+        used = here["weight"].any(axis=0)
+        if used.all() or not used.any():
+            continue
+        constants = here["bias"][~used].astype(object) ** 2  # Python integers, of any size
+        bias = behind["bias"].astype(object) + constants @ behind["weight"][~used].astype(object)
+        if max(map(abs, bias)) >= LARGEST_BIAS:
+            raise TrainingError("biases are integers below 2^62: take fewer bits, or fewer layers.")
+        behind["bias"] = bias.astype(np.int64)
+        here["weight"], here["bias"] = here["weight"][:, used], here["bias"][used]
+        behind["weight"] = behind["weight"][used]
+    widths = iter(parameters)
+    layers = [
+        Dense(next(widths)["bias"].size) if isinstance(layer, Dense) else type(layer)()
+        for layer in model.layers
+    ]
+    found = Sequential(layers, model.input_shape)
+    for (layer, _), values in zip(found.linear_layers(), parameters, strict=True):
+        layer.parameters = values
+    return found
 
 
 def batches(

@@ -8,7 +8,8 @@ checksum or packing would find them at once, every second input is changed insid
 of a frame, the archive of a network, gzip, the check of a PNG chunk. Only an FheError may come out,
 a frame that is read is written again to the same bytes, and what Python and NumPy allocate stays
 below `factor` times the input plus CONSTANT. Pillow allocates beside that: the peak of the whole
-process is printed at the end. A finding names its input, which `--first INDEX --inputs 1` repeats.
+process is printed at the end (tracing itself keeps some 2 KB for each input). A finding names its
+input, which `--first INDEX --inputs 1` repeats. It is quick where TMPDIR is in memory.
 """
 
 from __future__ import annotations

@@ -49,10 +49,9 @@ def test_every_label_is_that_of_the_integer_network(
     assert all(result.sizes[folder] > 0 for folder in harness.SHARED)
     assert set(result.seconds) == set(harness.STAGES)
     # The server has worked in a folder of its own, to which no key that decrypts has come.
-    secrets = [*root.rglob("secret*.key")]
-    assert secrets
-    assert {path.parent.name for path in secrets} == {"secret_key"}
-    assert not list((root / "server").rglob("*.key"))
+    keys, images = "public_keys/evaluation.key", "ciphertexts_upload/images.fhe"
+    assert result.on_server == {keys, images, "public_keys/model.json"}
+    assert {path.parent.name for path in root.rglob("secret*.key")} == {"secret_key"}
 
 
 def test_the_programs_of_the_harness_are_there_and_the_parameters_are_128_bits(built: Path) -> None:

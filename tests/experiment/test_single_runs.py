@@ -6,14 +6,15 @@ from multiprocessing import active_children
 import numpy as np
 import pytest
 
-from nn.cluster.coordinator import WorkersLostError
+from nn.cluster.coordinator import Crew, WorkersLostError
 from nn.cluster.runs import runs
 from nn.commands.main import main
 from nn.data.sets import load_digits
+from nn.experiment import run
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.training.quantize import quantize_pixels
-from yashe.errors import FormError
+from yashe.errors import FormError, ParameterError
 
 
 def test_the_demo_answers_image_by_image(tmp_path, capsys) -> None:
@@ -46,7 +47,6 @@ def test_processes_compute_the_runs_at_the_same_time() -> None:
     [
         (["--scheme", "bfv"], "one image at once runs under BGV"),
         (["--scheme", "yashe"], "one image at once runs under BGV"),
-        (["--processes", "--workers", "1"], "has processes of its own"),
     ],
 )
 def test_what_one_image_at_once_cannot_do_is_refused(options, message: str, capsys) -> None:
@@ -54,11 +54,19 @@ def test_what_one_image_at_once_cannot_do_is_refused(options, message: str, caps
     assert message in capsys.readouterr().err
 
 
-def test_a_lost_process_is_told_and_verbs_out_of_turn_are_refused() -> None:
-    plan = make_plan(pretrained("digits"), mode="single")
+def test_verbs_out_of_turn_and_workers_of_others_are_refused() -> None:
+    model = pretrained("digits")
+    plan = make_plan(model, mode="single")
     with runs(plan, workers=1) as both, pytest.raises(FormError, match=r"call infer\(\) before"):
         both.decrypt()
-    with runs(plan, workers=2) as both:
+    pixels, labels = np.zeros((1, 8, 8, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    with pytest.raises(ParameterError, match="has processes of its own"):
+        run(model, pixels, labels, crew=Crew(None, 1, "nobody"), mode="single")
+
+
+@pytest.mark.slow
+def test_a_lost_process_is_told() -> None:
+    with runs(make_plan(pretrained("digits"), mode="single"), workers=2) as both:
         active_children()[0].kill()
         with pytest.raises(WorkersLostError, match="begin anew"):
             both.encrypt(np.zeros((1, 8, 8, 1), dtype=np.int64))

@@ -333,7 +333,7 @@ class Circuit(Draws):
     def moving(self) -> Any:
         """Rotation keys, made when they are first needed; with digits of any size."""
         rotations: Any = [1, "swap"] if self.large else "all"
-        gadget = Gadget(self.random.choice([1, 1, 2]))
+        gadget = Gadget(1 if self.large else self.random.choice([1, 1, 2]))
         seed = self.random.randbytes(32)
         return self.scheme.rotation_keys(self.keys.secret, rotations, seed, gadget)
 

@@ -311,7 +311,7 @@ def test_many_random_circuits_give_what_integers_give(scheme: str) -> None:
 @pytest.mark.parametrize("params", LARGE)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_circuits_at_real_ring_degrees_give_what_integers_give(scheme: str, params: str) -> None:
-    opening = ("pile", "move", "multiply", "relinearize", "convert", "travel")
+    opening = ("pile", "multiply", "relinearize", "convert", "travel", "move")
     outcome = circuits.run(scheme, params, seed=1, length=4, opening=opening)
     check_refusals(outcome)
     assert all(outcome.done[verb] for verb in ("ct * ct", "relinearize", "wire"))

@@ -55,6 +55,7 @@ def test_two_sides_that_share_files_only(folder) -> None:
     assert public == {"evaluation.key", "model.json"}
 
 
+@pytest.mark.slow
 def test_commands_do_the_same(folder, tmp_path, capsys) -> None:
     place, *_ = folder
     keys, public = str(place / "keys"), str(place / "keys/public")

@@ -7,10 +7,12 @@ import pytest
 from nn.estimators.base import layers
 from nn.networks.base import FloatArray
 from nn.networks.batchnorm import BatchNorm
+from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import Sequential
-from nn.training.fit import Course, Loss, batches, fit, logistic, settle, squared_error
+from nn.planning.plan import make_plan
+from nn.training.fit import Course, Loss, batches, fit, logistic, settle, squared_error, trimmed
 from nn.training.loss import cross_entropy, smooth_labels
-from yashe.errors import TrainingError
+from yashe.errors import TrainingError, TransparentCiphertextError
 
 RNG = np.random.default_rng(0)
 QUICK = Course(epochs=1)
@@ -63,6 +65,30 @@ def test_the_integer_network_gives_the_values_of_the_float_one_times_a_scale(
     real = found.real.forward(x.astype(np.float32))[:, 0]
     for outputs in (whole, real):
         assert np.mean((outputs - y) ** 2) < 0.3  # 1 for what their mean would get
+
+
+def test_units_that_rounding_left_without_weights_go_into_the_biases_behind_them() -> None:
+    """Unit 1 of the first layer is the constant -3, of which 9 times 2 goes into a bias."""
+    model = Sequential([Flatten(), Dense(3), Square(), Dense(2), Square(), Dense(1)], (2, 1))
+    weights = ([[1, 0, 2], [0, 0, -1]], [[1, 0], [2, 0], [3, 0]], [[5], [7]])
+    biases = ([1, -3, 0], [4, 6], [0])
+    dense = [layer for layer, _ in model.linear_layers()]
+    for layer, weight, bias in zip(dense, weights, biases, strict=True):
+        layer.parameters = {"weight": np.array(weight), "bias": np.array(bias)}
+    found = trimmed(model)
+    shapes = [layer.weight.shape for layer, _ in found.linear_layers()]
+    assert shapes == [(2, 2), (2, 1), (1, 1)]
+    assert [layer.bias.tolist() for layer, _ in found.linear_layers()] == [[1, 0], [22], [252]]
+    x = RNG.integers(0, 32, (50, 2, 1))
+    assert (found.forward(x) == model.forward(x)).all()
+    make_plan(found)
+    with pytest.raises(TransparentCiphertextError, match="depends on no pixel"):
+        make_plan(model)
+    dense[0].parameters["weight"][...] = 0  # then there is nothing left to compute with
+    assert next(layer.weight.shape for layer, _ in trimmed(model).linear_layers()) == (2, 3)
+    dense[0].parameters.update(weight=np.array([[1, 0, 2]] * 2), bias=np.array([0, 2**31, 0]))
+    with pytest.raises(TrainingError, match="below 2\\^62"):
+        trimmed(model)
 
 
 def test_settled_averages_are_those_of_all_rows() -> None:

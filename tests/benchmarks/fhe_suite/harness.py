@@ -45,12 +45,14 @@ class Result:
     cpu : seconds that its threads have computed, all together
     sizes : bytes of each folder that both sides see
     labels : int64 array
+    on_server : files in the server's folder when its stages began
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    on_server: set[str] = field(default_factory=set)
 
 
 def call(command: list[Path | str], folder: Path, **variables: str) -> None:
@@ -82,6 +84,9 @@ def play(root: Path, size: int, images: np.ndarray) -> Result:
             if (there / shared).exists():
                 (there / shared).rename(here / shared)
         program = root / "submission" / "build" / stage
+        if here is server:
+            files = (path for path in server.rglob("*") if path.is_file())
+            result.on_server |= {path.relative_to(server).as_posix() for path in files}
         start, before = time.perf_counter(), os.times()
         call([program, *[str(size)] * sized], here.parents[1])
         result.seconds[stage] = time.perf_counter() - start

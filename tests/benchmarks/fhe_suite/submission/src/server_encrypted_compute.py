@@ -16,7 +16,7 @@ with (
     whole_file(instance.download / "reply.fhe") as reply,
 ):
     if instance.mode == "single":
-        plan = make_plan(model, mode="single")
-        single.classify(images, reply, plan, single.read_server_keys(keys, plan))
+        own = single.read_server_keys(keys, roles.read_card(instance.card))
+        single.classify(images, reply, make_plan(model, mode="single"), own)
     else:
         roles.classify(images, reply, model, roles.load_evaluation_key(instance.public))
