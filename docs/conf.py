@@ -127,10 +127,10 @@ def study_page() -> str:
     return "\n\n".join(parts)
 
 
-def fill_study(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put the notebooks into their page."""
-    if page == "study":
-        source[0] = source[0].replace("<!-- notebooks -->", study_page())
+def prepare(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the notebooks into their page; files outside of docs that are Markdown are downloads."""
+    text = re.sub(r"\[([^\]`]+)\]\((\.\./[^)#]+\.md)\)", r"{download}`\1 <\2>`", source[0])
+    source[0] = text.replace("<!-- notebooks -->", study_page()) if page == "study" else text
 
 
 def door(page: str) -> str:
@@ -173,7 +173,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the above, and write the pages that are made from the sources."""
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
     app.add_lexer("output", TextLexer)
-    app.connect("source-read", fill_study)
+    app.connect("source-read", prepare)
     app.connect("html-page-context", stay_behind_the_door)
     app.connect("build-finished", ship_font)
     copy_notebooks()

@@ -52,6 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("project")
     for name in ("docs", "notebooks", "yashe", "nn", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("_build", "api"))
+    shutil.copyfile(ROOT / "README.md", copy / "README.md")
     # As if the project had a place in the world, to which its pages lead.
     (copy / "setup.cfg").write_text(f"[metadata]\nurl = {PLACE}\n", encoding="utf-8")
     out = copy / "site"
