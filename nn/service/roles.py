@@ -73,12 +73,13 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
     Notes
     -----
     All is written into a folder that ends in .part, and moved when it is complete: first `public`,
-    which only one of several programs can do at the same time, then the secret key.
+    which only one of several programs can do at the same time, then the secret keys.
     """
-    public, secret = folder / PUBLIC, folder / SECRET
+    # The order in which they appear: `public` first, secret keys behind it, the first of them last.
+    names = [PUBLIC, *(secret_name(number) for number in range(len(card.runs), 0, -1))]
     part = folder / f".{secrets.token_hex(8)}.part"
     try:
-        for path in (secret, public):
+        for path in (folder / name for name in reversed(names)):
             empty = path.is_dir() and not any(path.iterdir())
             if path.exists() and not empty:
                 raise DataError(
@@ -100,12 +101,12 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
         with whole_file(part / PUBLIC / CARD) as file:
             file.write(card.to_json().encode())
         try:
-            (part / PUBLIC).rename(public)  # refused by the system if there is one with files
-            for number in range(len(card.runs), 0, -1):
-                (part / secret_name(number)).rename(folder / secret_name(number))
+            for name in names:  # the system refuses to replace a folder with files
+                (part / name).rename(folder / name)
         except BaseException:
-            if (part / SECRET).exists() and not (part / PUBLIC).exists():
-                public.rename(part / PUBLIC)  # it is ours, and nobody's without the secret key
+            for name in names:
+                if not (part / name).exists():  # what is there now is ours
+                    (folder / name).rename(part / name)
             raise
     except OSError as error:
         if isinstance(error, FheError):

@@ -160,13 +160,13 @@ def in_archive(rng: random.Random, data: bytes, mutation: Mutation) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", kind) as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, kind)  # without today's date
     return out.getvalue()
 
 
 def in_gzip(rng: random.Random, data: bytes, mutation: Mutation) -> bytes:
     """Change what a gzip file holds."""
-    return gzip.compress(mutation(rng, gzip.decompress(data)), 1)
+    return gzip.compress(mutation(rng, gzip.decompress(data)), 1, mtime=0)
 
 
 def in_png(rng: random.Random, data: bytes, mutation: Mutation) -> bytes:
@@ -261,7 +261,7 @@ def readers() -> dict[str, Reader]:
         "idx": Reader("", plain, read_any_idx),
         "idx.gz": Reader(
             ".gz",
-            [gzip.compress(data) for data in plain],
+            [gzip.compress(data, mtime=0) for data in plain],
             read_any_idx,
             in_gzip,
             factor=3 * 1032,
