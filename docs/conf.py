@@ -25,9 +25,8 @@ DOCS = Path(__file__).resolve().parent
 NOTEBOOKS = DOCS.parent / "notebooks"
 sys.path[:0] = [str(DOCS), str(DOCS.parent), str(NOTEBOOKS)]
 
-from build import repository
-
 import make_api
+from build import repository
 
 project = "CryptoNets to read"
 author = "The YASHE-nn authors"
