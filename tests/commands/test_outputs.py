@@ -178,8 +178,12 @@ def test_a_signal_while_the_program_is_loaded_ends_it_without_a_word(tmp_path, n
     )
     run = subprocess.run(
         [*PROGRAM, "plan", "digits"],
-        capture_output=True, check=False, env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        # What runs in the background ignores Ctrl-C, and the tests may.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     assert (run.returncode, run.stdout, run.stderr) == (-number, b"", b"")
 
 
