@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nn.bench import measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
-from nn.commands import draw, roles, service, tables
-from nn.commands.options import load_model, natural, positive
-from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
+from nn.commands import draw, planning, roles, service, tables
+from nn.commands.options import add_data_option, natural, positive, write_json
+from nn.data.sets import Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_others, beside_the_paper, drawing, run
-from nn.experiment.terminal import folded
-from nn.inference.split import describe, make_plans
 from nn.networks.model import Sequential
-from nn.networks.pretrained import OTHER_NAMES, known_names, pretrained
-from nn.planning.calibrate import calibrate
+from nn.networks.pretrained import pretrained
 from nn.planning.plan import MODES
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
 from yashe import __version__
 from yashe.arithmetic.parallel import available_cores, workers
-from yashe.arithmetic.residues import IntArray
 from yashe.errors import DataError, FheError
-from yashe.parameters.security import LEVELS
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
-from yashe.wire.files import check_output, is_stdout, whole_file
+from yashe.wire.files import check_output, is_stdout
 
 OUTPUTS = ("out", "json", "picture", "csv")  # options that name a file to be written
 DIGITS_SHOWN = 4
@@ -130,36 +123,7 @@ def parser() -> argparse.ArgumentParser:
     add_data_option(training, flag="--data")
     tables.add_training_options(training)
 
-    planning = commands.add_parser(
-        "plan",
-        help="show what a network needs before anything is encrypted",
-        description="Prove the range of every layer for all possible images, choose the cheapest "
-        "parameters of the security table, predict the noise, and count what it costs. The first "
-        "time, after a month, and when this machine is busier or less busy than it was, some "
-        "seconds are spent on measuring how fast it is.",
-    )
-    planning.set_defaults(command=plan_command)
-    planning.add_argument(
-        "model",
-        help=f"one of {', '.join(known_names())} (the same as cryptonets), or a network's file",
-    )
-    planning.add_argument(
-        "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
-    )
-    planning.add_argument(
-        "--mode", choices=MODES[:2], default="batch", help="batch or single (default: %(default)s)"
-    )
-    planning.add_argument(
-        "--untimed", action="store_true", help="do not say how long it takes on this machine"
-    )
-    planning.add_argument(
-        "--calibrate",
-        action="store_true",
-        help="measure how fast this machine is even if that is known, in some seconds",
-    )
-    planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
-    add_data_option(planning)
-
+    planning.add_commands(commands)
     benchmark = commands.add_parser(
         "bench",
         help="measure this machine: every operation, and whole networks",
@@ -231,20 +195,6 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         help="let them be the workers of this Dask scheduler, wherever they are",
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-
-
-def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> None:
-    """Add the options that say where MNIST is."""
-    command.add_argument(
-        flag,
-        dest="folder",
-        type=Path,
-        metavar="DIR",
-        help=f"folder with the MNIST files (default: ${DATA_VARIABLE}, or the user's cache)",
-    )
-    command.add_argument(
-        "--download", action="store_true", help="fetch MNIST (11 MB) if it is not there"
-    )
 
 
 def demo_command(arguments: argparse.Namespace) -> None:
@@ -342,41 +292,6 @@ def train_command(arguments: argparse.Namespace) -> None:
         print(f"saved to {arguments.out}")
 
 
-def plan_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets plan`."""
-    name = OTHER_NAMES.get(arguments.model, arguments.model)
-    model = load_model(name)
-    print(model.summary(), end="\n\n")
-    pixels = shown_pixels(name, model, arguments)
-    plans, known = make_plans(model, arguments.security, pixels, arguments.mode), []
-    if not arguments.untimed:
-        threads = None if arguments.mode == "batch" else 1
-        known = [calibrate(plan.params, BGV, threads, arguments.calibrate) for plan in plans]
-        pairs = zip(plans, known, strict=True)
-        plans = tuple(plan.calibrated(calibration) for plan, calibration in pairs)
-    print(folded(describe(plans)))
-    if known:
-        print(f"times   {min(known, key=lambda each: each.at)}")
-    for plan in plans:
-        print(folded("\n".join(["", repr(plan.params), *plan.reasons])))
-    if arguments.json:
-        write_json(arguments.json, {"plans": [plan.as_json() for plan in plans]})
-
-
-def shown_pixels(name: str, model: Sequential, arguments: argparse.Namespace) -> IntArray | None:
-    """Return the test images of a known network as its pixels, if they are there."""
-    if name not in RECIPES:
-        return None
-    try:
-        if RECIPES[name].data == "digits":
-            dataset = load_digits()
-        else:
-            dataset = load_mnist(arguments.folder, download=arguments.download)
-    except DataError:
-        return None
-    return quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
-
-
 def bench_command(arguments: argparse.Namespace) -> None:
     """`cryptonets bench`."""
     if arguments.quick:
@@ -389,9 +304,3 @@ def bench_command(arguments: argparse.Namespace) -> None:
     )
     if arguments.json:
         write_json(arguments.json, facts)
-
-
-def write_json(path: Path, facts: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    with whole_file(path) as file:
-        file.write(json.dumps(facts, indent=2).encode() + b"\n")

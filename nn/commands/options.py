@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from nn.data.sets import DATA_VARIABLE
 from nn.data.sources import Images, load_images
 from nn.networks.checks import nearest
 from nn.networks.model import Sequential
 from nn.networks.pretrained import known_names, pretrained
 from yashe.errors import ParameterError
+from yashe.wire.files import whole_file
 
 
 def natural(text: str) -> int:
@@ -73,3 +77,23 @@ def images_of(arguments: argparse.Namespace, input_shape: tuple[int, ...]) -> Im
             file=sys.stderr,
         )
     return images
+
+
+def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> None:
+    """Add the options that say where MNIST is."""
+    command.add_argument(
+        flag,
+        dest="folder",
+        type=Path,
+        metavar="DIR",
+        help=f"folder with the MNIST files (default: ${DATA_VARIABLE}, or the user's cache)",
+    )
+    command.add_argument(
+        "--download", action="store_true", help="fetch MNIST (11 MB) if it is not there"
+    )
+
+
+def write_json(path: Path, facts: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(json.dumps(facts, indent=2).encode() + b"\n")

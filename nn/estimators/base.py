@@ -251,21 +251,30 @@ class Estimator:
         """
         return self._schema[1].answers(self._outputs(X, mode))
 
-    def plan(self, timed: bool = True) -> Plan:
+    def plan(self, timed: bool = True, rows: int | None = None) -> Plan:
         """Return what an encrypted run needs and costs: ranges, noise, bytes, seconds.
 
         Parameters
         ----------
         timed : whether to measure this machine, some seconds, the first time
+        rows : how many there will be: then the plan is the faster one of a batch in slots and one
+            row at once, `plan.mode`, and its `reasons` say why; None for a batch
         """
         _ = self._schema
+        if rows is not None:
+            return make_plan(self.model_, mode="auto", images=rows)
         plan = make_plan(self.model_)
         return plan.calibrated(calibrate(plan.params)) if timed else plan
 
-    def split(self) -> tuple[Client, Server]:
-        """Return a client and a server, who share bytes only."""
+    def split(self, mode: str = "batch") -> tuple[Client, Server]:
+        """Return a client and a server, who share bytes only.
+
+        Parameters
+        ----------
+        mode : "batch", or "single" for one row at once; `plan(rows=...).mode` says what is faster
+        """
         _ = self._schema
-        server = Server(self.model_)
+        server = Server(self.model_, mode)
         return Client(server.card()), server
 
     def save(self, path: str | os.PathLike[str]) -> None:

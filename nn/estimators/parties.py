@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
 from nn.networks.schema import RealArray
-from nn.service import roles
+from nn.planning.plan import make_plan
+from nn.service import roles, single
 from nn.service.card import ModelCard
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
-from yashe.ciphertexts.keys import BgvRelinearizationKey
+from yashe.ciphertexts.keys import BgvRelinearizationKey, SecretKey
 from yashe.schemes.bgv import BGV
 
 
@@ -32,11 +34,12 @@ class Server:
     Parameters
     ----------
     model : integer network
+    mode : "batch", a slot for each of many rows, or "single", the slots for one row after the other
     """
 
-    def __init__(self, model: Sequential) -> None:
+    def __init__(self, model: Sequential, mode: str = "batch") -> None:
         self._model = model
-        self._card = ModelCard.of(model)
+        self._card = ModelCard.of(model, mode=mode)
 
     def __repr__(self) -> str:
         return f"Server({self._card.name!r}, {self._card.params})"
@@ -53,9 +56,14 @@ class Server:
         FormatError, KeyMismatchError
             If the bytes are not what a client of this network sends.
         """
-        key = wire.from_bytes(keys, BgvRelinearizationKey, self._card.params)
         reply = io.BytesIO()
-        roles.classify(io.BytesIO(rows), reply, self._model, key)
+        if self._card.single is not None:
+            plan = make_plan(self._model, mode="single")
+            known = single.read_server_keys(io.BytesIO(keys), self._card)
+            single.classify(io.BytesIO(rows), reply, plan, known)
+        else:
+            key = wire.from_bytes(keys, BgvRelinearizationKey, self._card.params)
+            roles.classify(io.BytesIO(rows), reply, self._model, key)
         return reply.getvalue()
 
 
@@ -74,14 +82,22 @@ class Client:
 
     def __init__(self, card: bytes) -> None:
         self._card = ModelCard.from_json(card)
-        self._keys = BGV(self._card.params).keygen()
+        self._keys = [BGV(params).keygen() for params in self._card.runs]
 
     def __repr__(self) -> str:
         return f"Client({self._card.name!r}, {self._card.params})"  # and not the keys
 
     def keys(self) -> bytes:
-        """Return what a server needs to compute: the evaluation key, which decrypts nothing."""
-        return wire.to_bytes(self._keys.relinearization)
+        """Return what a server needs to compute: evaluation keys, which decrypt nothing."""
+        if self._card.single is None:
+            return wire.to_bytes(self._keys[0].relinearization)
+        file = io.BytesIO()
+        single.write_server_keys(file, self._card, self._secrets)
+        return file.getvalue()
+
+    @property
+    def _secrets(self) -> list[SecretKey]:
+        return [keys.secret for keys in self._keys]
 
     def encrypt(self, rows: RealArray) -> bytes:
         """Prepare raw rows as the card says, and encrypt them.
@@ -91,17 +107,22 @@ class Client:
         rows : float64 array, shape (rows, columns); or pictures, integers 0..255 of shape
             (pictures, height, width, 1)
         """
-        card, file = self._card, io.BytesIO()
-        if card.schema.columns is None:
-            roles.encrypt(file, card, self._keys.secret, np.asarray(rows), 255)
-        else:
+        card, file, most = self._card, io.BytesIO(), 255
+        whole: NumberArray = np.asarray(rows)
+        if card.schema.columns is not None:
             whole = card.schema.columns.prepare(np.asarray(rows, dtype=np.float64), card.levels)
-            roles.encrypt(file, card, self._keys.secret, whole, card.levels)
+            most = card.levels
+        if card.single is None:
+            roles.encrypt(file, card, self._secrets[0], whole, most)
+        else:
+            single.encrypt(file, card, self._secrets, whole, most)
         return file.getvalue()
 
     def outputs(self, reply: bytes, rows: int) -> IntArray:
         """Return the decrypted integers, shape (rows, outputs)."""
-        return roles.decrypt(io.BytesIO(reply), self._card, self._keys.secret, rows)
+        if self._card.single is not None:
+            return single.decrypt(io.BytesIO(reply), self._card, self._secrets)[:rows]
+        return roles.decrypt(io.BytesIO(reply), self._card, self._secrets[0], rows)
 
     def decrypt(self, reply: bytes, rows: int) -> Any:
         """Return the class or the value of each row."""

@@ -24,6 +24,7 @@ import numpy as np
 from yashe import __version__
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.arithmetic.residues import IntArray
+from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.circuits.columns import SquareLayer, Units
 from yashe.circuits.products import SumsOfSquares
@@ -104,8 +105,12 @@ def best_time(step: Callable[[], object]) -> float:
     return min(times)
 
 
+@noise.unchecked()
 def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Calibration:
-    """Time all kinds of operations, in the shapes in which networks use them."""
+    """Time all kinds of operations, in the shapes in which networks use them.
+
+    What they take does not depend on the noise, and the parameters need not carry all of them.
+    """
     scheme, rng = scheme_type(params), np.random.default_rng(0)
     keys = scheme.keygen(bytes(32))
     positions, taps, maps, units = 16, 25, 5, 64

@@ -129,6 +129,16 @@ def test_client_and_server_share_bytes_only(net: SquareNet) -> None:
         server.infer(rows, keys)
 
 
+def test_one_row_at_once_gives_the_same_outputs_and_the_plan_says_when(net: SquareNet) -> None:
+    client, server = net.split(mode="single")
+    reply = server.infer(client.keys(), client.encrypt(X[:3]))
+    assert client.outputs(reply, 3).tolist() == net._outputs(X[:3], "integers").tolist()
+    assert (client.decrypt(reply, 3) == net.predict(X[:3])).all()
+    few, many = net.plan(rows=1), net.plan(rows=4000)
+    assert "a batch is faster on this machine" in few.reasons[-1]
+    assert many.mode == "batch"  # as thousands of rows take no longer than one
+
+
 def test_the_card_alone_prepares_raw_rows_and_reads_the_answers(net: SquareNet) -> None:
     card = ModelCard.from_json(net.split()[1].card())
     assert card.schema == net.model_.schema

@@ -1,0 +1,100 @@
+"""`cryptonets plan`: what a network needs, before anything is encrypted."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from nn.commands.options import add_data_option, load_model, positive, write_json
+from nn.data.sets import load_digits, load_mnist
+from nn.experiment.terminal import folded
+from nn.inference.split import describe, make_plans
+from nn.networks.model import Sequential
+from nn.networks.pretrained import OTHER_NAMES, known_names
+from nn.planning.calibrate import calibrate
+from nn.planning.plan import MODES, make_plan
+from nn.training.quantize import quantize_pixels
+from nn.training.train import RECIPES
+from yashe.arithmetic.residues import IntArray
+from yashe.errors import DataError
+from yashe.parameters.security import LEVELS
+from yashe.schemes.bgv import BGV
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command."""
+    planning = commands.add_parser(
+        "plan",
+        help="show what a network needs before anything is encrypted",
+        description="Prove the range of every layer for all possible images, choose the cheapest "
+        "parameters of the security table, predict the noise, and count what it costs. The first "
+        "time, after a month, and when this machine is busier or less busy than it was, some "
+        "seconds are spent on measuring how fast it is.",
+    )
+    planning.set_defaults(command=plan_command)
+    planning.add_argument(
+        "model",
+        help=f"one of {', '.join(known_names())} (the same as cryptonets), or a network's file",
+    )
+    planning.add_argument(
+        "--security", type=int, default=128, choices=LEVELS, help="bits (default: %(default)s)"
+    )
+    planning.add_argument(
+        "--mode",
+        choices=MODES,
+        default="batch",
+        help="batch, single, or auto: what is faster for --images (default: %(default)s)",
+    )
+    planning.add_argument(
+        "--images", "--rows", type=positive, default=1, metavar="N", help="default: %(default)s"
+    )
+    planning.add_argument(
+        "--untimed", action="store_true", help="do not say how long it takes on this machine"
+    )
+    planning.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure how fast this machine is even if that is known, in some seconds",
+    )
+    planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
+    add_data_option(planning)
+
+
+def plan_command(arguments: argparse.Namespace) -> None:
+    """`cryptonets plan`."""
+    name = OTHER_NAMES.get(arguments.model, arguments.model)
+    model = load_model(name)
+    print(model.summary(), end="\n\n")
+    pixels, mode = shown_pixels(name, model, arguments), arguments.mode
+    if mode == "auto":
+        chosen = make_plan(model, security=arguments.security, mode=mode, images=arguments.images)
+        print(folded(chosen.reasons[-1]), end="\n\n")
+        mode = chosen.mode
+    plans, known = make_plans(model, arguments.security, pixels, mode), []
+    if not arguments.untimed:
+        threads = None if mode == "batch" else 1
+        known = [calibrate(plan.params, BGV, threads, arguments.calibrate) for plan in plans]
+        pairs = zip(plans, known, strict=True)
+        plans = tuple(plan.calibrated(calibration) for plan, calibration in pairs)
+    print(folded(describe(plans)))
+    if known:
+        print(f"times   {min(known, key=lambda each: each.at)}")
+    for plan in plans:
+        print(folded("\n".join(["", repr(plan.params), *plan.reasons])))
+    if arguments.json:
+        write_json(arguments.json, {"plans": [plan.as_json() for plan in plans]})
+
+
+def shown_pixels(name: str, model: Sequential, arguments: argparse.Namespace) -> IntArray | None:
+    """Return the test images of a known network as its pixels, if they are there."""
+    if name not in RECIPES:
+        return None
+    try:
+        if RECIPES[name].data == "digits":
+            dataset = load_digits()
+        else:
+            dataset = load_mnist(arguments.folder, download=arguments.download)
+    except DataError:
+        return None
+    return quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
