@@ -196,7 +196,9 @@ def encrypt_without(names: set[str], pk: tuple[Poly, Poly], m: Poly) -> list[Pol
         return textbook_bfv.encrypt(BFV, pk, m, SEED)
 
 
-@pytest.mark.parametrize("names", [{"encrypt-e1"}, {"encrypt-e0", "encrypt-e1"}], ids=str)
+@pytest.mark.parametrize(
+    "names", [{"encrypt-e1"}, {"encrypt-e0", "encrypt-e1"}], ids=["one", "both"]
+)
 def test_encryption_without_errors_is_read_with_public_data_alone(names: set[str]) -> None:
     _, pk = textbook_bfv.keygen(BFV, SEED)
     m = list(range(-16, 16))
