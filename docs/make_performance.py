@@ -44,7 +44,7 @@ TAIL = """
   (`yashe.schemes.choose.narrowed`), about 2^22 for the CryptoNets network; a weighted sum of 845
   unreduced squares then stays below 2^53.
 - **Relinearisation comes last**, on 100 sums instead of 845 squares, and right after it the modulus
-  is switched from nine primes to six. Its digits have two primes each, which halves their transforms
+  is switched from nine primes to six. Its digits have two primes each, for half the transforms
   (`yashe/ciphertexts/gadgets.py`), and the switch transforms only what goes, and the remainder.
 - **The plan finds the fewest primes** that are proved to be enough
   (`nn.planning.plan.cheapest_params`).

@@ -30,7 +30,7 @@ from yashe.errors import ParameterError
 
 T = TypeVar("T")
 
-GROUP = 2  # ciphertexts that a worker takes at once
+GROUP = 4  # ciphertexts that a worker takes at once
 MOST_WORKERS = 1024  # each may become a thread, and no machine that we know has more cores
 
 _pool: ContextVar[ThreadPoolExecutor | None] = ContextVar("pool", default=None)

@@ -27,7 +27,7 @@ import numpy as np
 
 from yashe.arithmetic.linear import WeightedSum
 from yashe.arithmetic.parallel import for_each
-from yashe.arithmetic.residues import FloatArray, IntArray, blocks, bound, reduce_inplace
+from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_inplace
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import check_undeclared
@@ -220,8 +220,7 @@ class _ModuloPrime:
         h, start = np.empty((self.units, x.shape[-1])), 0
         for taps, linear, bias in zip(self.taps, self.linear, self.bias, strict=True):
             stop = start + len(taps) * len(bias)
-            y, offset = h[start:stop].reshape(len(taps), len(bias), -1), bias if part == 0 else None
-            for some in blocks(len(taps), x[0].nbytes * taps.shape[1]):
-                linear(np.take(x, taps[some], axis=0), out=y[some], offset=offset)
+            y = h[start:stop].reshape(len(taps), len(bias), -1)
+            linear(np.take(x, taps, axis=0), out=y, offset=bias if part == 0 else None)
             start = stop
         return h

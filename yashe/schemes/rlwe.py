@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from yashe.arithmetic.automorphisms import move_values
-from yashe.arithmetic.parallel import for_each_group
+from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import (
@@ -264,15 +264,15 @@ class RLWE(RotatingScheme):
         q, flat = self.params.ring, ct.index.reshape(-1)
         rows = np.empty((len(flat), 2, self.params.k, self.params.n))
 
-        def relinearize_some(some: slice) -> None:
-            parts = ct.rows[flat[some]]
-            cut = self.cut(parts[:, 2], key.gadget)
+        def relinearize_one(j: int) -> None:  # one at a time: its digits fill the cache
+            parts = ct.rows[flat[j]]
+            cut = self.cut(parts[2], key.gadget)
             switched = self.rows(switch(cut, [key.b, key.a], key.gadget))
-            switched += parts[:, :2]
+            switched += parts[:2]
             reduce_inplace(switched, q.moduli, 1.0 / q.moduli, np.empty_like(switched))
-            rows[some] = switched
+            rows[j] = switched
 
-        for_each_group(relinearize_some, len(rows))
+        for_each(relinearize_one, range(len(rows)))
         bound = ct.bound[flat] + self.switching_bound(key.gadget)
         return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
