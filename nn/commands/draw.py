@@ -9,7 +9,6 @@ from typing import Any
 from nn.commands.options import load_model
 from nn.drawing.sides import Client
 from nn.drawing.strokes import SIDE
-from nn.planning.plan import make_plan
 from yashe.errors import ParameterError
 
 HOST, PORT = "127.0.0.1", 8460  # this machine only
@@ -43,7 +42,7 @@ def draw_command(arguments: argparse.Namespace) -> None:
         )
     with http.listen(HOST, arguments.port) as listening:
         print("making keys, and starting a server that gets the public ones", flush=True)
-        with Client(model, make_plan(model, mode="single")) as client:
+        with Client(model) as client:
             port = listening.getsockname()[1]
             print(f"open http://{HOST}:{port} in a browser; Ctrl-C ends it", flush=True)
             page.serve_page(client, listening)

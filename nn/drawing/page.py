@@ -147,7 +147,8 @@ async def refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status, message = error.status_code, str(error.detail)
     else:
-        status, message = getattr(error, "status", 400), str(error)
+        usual = 400 if isinstance(error, DataError) else 500  # what was sent is wrong, or we are
+        status, message = getattr(error, "status", usual), str(error)
     facts = {"error": type(error).__name__, "message": message}
     return JSONResponse(facts, status, HEADERS)
 

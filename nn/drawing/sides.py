@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from nn.cluster.coordinator import WorkersLostError
 from nn.cluster.crews import use_one_thread
+from nn.drawing.strokes import WHITE
 from nn.networks.model import Sequential
 from nn.planning.plan import make_plan
 from nn.planning.planned import Plan
@@ -34,8 +35,6 @@ from yashe import wire
 from yashe.arithmetic.parallel import workers
 from yashe.ciphertexts.array import Ciphertext
 from yashe.schemes.bgv import BGV
-
-WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,6 @@ class Client:
     Parameters
     ----------
     model : a network of one image at once
-    plan : for it, or None to make one
 
     Attributes
     ----------
@@ -80,8 +78,8 @@ class Client:
         If the slots do not hold the network.
     """
 
-    def __init__(self, model: Sequential, plan: Plan | None = None) -> None:
-        self.plan = plan or make_plan(model, mode="single")
+    def __init__(self, model: Sequential) -> None:
+        self.plan = make_plan(model, mode="single")
         self.card = ModelCard.of(model, mode="single")
         self._schemes = [BGV(params) for params in self.card.runs]
         self._secrets = [scheme.keygen().secret for scheme in self._schemes]

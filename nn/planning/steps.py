@@ -35,6 +35,7 @@ from nn.planning.tiles import apply, hidden_tiles
 from yashe.arithmetic.parallel import watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import PerDigit
 from yashe.ciphertexts.trace import label
 from yashe.circuits.columns import SquareLayer, Units
 from yashe.circuits.products import SumsOfSquares
@@ -272,8 +273,10 @@ class RelinearizeStep(Step):
         return self.primes
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        if isinstance(key, PerDigit):  # anything else is refused below
+            key = key.widened(self.width)
         with watched(lambda: tick(1 / len(x.rows))):
-            relinearized = self.scheme.relinearize(x, key.widened(self.width))
+            relinearized = self.scheme.relinearize(x, key)
         return self.scheme.switch_modulus(relinearized, self.primes)
 
     def forecast(self, x: Forecast) -> Forecast:

@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("starlette", reason="the page takes the extra 'serve'")
 
 from drawing.browser import PATH, Browser
+from nn.cluster.coordinator import WorkersLostError
 from nn.drawing import page
 from nn.drawing.sides import Answer, Client
 from nn.drawing.strokes import digit_of
@@ -103,6 +104,18 @@ def test_the_page_answers_its_own_requests_only() -> None:
         ):
             for method, path in (("GET", "/"), ("GET", "/about"), ("POST", "/digit")):
                 assert ask(port, method, path, b"[[[1, 2]]]", **headers)[0] == expected
+
+
+def test_a_server_that_has_died_is_no_mistake_of_the_drawing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(self: Answers, image: Any) -> Answer:
+        raise WorkersLostError("a process of the server has died")
+
+    monkeypatch.setattr(Answers, "ask", die)
+    with serving(Answers()) as port:
+        status, text = ask(port, "POST", "/digit", json.dumps(LINE).encode())
+        assert (status, json.loads(text)["error"]) == (500, "WorkersLostError")
 
 
 def test_what_is_no_drawing_gets_a_sentence() -> None:

@@ -10,7 +10,7 @@ from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.planning.program import Report, program_of
 from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, SumsStep
-from yashe.errors import ParameterError
+from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -66,6 +66,16 @@ def test_ciphertexts_at_another_level_or_of_another_scheme_are_refused() -> None
             program.run(x, KEYS.relinearization)
     with pytest.raises(ParameterError, match=r"takes shape \(3, 3, 2\), got \(4, 4, 1\)"):
         program.run(ct, KEYS.relinearization, start=1)
+
+
+@pytest.mark.parametrize(
+    "key", [KEYS.secret, KEYS.public, None, "key"], ids=lambda x: type(x).__name__
+)
+def test_what_is_no_relinearisation_key_is_refused_by_its_kind(key: object) -> None:
+    model = network()
+    ct = encrypt_images(SCHEME, model, np.ones((2, 4, 4, 1), dtype=np.int64), KEYS.secret)
+    with pytest.raises(KeyMismatchError, match="takes a BgvRelinearizationKey, but got a"):
+        program_of(model, SCHEME).run(ct, key)
 
 
 def test_a_run_may_stop_and_go_on_at_any_step() -> None:

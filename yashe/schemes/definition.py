@@ -105,8 +105,6 @@ class Definition(ABC):
         ------
         KeyMismatchError
             If the key is another's, or another scheme's.
-        ParameterError
-            If a digit cannot have so many primes.
         NoiseBudgetExhausted
         """
 
