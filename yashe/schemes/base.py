@@ -34,6 +34,18 @@ from yashe.schemes.definition import Definition
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
+def check_scheme(scheme: Any, kind: type[Scheme]) -> None:
+    """Refuse what is no scheme of a kind; often it is the class, and not yet an object of it.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not isinstance(scheme, kind):
+        found = scheme.__name__ if isinstance(scheme, type) else f"a {type(scheme).__name__}"
+        raise ParameterError(f"this takes a scheme with parameters, BGV(params), not {found}")
+
+
 class Scheme(Definition):
     """What follows from the definition of a scheme: products, levels, decryption of a phase.
 
