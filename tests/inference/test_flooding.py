@@ -221,7 +221,7 @@ def test_the_noise_of_three_parts_fills_the_room_and_not_more() -> None:
     assert float(flooded.noise_budget[0]) == pytest.approx(promised_bits(1024))
     measured = float(SCHEME.noise_budget(flooded, KEYS.secret)[0])
     assert promised_bits(1024) < measured < promised_bits(1024) + 5
-    little = make_params("INSECURE_LITTLE", 1024, 200, security=None, log2_q=24)
+    little = make_params("INSECURE_LITTLE", 1024, 200, security=None, log2_q=33)
     assert flooding_exponent(little) >= 0
     with pytest.raises(NoiseBudgetExhausted, match="has no room for noise flooding"):
         flooding_exponent(little, 2)
