@@ -5,9 +5,13 @@
     logits = program.run(ct, keys.relinearization)
 
 Here it is decided, once and without looking at a ciphertext, what is computed at once, where
-ciphertexts are relinearised (as late as possible: before the next square, and at the end), and with
-how many primes of q each step works. Everything else only reads the list: a run goes through it, a
-plan adds up its noise and its seconds, a cluster hands out its steps or pieces of them.
+ciphertexts are relinearised, and with how many primes of q each step works. Everything else only
+reads the list: a run goes through it, a plan adds up its noise and its seconds, a cluster hands out
+its steps or pieces of them.
+
+Relinearisation comes as late as possible: before the next square, and at the end, because two parts
+make a smaller reply than three. With a single square there is none. Its owner decrypts three parts
+with s and s^2, and the server needs no key at all: nothing to send, to keep and to look after.
 """
 
 from __future__ import annotations
@@ -89,9 +93,14 @@ class Program:
             step.prepare()
 
     @property
+    def needs_keys(self) -> bool:
+        """Whether a server has to be given keys for it."""
+        return any(isinstance(step, RelinearizeStep) for step in self.steps)
+
+    @property
     def key_polynomials(self) -> int:
         """How many polynomials these keys have on the wire."""
-        return self.scheme.params.k * self.scheme.parts(1)
+        return self.scheme.params.k * self.scheme.parts(1) if self.needs_keys else 0
 
     @property
     def what(self) -> str:
@@ -107,7 +116,8 @@ class Program:
         Parameters
         ----------
         x : encrypted images, or what the step before `start` has made
-        key : the relinearisation key of the same keys, or what else the steps take
+        key : the relinearisation key of the same keys, or what else the steps take; None will do
+            for a program that `needs_keys` not
         report : collects times and predicted noise budgets, if given
         start : number of the first step
 
@@ -241,7 +251,7 @@ def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program
             compute(SquareStep if isinstance(layers[start], Square) else LayerStep, start, stop)
         if any(isinstance(layer, Square) for layer in layers[first:stop]):
             squared, degree = squared + 1, 2
-    if degree == 2:
+    if degree == 2 and squared > 1:
         relinearize(len(layers) - 1, scheme.params.k)
     return Program(model, given, tuple(steps))
 

@@ -209,7 +209,6 @@ def test_layers_in_other_orders_are_counted_too() -> None:
         {"multiply_add": 8, "output": 2},
         {},
         {"multiply_add": 6, "output": 3},
-        {"relinearize": 3},
     ]
 
 
