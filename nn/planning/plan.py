@@ -28,7 +28,7 @@ from types import NoneType
 import numpy as np
 
 from nn.networks.base import Values
-from nn.networks.checks import KindError, check_pixels, of_kind, truth, whole_number
+from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
 from nn.planning.calibrate import Calibration, calibrate
 from nn.planning.planned import Plan as Plan
@@ -37,9 +37,10 @@ from nn.planning.proofs import check_depends, check_fits, ranges, run
 from nn.planning.single import packed_programs
 from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
+from yashe.arithmetic.whole import of_kind, truth, whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
-from yashe.errors import NoiseBudgetExhausted, ParameterError
+from yashe.errors import KindError, NoiseBudgetExhausted, ParameterError
 from yashe.parameters.security import secure_degrees
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
@@ -101,20 +102,20 @@ def make_plan(
     """
     if not (isinstance(spare_bits, int | float) and 0 <= spare_bits < math.inf):
         raise ParameterError(f"spare_bits must be a number of bits from 0 on, not {spare_bits!r}")
-    of_kind("the network", model, Sequential)
-    of_kind("params", params, Params, NoneType)
+    of_kind(model, "the network", Sequential)
+    of_kind(params, "params", Params, NoneType)
     if not callable(scheme):
         raise KindError(f"scheme must be the class of a scheme, like BGV; got {scheme!r}.")
     if mode not in MODES:
         raise ParameterError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-    public = truth("public", public)
+    public = truth(public, "public")
     if mode == "auto":
         common = (security, public, scheme, spare_bits, pixels, joined_with, slots)
         batch = make_plan(model, params, *common)
         return faster(
             batch,
             lambda: make_plan(model, params, *common, "single"),
-            whole_number("images", images),
+            whole(images, "images", 1),
             calibration,
         )
     intervals = ranges(model, model.levels)

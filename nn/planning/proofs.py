@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nn.networks.base import NumberArray, Values
-from nn.networks.checks import of_kind, whole_number
 from nn.networks.model import Sequential
 from nn.planning.descent import promised_bound
 from yashe.arithmetic.residues import FloatArray, IntArray
+from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.moves import Together
@@ -117,7 +117,7 @@ def ranges(model: Sequential, levels: int) -> list[Interval]:
         If the network is not one of integers, or there are no levels.
     """
     check_integers(model)
-    whole_number("levels", levels)
+    whole(levels, "levels", 1)
     zeros = np.zeros(model.input_shape, dtype=np.int64).astype(object)
     found: list[Interval] = []
     run(model, Interval(zeros, zeros + levels), observe=lambda i, x: found.append(x))
@@ -131,7 +131,7 @@ def check_integers(model: Sequential) -> None:
     ------
     ParameterError
     """
-    of_kind("the network", model, Sequential)
+    of_kind(model, "the network", Sequential)
     for i, layer in enumerate(model.layers):
         for name, values in layer.parameters.items():
             kind = type(layer).__name__
@@ -196,7 +196,7 @@ def check_fits(model: Sequential, need: int, params: Params, joined_with: int = 
     RangeError
         Naming the layer, with the numbers.
     """
-    if params.t * whole_number("joined_with", joined_with) < need:
+    if params.t * whole(joined_with, "joined_with", 1) < need:
         raise RangeError(
             f"the layer {type(model.layers[-1]).__name__}: the logits can reach {need // 2} in "
             f"absolute value for some image, which needs t of {math.log2(need):.1f} bits, but "
