@@ -27,7 +27,7 @@ from yashe.ciphertexts.slots import (
     interpolate,
 )
 from yashe.ciphertexts.trace import observe
-from yashe.errors import FormError, KeyMismatchError, ParameterError
+from yashe.errors import FormError, KeyMismatchError
 from yashe.parameters.sets import Params
 from yashe.schemes.definition import Definition
 
@@ -292,9 +292,7 @@ class Scheme(Definition):
         source = self.scheme_of(ct).params
         if primes is None:
             primes = self.at(source).fewest_primes(ct.bound[ct.index], ct.degree)
-        if isinstance(primes, bool) or not isinstance(primes, int | np.integer):
-            raise ParameterError(f"primes is a number of primes of q, an integer, not {primes!r}")
-        scheme = self.at(source.shortened(int(primes)))
+        scheme = self.at(source.shortened(primes))
         if primes == source.k:
             return ct
         target, flat = scheme.params, ct.index.reshape(-1)
