@@ -173,16 +173,22 @@ def faster(
     cores = available_cores()
     batch = batch.calibrated(calibration(batch.params, type(batch.program.scheme)))
     single = single.calibrated(calibration(single.params, threads=1))
-    for_all, for_one = batch.seconds_for(1, cores), single.seconds_for(1, cores)
-    assert for_all is not None
-    assert for_one is not None
-    crossover = max(1, math.ceil(for_all / for_one))
+    first = crossover(batch, single, cores)
     reason = (
-        f"One image at once takes {for_one:.2f} s, a batch {for_all:.2f} s whatever is in it: from "
-        f"{crossover} images on a batch is faster on this machine (estimates)."
+        f"One image at once takes {single.seconds_for(1, cores):.2f} s, a batch "
+        f"{batch.seconds_for(1, cores):.2f} s whatever is in it: from {first} images on a batch is "
+        "faster on this machine (estimates)."
     )
-    chosen = single if images < crossover else batch
+    chosen = single if images < first else batch
     return replace(chosen, reasons=(*chosen.reasons, reason))
+
+
+def crossover(batch: Plan, single: Plan, cores: int) -> int:
+    """Return from how many images on a batch is faster, by two plans with seconds."""
+    for_all, for_one = batch.seconds_for(1, cores), single.seconds_for(1, cores)
+    if for_all is None or for_one is None:
+        raise ParameterError("plans with seconds were required: plan.calibrated(...) gives them")
+    return max(1, math.ceil(for_all / for_one))
 
 
 def joint(programs: Sequence[Program]) -> Params:

@@ -88,6 +88,11 @@ class Program:
         """Shape of the array of encrypted inputs: here a ciphertext for every pixel position."""
         return self.model.input_shape
 
+    @property
+    def effort(self) -> float:
+        """How much work it is, typically; see `Step.effort`."""
+        return sum(step.effort for step in self.steps)
+
     def prepare(self) -> None:
         """Compute what does not depend on an image, which else the first image waits for."""
         for step in self.steps:
@@ -136,7 +141,7 @@ class Program:
         if x.shape != expected:
             raise ParameterError(f"the network takes shape {expected}, got {x.shape}")
         report = report or Report()
-        report.steps, effort = [], sum(step.effort for step in self.steps)
+        report.steps, effort = [], self.effort
 
         def tick(step: Step, share: float) -> None:
             report.progress(share * step.effort / effort if effort else 0.0)

@@ -37,6 +37,35 @@ def key_digest(key: Pair | Path) -> str:
     return hashlib.sha256(wire.to_bytes(key)).hexdigest()
 
 
+def mode_of(keys: AskingKeys | None, mode: str) -> str:
+    """Return the mode that keys are for, if it may be any and there are keys."""
+    if mode != "auto" or keys is None:
+        return mode
+    return "single" if isinstance(keys[0], list) else "batch"
+
+
+def kept_keys(folder: Path, card: ModelCard) -> AskingKeys:
+    """Return the keys of a folder, which are made if there are none.
+
+    Raises
+    ------
+    KeyMismatchError
+        If they are for another card.
+    """
+    if not (folder / roles.SECRET).exists():
+        roles.keygen(folder, card)
+    own = roles.load_card(folder)
+    if own.params.digest != card.params.digest:
+        raise KeyMismatchError(
+            f"the keys in {folder} are for {own.name}, mode {own.mode}, and not for the server's "
+            f"{card.name}, mode {card.mode}: name another folder, and new ones are made there"
+        )
+    secrets = roles.load_secret_keys(folder, card)
+    if card.single is None:
+        return secrets[0], roles.load_evaluation_key(folder / roles.PUBLIC)
+    return secrets, folder / roles.PUBLIC / roles.EVALUATION
+
+
 def check_keys(card: ModelCard, keys: SecretKey | Pair | list[SecretKey]) -> None:
     """Refuse keys that are not for the parameters of a card, each for those of its run."""
     given = keys if isinstance(keys, list) else [keys]

@@ -9,6 +9,7 @@ what was being computed is computed again, and reported as failed if that stops 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -46,15 +47,20 @@ WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
 ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
 
 
-def largest_bytes(card: ModelCard, batches: int) -> tuple[int, int, int]:
+SEVERAL_RUNS = 0  # instead of the kind of a frame: an archive of keys for one image at once
+
+
+def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
     """Return how many bytes a key, encrypted images and a reply take at most."""
+    if card.single is not None:
+        return single.largest_bytes(card, limits.images)
     params = card.params
     heads = [
         Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
         for kind, form in ACCEPTED_KEYS.items()
     ]
     heads += [
-        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (batches, *shape))
+        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (limits.batches, *shape))
         for shape in (card.input_shape, (card.classes,))
     ]
     *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
@@ -67,7 +73,7 @@ class Store:
     Parameters
     ----------
     folder : of the `State`
-    card : of the network, with the only parameters that are accepted
+    cards : of the network, by mode, with the only parameters that are accepted
     limits : bounds of everything
 
     Attributes
@@ -81,10 +87,10 @@ class Store:
         If the folder cannot be used.
     """
 
-    def __init__(self, folder: Path, card: ModelCard, limits: Limits) -> None:
-        self.card, self.limits = card, limits
-        largest = largest_bytes if card.single is None else single.largest_bytes
-        self.largest_key, self.largest_job, self.largest_reply = largest(card, limits.batches)
+    def __init__(self, folder: Path, cards: Mapping[str, ModelCard], limits: Limits) -> None:
+        self.cards, self.limits = cards, limits
+        sizes = [largest_bytes(card, limits) for card in cards.values()]
+        self.largest_key, self.largest_job, self.largest_reply = map(max, zip(*sizes, strict=True))
         self._news = threading.Event()  # that a job waits
         self._progress = ("", 0.0)  # of the job that is being computed
         self.state = State(folder)
@@ -111,7 +117,20 @@ class Store:
         self.state.close()
 
     def __repr__(self) -> str:
-        return f"Store({str(self.state.folder)!r}, {self.card.name!r})"
+        return f"Store({str(self.state.folder)!r}, {', '.join(self.cards)})"
+
+    def card(self, kind: int) -> ModelCard:
+        """Return the card that keys of a kind are for.
+
+        Raises
+        ------
+        FormatError
+            If this mode is not offered.
+        """
+        mode = "single" if kind == SEVERAL_RUNS else "batch"
+        if mode not in self.cards:
+            raise FormatError(f"keys for mode {', '.join(self.cards)} are accepted, not for {mode}")
+        return self.cards[mode]
 
     # Arriving.
 
@@ -121,7 +140,8 @@ class Store:
         Raises
         ------
         FormatError, KeyMismatchError
-            If it is no key of `ACCEPTED_KEYS` for the parameters of the network.
+            If it is no key of `ACCEPTED_KEYS`, nor an archive of keys, for the parameters of the
+            network in a mode that is offered.
         ServiceFullError
             If there is no room for it.
         """
@@ -142,13 +162,15 @@ class Store:
         return name
 
     def _check_key(self, file: BinaryIO) -> tuple[int, str]:
-        """Return the kind of a key and the name of its set; kind 0 are those of several runs."""
-        if self.card.single is not None:
-            return 0, single.key_ids(single.read_server_keys(file, self.card))
-        contents = read_contents(FrameReader(file), self.card.params)
+        """Return the kind of a key and the name of its set; `SEVERAL_RUNS` have several names."""
+        if single.is_archive(file) or "batch" not in self.cards:
+            card = self.card(SEVERAL_RUNS)
+            return SEVERAL_RUNS, single.key_ids(single.read_server_keys(file, card))
+        params = self.cards["batch"].params
+        contents = read_contents(FrameReader(file), params)
         file.seek(0)
         form = ACCEPTED_KEYS.get(contents.kind)
-        wire.read(file, form.type if form else BgvRelinearizationKey, self.card.params)
+        wire.read(file, form.type if form else BgvRelinearizationKey, params)
         return contents.kind, contents.key_id
 
     def add_job(self, upload: Upload, keys: str) -> Job:
@@ -161,9 +183,9 @@ class Store:
         ServiceFullError
             If the queue is full.
         """
-        key_id = self.use_key(keys)
+        kind, key_id = self.use_key(keys)
         with upload.complete() as file:
-            self._check_images(file, key_id)
+            self._check_images(file, kind, key_id)
         name = job_id(keys, upload.hash.hexdigest())
         with self.state.transaction():
             known = self._find(name)
@@ -194,14 +216,15 @@ class Store:
                 "again later"
             )
 
-    def _check_images(self, file: BinaryIO, key_id: str) -> None:
+    def _check_images(self, file: BinaryIO, kind: int, key_id: str) -> None:
         """Refuse what is not worth queueing, also for a wrong hash."""
-        if self.card.single is not None:
-            single.check_images(file, self.card, key_id, self.limits.batches)
+        card = self.card(kind)
+        if card.single is not None:
+            single.check_images(file, card, key_id, self.limits.images)
             return
         frame = FrameReader(file)
-        contents = read_contents(frame, self.card.params)
-        roles.check_images(contents, self.card.input_shape, key_id)
+        contents = read_contents(frame, card.params)
+        roles.check_images(contents, card.input_shape, key_id)
         if contents.shape[0] > self.limits.batches:
             raise FormatError(
                 f"{contents.shape[0]} batches in one job, and at most {self.limits.batches} are "
@@ -211,8 +234,8 @@ class Store:
 
     # Keys.
 
-    def use_key(self, keys: str) -> str:
-        """Return the key id (`ciphertexts.keys.Key.key_id`) of a registered key, and note its use.
+    def use_key(self, keys: str) -> tuple[int, str]:
+        """Return kind and key id (`ciphertexts.keys.Key.key_id`) of a key, and note its use.
 
         Raises
         ------
@@ -220,12 +243,13 @@ class Store:
         """
         with self.state.transaction():
             self.state.run("UPDATE keys SET used = ? WHERE id = ?", self.state.now(), keys)
-            found = self.state.run("SELECT key_id FROM keys WHERE id = ?", keys)
+            found = self.state.run("SELECT kind, key_id FROM keys WHERE id = ?", keys)
         if not found:
             raise UnknownIdError(
                 f"the keys {keys[:16]} are unknown, or have expired: register them (again)"
             )
-        return str(found[0][0])
+        kind, key_id = found[0]
+        return int(kind), str(key_id)
 
     def load_key(self, keys: str) -> Key | list[ServerKeys]:
         """Return a registered key, or those of all runs; one whose file is damaged is forgotten.
@@ -238,10 +262,12 @@ class Store:
         try:
             if not found:
                 raise FormatError("there is no such key")
+            kind = found[0][0]
+            card = self.card(kind)
             with disk_errors(), (self.state.bodies / f"{keys}.key").open("rb") as file:
-                if self.card.single is not None:
-                    return single.read_server_keys(file, self.card)
-                return wire.read(file, ACCEPTED_KEYS[found[0][0]].type, self.card.params)
+                if card.single is not None:
+                    return single.read_server_keys(file, card)
+                return wire.read(file, ACCEPTED_KEYS[kind].type, card.params)
         except FormatError:
             with self.state.transaction():
                 self.state.run("DELETE FROM keys WHERE id = ?", keys)
