@@ -27,14 +27,14 @@ from yashe.ciphertexts.slots import (
     interpolate,
 )
 from yashe.ciphertexts.trace import observe
-from yashe.errors import FormError, KeyMismatchError
+from yashe.errors import FormError, KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.definition import Definition
 
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
-def check_scheme(scheme: Any, kind: type[Scheme]) -> None:
+def check_scheme(scheme: Any, kind: type) -> None:
     """Refuse what is no scheme of a kind; often it is the class, and not yet an object of it.
 
     Raises
