@@ -213,6 +213,6 @@ def check_network(model: Sequential, params: Params, joined_with: int = 1) -> No
     ParameterError, RangeError, TransparentCiphertextError
         As from `ranges`, `check_fits` and `check_depends`.
     """
-    check_integers(model)
+    of_kind(model, "the network", Sequential)
     check_fits(model, ranges(model, model.levels)[-1].smallest_t, params, joined_with)
     check_depends(model, params.t)
