@@ -101,9 +101,7 @@ class TapsStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         taps = self.network.stages.taps
-        found = x.affine(taps.weight, taps.bias)
-        tick(1.0)
-        return found
+        return x.affine(taps.weight, taps.bias)
 
     def forecast(self, x: Forecast) -> Forecast:
         taps = self.network.stages.taps
@@ -154,7 +152,6 @@ class WeighStep(PackedStep):
         bound = self._bound(x.bound[x.index])
         degree, factor = (2, x.factor**2 % params.t) if self.squared else (1, x.factor)
         x = replace(x, factor=factor)
-        tick(1.0)
         return x.derive(out, bound, (len(out),), "sums of products", degree)
 
     def sums(self, parts: int, of: Callable[[int], FloatArray]) -> FloatArray:
@@ -204,9 +201,7 @@ class TwoPartsStep(PackedStep):
         return "relinearise"
 
     def compute(self, x: Ciphertext, key: ServerKeys, tick: Tick) -> Ciphertext:
-        found = self.scheme.relinearize(x, key.relinearization)
-        tick(1.0)
-        return found
+        return self.scheme.relinearize(x, key.relinearization)
 
     def forecast(self, x: Forecast) -> Forecast:
         added = self.scheme.switching_bound(self.gadgets[0])
@@ -233,7 +228,6 @@ class GatherStep(PackedStep):
             keys = key.fine if number < self.fine_stages else key.coarse
             for moved in scheme.rotations(total, stage, keys):
                 total = total + moved
-        tick(1.0)
         return total
 
     def forecast(self, x: Forecast) -> Forecast:
@@ -263,9 +257,7 @@ class BiasStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         x = self.scheme.switch_modulus(x, self.primes)
-        found = x + self.scheme.encode(self.network.biases)
-        tick(1.0)
-        return found
+        return x + self.scheme.encode(self.network.biases)
 
     def forecast(self, x: Forecast) -> Forecast:
         x = x.switched(self.primes)
@@ -301,7 +293,6 @@ class AnswerStep(PackedStep):
         rows = reduce(y.rows[y.index] * self._values, params.ring.moduli)
         bound = y.bound[y.index] * self.network.answer_norm
         product = y.derive(rows, bound, y.shape, "a product with a polynomial")
-        tick(1.0)
         return product + self._mask()
 
     def _mask(self) -> Plaintext:

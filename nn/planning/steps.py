@@ -116,13 +116,20 @@ class Step(ABC):
                 f"the step '{self.what}' is for {self.scheme.name} {self.scheme.params.name}, the "
                 f"ciphertexts are for {x.scheme.name} {x.params.name}"
             )
-        return self.compute(x, key, tick)
+        told: list[float] = []
+
+        def tell(share: float) -> None:
+            told.append(share)
+            tick(share)
+
+        outputs = self.compute(x, key, tell)
+        tick(1 - sum(told))
+        return outputs
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        """Return the outputs, for `run`."""
+        """Return the outputs, for `run`, which tells the shares that are not told here."""
         for layer in self.layers:
             x = layer.forward(x)
-        tick(1.0)
         return x
 
     def forecast(self, x: Forecast) -> Forecast:
@@ -165,9 +172,7 @@ class SquareStep(Step):
         return math.prod(self.shape)
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        found = self.scheme.square(x, self.level)
-        tick(1.0)
-        return found
+        return self.scheme.square(x, self.level)
 
     def work(self) -> Work:
         return {"square": self.squares, "sum": self.squares}
