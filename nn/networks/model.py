@@ -125,6 +125,12 @@ class Sequential:
         return f"Sequential({list(self.layers)}, {self.input_shape}) -> {self.output_shape}"
 
     @property
+    def name(self) -> str:
+        """What to call the network where only 40 printable ASCII characters are allowed."""
+        name = self.info.name or "network"
+        return "".join(c if " " <= c <= "~" else "?" for c in name)[:40]
+
+    @property
     def levels(self) -> int:
         """Pixels of an integer network are integers 0..levels."""
         return self.info.levels

@@ -235,18 +235,11 @@ def cheapest_params(
         bounds = (found.bound for found in program.forecasts(public))
         return list(zip(names, bounds, strict=True))
 
-    name = name_of(model)
     try:
-        choice = choose(computation, t_at_least, scheme, security, slots, name, spare_bits)
+        choice = choose(computation, t_at_least, scheme, security, slots, model.name, spare_bits)
     except NoiseBudgetExhausted as error:
-        raise NoiseBudgetExhausted(f"{model.info.name or 'the network'}: {error}") from None
+        raise NoiseBudgetExhausted(f"{model.name}: {error}") from None
     return choice.params, choice.reasons
-
-
-def name_of(model: Sequential) -> str:
-    """Return what to call the parameters of a network: its name, as far as `Params` allows it."""
-    name = model.info.name or "network"
-    return "".join(c if " " <= c <= "~" else "?" for c in name)[:40]
 
 
 def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[float]:

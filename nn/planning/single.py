@@ -202,7 +202,7 @@ def packed_programs(
         If no parameters do.
     """
     refused: PackingError | None = None
-    name = f"{(model.info.name or 'network')[:30]}-single"
+    name = f"{model.name}-single"
     for n in (params.n,) if params else RINGS:
         sets = [params] if params else candidates(n, enough_primes(n, need), BGV, security, name)
         try:
@@ -268,11 +268,14 @@ class Search:
         for params in sets:
             if best is not None and params.k > best[0].k + 1:
                 break
-            variants = kept if self.given else skewed
             levels = sorted(self.possible(params), key=partial(self.cost, params))
             if best is not None:
                 levels = [each for each in levels if self.cost(params, each) < self.cost(*best)]
-            tried = ((one, each) for each in levels for one in variants(params, each))
+            tried = (
+                (one, each)
+                for each in levels
+                for one in ([params] if self.given else skewed(params, each))
+            )
             best = next((found for found in tried if self.carries(*found)), best)
         return best
 
@@ -284,11 +287,6 @@ class Search:
                 finest, *others = all_levels(k, last, stages)
                 if self.carries(params, finest):
                     yield from (finest, *others)
-
-
-def kept(params: Params, levels: Levels) -> Iterator[Params]:
-    """Yield parameters that are given, as they are."""
-    yield params
 
 
 def skewed(params: Params, levels: Levels) -> Iterator[Params]:

@@ -176,6 +176,9 @@ def test_a_network_of_any_name_has_parameters_with_a_name_that_can_be_written(na
     params = make_plan(model).params
     assert params.name.startswith({"Größe\n": "Gr??e?-", "": "network-"}.get(name, name[:40]))
     assert wire.from_bytes(wire.to_bytes(params.shortened(3)), Params) == params.shortened(3)
+    single = make_plan(model, mode="single").params
+    assert single.name.startswith(params.name.split("-")[0])
+    assert wire.from_bytes(wire.to_bytes(single), Params) == single
 
 
 def test_spare_bits_are_left_over() -> None:
