@@ -148,9 +148,7 @@ class Law:
 
 def smallest(strategy: SearchStrategy[Any]) -> Any:
     """Return the simplest thing that a strategy draws, which is what Hypothesis draws first."""
-    first = hypothesis.settings(
-        max_examples=1, database=None, phases=(hypothesis.Phase.generate,)
-    )
+    first = hypothesis.settings(max_examples=1, database=None, phases=(hypothesis.Phase.generate,))
     return hypothesis.find(strategy, lambda x: True, settings=first)
 
 
