@@ -1,6 +1,8 @@
 """Matrices and polynomials in slots, and rehearsals: what is computed, and what it takes."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -244,15 +246,15 @@ def test_where_a_range_is_declared_no_coefficient_wraps(kind: type[RotatingSchem
 def test_a_circuit_refuses_what_is_no_scheme_and_what_is_no_ciphertext() -> None:
     scheme, keys = BGV(TOY), keys_of(BGV)
     wrong: Any
-    for wrong in (BGV, None, "BGV"):
-        for build in (
-            lambda: SlotMatrix(wrong, [[1]]),
-            lambda: SlotPolynomial(wrong, [0, 1]),
-            lambda: rehearse(wrong, lambda ct, keys: ct),
-            lambda: SquareLayer(wrong, None, [], [[1]]),  # type: ignore[arg-type]
-        ):
-            with pytest.raises(ParameterError, match="this takes a scheme with parameters"):
-                build()
+    builds: list[Callable[[Any], Any]] = [
+        lambda wrong: SlotMatrix(wrong, [[1]]),
+        lambda wrong: SlotPolynomial(wrong, [0, 1]),
+        lambda wrong: rehearse(wrong, lambda ct, keys: ct),
+        lambda wrong: SquareLayer(wrong, None, [], [[1]]),  # type: ignore[arg-type]
+    ]
+    for wrong, build in product((BGV, None, "BGV"), builds):
+        with pytest.raises(ParameterError, match="this takes a scheme with parameters"):
+            build(wrong)
     for wrong in ([1, 2], None, "ct"):
         with pytest.raises(KeyMismatchError, match="takes a Ciphertext"):
             SlotMatrix(scheme, [[1]])(wrong, keys.rotations)

@@ -34,7 +34,7 @@ from yashe.schemes.definition import Definition
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
-def check_scheme(scheme: Any, kind: type[Scheme]) -> None:
+def check_scheme(scheme: Any, kind: type[Any]) -> None:
     """Refuse what is no scheme of a kind; often it is the class, and not yet an object of it.
 
     Raises
