@@ -51,6 +51,7 @@ INSTEAD = {
 
 
 FLOATS = (1, 11)  # what ONNX calls float32 and float64
+SYMMETRIC = ("Add", "Sub", "Mul")  # which take the value at either place, or at both
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,6 @@ def gemm(chain: Chain, node: Node) -> None:
 
 def matmul(chain: Chain, node: Node) -> None:
     """A matrix product: x B."""
-    if node.inputs[0] is not None:
-        raise ParameterError("the value must be on the left of the matrix")
     chain.dense(node.constant(1), np.zeros(1))
 
 
@@ -192,7 +191,7 @@ def multiply(chain: Chain, node: Node) -> None:
 def divide(chain: Chain, node: Node) -> None:
     """The quotient by a constant."""
     divisor = node.constant(1)
-    if node.inputs[0] is not None or not divisor.all():
+    if not divisor.all():
         raise ParameterError("it must divide the value by a constant other than 0")
     chain.affine(1 / divisor, 0.0)
 
@@ -200,7 +199,7 @@ def divide(chain: Chain, node: Node) -> None:
 def power(chain: Chain, node: Node) -> None:
     """The square, as a power."""
     exponent = node.constant(1)
-    if node.inputs[0] is not None or exponent.size != 1 or exponent.item() != 2:
+    if exponent.size != 1 or exponent.item() != 2:
         raise ParameterError(f"the exponent must be 2; got {exponent.ravel()[:4].tolist()}")
     chain.add(Square())
 
@@ -342,7 +341,8 @@ def follow(chain: Chain, node: Node, last: bool = False) -> None:
         That says what to do instead.
     """
     where = f"{node.operation}{f' ({node.name})' if node.name else ''}"
-    if last and node.operation in LAST:
+    # The axis is another one by default only where there are more than two.
+    if last and node.operation in LAST and node.settings.get("axis", 1) in (1, -1):
         chain.notes.append(f"{where} at the end is left out: it does not change which class it is.")
         return
     if node.operation not in OPERATIONS:
@@ -351,6 +351,8 @@ def follow(chain: Chain, node: Node, last: bool = False) -> None:
             f"{where} cannot be run encrypted: {INSTEAD.get(node.operation, known)}"
         )
     try:
+        if node.operation not in SYMMETRIC and (node.inputs[0] is not None or node.values != 1):
+            raise ParameterError("the value must be its first input, and no other one")
         OPERATIONS[node.operation](chain, node)
     except ParameterError as error:
         raise ParameterError(f"{where}: {str(error).removesuffix('.')}.") from error
@@ -385,9 +387,11 @@ def geometry(chain: Chain, node: Node, window: Any) -> tuple[int, int, int]:
     pads, automatic = list(settings.get("pads", [0] * 4)), settings.get("auto_pad", "NOTSET")
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
         total = [
-            max(0, (-(-side // step) - 1) * step + size - side)
+            (-(-side // step) - 1) * step + size - side
             for side, step, size in zip(sides, strides, window, strict=True)
         ]
+        if min(total) < 0:  # onnxruntime cuts off pixels then, others do not
+            raise ParameterError(f"auto_pad must be NOTSET where strides exceed windows: {strides}")
         less, more = [all // 2 for all in total], [all - all // 2 for all in total]
         pads = [*less, *more] if automatic == "SAME_UPPER" else [*more, *less]
     found = [list(window), strides, pads[:2], pads[2:]]
