@@ -49,7 +49,6 @@ INSTEAD = {
     ),
 }
 
-
 FLOATS = (1, 11)  # what ONNX calls float32 and float64
 SYMMETRIC = ("Add", "Sub", "Mul")  # which take the value at either place, or at both
 
@@ -346,10 +345,8 @@ def follow(chain: Chain, node: Node, last: bool = False) -> None:
         chain.notes.append(f"{where} at the end is left out: it does not change which class it is.")
         return
     if node.operation not in OPERATIONS:
-        known = f"it must be one of {', '.join(OPERATIONS)}."
-        raise ParameterError(
-            f"{where} cannot be run encrypted: {INSTEAD.get(node.operation, known)}"
-        )
+        why = INSTEAD.get(node.operation, f"it must be one of {', '.join(OPERATIONS)}.")
+        raise ParameterError(f"{where} cannot be run encrypted: {why}")
     try:
         if node.operation not in SYMMETRIC and (node.inputs[0] is not None or node.values != 1):
             raise ParameterError("the value must be its first input, and no other one")
@@ -390,8 +387,6 @@ def geometry(chain: Chain, node: Node, window: Any) -> tuple[int, int, int]:
             (-(-side // step) - 1) * step + size - side
             for side, step, size in zip(sides, strides, window, strict=True)
         ]
-        if min(total) < 0:  # onnxruntime cuts off pixels then, others do not
-            raise ParameterError(f"auto_pad must be NOTSET where strides exceed windows: {strides}")
         less, more = [all // 2 for all in total], [all - all // 2 for all in total]
         pads = [*less, *more] if automatic == "SAME_UPPER" else [*more, *less]
     found = [list(window), strides, pads[:2], pads[2:]]
@@ -399,6 +394,7 @@ def geometry(chain: Chain, node: Node, window: Any) -> tuple[int, int, int]:
         raise ParameterError(
             f"windows, strides and padding must be the same for height and width; got {found}"
         )
+    # Where strides exceed windows, auto_pad is negative: some runtimes cut pixels off, some do not.
     if min(strides[0], window[0]) < 1 or min(pads) < 0:
         raise ParameterError(f"windows, strides and padding must be positive; got {found}")
     return strides[0], pads[0], pads[2]
