@@ -20,6 +20,7 @@ from nn.service.asking import AskingKeys
 from nn.service.client import WAIT_SECONDS, Client
 from nn.service.limits import Limits, check_token
 from yashe.arithmetic.parallel import available_cores, workers
+from yashe.parameters.sets import Params
 from yashe.wire.files import check_private, open_input, whole_file
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
@@ -183,7 +184,8 @@ def ask_command(arguments: argparse.Namespace) -> None:
             roles.keygen(arguments.keys, card)
         secrets = roles.load_secret_keys(arguments.keys, card)
         if card.single is None:
-            keys = secrets[0], roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
+            key = roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
+            keys = secrets[0], None if isinstance(key, Params) else key
         else:
             keys = secrets, arguments.keys / roles.PUBLIC / roles.EVALUATION
     with workers(), steps(len(pixels)) as progress:

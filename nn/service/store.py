@@ -31,34 +31,16 @@ from nn.service.limits import (
     printable,
 )
 from nn.service.state import BODIES, State
-from nn.service.uploads import Upload, Uploads
+from nn.service.uploads import ACCEPTED_KEYS, Upload, Uploads, largest_bytes
 from yashe import wire
-from yashe.arithmetic.sampling import SEED_BYTES
 from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
-from yashe.errors import FormatError
-from yashe.schemes.bgv import BGV
-from yashe.wire.envelope import CIPHERTEXTS, FrameReader
-from yashe.wire.header import KEY_FORMS, Contents, read_contents
+from yashe.errors import FormatError, KeyMismatchError
+from yashe.parameters.sets import Params
+from yashe.wire.envelope import FrameReader
+from yashe.wire.header import read_contents
 
 MOST_ATTEMPTS = 2
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
-# The keys that may be registered, by the kinds of their frames.
-ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
-
-
-def largest_bytes(card: ModelCard, batches: int) -> tuple[int, int, int]:
-    """Return how many bytes a key, encrypted images and a reply take at most."""
-    params = card.params
-    heads = [
-        Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
-        for kind, form in ACCEPTED_KEYS.items()
-    ]
-    heads += [
-        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (batches, *shape))
-        for shape in (card.input_shape, (card.classes,))
-    ]
-    *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
-    return max(keys), job, reply
 
 
 class Store:
@@ -83,8 +65,8 @@ class Store:
 
     def __init__(self, folder: Path, card: ModelCard, limits: Limits) -> None:
         self.card, self.limits = card, limits
-        largest = largest_bytes if card.single is None else single.largest_bytes
-        self.largest_key, self.largest_job, self.largest_reply = largest(card, limits.batches)
+        sizes = largest_bytes(card, limits.batches)
+        self.largest_key, self.largest_job, self.largest_reply = sizes
         self._news = threading.Event()  # that a job waits
         self._progress = ("", 0.0)  # of the job that is being computed
         self.state = State(folder)
@@ -121,7 +103,8 @@ class Store:
         Raises
         ------
         FormatError, KeyMismatchError
-            If it is no key of `ACCEPTED_KEYS` for the parameters of the network.
+            If it is no key of `ACCEPTED_KEYS` for the parameters of the network, or the network
+            needs none.
         ServiceFullError
             If there is no room for it.
         """
@@ -143,6 +126,8 @@ class Store:
 
     def _check_key(self, file: BinaryIO) -> tuple[int, str]:
         """Return the kind of a key and the name of its set; kind 0 are those of several runs."""
+        if not self.card.needs_keys:
+            raise KeyMismatchError("this network needs no keys: send the images alone, POST /jobs")
         if self.card.single is not None:
             return 0, single.key_ids(single.read_server_keys(file, self.card))
         contents = read_contents(FrameReader(file), self.card.params)
@@ -153,6 +138,11 @@ class Store:
 
     def add_job(self, upload: Upload, keys: str) -> Job:
         """Take over uploaded images, and queue them unless that has been done before.
+
+        Parameters
+        ----------
+        upload : the images
+        keys : id of the registered keys; "" for a network that needs none
 
         Raises
         ------
@@ -170,7 +160,7 @@ class Store:
             if known is not None and known.status != FAILED:
                 return known
             self.check_queue()
-            if not self.state.count("keys", "id = ?", keys):
+            if self.card.needs_keys and not self.state.count("keys", "id = ?", keys):
                 raise UnknownIdError("the keys have just been removed: register them again")
             self.state.keep(upload.path, f"{name}.in")
             self.state.run(
@@ -194,9 +184,10 @@ class Store:
                 "again later"
             )
 
-    def _check_images(self, file: BinaryIO, key_id: str) -> None:
+    def _check_images(self, file: BinaryIO, key_id: str | None) -> None:
         """Refuse what is not worth queueing, also for a wrong hash."""
         if self.card.single is not None:
+            assert key_id is not None
             single.check_images(file, self.card, key_id, self.limits.batches)
             return
         frame = FrameReader(file)
@@ -211,13 +202,17 @@ class Store:
 
     # Keys.
 
-    def use_key(self, keys: str) -> str:
+    def use_key(self, keys: str) -> str | None:
         """Return the key id (`ciphertexts.keys.Key.key_id`) of a registered key, and note its use.
+
+        None, if the network needs no keys.
 
         Raises
         ------
         UnknownIdError
         """
+        if not self.card.needs_keys:
+            return None
         with self.state.transaction():
             self.state.run("UPDATE keys SET used = ? WHERE id = ?", self.state.now(), keys)
             found = self.state.run("SELECT key_id FROM keys WHERE id = ?", keys)
@@ -227,13 +222,17 @@ class Store:
             )
         return str(found[0][0])
 
-    def load_key(self, keys: str) -> Key | list[ServerKeys]:
+    def load_key(self, keys: str) -> Key | Params | list[ServerKeys]:
         """Return a registered key, or those of all runs; one whose file is damaged is forgotten.
+
+        The parameters alone, if the network needs no keys.
 
         Raises
         ------
         UnknownIdError
         """
+        if not self.card.needs_keys:
+            return self.card.params
         found = self.state.run("SELECT kind FROM keys WHERE id = ?", keys)
         try:
             if not found:

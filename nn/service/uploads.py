@@ -12,11 +12,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from nn.service import single
+from nn.service.card import ModelCard
 from nn.service.limits import DiskFullError, ServiceFullError, disk_errors
 from nn.service.state import UPLOAD, State
+from yashe.arithmetic.sampling import SEED_BYTES
+from yashe.ciphertexts.keys import BgvRelinearizationKey
 from yashe.errors import FormatError
+from yashe.schemes.bgv import BGV
+from yashe.wire.envelope import CIPHERTEXTS
+from yashe.wire.header import KEY_FORMS, Contents
 
 SPARE_BYTES = 2**22  # that stay free on the disk, for the database
+# The keys that may be registered, by the kinds of their frames.
+ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
+
+
+def largest_bytes(card: ModelCard, batches: int) -> tuple[int, int, int]:
+    """Return how many bytes keys, encrypted images and a reply take at most."""
+    if card.single is not None:
+        return single.largest_bytes(card, batches)
+    params = card.params
+    heads = [
+        Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
+        for kind, form in ACCEPTED_KEYS.items()
+    ]
+    heads += [
+        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), degree, (batches, *shape))
+        for degree, shape in (
+            (1, card.input_shape),
+            (1 if card.needs_keys else 2, (card.classes,)),  # then nobody has relinearised it
+        )
+    ]
+    *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
+    return max(keys), job, reply
 
 
 @dataclass

@@ -188,7 +188,7 @@ def test_before_the_flood_the_noise_shows_the_weights_and_after_it_does_not() ->
 
 
 def test_three_parts_hide_the_weights_that_two_of_them_would_show() -> None:
-    """c_2 of sum_j v_j h_j^2 is sum_j v_j (c_1 of h_j)^2, without noise: who knows h solves for v."""
+    """c_2 of sum_j v_j h_j^2 is sum_j v_j (c_1 of h_j)^2, without any noise: solved for v."""
     inputs = SCHEME.encrypt([[1], [2], [3]], KEYS.secret)
     ct = (inputs * inputs) @ WEIGHTS[:, None]
     assert ct.degree == 2
@@ -205,7 +205,9 @@ def test_three_parts_hide_the_weights_that_two_of_them_would_show() -> None:
     assert solved(flooded.rows[0, 2, 0]) != WEIGHTS.tolist()
     assert SCHEME.decrypt(flooded, KEYS.secret)[0, 0] == WEIGHTS @ [1, 4, 9]
     again = flood(ct, KEYS.public, BITS)
-    assert not any(np.array_equal(a, b) for a, b in zip(flooded.rows[0], again.rows[0], strict=True))
+    assert not any(
+        np.array_equal(a, b) for a, b in zip(flooded.rows[0], again.rows[0], strict=True)
+    )
     # What is added to c_1 is not what is added to c_0 or c_2: each has randomness of its own.
     added = [reduce(x.rows[0] - ct.rows[0], PARAMS.ring.moduli) for x in (flooded, again)]
     assert not any(np.array_equal(a[i], a[j]) for a in added for i, j in ((0, 1), (0, 2), (1, 2)))
