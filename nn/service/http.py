@@ -289,10 +289,10 @@ class Service:
 
     async def submit(self, request: Request) -> Response:
         """Queue encrypted images."""
-        keys = request.query_params.get("keys", "")
-        if self.card.needs_keys or keys:
-            keys = identifier(keys)
-        await in_thread(self.store.use_key, keys)
+        keys = ""
+        if self.card.needs_keys:
+            keys = identifier(request.query_params.get("keys", ""))
+            await in_thread(self.store.use_key, keys)
         await in_thread(self.store.check_queue)  # before the images are sent in vain
 
         def add(upload: Upload) -> Any:

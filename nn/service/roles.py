@@ -35,12 +35,7 @@ from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import (
-    BgvPublicKey,
-    BgvRelinearizationKey,
-    SecretKey,
-    check_key,
-)
+from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
@@ -166,7 +161,7 @@ def load_encryption_key(folder: Path, card: ModelCard) -> SecretKey | BgvPublicK
 def load_evaluation_key(place: Path) -> EvaluationKey:
     """Return the key with which a server computes, from its file or from the public folder.
 
-    It is the parameters, of a folder for a network that needs no key.
+    Where the card in the folder says that no key is needed, it is the parameters.
 
     Raises
     ------

@@ -151,7 +151,7 @@ class Store:
         ServiceFullError
             If the queue is full.
         """
-        key_id = self.use_key(keys)
+        key_id = self.use_key(keys) if self.card.needs_keys else None
         with upload.complete() as file:
             self._check_images(file, key_id)
         name = job_id(keys, upload.hash.hexdigest())
@@ -202,17 +202,13 @@ class Store:
 
     # Keys.
 
-    def use_key(self, keys: str) -> str | None:
+    def use_key(self, keys: str) -> str:
         """Return the key id (`ciphertexts.keys.Key.key_id`) of a registered key, and note its use.
-
-        None, if the network needs no keys.
 
         Raises
         ------
         UnknownIdError
         """
-        if not self.card.needs_keys:
-            return None
         with self.state.transaction():
             self.state.run("UPDATE keys SET used = ? WHERE id = ?", self.state.now(), keys)
             found = self.state.run("SELECT key_id FROM keys WHERE id = ?", keys)
