@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from nn.networks.checks import TakesImages, check_pixels, of_kind
+from nn.networks.checks import TakesImages, check_pixels
 from nn.networks.model import Sequential
 from nn.packing.network import Packing
 from nn.planning.plan import Plan
@@ -33,7 +33,7 @@ from nn.planning.program import Report as Report
 from nn.planning.program import program_of
 from nn.planning.proofs import check_network
 from yashe.arithmetic.residues import IntArray
-from yashe.arithmetic.whole import whole
+from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import EncodingError, ParameterError
 from yashe.schemes.base import Scheme
@@ -67,21 +67,32 @@ def encrypt_images(
     RangeError
         If a pixel is not in 0..levels, naming image and pixel.
     """
-    of_kind("the scheme", scheme, Scheme)
+    of_kind(scheme, "the scheme", Scheme)
     pixels = check_pixels(network, pixels)
-    packing = packing_of(network)
-    if packing is not None:
-        if len(pixels) != 1:
-            raise EncodingError(
-                f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
-                "make a plan with mode='batch'"
-            )
-        return scheme.encrypt(packing.slots(pixels[0]), key, seed)
+    if packing_of(network) is not None:
+        return scheme.encrypt(slots_of(network, pixels), key, seed)
     if not 0 < len(pixels) <= scheme.params.n:
         raise EncodingError(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
         )
     return scheme.encrypt(np.moveaxis(pixels, 0, -1), key, seed)
+
+
+def slots_of(network: TakesImages, pixels: IntArray) -> IntArray:
+    """Return what a client encrypts for one image at once, int64 array (taps, n).
+
+    Raises
+    ------
+    EncodingError, ParameterError, RangeError
+        As from `encrypt_images`.
+    """
+    pixels, packing = check_pixels(network, pixels), packing_of(network)
+    if packing is None or len(pixels) != 1:
+        raise EncodingError(
+            f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
+            "make a plan with mode='batch'"
+        )
+    return packing.slots(pixels[0])
 
 
 def packing_of(network: Any) -> Packing | None:
@@ -105,7 +116,7 @@ def decrypt_logits(
     ParameterError
         If there are not so many slots.
     """
-    of_kind("the scheme", scheme, Scheme)
+    of_kind(scheme, "the scheme", Scheme)
     packing = packing_of(network)
     images = whole(images, "the number of images", 1, scheme.params.n if packing is None else 1)
     if packing is not None:
@@ -158,7 +169,7 @@ def infer(
         If an output of a layer depends on no pixel.
     NoiseBudgetExhausted, KeyMismatchError
     """
-    of_kind("the scheme", scheme, Scheme)
+    of_kind(scheme, "the scheme", Scheme)
     own = scheme.scheme_of(ct)
     if isinstance(model, Plan):  # and all is proved
         return model.program.run(ct.modulo(), relinearization, report)

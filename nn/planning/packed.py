@@ -14,6 +14,7 @@ prime would do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,7 +26,7 @@ from nn.planning.calibrate import Work
 from nn.planning.proofs import Forecast
 from nn.planning.steps import Step, Tick
 from yashe.arithmetic.parallel import for_each
-from yashe.arithmetic.residues import FloatArray, max_terms, reduce, reduce_inplace
+from yashe.arithmetic.residues import FloatArray, max_terms, reduce
 from yashe.arithmetic.rings import CoefficientElement
 from yashe.arithmetic.sampling import fresh_seed
 from yashe.ciphertexts.array import Ciphertext
@@ -142,31 +143,42 @@ class WeighStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         rows, params = x.rows[x.index], self.scheme.params
-        parts = 3 if self.squared else 2
-        out = np.empty((len(self.network.weights), parts, params.k, params.n))
 
-        def one_prime(i: int) -> None:
-            out[:, :, i] = self._weighed(rows[:, :, i], i)
+        def parts(i: int) -> FloatArray:
+            h_0, h_1 = rows[:, :, i].swapaxes(0, 1)
+            if not self.squared:
+                return np.stack([h_0, h_1])
+            return reduce(np.stack([h_0 * h_0, 2 * h_0 * h_1, h_1 * h_1]), params.moduli[i])
 
-        for_each(one_prime, range(params.k))
+        out = self.sums(3 if self.squared else 2, parts)
         bound = self._bound(x.bound[x.index])
         degree, factor = (2, x.factor**2 % params.t) if self.squared else (1, x.factor)
         x = replace(x, factor=factor)
         tick(1.0)
         return x.derive(out, bound, (len(out),), "sums of products", degree)
 
-    def _weighed(self, h: FloatArray, i: int) -> FloatArray:
-        """Return the sums modulo prime i, shape (J, parts, n), from units (M, 2, n)."""
-        p, parts = self.scheme.params.moduli[i], h.swapaxes(0, 1)
-        if self.squared:
-            parts = np.stack([parts[0] * parts[0], 2 * parts[0] * parts[1], parts[1] * parts[1]])
-            reduce_inplace(parts, p, 1.0 / p, np.empty_like(parts))
-        weights, total, most = self._values[i], np.zeros(()), max_terms(p) - 1
-        for start in range(0, weights.shape[1], most):  # as many as a float64 holds exactly
-            some = slice(start, start + most)
-            sums = np.einsum("jmn,pmn->jpn", weights[:, some], parts[:, some])
-            total = reduce(total + sums, p)
-        return total
+    def sums(self, parts: int, of: Callable[[int], FloatArray]) -> FloatArray:
+        """Return sums over the maps with the weights of the matrix, shape (J, parts, k, n).
+
+        Parameters
+        ----------
+        parts : of the ciphertexts, or some of them
+        of : returns the parts of all maps modulo prime i, residues of shape (parts, M, n)
+        """
+        params = self.scheme.params
+        out = np.empty((len(self.network.weights), parts, params.k, params.n))
+
+        def one_prime(i: int) -> None:
+            p, weights, values = params.moduli[i], self._values[i], of(i)
+            total, most = np.zeros(()), max_terms(p) - 1
+            for start in range(0, weights.shape[1], most):  # as many as a float64 holds exactly
+                some = slice(start, start + most)
+                sums = np.einsum("jmn,pmn->jpn", weights[:, some], values[:, some])
+                total = reduce(total + sums, p)
+            out[:, :, i] = total
+
+        for_each(one_prime, range(params.k))
+        return out
 
     def _bound(self, bound: Bound) -> Bound:
         """Return the bounds of the sums from those of the units."""

@@ -26,8 +26,15 @@ from urllib.parse import urlsplit
 
 from nn.networks.base import NumberArray
 from nn.service import roles, single
-from nn.service.asking import AskingKeys, check_keys, file_digest, fresh_keys, key_digest
-from nn.service.card import ModelCard
+from nn.service.asking import (
+    AskingKeys,
+    check_keys,
+    file_digest,
+    fresh_keys,
+    key_digest,
+    mode_of,
+)
+from nn.service.card import Offer
 from nn.service.limits import DONE, FAILED, UnknownIdError, job_id, printable
 from nn.service.roles import Progress
 from yashe import wire
@@ -197,15 +204,15 @@ class Client:
         """Return how the server is; "status" is "ok", "draining" or "failing"."""
         return self._request("GET", "/health", fine=(503,)).facts()
 
-    def card(self) -> ModelCard:
-        """Return the model card.
+    def offer(self) -> Offer:
+        """Return the model cards of the server.
 
         Raises
         ------
         FormatError, SecurityError
-            If it is none, or asks for keys without security.
+            If they are none, or ask for keys without security.
         """
-        return ModelCard.from_json(json.dumps(self._request("GET", "/model").facts().get("card")))
+        return Offer.from_facts(self._request("GET", "/model").facts())
 
     def register(self, key: Pair | Path) -> str:
         """Register an evaluation key, or the file of one, unless it is there; return its id."""
@@ -309,6 +316,7 @@ class Client:
         keys: AskingKeys | None = None,
         progress: Callable[[str, float], None] = lambda what, share: None,
         within: float = WAIT_SECONDS,
+        mode: str = "auto",
     ) -> IntArray:
         """Encrypt images, have them classified, and return the logits.
 
@@ -322,6 +330,8 @@ class Client:
             the file of evaluation keys
         progress : is told the step ("encrypting", "waiting") and the share just done of it
         within : seconds to wait for the job
+        mode : "batch", "single", or "auto" for what the keys are for, and without keys for what is
+            less work for the server
 
         Returns
         -------
@@ -331,10 +341,12 @@ class Client:
         ------
         ServiceError
             If the server refuses, fails, or cannot be reached.
+        ParameterError
+            If it does not offer this mode.
         KeyMismatchError
             If the keys are for other parameters than the card's.
         """
-        card, once = self.card(), keys is None
+        card, once = self.offer().card(mode_of(keys, mode), len(images)), keys is None
         with tempfile.TemporaryDirectory() as folder:
             secret, evaluation = keys or fresh_keys(card, Path(folder))
             check_keys(card, secret)

@@ -188,7 +188,7 @@ def test_before_the_flood_the_noise_shows_the_weights_and_after_it_does_not() ->
 
 
 def test_three_parts_hide_the_weights_that_two_of_them_would_show() -> None:
-    """c_2 of sum_j v_j h_j^2 is sum_j v_j (c_1 of h_j)^2, without any noise: solved for v."""
+    """c_2 of sum_j v_j h_j^2 is sum_j v_j (c_1 of h_j)^2, without noise: a system for v."""
     inputs = SCHEME.encrypt([[1], [2], [3]], KEYS.secret)
     ct = (inputs * inputs) @ WEIGHTS[:, None]
     assert ct.degree == 2

@@ -56,10 +56,10 @@ def test_a_service_registers_nothing(tmp_path: Path) -> None:
     client_module = pytest.importorskip("nn.service.client")
     with running(tmp_path, model=MODEL) as (service, address):
         client = client_module.Client(address)
-        assert client.card().needs_keys is False
-        assert client.ask(IMAGES, 3).tolist() == LOGITS
+        assert client.offer().card("batch").needs_keys is False
+        assert client.ask(IMAGES, 3, mode="batch").tolist() == LOGITS
         assert client.health()["keys"] == 0
-        with pytest.raises(client_module.ServiceError, match=r"\(status 409\): this network needs"):
+        with pytest.raises(client_module.ServiceError, match=r"\(status 409\): batches need no"):
             client.register(BGV(MODEL_CARD.params).keygen().relinearization)
         path, key = tmp_path / "sent", BGV(MODEL_CARD.params).keygen().secret
         with path.open("wb") as file:
@@ -75,7 +75,7 @@ def test_a_reply_of_three_parts_is_not_larger_than_a_server_expects(tmp_path: Pa
     roles.encrypt(sent, MODEL_CARD, key, IMAGES, 3)
     sent.seek(0)
     roles.classify(sent, reply, MODEL, MODEL_CARD.params)
-    store = Store(tmp_path / "state", MODEL_CARD, Limits(batches=1))
+    store = Store(tmp_path / "state", {"batch": MODEL_CARD}, Limits(batches=1))
     polynomials = wire.from_bytes(reply.getvalue(), Ciphertext).rows.shape[:2]
     assert polynomials == (2, 3)
     whole = 6 * MODEL_CARD.params.log2_q * MODEL_CARD.params.n / 8  # if no prime had been dropped

@@ -23,10 +23,8 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import TypeVar
 
-import numpy as np
-
 from yashe.arithmetic.blas import limit, one_blas_thread
-from yashe.errors import ParameterError
+from yashe.arithmetic.whole import whole
 
 T = TypeVar("T")
 
@@ -58,16 +56,11 @@ def workers(count: int | None = None) -> Iterator[None]:
     ParameterError
         If the count is no integer from 1 to `MOST_WORKERS`.
     """
-    count = available_cores() if count is None else count
-    integer = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
-    if not (integer and 1 <= count <= MOST_WORKERS):
-        raise ParameterError(
-            f"the number of workers must be an integer from 1 to {MOST_WORKERS}, not {count!r}; "
-            "leave it out for one on each core"
-        )
+    what = "the number of workers, by default one for each core,"
+    count = available_cores() if count is None else whole(count, what, 1, MOST_WORKERS)
     with one_blas_thread:
         # Some BLAS libraries (MKL, those with OpenMP) have a number of threads for every thread.
-        pool = ThreadPoolExecutor(int(count), "yashe", initializer=limit) if count > 1 else None
+        pool = ThreadPoolExecutor(count, "yashe", initializer=limit) if count > 1 else None
         token = _pool.set(pool)
         if pool:
             _open.add(pool)

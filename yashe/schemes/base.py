@@ -34,6 +34,18 @@ from yashe.schemes.definition import Definition
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
+def check_scheme(scheme: Any, kind: type) -> None:
+    """Refuse what is no scheme of a kind; often it is the class, and not yet an object of it.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not isinstance(scheme, kind):
+        found = scheme.__name__ if isinstance(scheme, type) else f"a {type(scheme).__name__}"
+        raise ParameterError(f"this takes a scheme with parameters, BGV(params), not {found}")
+
+
 class Scheme(Definition):
     """What follows from the definition of a scheme: products, levels, decryption of a phase.
 
@@ -280,9 +292,7 @@ class Scheme(Definition):
         source = self.scheme_of(ct).params
         if primes is None:
             primes = self.at(source).fewest_primes(ct.bound[ct.index], ct.degree)
-        if isinstance(primes, bool) or not isinstance(primes, int | np.integer):
-            raise ParameterError(f"primes is a number of primes of q, an integer, not {primes!r}")
-        scheme = self.at(source.shortened(int(primes)))
+        scheme = self.at(source.shortened(primes))
         if primes == source.k:
             return ct
         target, flat = scheme.params, ct.index.reshape(-1)

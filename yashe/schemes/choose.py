@@ -22,7 +22,7 @@ from itertools import count
 from typing import TypeAlias
 
 from yashe.arithmetic.primes import prime_limit
-from yashe.arithmetic.whole import shown, whole, whole_numbers
+from yashe.arithmetic.whole import shown, truth, whole, whole_numbers
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import NoiseBudgetExhausted, ParameterError
@@ -63,8 +63,7 @@ def circuit(depth: int, weights: Sequence[int] = (), public: bool = False) -> Co
             f"a circuit of depth {shown(depth)} has up to depth + 1 sums of absolute weights, each "
             f"from 1 to 2^62; got {shown(weights)}"
         )
-    if not isinstance(public, bool):
-        raise ParameterError(f"public must be True or False, not {shown(public)}")
+    public = truth(public, "public")
 
     def steps(scheme: Scheme) -> Iterator[tuple[str, Bound]]:
         bound = scheme.fresh_bound(public)

@@ -17,11 +17,12 @@ from yashe.arithmetic.residues import FloatArray
 from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring, ring
 from yashe.arithmetic.rns import rescale
 from yashe.arithmetic.sampling import check_seed, derive_seed
+from yashe.arithmetic.whole import of_kind
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.noise import Bound
-from yashe.errors import ParameterError, TransparentCiphertextError
+from yashe.errors import TransparentCiphertextError
 from yashe.parameters.sets import Params
 
 Hide: TypeAlias = Callable[[range, FloatArray, FloatArray], None]
@@ -45,11 +46,7 @@ class Definition(ABC):
     ntt_form = False
 
     def __init__(self, params: Params) -> None:
-        if not isinstance(params, Params):
-            raise ParameterError(
-                f"{type(self).__name__} takes a Params (see make_params), not a "
-                f"{type(params).__name__}"
-            )
+        of_kind(params, f"what {type(self).__name__} takes (see make_params)", Params)
         self.params = params
 
     def __repr__(self) -> str:
