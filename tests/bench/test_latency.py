@@ -34,7 +34,7 @@ def test_images_one_by_one_are_timed_and_compared(monkeypatch, capsys) -> None:
     assert facts["planned_crossover_images"] == -(-batch // one)  # both runs on one core
     assert facts["ahead_seconds"] > 0
     told = capsys.readouterr().out
-    assert "LoLa: 2.2 s on 8 cores" in told
+    assert "LoLa takes 2.2 s for an image of MNIST on 8 cores" in told
     assert f"from {facts['planned_crossover_images']} on by the plan's estimate" in told
     right = Runs.decrypt
     monkeypatch.setattr(Runs, "decrypt", lambda self: right(self) + np.eye(1, 10, dtype=np.int64))
