@@ -69,30 +69,19 @@ def encrypt_images(
     """
     of_kind(scheme, "the scheme", Scheme)
     pixels = check_pixels(network, pixels)
-    if packing_of(network) is not None:
-        return scheme.encrypt(slots_of(network, pixels), key, seed)
+    packing = packing_of(network)
+    if packing is not None:
+        if len(pixels) != 1:
+            raise EncodingError(
+                f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
+                "make a plan with mode='batch'"
+            )
+        return scheme.encrypt(packing.slots(pixels[0]), key, seed)
     if not 0 < len(pixels) <= scheme.params.n:
         raise EncodingError(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
         )
     return scheme.encrypt(np.moveaxis(pixels, 0, -1), key, seed)
-
-
-def slots_of(network: TakesImages, pixels: IntArray) -> IntArray:
-    """Return what a client encrypts for one image at once, int64 array (taps, n).
-
-    Raises
-    ------
-    EncodingError, ParameterError, RangeError
-        As from `encrypt_images`.
-    """
-    pixels, packing = check_pixels(network, pixels), packing_of(network)
-    if packing is None or len(pixels) != 1:
-        raise EncodingError(
-            f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
-            "make a plan with mode='batch'"
-        )
-    return packing.slots(pixels[0])
 
 
 def packing_of(network: Any) -> Packing | None:
@@ -147,8 +136,8 @@ def infer(
     scheme : the scheme of the ciphertexts
     model : integer network, or a plan of it, whose program is run as it is
     ct : Ciphertext of the model's input shape, or of as many taps as the plan says
-    relinearization : the relinearisation key of the same keys; for one image at once what
-        `Plan.server_keys` makes
+    relinearization : the relinearisation key of the same keys; None for a network with at most one
+        square (`nn.planning.program`); for one image at once what `Plan.server_keys` makes
     report : collects times and predicted noise budgets, if given
     joined_with : product of other plaintext moduli under which the same is computed, for logits
         that are joined afterwards (`nn.inference.split.join`); with more than 1 they are logits
@@ -156,7 +145,8 @@ def infer(
 
     Returns
     -------
-    Ciphertext of the model's output shape, degree 1; for one image at once of shape (1,)
+    Ciphertext of the model's output shape, of degree 2 if there was one square, else 1; for one
+    image at once of shape (1,)
 
     Raises
     ------
