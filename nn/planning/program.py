@@ -274,7 +274,7 @@ def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program
 
     def compute(kind: type[Step], first: int, stop: int) -> None:
         chosen = tuple(layers[first:stop])
-        steps.append(kind(chosen, stop - 1, chosen[-1].output_shape, scheme))
+        steps.append(kind(chosen, stop - 1, chosen[-1].output_shape, scheme, scheme.params.k))
 
     for start, stop in stages(layers) if fused else [(i, i + 1) for i in range(len(layers))]:
         first = start

@@ -149,10 +149,10 @@ def packed_program(
     steps, stages = list[PackedStep](), network.stages
 
     def add(kind: type[PackedStep], layer: int, shape: Shape, primes: int) -> None:
-        at = scheme.level(steps[-1].primes if steps else levels.first)
+        at = scheme.level(steps[-1].level if steps else levels.first)
         layers = (model.layers[max(layer, 0)],)
         how = levels.gadgets, levels.fine_stages
-        steps.append(kind(layers, layer, shape, at, network, primes, *how))
+        steps.append(kind(layers, layer, shape, at, primes, network, *how))
 
     first, sums = stages.matrices[0], (network.layout.turns,)
     if stages.taps.layer >= 0:
