@@ -140,7 +140,7 @@ def check_depends(model: Sequential, t: int | None = None) -> None:
     """
     shape = (2, *model.input_shape)
     draws = np.random.default_rng(0).integers(PROBE_PRIME, size=shape, dtype=np.int64)
-    x: NumberArray = draws.astype(object)
+    x: NumberArray = draws.astype(object)  # integers of Python, for which nothing is too large
     for i, layer in enumerate(model.layers):
         acting = copy(layer)
         if t is not None:
