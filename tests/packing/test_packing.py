@@ -94,7 +94,7 @@ def positions_and_outputs(model):
     return stages.taps.positions, stages.outputs
 
 
-@pytest.mark.parametrize("name", ["digits", "cryptonets", "lean"])
+@pytest.mark.parametrize("name", ["digits", "cryptonets", "lean", "light"])
 def test_the_pretrained_networks_pack(name: str) -> None:
     model = pretrained(name)
     image = np.random.default_rng(0).integers(0, model.levels + 1, model.input_shape)
