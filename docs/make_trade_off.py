@@ -1,7 +1,7 @@
 """Fill in the tables of docs/trade-off.md: what accuracy costs.
 
 python docs/make_trade_off.py --data DIR               the pretrained networks (minutes)
-python docs/make_trade_off.py --data DIR --candidates  shapes with one square, trained (an hour)
+python docs/make_trade_off.py --data DIR --candidates  shapes with one square, trained (ten minutes)
 
 A table stands between two comments, `<!-- name -->` and `<!-- end -->`. The networks run in turns,
 full batches, each time in a fresh process. Candidates are trained by a shortened recipe, and their
@@ -27,6 +27,7 @@ from nn.cluster.runs import runs
 from nn.data.sets import Dataset
 from nn.networks.model import ModelInfo
 from nn.planning.calibrate import calibrate
+from nn.planning.flops import network_flops
 from nn.planning.planned import Plan
 from nn.training.train import RECIPES, Trainer
 from yashe.arithmetic.parallel import available_cores
@@ -38,12 +39,11 @@ NETWORKS = ("cryptonets", "lean", "light")
 CANDIDATES = (
     (8, 5, 40, (1, 7), 3),
     (8, 5, 24, (1, 7), 3),
-    (8, 5, 40, (1, 3), 1),
     (8, 4, 32, (1, 7), 3),
     (14, 7, 32, (1, 7), 3),
-    (7, 7, 64, (1, 7), 3),
+    (8, 5, 40, (1, 3), 1),
 )
-SHORT = {"networks": 1, "float_epochs": 8, "rounded_epochs": 6, "frozen_epochs": 3}
+SHORT = {"networks": 1, "float_epochs": 5, "rounded_epochs": 4, "frozen_epochs": 2}
 
 
 def networks(dataset: Dataset, rounds: int = 3, images: int = 11) -> str:
@@ -86,8 +86,8 @@ def candidates(dataset: Dataset) -> str:
     base = rate_of(known)
     lines = [
         "| kernel, stride, maps | weights up to | levels | validation | n, bits of q | primes "
-        "| image, kB | planned predictions per hour | times `cryptonets` |",
-        "|---" * 9 + "|",
+        "| image, kB | MFLOP an image | planned predictions per hour | times `cryptonets` |",
+        "|---" * 10 + "|",
         f"| `cryptonets` | | | {known.program.model.info.validation_accuracy:.2%} "
         f"| {size_of(known)} | {base:,.0f} | 1.0 |",
     ]
@@ -121,10 +121,11 @@ def rate_of(plan: Plan) -> float:
 
 
 def size_of(plan: Plan) -> str:
-    """Parameters, and bytes of an image, as cells of a table."""
-    params = plan.params
+    """Parameters, bytes and matrix products of an image, as cells of a table."""
+    params, program = plan.params, plan.program
     kilobytes = plan.bytes["images"] / params.n / 1e3
-    return f"{params.n}, {params.log2_q:.0f} | {params.k} | {kilobytes:.1f}"
+    flops = network_flops(program.model, program.scheme) / params.n / 1e6
+    return f"{params.n}, {params.log2_q:.0f} | {params.k} | {kilobytes:.1f} | {flops:.1f}"
 
 
 def main() -> None:

@@ -123,8 +123,23 @@ def test_client_and_server_share_bytes_only(net: SquareNet) -> None:
     assert not {"model", "weight"} & set(json.loads(card))
     weights = net.model_.parameters()[0]
     assert all(str(row) not in card.decode() for row in weights.tolist())
+    assert keys == b""  # one square: nobody relinearises
+    stranger = Client(card)
+    reply = server.infer(keys, stranger.encrypt(X[:7]))
+    with pytest.raises(KeyMismatchError, match="does not belong to the ciphertext's keys"):
+        client.decrypt(reply, 7)
+    assert (stranger.decrypt(reply, 7) == net.predict(X[:7])).all()
+    with pytest.raises(FormatError, match="cut off"):
+        server.infer(rows, keys)
+
+
+def test_a_deeper_network_gets_a_key_and_no_rows_under_another_one() -> None:
+    net = SquareNet(hidden=(2, 2), bits=3, epochs=1, random_state=0).fit(X, SIGNS)
+    client, server = net.split()
+    keys, rows = client.keys(), client.encrypt(X[:7])
+    assert (client.decrypt(server.infer(keys, rows), 7) == net.predict(X[:7])).all()
     with pytest.raises(KeyMismatchError, match="under other keys"):
-        server.infer(keys, Client(card).encrypt(X[:7]))
+        server.infer(keys, Client(server.card()).encrypt(X[:7]))
     with pytest.raises(FormatError, match="was required"):
         server.infer(rows, keys)
 
