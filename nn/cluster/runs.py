@@ -24,7 +24,7 @@ import numpy as np
 
 from nn.cluster.coordinator import WorkersLostError
 from nn.cluster.crews import use_one_thread
-from nn.inference.ahead import Ahead, Pad
+from nn.inference.ahead import Ahead, Announcement
 from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
 from nn.inference.split import join
@@ -63,7 +63,7 @@ class Run:
         self._keys = self.scheme.keygen()
         self._server_keys = plan.server_keys(self._keys)
         plan.program.prepare()
-        self._pad: Pad | None = None
+        self._announced: Announcement | None = None
         self._ahead: Ahead | None = None
         self._image: Ciphertext | None = None
         self._logits: Ciphertext | None = None
@@ -73,18 +73,17 @@ class Run:
         return f"Run({self.plan.params.name}, t = {self.plan.params.t})"
 
     def prepare(self) -> None:
-        """Both: do what the next image is not needed for (`nn.inference.ahead`)."""
-        self._pad = Pad(self.scheme, self.plan, self._keys.secret)
-        self._ahead = Ahead(self.plan, self._pad.seeds, self._server_keys)
+        """Server: do what the next image is not needed for (`nn.inference.ahead`)."""
+        self._announced = Announcement(self.scheme, self.plan, self._keys.secret)
+        self._ahead = Ahead(self.plan, self._announced.seeds, self._server_keys)
 
     def encrypt(self, pixels: IntArray) -> None:
         """Client: encrypt an image, shape (1, *input_shape)."""
-        if self._pad is None:
+        if self._announced is None:
             self._ahead = None  # is for another image
             self._image = encrypt_images(self.scheme, self.plan, pixels, self._keys.encryption)
         else:
-            pad, self._pad = self._pad, None
-            self._image = pad.encrypt(pixels)
+            self._image, self._announced = self._announced.encrypt(pixels), None
 
     def infer(self) -> list[StepReport]:
         """Server: compute the reply, and return what the steps have cost."""
@@ -138,7 +137,7 @@ class Runs:
     call: Callable[..., list[Any]] = field(repr=False)
 
     def prepare(self) -> None:
-        """Both: do what the next image is not needed for, before `encrypt`."""
+        """Server: do what the next image is not needed for, before `encrypt`."""
         self.call("prepare")
 
     def encrypt(self, pixels: IntArray) -> None:

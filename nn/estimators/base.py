@@ -136,8 +136,17 @@ class Estimator:
 
     # Learning.
 
-    def _fit(self, X: Any, y: Any) -> None:
-        """Learn the ends of the columns and the network, from raw rows."""
+    def fit(self: Self, X: Any, y: Any) -> Self:
+        """Learn from rows X, shape (rows, columns), and their classes or values y, shape (rows,).
+
+        Raises
+        ------
+        TableError
+            If X is no table of numbers, a column never changes, y has fewer than two classes, or
+            is not made of numbers where values are learnt.
+        TrainingError
+            If training diverges.
+        """
         doing = type(self).__name__
         names, numbers = names_of(X), check_table(X, doing)
         targets = check_targets(y, len(numbers), doing)
@@ -164,6 +173,7 @@ class Estimator:
             proved_bits=round(proved_bits(found.whole, 2**bits - 1), 2),
         )
         self.model_.schema = Schema(self._answers(), columns)
+        return self
 
     def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
         """Return targets as the loss takes them, and how many outputs the network needs."""

@@ -1,35 +1,32 @@
-"""Work that is done before an image is there: what takes no more than its uniform halves.
+"""Work that a server does before an image is there: what takes no more than its uniform halves.
 
 A fresh ciphertext is (c_0, a): a is uniform and told by a seed (`yashe.wire`), and only c_0 knows
-the image. Before there is one,
+the image. So a client can announce the seeds, which are public and tell nothing, and the server
+does `Ahead` what depends on no c_0. Let (h_0, h_1) be a map of the first layer. h_1 is made of the
+a alone, and so is the third part of its square,
 
-- the client makes a `Pad`, encryptions of zero. An image is added to them later, and that is its
-  encryption. To the server it tells the seeds, which are public and tell nothing.
-- The server expands the seeds, and does `Ahead` what depends on no c_0. Let (h_0, h_1) be a map of
-  the first layer. h_1 is made of the a alone, and so is the third part of its square,
+    (h_0 + h_1 s)^2 = h_0^2 + 2 h_0 h_1 s + h_1^2 s^2.
 
-      (h_0 + h_1 s)^2 = h_0^2 + 2 h_0 h_1 s + h_1^2 s^2.
+Relinearisation works on that part and on no other: all its digits are cut ahead. The logits are,
+residue for residue, those of `nn.inference.encrypted.infer`.
 
-  Relinearisation works on that part and on no other: all its digits are cut ahead.
+    announced = Announcement(scheme, run, keys.secret)          # client, before
+    ahead = Ahead(run, announced.seeds, run.server_keys(keys))  # server, before
+    ct = announced.encrypt(pixels[:1])                          # client, with the image
+    logits = ahead.infer(ct)                                    # server
 
-Image by image the logits are bit for bit those of `nn.inference.encrypted.infer`.
-
-*Once.* Two images under one pad are m + (zeros) and m' + (the same zeros), and their difference is
-m - m', for everybody to see. So a pad takes one image, and the work for its seeds one ciphertext.
-
-    pad = Pad(scheme, run, keys.secret)                 # client, before: pad.seeds goes out
-    ahead = Ahead(run, pad.seeds, run.server_keys(keys))  # server, before
-    ct = pad.encrypt(pixels[:1])                        # client, with the image
-    logits = ahead.infer(ct)                            # server
+*Once.* Two images under one seed have the same a and the same errors, and the difference of their
+c_0 is that of the images modulo t, for everybody to see. So an announcement takes one image, and
+the work for it one ciphertext.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
 import numpy as np
 
-from nn.inference.encrypted import slots_of
+from nn.inference.encrypted import encrypt_images
 from nn.planning.packed import ServerKeys, TapsStep, TwoPartsStep, WeighStep
 from nn.planning.plan import Plan
 from nn.planning.program import Report
@@ -38,53 +35,61 @@ from nn.planning.steps import no_tick
 from yashe.arithmetic.linear import combine
 from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, IntArray, reduce
-from yashe.arithmetic.sampling import SeedArray, uniform_half
+from yashe.arithmetic.sampling import SeedArray, check_seed, numbered_seeds, uniform_half
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import SecretKey, check_kind
+from yashe.ciphertexts.keys import SecretKey, check_key, check_kind
 from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import ParameterError
 from yashe.schemes.bgv import BGV
 
 
-class Pad:
-    """Encryptions of zero for one image, made before there is one.
+class Announcement:
+    """The randomness of one image that a client is going to encrypt.
 
     Parameters
     ----------
     scheme : of the run
     run : a plan for one image at once
     key : the secret key; under a public one there are no seeds
+    seed : 32 bytes that determine the randomness, for tests only
+
+    Attributes
+    ----------
+    seeds : of the uniform halves, for the server; public
     """
 
-    def __init__(self, scheme: BGV, run: Plan, key: SecretKey) -> None:
+    def __init__(self, scheme: BGV, run: Plan, key: SecretKey, seed: bytes | None = None) -> None:
         check_kind(key, SecretKey)
-        self._scheme, self._run = scheme, run
-        self._zeros = scheme.encrypt(np.zeros((*run.program.inputs, 1), dtype=np.int64), key)
-        assert self._zeros.public_seed is not None
-        self.seeds: SeedArray = self._zeros.public_seed
-        self._used = False
+        self._scheme, self._run, self._key = scheme, run, key
+        self._seed: bytes | None = check_seed(seed)
+        _, rho = scheme.hiding(key, scheme.own_seed(self._seed))
+        assert rho is not None
+        self.seeds: SeedArray = numbered_seeds(rho, math.prod(run.program.inputs))
 
     def __repr__(self) -> str:
-        return f"Pad({self._run.params.name}, {'used' if self._used else 'new'})"
+        return f"Announcement({self._run.params.name}, {'new' if self._seed else 'used'})"
 
     def encrypt(self, pixels: IntArray) -> Ciphertext:
-        """Return an image encrypted, as `encrypt_images` does it with the randomness of the pad.
+        """Return an image encrypted, by `encrypt_images`.
 
         Raises
         ------
         ParameterError
-            If the pad has been used.
+            If there has been an image already.
         EncodingError, RangeError
-            If this is no image.
+            If this is none; then nothing is used up.
         """
-        slots = self._scheme.encode(slots_of(self._run, pixels))
-        if self._used:
+        seed, self._seed = self._seed, None  # at once: another thread may ask, too
+        if seed is None:
             raise ParameterError(
-                "a pad hides one image: the difference of two would be readable; make a new one"
+                "an announcement is for one image: two under one seed show their difference; make "
+                "another one"
             )
-        self._used, zeros = True, self._zeros
-        # The bound of fresh ciphertexts holds for every message.
-        return replace(zeros + slots, bound=zeros.bound, public_seed=self.seeds)
+        try:
+            return encrypt_images(self._scheme, self._run, pixels, self._key, seed)
+        except BaseException:  # nothing has been encrypted
+            self._seed = seed
+            raise
 
 
 class Ahead:
@@ -151,11 +156,14 @@ class Ahead:
         """
         scheme, program = self._program.scheme, self._program
         scheme.check_own(ct)
+        check_key(scheme.params, ct.key_id, self._keys.relinearization)
         given = None if ct.public_seed is None else ct.public_seed[ct.index]
         if given is None or not np.array_equal(given, self._seeds):
             raise ParameterError("the image has other seeds than those that were announced for it")
         if self._used:
-            raise ParameterError("two images under one seed show their difference: make a new pad")
+            raise ParameterError(
+                "two images under one seed show their difference: announce another one"
+            )
         self._used = True
         h_0, params = self._first_parts(ct), scheme.params
 

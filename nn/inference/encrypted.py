@@ -69,30 +69,19 @@ def encrypt_images(
     """
     of_kind(scheme, "the scheme", Scheme)
     pixels = check_pixels(network, pixels)
-    if packing_of(network) is not None:
-        return scheme.encrypt(slots_of(network, pixels), key, seed)
+    packing = packing_of(network)
+    if packing is not None:
+        if len(pixels) != 1:
+            raise EncodingError(
+                f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
+                "make a plan with mode='batch'"
+            )
+        return scheme.encrypt(packing.slots(pixels[0]), key, seed)
     if not 0 < len(pixels) <= scheme.params.n:
         raise EncodingError(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
         )
     return scheme.encrypt(np.moveaxis(pixels, 0, -1), key, seed)
-
-
-def slots_of(network: TakesImages, pixels: IntArray) -> IntArray:
-    """Return what a client encrypts for one image at once, int64 array (taps, n).
-
-    Raises
-    ------
-    EncodingError, ParameterError, RangeError
-        As from `encrypt_images`.
-    """
-    pixels, packing = check_pixels(network, pixels), packing_of(network)
-    if packing is None or len(pixels) != 1:
-        raise EncodingError(
-            f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
-            "make a plan with mode='batch'"
-        )
-    return packing.slots(pixels[0])
 
 
 def packing_of(network: Any) -> Packing | None:

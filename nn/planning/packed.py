@@ -87,6 +87,10 @@ class PackedStep(Step):
         before = self.scheme.params.k
         return parts * before if self.primes < before else 0
 
+    def passes(self, ciphertexts: int, parts: int = 2) -> int:
+        """Count the polynomials of that many ciphertexts, modulo one prime each."""
+        return ciphertexts * parts * self.scheme.params.k
+
     def cutting(self, gadget: Gadget) -> int:
         """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
         return self.primes * (1 + len(gadget.groups(self.primes)))
@@ -111,7 +115,7 @@ class TapsStep(PackedStep):
 
     def work(self) -> Work:
         taps = self.network.stages.taps
-        return {"multiply_add": taps.weight.size, "output": taps.maps}
+        return {"multiply_add": taps.weight.size, "pass": self.passes(taps.maps)}
 
 
 class WeighStep(PackedStep):
@@ -193,7 +197,7 @@ class WeighStep(PackedStep):
 
     def work(self) -> Work:
         turns, maps = self.network.weights.shape[:2]
-        return {"square": self.squares, "weigh": turns * maps}
+        return {"square": self.squares, "weigh": turns * maps, "pass": self.passes(turns, 3)}
 
 
 class TwoPartsStep(PackedStep):
@@ -213,7 +217,8 @@ class TwoPartsStep(PackedStep):
         return Forecast(self.scheme, x.bound + added)
 
     def work(self) -> Work:
-        return {"transform": self.shape[0] * self.cutting(self.gadgets[0])}
+        sums = self.shape[0]
+        return {"transform": sums * self.cutting(self.gadgets[0]), "pass": self.passes(sums)}
 
 
 class GatherStep(PackedStep):
@@ -251,7 +256,9 @@ class GatherStep(PackedStep):
         layout, (fine, coarse) = self.network.layout, map(self.cutting, self.gadgets)
         merges, stages = layout.turns - 1, len(layout.folds)
         cuts = (merges + self.fine_stages) * fine + (stages - self.fine_stages) * coarse
-        return {"transform": cuts}
+        rotations = merges + sum(map(len, layout.folds))
+        # Each is a product with a key, and then a permutation and a sum, which are another pass.
+        return {"transform": cuts, "pass": 2 * self.passes(rotations)}
 
 
 class BiasStep(PackedStep):
@@ -274,7 +281,7 @@ class BiasStep(PackedStep):
         return Forecast(x.scheme, x.bound + added)
 
     def work(self) -> Work:
-        return {"transform": self.switching(2) + self.primes}
+        return {"transform": self.switching(2) + self.primes, "pass": self.passes(1)}
 
 
 class AnswerStep(PackedStep):
@@ -317,4 +324,5 @@ class AnswerStep(PackedStep):
         return Forecast(self.scheme, bound + self.scheme.plaintext_addition_bound(mask, 2), 2)
 
     def work(self) -> Work:
-        return {"square": 1, "weigh": 1, "transform": self.primes}
+        # A product with a polynomial, and a sum with a mask that is drawn.
+        return {"square": 1, "transform": self.primes, "pass": 2 * self.passes(1, 3)}

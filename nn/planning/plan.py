@@ -41,11 +41,10 @@ from yashe.arithmetic.whole import of_kind, truth, whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import KindError, NoiseBudgetExhausted, ParameterError
-from yashe.parameters.security import secure_degrees
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
-from yashe.schemes.choose import candidates, choose, lacking
+from yashe.schemes.choose import choose
 from yashe.wire.bits import packed_bytes
 
 MODES = ("batch", "single", "auto")
@@ -227,7 +226,7 @@ def cheapest_params(
     Raises
     ------
     NoiseBudgetExhausted
-        If not even the largest ones do, naming the layer at which they end.
+        If not even the largest ones do, naming the step at which they end.
     """
 
     def computation(of: Scheme) -> list[tuple[str, Bound]]:
@@ -236,20 +235,11 @@ def cheapest_params(
         bounds = (found.bound for found in program.forecasts(public))
         return list(zip(names, bounds, strict=True))
 
+    name = name_of(model)
     try:
-        choice = choose(
-            computation, t_at_least, scheme, security, slots, name_of(model), spare_bits
-        )
+        choice = choose(computation, t_at_least, scheme, security, slots, name, spare_bits)
     except NoiseBudgetExhausted as error:
-        rings = secure_degrees(security)
-        sets = [s for n in rings for s in candidates(n, t_at_least, scheme, security, "largest")]
-        where = "encryption"
-        if sets:
-            largest = max(sets, key=lambda params: params.q)
-            where = lacking(largest, computation, scheme, spare_bits)[1]
-        raise NoiseBudgetExhausted(
-            f"the step '{where}' of {model.info.name or 'the network'}: {error}"
-        ) from None
+        raise NoiseBudgetExhausted(f"{model.info.name or 'the network'}: {error}") from None
     return choice.params, choice.reasons
 
 

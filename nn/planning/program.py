@@ -268,9 +268,9 @@ def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program
 
     def relinearize(last: int, left: int, width: int = 1) -> None:
         nonlocal scheme, degree
-        shape, params = layers[last].output_shape, scheme.params
+        shape = layers[last].output_shape
         steps.append(RelinearizeStep((layers[last],), last, shape, scheme, left, width))
-        scheme, degree = scheme.at(params.shortened(left)), 1
+        scheme, degree = scheme.level(left), 1
 
     def compute(kind: type[Step], first: int, stop: int) -> None:
         chosen = tuple(layers[first:stop])

@@ -20,7 +20,6 @@ from nn.networks.model import Sequential
 from nn.planning.descent import promised_bound
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.whole import of_kind, whole
-from yashe.ciphertexts import noise
 from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.moves import Together
 from yashe.ciphertexts.noise import Bound
@@ -29,6 +28,7 @@ from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import ParameterError, RangeError, TransparentCiphertextError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
+from yashe.schemes.choose import switched
 
 # of which sums of two residues are exact in int64: `yashe.arithmetic.linear`
 LARGEST_WEIGHT = 2**62
@@ -79,11 +79,8 @@ class Forecast(Together):
 
     def switched(self, primes: int) -> Forecast:
         """Return the forecast after a switch to the first primes of q."""
-        if primes == self.scheme.params.k:
-            return self
-        scheme = self.scheme.at(self.scheme.params.shortened(primes))
-        added = noise.rounding(scheme.params, scheme.secret_norm, self.degree)
-        return replace(self, scheme=scheme, bound=self.bound + added)
+        scheme, bound = switched(self.scheme, self.bound, primes, self.degree)
+        return replace(self, scheme=scheme, bound=bound)
 
     def promised(self) -> Forecast:
         """Return what a reply promises in the place of what is forecast (`nn.planning.descent`)."""
@@ -213,6 +210,6 @@ def check_network(model: Sequential, params: Params, joined_with: int = 1) -> No
     ParameterError, RangeError, TransparentCiphertextError
         As from `ranges`, `check_fits` and `check_depends`.
     """
-    check_integers(model)
+    of_kind(model, "the network", Sequential)
     check_fits(model, ranges(model, model.levels)[-1].smallest_t, params, joined_with)
     check_depends(model, params.t)

@@ -295,7 +295,7 @@ def test_the_computation_goes_on_with_fewer_primes(scheme: Scheme) -> None:
     small = scheme.switch_modulus(scheme.encrypt([5, -6], keys.public, SEED), PARAMS.k - 2)
     square = scheme.relinearize(small * small, keys.relinearization) + small
     assert scheme.decrypt(square * 2 - 1, keys.secret)[:3].tolist() == [59, 59, -1]
-    fresh = scheme.at(small.params).encrypt([1, 2], keys.public, SEED)
+    fresh = scheme.level(small.params.k).encrypt([1, 2], keys.public, SEED)
     assert scheme.decrypt(fresh + small, keys.secret)[:2].tolist() == [6, -4]
 
 

@@ -164,7 +164,7 @@ def test_flooded_replies_of_two_networks_at_real_parameters_cannot_be_told_apart
         reply = wire.load(tmp_path / "reply", Ciphertext)
         headers.append(said(reply))
         budgets.append(scheme.noise_budget(reply, keys.secret))
-        phase = scheme.at(reply.params).phase(reply, 0, keys.secret)
+        phase = scheme.level(reply.params.k).phase(reply, 0, keys.secret)
         found.append(np.array([float(x / reply.params.q) for x in np.asarray(phase.integers())]))
     assert headers[0] == headers[1]
     # The largest of 8,192 uniform numbers is within 1/100 of the end; the rounding of the switch,

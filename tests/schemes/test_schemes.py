@@ -72,10 +72,10 @@ def test_a_scheme_finds_its_smaller_moduli_and_refuses_other_parameters(scheme: 
     product = scheme.relinearize(scheme.multiply(small, small), keys.relinearization)
     assert product.params.k == INSECURE_TOY.k - 1
     assert scheme.decrypt(product, keys.secret)[:3].tolist() == [9, 16, 0]
-    assert scheme.at(INSECURE_TOY) is scheme
-    assert type(scheme.at(small.params)) is type(scheme)
+    assert scheme.level(INSECURE_TOY.k) is scheme
+    assert scheme.level(small.params.k).params is small.params
     with pytest.raises(KeyMismatchError, match="the ciphertext is for .*, the scheme for"):
-        scheme.at(small.params).decrypt(ct, keys.secret)
+        scheme.level(small.params.k).decrypt(ct, keys.secret)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)

@@ -87,10 +87,12 @@ def circuit(depth: int, weights: Sequence[int] = (), public: bool = False) -> Co
     return steps
 
 
-def switched(scheme: Scheme, bound: Bound, primes: int) -> tuple[Scheme, Bound]:
-    """Return what a switch of the modulus makes of a scheme and the noise at degree 1."""
-    scheme = scheme.at(scheme.params.shortened(primes))
-    return scheme, bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
+def switched(scheme: Scheme, bound: Bound, primes: int, degree: int = 1) -> tuple[Scheme, Bound]:
+    """Return what a switch to so many primes of q makes of a scheme and of noise."""
+    low = scheme.level(primes)
+    if low is scheme:
+        return scheme, bound
+    return low, bound + noise.rounding(low.params, low.secret_norm, degree)
 
 
 @dataclass(frozen=True)

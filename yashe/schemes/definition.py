@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from yashe.ciphertexts.noise import Bound
 from yashe.errors import TransparentCiphertextError
 from yashe.parameters.sets import Params
 
+AnyDefinition = TypeVar("AnyDefinition", bound="Definition")
 Hide: TypeAlias = Callable[[range, FloatArray, FloatArray], None]
 
 
@@ -212,6 +213,17 @@ class Definition(ABC):
 
     # Fewer primes of q.
 
+    def level(self: AnyDefinition, primes: int) -> AnyDefinition:
+        """Return this scheme with only so many of the first primes of q.
+
+        Raises
+        ------
+        ParameterError
+            If there are not so many, or q would be too small for t.
+        """
+        params = self.params.shortened(primes)
+        return self if params is self.params else type(self)(params)
+
     def switched(self, rows: FloatArray, source: Params) -> FloatArray:
         """Return rows for these parameters from rows for others with more primes.
 
@@ -231,7 +243,7 @@ class Definition(ABC):
         """Return what is cut into digits: rows in coefficient form, or the c' of c = P c' + r."""
         if not gadget.spare:
             return self.coefficients(rows)
-        low = type(self)(self.params.shortened(self.params.k - gadget.spare))
+        low = self.level(self.params.k - gadget.spare)
         return low.coefficients(low.switched(rows, self.params))
 
     def switched_factor(self, factor: int, source: Params) -> int:
