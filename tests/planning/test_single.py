@@ -150,7 +150,7 @@ def test_what_cannot_be_is_refused(digits) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cryptonets", "lean"])
+@pytest.mark.parametrize("name", ["cryptonets", "lean", "light"])
 def test_a_picture_of_mnist_is_classified_at_once(name: str, mnist_folder) -> None:
     model, data = pretrained(name), load_mnist(mnist_folder)
     pixels = quantize_pixels(data.test_images[:1], data.pixel_max, model.levels)
