@@ -64,6 +64,20 @@ TAIL = """
 - **24-bit storage in memory.** Residues would have to be widened before every use, and an array of
   another type that somebody multiplies without widening it would be silently wrong. On the wire
   they are packed (`yashe/wire/bits.py`).
+- **Both squares without a relinearisation.** Three parts, squared, are five, and a client could
+  decrypt them. The paper's network would then take ten primes of 21.3 bits instead of nine of 22.4,
+  within the security table and with hardly a bit to spare; the leaner one would leave the table. It
+  would save the server its evaluation key and the relinearisation of 100 sums, and cost every
+  client a tenth more work for each image: but clients take longer than the server already.
+- **Fewer digits where primes go next.** c_2 may be rounded to a multiple of the primes that the
+  next switch divides by, so that their digits vanish. With all three of them the rounding error,
+  multiplied by s^2, is about n^(1/2) times that of the switch, and a square of it leaves no budget;
+  with two of them four digits are left instead of five, and the rounding takes a change of base.
+- **A convolution without a gather.** Products with whole rows of an image take no copies of inputs,
+  but multiply by five times as many zeros; blocks of 2 x 2 positions copy half as much and multiply
+  twice as much. Neither was faster on two threads.
+- **More ciphertexts in one call.** Two threads wait for each other between calls of NumPy, but
+  larger calls leave the cache: one ciphertext at a time is relinearised, four are encrypted.
 """
 
 

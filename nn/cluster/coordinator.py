@@ -1,9 +1,7 @@
 """Encrypted inference on other processes and machines: batches, and parts of one, as tasks.
 
-    model = Model(network, keys.relinearization)
     with processes(2) as crew:                                       # nn.cluster.crews
-        logits = model.predict(ct, executor=crew.executor)
-        for logits in model.predictions(batches, executor=crew.executor):
+        for logits in predict(network, batches, keys.relinearization, crew.executor):
             ...
 
 It takes any `concurrent.futures.Executor`. A task is bytes in and bytes out: ciphertexts
@@ -41,7 +39,6 @@ from concurrent.futures import (
 )
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from nn.cluster.tasks import Network, Step, first_stage_parts, rest, sums_of_part, whole, work
 from nn.networks.model import Sequential
@@ -72,32 +69,6 @@ class WatchedExecutor(Executor):
         WorkersLostError
         """
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Model:
-    """What a server has: a network, and the evaluation key of the client whose images come.
-
-    Attributes
-    ----------
-    network : integer network
-    relinearization : the relinearisation key
-    """
-
-    network: Sequential
-    relinearization: Key
-
-    def predict(
-        self, ct: Ciphertext, executor: Executor | None = None, **options: Any
-    ) -> Ciphertext:
-        """Return the encrypted logits of one encrypted batch; see `predict`."""
-        return next(self.predictions([ct], executor, **options))
-
-    def predictions(
-        self, batches: Iterable[Ciphertext], executor: Executor | None = None, **options: Any
-    ) -> Iterator[Ciphertext]:
-        """Yield the encrypted logits of encrypted batches in their order; see `predict`."""
-        return predict(self.network, batches, self.relinearization, executor, **options)
 
 
 @dataclass(frozen=True)

@@ -48,19 +48,6 @@ class SquareNet(Estimator):
 
     _kind = "classifier"
 
-    def fit(self, X: Any, y: Any) -> SquareNet:
-        """Learn from rows X, shape (rows, columns), and their classes y, shape (rows,).
-
-        Raises
-        ------
-        TableError
-            If X is no table of numbers, a column never changes, or y has fewer than two classes.
-        TrainingError
-            If training diverges.
-        """
-        self._fit(X, y)
-        return self
-
     def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
         if targets.dtype.kind == "f" and (targets != np.rint(targets)).any():
             raise TableError(
@@ -124,19 +111,6 @@ class SquareNetRegressor(Estimator):
     """
 
     _kind = "regressor"
-
-    def fit(self, X: Any, y: Any) -> SquareNetRegressor:
-        """Learn from rows X, shape (rows, columns), and their values y, shape (rows,).
-
-        Raises
-        ------
-        TableError
-            If X is no table of numbers, a column never changes, or y is not made of numbers.
-        TrainingError
-            If training diverges.
-        """
-        self._fit(X, y)
-        return self
 
     def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
         try:

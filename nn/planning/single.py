@@ -145,7 +145,7 @@ def packed_program(
     steps, stages = list[PackedStep](), network.stages
 
     def add(kind: type[PackedStep], layer: int, shape: Shape, primes: int) -> None:
-        at = scheme.at(scheme.params.shortened(steps[-1].primes if steps else levels.first))
+        at = scheme.level(steps[-1].primes if steps else levels.first)
         layers = (model.layers[max(layer, 0)],)
         how = levels.gadgets, levels.fine_stages
         steps.append(kind(layers, layer, shape, at, network, primes, *how))

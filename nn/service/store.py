@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nn.planning.packed import ServerKeys
-from nn.service import roles, single
+from nn.service.accepted import Accepted
 from nn.service.card import ModelCard
 from nn.service.limits import (
     DONE,
@@ -33,38 +33,11 @@ from nn.service.limits import (
 )
 from nn.service.state import BODIES, State
 from nn.service.uploads import Upload, Uploads
-from yashe import wire
-from yashe.arithmetic.sampling import SEED_BYTES
-from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
+from yashe.ciphertexts.keys import Key
 from yashe.errors import FormatError
-from yashe.schemes.bgv import BGV
-from yashe.wire.envelope import CIPHERTEXTS, FrameReader
-from yashe.wire.header import KEY_FORMS, Contents, read_contents
 
 MOST_ATTEMPTS = 2
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
-# The keys that may be registered, by the kinds of their frames.
-ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
-
-
-SEVERAL_RUNS = 0  # instead of the kind of a frame: an archive of keys for one image at once
-
-
-def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
-    """Return how many bytes a key, encrypted images and a reply take at most."""
-    if card.single is not None:
-        return single.largest_bytes(card, limits.images)
-    params = card.params
-    heads = [
-        Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
-        for kind, form in ACCEPTED_KEYS.items()
-    ]
-    heads += [
-        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (limits.batches, *shape))
-        for shape in (card.input_shape, (card.classes,))
-    ]
-    *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
-    return max(keys), job, reply
 
 
 class Store:
@@ -78,6 +51,7 @@ class Store:
 
     Attributes
     ----------
+    accepted : what may arrive
     state, uploads : where they lie, and what is arriving
     largest_key, largest_job, largest_reply : bytes that they take at most
 
@@ -88,9 +62,8 @@ class Store:
     """
 
     def __init__(self, folder: Path, cards: Mapping[str, ModelCard], limits: Limits) -> None:
-        self.cards, self.limits = cards, limits
-        sizes = [largest_bytes(card, limits) for card in cards.values()]
-        self.largest_key, self.largest_job, self.largest_reply = map(max, zip(*sizes, strict=True))
+        self.limits, self.accepted = limits, Accepted(cards, limits)
+        self.largest_key, self.largest_job, self.largest_reply = self.accepted.largest_bytes()
         self._news = threading.Event()  # that a job waits
         self._progress = ("", 0.0)  # of the job that is being computed
         self.state = State(folder)
@@ -117,20 +90,7 @@ class Store:
         self.state.close()
 
     def __repr__(self) -> str:
-        return f"Store({str(self.state.folder)!r}, {', '.join(self.cards)})"
-
-    def card(self, kind: int) -> ModelCard:
-        """Return the card that keys of a kind are for.
-
-        Raises
-        ------
-        FormatError
-            If this mode is not offered.
-        """
-        mode = "single" if kind == SEVERAL_RUNS else "batch"
-        if mode not in self.cards:
-            raise FormatError(f"keys for mode {', '.join(self.cards)} are accepted, not for {mode}")
-        return self.cards[mode]
+        return f"Store({str(self.state.folder)!r}, {', '.join(self.accepted.cards)})"
 
     # Arriving.
 
@@ -140,14 +100,13 @@ class Store:
         Raises
         ------
         FormatError, KeyMismatchError
-            If it is no key of `ACCEPTED_KEYS`, nor an archive of keys, for the parameters of the
-            network in a mode that is offered.
+            As from `Accepted.check_key`.
         ServiceFullError
             If there is no room for it.
         """
         name = upload.hash.hexdigest()
         with upload.complete() as file:
-            kind, key_id = self._check_key(file)
+            kind, key_id = self.accepted.check_key(file)
         with self.state.transaction():
             self._expire()
             if not self.state.count("keys", "id = ?", name):
@@ -161,18 +120,6 @@ class Store:
             self.state.run("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", *key)
         return name
 
-    def _check_key(self, file: BinaryIO) -> tuple[int, str]:
-        """Return the kind of a key and the name of its set; `SEVERAL_RUNS` have several names."""
-        if single.is_archive(file) or "batch" not in self.cards:
-            card = self.card(SEVERAL_RUNS)
-            return SEVERAL_RUNS, single.key_ids(single.read_server_keys(file, card))
-        params = self.cards["batch"].params
-        contents = read_contents(FrameReader(file), params)
-        file.seek(0)
-        form = ACCEPTED_KEYS.get(contents.kind)
-        wire.read(file, form.type if form else BgvRelinearizationKey, params)
-        return contents.kind, contents.key_id
-
     def add_job(self, upload: Upload, keys: str) -> Job:
         """Take over uploaded images, and queue them unless that has been done before.
 
@@ -185,7 +132,7 @@ class Store:
         """
         kind, key_id = self.use_key(keys)
         with upload.complete() as file:
-            self._check_images(file, kind, key_id)
+            self.accepted.check_images(file, kind, key_id)
         name = job_id(keys, upload.hash.hexdigest())
         with self.state.transaction():
             known = self._find(name)
@@ -215,22 +162,6 @@ class Store:
                 f"{waiting} jobs are waiting, and at most {self.limits.queued} are accepted: try "
                 "again later"
             )
-
-    def _check_images(self, file: BinaryIO, kind: int, key_id: str) -> None:
-        """Refuse what is not worth queueing, also for a wrong hash."""
-        card = self.card(kind)
-        if card.single is not None:
-            single.check_images(file, card, key_id, self.limits.images)
-            return
-        frame = FrameReader(file)
-        contents = read_contents(frame, card.params)
-        roles.check_images(contents, card.input_shape, key_id)
-        if contents.shape[0] > self.limits.batches:
-            raise FormatError(
-                f"{contents.shape[0]} batches in one job, and at most {self.limits.batches} are "
-                "accepted: send several jobs"
-            )
-        frame.verify()
 
     # Keys.
 
@@ -262,12 +193,8 @@ class Store:
         try:
             if not found:
                 raise FormatError("there is no such key")
-            kind = found[0][0]
-            card = self.card(kind)
             with disk_errors(), (self.state.bodies / f"{keys}.key").open("rb") as file:
-                if card.single is not None:
-                    return single.read_server_keys(file, card)
-                return wire.read(file, ACCEPTED_KEYS[kind].type, card.params)
+                return self.accepted.read_key(file, found[0][0])
         except FormatError:
             with self.state.transaction():
                 self.state.run("DELETE FROM keys WHERE id = ?", keys)
