@@ -111,7 +111,7 @@ class Task:
 def predict(
     model: Sequential,
     batches: Iterable[Ciphertext],
-    relinearization: Key,
+    relinearization: Key | None,
     executor: Executor | None = None,
     parts: int = 1,
     in_flight: int = 3,
@@ -127,7 +127,7 @@ def predict(
     ----------
     model : integer network
     batches : Ciphertexts of the model's input shape; one is taken when there is room for it
-    relinearization : the relinearisation key of the same keys
+    relinearization : the relinearisation key of the same keys; None, if the network needs none
     executor : whose workers compute; by default this process does, as
         `nn.inference.encrypted.infer`
     parts : into how many tasks the first stage of a batch is cut
@@ -138,7 +138,7 @@ def predict(
 
     Yields
     ------
-    Ciphertext of the model's output shape, degree 1, for every batch in their order
+    Ciphertext of the model's output shape for every batch in their order
 
     Raises
     ------

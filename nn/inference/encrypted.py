@@ -136,8 +136,8 @@ def infer(
     scheme : the scheme of the ciphertexts
     model : integer network, or a plan of it, whose program is run as it is
     ct : Ciphertext of the model's input shape, or of as many taps as the plan says
-    relinearization : the relinearisation key of the same keys; for one image at once what
-        `Plan.server_keys` makes
+    relinearization : the relinearisation key of the same keys; None for a network with at most one
+        square (`nn.planning.program`); for one image at once what `Plan.server_keys` makes
     report : collects times and predicted noise budgets, if given
     joined_with : product of other plaintext moduli under which the same is computed, for logits
         that are joined afterwards (`nn.inference.split.join`); with more than 1 they are logits
@@ -145,7 +145,8 @@ def infer(
 
     Returns
     -------
-    Ciphertext of the model's output shape, degree 1; for one image at once of shape (1,)
+    Ciphertext of the model's output shape, of degree 2 if there was one square, else 1; for one
+    image at once of shape (1,)
 
     Raises
     ------

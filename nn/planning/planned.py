@@ -69,10 +69,13 @@ class Plan:
         return (self, *self.others)
 
     def server_keys(self, keys: Any) -> Any:
-        """Return what `infer` takes of a client's keys; rotation keys are made if it needs them."""
+        """Return what `infer` takes of a client's keys, or None if it needs nothing.
+
+        Rotation keys are made if it needs them.
+        """
         if isinstance(self.program, PackedProgram):
             return self.program.keys.make(self.program.scheme, keys.secret)
-        return keys.relinearization
+        return keys.relinearization if self.program.needs_keys else None
 
     @property
     def input_shape(self) -> Shape:

@@ -125,6 +125,10 @@ class PackedProgram(Program):
         return (self.network.packing.taps,)
 
     @property
+    def needs_keys(self) -> bool:
+        return True  # slots are moved
+
+    @property
     def keys(self) -> KeyPlan:
         """Which keys the server needs."""
         return KeyPlan(self.network.layout, self.levels)

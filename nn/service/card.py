@@ -96,6 +96,7 @@ class ModelCard:
     classes : how many logits there are for each image
     params : the parameters under which the network has been proved to run
     schema : how raw columns become integers, and what the logits stand for
+    needs_keys : whether a server has to be given evaluation keys (`nn.planning.program`)
     single : for one image at once, how it fills the slots; then every prime of t is a run
     """
 
@@ -105,6 +106,7 @@ class ModelCard:
     classes: int
     params: Params
     schema: Schema
+    needs_keys: bool = True
     single: SingleCard | None = None
 
     @property
@@ -190,7 +192,8 @@ class ModelCard:
             )
             params = joint([run.program for run in plan.runs])
         schema = model.schema or Schema.plain(classes)
-        return cls(name, model.input_shape, plan.levels, classes, params, schema, part)
+        facts = model.input_shape, plan.levels, classes, params, schema, program.needs_keys
+        return cls(name, *facts, part)
 
     def to_json(self) -> str:
         """Return the card as text."""
@@ -233,7 +236,7 @@ class ModelCard:
     def _parsed(cls, facts: dict[str, Any]) -> ModelCard:
         """Return the card of parsed JSON; whatever is wrong is some kind of Python's errors."""
         known = {"name": str, "input_shape": list, "levels": int, "classes": int}
-        known |= {"params": dict, "schema": dict}
+        known |= {"params": dict, "schema": dict, "needs_keys": bool}
         part = {"single": dict} if "single" in facts else {}
         check_facts(facts, {**known, **part})
         given, claims = facts["params"], facts["params"].get("security") is not None
@@ -252,9 +255,9 @@ class ModelCard:
             raise ValueError(f"an image of {len(shape)} axes")
         if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in shape):
             raise ValueError(f"an image of shape {shape}")
-        numbers = facts["levels"], facts["classes"], given["n"]
-        if not all(0 < number < 2**31 for number in numbers):
-            raise ValueError(f"numbers {numbers}")
+        numbers = facts["levels"], facts["classes"]
+        if not all(0 < number < 2**31 for number in (*numbers, given["n"])):
+            raise ValueError(f"numbers {(*numbers, given['n'])}")
         moduli = tuple(given["moduli"]), tuple(given["plaintext_moduli"])
         if not (0 < len(moduli[0]) <= 64 and 0 < len(moduli[1]) <= 4):
             raise ValueError("more moduli than anybody needs")
@@ -264,7 +267,9 @@ class ModelCard:
         single = SingleCard.parsed(facts["single"], shape, params) if part else None
         schema = Schema.from_json(facts["schema"])
         schema.check(shape, facts["classes"])
-        return cls(facts["name"], shape, facts["levels"], facts["classes"], params, schema, single)
+        if single and not facts["needs_keys"]:
+            raise ValueError("one image at once without keys")
+        return cls(facts["name"], shape, *numbers, params, schema, facts["needs_keys"], single)
 
 
 @dataclass(frozen=True)

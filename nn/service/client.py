@@ -226,11 +226,17 @@ class Client:
         return keys
 
     def submit(self, keys: str, images: Path) -> str:
-        """Send a file of encrypted images, unless the server has it; return the id of the job."""
+        """Send a file of encrypted images, unless the server has it; return the id of the job.
+
+        Parameters
+        ----------
+        keys : their id; "" if the network needs none
+        images : the file
+        """
         job = job_id(keys, file_digest(images))
         known = self._request("GET", f"/jobs/{job}", fine=(404,))
         if known.status == 404 or known.facts().get("status") == FAILED:
-            self._request("POST", f"/jobs?keys={keys}", images)
+            self._request("POST", f"/jobs?keys={keys}" if keys else "/jobs", images)
         return job
 
     def status(self, job: str) -> dict[str, Any]:
@@ -288,11 +294,13 @@ class Client:
         """Let the server remove a key; one that a job needs stays until it expires."""
         self._request("DELETE", f"/keys/{keys}", fine=(404, 409), patience=FAREWELL_SECONDS)
 
-    def _done(self, key: Pair | Path, images: Path, progress: Progress, within: float) -> str:
+    def _done(
+        self, key: Pair | Path | None, images: Path, progress: Progress, within: float
+    ) -> str:
         """Return a job that is done; a server that loses key or job meanwhile gets them again."""
         for lost in range(MOST_LOSSES + 1):
             try:
-                job = self.submit(self.register(key), images)
+                job = self.submit(self.register(key) if key else "", images)
                 self.wait(job, progress, within=within)
                 break
             except ServiceError as error:
@@ -317,8 +325,9 @@ class Client:
         images : array of shape (count, *input_shape), values 0..white
         white : the value of a white pixel
         keys : secret and evaluation key, for the parameters of the card; by default fresh ones,
-            which the server is told to forget afterwards. For one image at once, the secret key of
-            every run and the file of evaluation keys
+            which the server is told to forget afterwards. None in the place of the latter, if the
+            card says that none is needed. For one image at once, the secret key of every run and
+            the file of evaluation keys
         progress : is told the step ("encrypting", "waiting") and the share just done of it
         within : seconds to wait for the job
         mode : "batch", "single", or "auto" for what the keys are for, and without keys for what is
@@ -356,7 +365,7 @@ class Client:
                     self.reply(job, file)
                     self.forget(job)
                 finally:
-                    if once:
+                    if once and evaluation is not None:
                         with contextlib.suppress(ServiceError):  # it expires by itself
                             self.forget_key(key_digest(evaluation))
                 # The last request came before the decryption: a server that sends forged replies

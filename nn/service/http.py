@@ -5,7 +5,7 @@
     POST   /keys              an evaluation key        -> its id
     GET    /keys/ID           is it registered         (notes a use)
     DELETE /keys/ID           forget it
-    POST   /jobs?keys=ID      encrypted images         -> the job
+    POST   /jobs?keys=ID      encrypted images         -> the job; without keys if none are needed
     GET    /jobs/ID           how far it is
     GET    /jobs/ID/reply     the encrypted logits
     DELETE /jobs/ID           forget it
@@ -288,7 +288,9 @@ class Service:
 
     async def submit(self, request: Request) -> Response:
         """Queue encrypted images."""
-        keys = identifier(request.query_params.get("keys", ""))
+        keys = request.query_params.get("keys", "")
+        if keys or not self.store.accepted.keyless:
+            keys = identifier(keys)
         await in_thread(self.store.use_key, keys)
         await in_thread(self.store.check_queue)  # before the images are sent in vain
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nn.planning.packed import ServerKeys
-from nn.service.accepted import Accepted
 from nn.service.card import ModelCard
 from nn.service.limits import (
     DONE,
@@ -32,9 +31,10 @@ from nn.service.limits import (
     printable,
 )
 from nn.service.state import BODIES, State
-from nn.service.uploads import Upload, Uploads
+from nn.service.uploads import NO_KEYS, Accepted, Upload, Uploads
 from yashe.ciphertexts.keys import Key
 from yashe.errors import FormatError
+from yashe.parameters.sets import Params
 
 MOST_ATTEMPTS = 2
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
@@ -51,7 +51,7 @@ class Store:
 
     Attributes
     ----------
-    accepted : what may arrive
+    accepted : what keys and images have to be
     state, uploads : where they lie, and what is arriving
     largest_key, largest_job, largest_reply : bytes that they take at most
 
@@ -63,7 +63,7 @@ class Store:
 
     def __init__(self, folder: Path, cards: Mapping[str, ModelCard], limits: Limits) -> None:
         self.limits, self.accepted = limits, Accepted(cards, limits)
-        self.largest_key, self.largest_job, self.largest_reply = self.accepted.largest_bytes()
+        self.largest_key, self.largest_job, self.largest_reply = self.accepted.largest_bytes
         self._news = threading.Event()  # that a job waits
         self._progress = ("", 0.0)  # of the job that is being computed
         self.state = State(folder)
@@ -100,7 +100,7 @@ class Store:
         Raises
         ------
         FormatError, KeyMismatchError
-            As from `Accepted.check_key`.
+            If it is none that is `Accepted`.
         ServiceFullError
             If there is no room for it.
         """
@@ -123,6 +123,11 @@ class Store:
     def add_job(self, upload: Upload, keys: str) -> Job:
         """Take over uploaded images, and queue them unless that has been done before.
 
+        Parameters
+        ----------
+        upload : the images
+        keys : id of the registered keys; "" for a network that needs none
+
         Raises
         ------
         UnknownIdError, FormatError, KeyMismatchError
@@ -139,7 +144,7 @@ class Store:
             if known is not None and known.status != FAILED:
                 return known
             self.check_queue()
-            if not self.state.count("keys", "id = ?", keys):
+            if keys and not self.state.count("keys", "id = ?", keys):
                 raise UnknownIdError("the keys have just been removed: register them again")
             self.state.keep(upload.path, f"{name}.in")
             self.state.run(
@@ -165,13 +170,15 @@ class Store:
 
     # Keys.
 
-    def use_key(self, keys: str) -> tuple[int, str]:
+    def use_key(self, keys: str) -> tuple[int, str | None]:
         """Return kind and key id (`ciphertexts.keys.Key.key_id`) of a key, and note its use.
 
         Raises
         ------
         UnknownIdError
         """
+        if not keys and self.accepted.keyless:
+            return NO_KEYS, None
         with self.state.transaction():
             self.state.run("UPDATE keys SET used = ? WHERE id = ?", self.state.now(), keys)
             found = self.state.run("SELECT kind, key_id FROM keys WHERE id = ?", keys)
@@ -182,13 +189,17 @@ class Store:
         kind, key_id = found[0]
         return int(kind), str(key_id)
 
-    def load_key(self, keys: str) -> Key | list[ServerKeys]:
+    def load_key(self, keys: str) -> Key | Params | list[ServerKeys]:
         """Return a registered key, or those of all runs; one whose file is damaged is forgotten.
+
+        For a job without keys the parameters.
 
         Raises
         ------
         UnknownIdError
         """
+        if not keys:
+            return self.accepted.card(NO_KEYS).params
         found = self.state.run("SELECT kind FROM keys WHERE id = ?", keys)
         try:
             if not found:

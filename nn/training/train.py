@@ -123,6 +123,17 @@ RECIPES: dict[str, Recipe] = {
         densities=(0.6, 0.7, 3.0),
         rounded_decay=0.05,
     ),
+    # A single square: half of log2 q, half of n, and nothing to relinearise. Few maps, far apart,
+    # as many as the validation images ask for (docs/trade-off.md).
+    "light": Recipe(
+        data="mnist",
+        convolution=Conv2D(40, kernel=8, stride=5, bias=False),
+        hidden=0,
+        levels=3,
+        limits=(1, 7),
+        densities=(0.5, 1.0),
+        rounded_decay=0.1,
+    ),
     "digits": Recipe(
         data="digits",
         convolution=Conv2D(4, kernel=3, bias=False),

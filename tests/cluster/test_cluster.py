@@ -154,7 +154,7 @@ def test_any_executor_computes_the_ciphertexts_of_one_process_bit_for_bit(name, 
 
 
 @pytest.mark.parametrize("which", sorted(SCHEMES))
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(
     name=st.sampled_from(sorted(ARCHITECTURES)),
     seed=st.integers(0, 2**16),
@@ -191,7 +191,7 @@ def test_without_an_executor_this_process_computes():
     forgetful=st.booleans(),
 )
 @example(lost=frozenset(range(MOST_ATTEMPTS - 1)), parts=1, forgetful=True)
-@settings(max_examples=10)
+@settings(max_examples=4)
 def test_lost_workers_cost_time_and_no_results(lost, parts, forgetful):
     model, batches, executor = network("cryptonets"), encrypted(3), Recorder(lost, forgetful)
     shares: list[float] = []

@@ -144,7 +144,7 @@ def test_flooded_replies_of_two_networks_at_real_parameters_cannot_be_told_apart
     tmp_path: Path,
 ) -> None:
     """The budgets that the key's owner measures, and all that is written, by `roles.classify`."""
-    networks = [tiny_network(), tiny_network()]
+    networks = [tiny_network(squares=1), tiny_network(squares=1)]
     networks[1].layers[1].parameters["weight"][...] *= 7
     card = ModelCard.of(networks[1], flood_bits=40)
     assert card.params.n == 8192

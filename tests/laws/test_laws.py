@@ -72,7 +72,7 @@ CASES = {
     for name, implementation in IMPLEMENTATIONS.items()
     for law in laws.laws_for(implementation)
 }
-# A few inputs each, and with the secret key only what encryption makes true; the rest is slow.
+# With the secret key only what encryption itself makes true; the rest is slow.
 QUICK = [
     case
     for case in CASES

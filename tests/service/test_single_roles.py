@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -85,6 +86,11 @@ def test_a_card_of_one_image_at_once_is_read_as_it_was_written() -> None:
         ModelCard.of(MODEL, public=True, mode="single")
 
 
+@cache
+def single_card() -> str:
+    return ModelCard.of(MODEL, mode="single").to_json()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -94,7 +100,7 @@ def test_a_card_of_one_image_at_once_is_read_as_it_was_written() -> None:
     ],
 )  # fmt: skip
 def test_a_card_whose_numbers_do_not_belong_together_is_refused(name: str, value) -> None:
-    facts = json.loads(ModelCard.of(MODEL, mode="single").to_json())
+    facts = json.loads(single_card())
     facts["single"][name] = value
     with pytest.raises(FormatError, match="a model card was required"):
         ModelCard.from_json(json.dumps(facts))

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from conftest import ROOT
-from nn.service import accepted, roles, state, uploads
+from nn.service import roles, state, uploads
 from nn.service.limits import (
     DONE,
     FAILED,
@@ -529,7 +529,7 @@ def test_the_kinds_of_keys_that_may_be_registered_are_a_table(tmp_path: Path) ->
             add_key(one, public)
         with pytest.MonkeyPatch.context() as patch:
             form = next(form for form in KEY_FORMS if form.type is type(KEYS.public))
-            patch.setitem(accepted.ACCEPTED_KEYS, form.kind, form)
+            patch.setitem(uploads.ACCEPTED_KEYS, form.kind, form)
             keys = add_key(one, public)
             assert type(one.load_key(keys)) is type(KEYS.public)
         assert add_key(one, KEY) != keys
