@@ -25,7 +25,8 @@ from nn.planning.calibrate import Work
 from nn.planning.proofs import Forecast
 from nn.planning.steps import Step, Tick
 from yashe.arithmetic.parallel import for_each
-from yashe.arithmetic.residues import FloatArray, max_terms, reduce, reduce_inplace
+from yashe.arithmetic.devices import near, take
+from yashe.arithmetic.residues import FloatArray, max_terms, reduce, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement
 from yashe.arithmetic.sampling import fresh_seed
 from yashe.ciphertexts.array import Ciphertext
@@ -50,6 +51,10 @@ class ServerKeys:
     relinearization: Relinearization
     fine: RotationPairs
     coarse: RotationPairs
+
+    def to(self, place: str) -> ServerKeys:
+        """Return these keys in the memory of a place, "cpu" or "gpu"."""
+        return ServerKeys(**{name: key.to(place) for name, key in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -141,9 +146,9 @@ class WeighStep(PackedStep):
         assert self._values.size  # transformed by now
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        rows, params = x.rows[x.index], self.scheme.params
+        rows, params = take(x.rows, x.index), self.scheme.params
         parts = 3 if self.squared else 2
-        out = np.empty((len(self.network.weights), parts, params.k, params.n))
+        out = np.empty((len(self.network.weights), parts, params.k, params.n), like=rows)
 
         def one_prime(i: int) -> None:
             out[:, :, i] = self._weighed(rows[:, :, i], i)
@@ -160,8 +165,8 @@ class WeighStep(PackedStep):
         p, parts = self.scheme.params.moduli[i], h.swapaxes(0, 1)
         if self.squared:
             parts = np.stack([parts[0] * parts[0], 2 * parts[0] * parts[1], parts[1] * parts[1]])
-            reduce_inplace(parts, p, 1.0 / p, np.empty_like(parts))
-        weights, total, most = self._values[i], np.zeros(()), max_terms(p) - 1
+            reduce_modulo(parts, (p,))
+        weights, total, most = near(self._values, h)[i], 0.0, max_terms(p) - 1
         for start in range(0, weights.shape[1], most):  # as many as a float64 holds exactly
             some = slice(start, start + most)
             sums = np.einsum("jmn,pmn->jpn", weights[:, some], parts[:, some])
@@ -286,7 +291,7 @@ class AnswerStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         y, params = self.scheme.square(x, self.scheme.params.k), self.scheme.params
-        rows = reduce(y.rows[y.index] * self._values, params.ring.moduli)
+        rows = reduce(take(y.rows, y.index) * near(self._values, y.rows), params.ring.moduli)
         bound = y.bound[y.index] * self.network.answer_norm
         product = y.derive(rows, bound, y.shape, "a product with a polynomial")
         tick(1.0)

@@ -21,11 +21,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from yashe.arithmetic.blas import limit, one_blas_thread
+from yashe.arithmetic.devices import blocks, on_host
 from yashe.errors import ParameterError
 
 T = TypeVar("T")
@@ -108,14 +109,32 @@ def for_each(body: Callable[[T], None], items: Iterable[T]) -> None:
     _run(body, items, lambda item: 1)
 
 
-def for_each_group(body: Callable[[slice], None], count: int) -> None:
+def for_each_group(
+    body: Callable[[slice], None], count: int, results: Any, group: int = GROUP
+) -> None:
     """Call body(slice) for a few of `count` items at a time.
 
     Threads wait for each other whenever one of them is between two calls of NumPy: the more each
-    call has to do, the less they wait.
+    call has to do, the less they wait. On a GPU there are few calls, one after the other.
+
+    Parameters
+    ----------
+    results : array with an entry for every item, in the memory where the work is done
+    group : how many items a processor takes at a time
     """
-    groups = [slice(i, min(i + GROUP, count)) for i in range(0, count, GROUP)]
-    _run(body, groups, lambda group: group.stop - group.start)
+    if on_host(results):
+        groups = [slice(i, min(i + group, count)) for i in range(0, count, group)]
+        _run(body, groups, _length)
+        return
+    for some in blocks(count, results.nbytes // max(1, count), results):
+        body(some)
+        for _ in range(_length(some)):
+            _tick.get()()
+
+
+def _length(group: slice) -> int:
+    """Return how many items a group has."""
+    return int(group.stop - group.start)
 
 
 def _run(body: Callable[[T], None], tasks: Iterable[T], size: Callable[[T], int]) -> None:

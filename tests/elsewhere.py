@@ -1,0 +1,144 @@
+"""An array that lives elsewhere, as on a GPU: a stand-in for those of CuPy, on any machine.
+
+NumPy's functions reach it by dispatch only. Whatever would move numbers between it and NumPy
+without being told to is an error here, also where CuPy would allow it: a look at a number waits for
+all that was started before, so every look is an explicit `get`, and is counted. Functions and
+methods are those that CuPy has too, and no others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from yashe.arithmetic import devices
+from yashe.arithmetic.devices import Place
+
+CREATE = {np.asarray, np.empty, np.zeros}  # with like=
+FUNCTIONS = {
+    np.argwhere, np.broadcast_to, np.concatenate, np.einsum, np.empty_like, np.moveaxis, np.stack, np.take,
+    np.where,
+}  # fmt: skip
+METHODS = {"all", "any", "astype", "copy", "max", "reshape", "sum", "swapaxes", "transpose"}
+calls: Counter[str] = Counter()  # of functions, and of "get" and "put"
+
+
+class Elsewhere(NDArrayOperatorsMixin):
+    """The array. Only `get` gives its numbers away."""
+
+    def __init__(self, hidden: Any) -> None:
+        self._hidden = np.asarray(hidden)
+
+    def get(self) -> Any:
+        """Return the numbers, in new memory."""
+        calls["get"] += 1
+        return self._hidden.copy()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if method != "__call__":
+            raise TypeError(f"np.{ufunc.__name__}.{method} is nothing that CuPy has")
+        calls[ufunc.__name__] += 1
+        given = {name: _open(value) for name, value in options.items()}
+        found = ufunc(*map(_open, inputs), **given)
+        return options["out"][0] if "out" in options else Elsewhere(found)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        calls[function.__name__] += 1
+        if function in CREATE:
+            if isinstance(args[0], Elsewhere):
+                return args[0]
+            return Elsewhere(np.array(function(*args, **options)))
+        if function not in FUNCTIONS:
+            raise TypeError(f"np.{function.__name__} is nothing that we know CuPy to have")
+        found = function(*map(_open, args), **{name: _open(x) for name, x in options.items()})
+        return Elsewhere(found)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in METHODS:
+            raise AttributeError(f"{name} is nothing that we know an array of CuPy to have")
+        calls[name] += 1
+        return lambda *args, **options: Elsewhere(getattr(self._hidden, name)(*args, **options))
+
+    def __getitem__(self, key: Any) -> Elsewhere:
+        return Elsewhere(self._hidden[_open(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._hidden[_open(key)] = _open(value)
+
+    def __len__(self) -> int:
+        return len(self._hidden)
+
+    def __iter__(self) -> Iterator[Elsewhere]:
+        return (self[i] for i in range(len(self)))
+
+    def _refuse(self, *args: Any, **options: Any) -> NoReturn:
+        raise TypeError("a number elsewhere is looked at by devices.host only")
+
+    __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = _refuse
+
+    T = property(lambda self: Elsewhere(self._hidden.T))
+    dtype = property(lambda self: self._hidden.dtype)
+    nbytes = property(lambda self: self._hidden.nbytes)
+    ndim = property(lambda self: self._hidden.ndim)
+    shape = property(lambda self: self._hidden.shape)
+    size = property(lambda self: self._hidden.size)
+
+
+def _open(x: Any) -> Any:
+    """Return what NumPy computes with, and refuse its own arrays beside those elsewhere."""
+    if isinstance(x, Elsewhere):
+        return x._hidden
+    if isinstance(x, np.ndarray):
+        raise TypeError(f"an array of NumPy, of shape {x.shape}, beside one elsewhere")
+    return type(x)(map(_open, x)) if isinstance(x, list | tuple) else x
+
+
+def put(x: Any) -> Elsewhere:
+    """Copy an array of NumPy there."""
+    assert type(x) is np.ndarray
+    calls["put"] += 1
+    return Elsewhere(x.copy())
+
+
+class Fused:
+    """Stand-ins for the fused functions of `yashe.arithmetic.gpu`, said once more in NumPy."""
+
+    def reduce(self, x: Any, p: Any, inverse: Any) -> None:
+        calls["fused"] += 1
+        y, p, inverse = map(_open, (x, p, inverse))
+        y -= p * np.rint(y * inverse)
+
+    def add(self, x: Any, y: Any, p: Any, inverse: Any) -> None:
+        hidden = _open(x)
+        hidden += _open(y)
+        self.reduce(x, p, inverse)
+
+    def multiply(self, x: Any, y: Any, p: Any, inverse: Any, out: Any) -> None:
+        _open(out)[...] = _open(x) * _open(y)
+        self.reduce(out, p, inverse)
+
+    def twist(self, x: Any, y: Any, p: Any, inverse: Any) -> None:
+        self.reduce(x, p, inverse)
+        self.multiply(x, y, p, inverse, x)
+
+    def canonical(self, x: Any, p: Any, inverse: Any) -> Elsewhere:
+        y = Elsewhere(_open(x).copy())
+        self.reduce(y, p, inverse)
+        z, p = y._hidden, _open(p)
+        half = (p - 1) / 2
+        return Elsewhere(np.where(z > half, z - p, np.where(z < -half, z + p, z)))
+
+
+def register(patch: Any, fused: bool = True) -> str:
+    """Make the place known for a test, and return its name, for `ct.to(name)`."""
+    there = Place("gpu", Elsewhere, put, Elsewhere.get, lambda: None, Fused() if fused else None)
+    patch.setitem(devices.LOADERS, "gpu", lambda: there)
+    patch.setattr(devices, "_places", dict(devices._places))
+    patch.setattr(devices, "_copies", {})
+    devices.place("gpu")
+    calls.clear()
+    return there.name
