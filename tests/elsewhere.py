@@ -133,9 +133,15 @@ class Fused:
         return Elsewhere(np.where(z > half, z - p, np.where(z < -half, z + p, z)))
 
 
+PLACES = {
+    fused: Place("gpu", Elsewhere, put, Elsewhere.get, lambda: None, Fused() if fused else None)
+    for fused in (False, True)
+}
+
+
 def register(patch: Any, fused: bool = True) -> str:
     """Make the place known for a test, and return its name, for `ct.to(name)`."""
-    there = Place("gpu", Elsewhere, put, Elsewhere.get, lambda: None, Fused() if fused else None)
+    there = PLACES[fused]
     patch.setitem(devices.LOADERS, "gpu", lambda: there)
     patch.setattr(devices, "_places", dict(devices._places))
     patch.setattr(devices, "_copies", {})
