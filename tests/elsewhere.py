@@ -20,8 +20,7 @@ from yashe.arithmetic.devices import Place
 
 CREATE = {np.asarray, np.empty, np.zeros}  # with like=
 FUNCTIONS = {
-    np.argwhere, np.broadcast_to, np.concatenate, np.einsum, np.empty_like, np.moveaxis, np.stack, np.take,
-    np.where,
+    np.argwhere, np.concatenate, np.einsum, np.empty_like, np.stack, np.take, np.where,
 }  # fmt: skip
 METHODS = {"all", "any", "astype", "copy", "max", "reshape", "sum", "swapaxes", "transpose"}
 calls: Counter[str] = Counter()  # of functions, and of "get" and "put"

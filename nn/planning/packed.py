@@ -24,8 +24,8 @@ from nn.packing.network import PackedNetwork
 from nn.planning.calibrate import Work
 from nn.planning.proofs import Forecast
 from nn.planning.steps import Step, Tick
-from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.devices import near, take
+from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, max_terms, reduce, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement
 from yashe.arithmetic.sampling import fresh_seed
@@ -166,7 +166,8 @@ class WeighStep(PackedStep):
         if self.squared:
             parts = np.stack([parts[0] * parts[0], 2 * parts[0] * parts[1], parts[1] * parts[1]])
             reduce_modulo(parts, (p,))
-        weights, total, most = near(self._values, h)[i], 0.0, max_terms(p) - 1
+        weights, most = near(self._values, h)[i], max_terms(p) - 1
+        total = np.zeros((len(weights), len(parts), h.shape[-1]), like=h)
         for start in range(0, weights.shape[1], most):  # as many as a float64 holds exactly
             some = slice(start, start + most)
             sums = np.einsum("jmn,pmn->jpn", weights[:, some], parts[:, some])

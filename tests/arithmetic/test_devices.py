@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from elsewhere import Elsewhere, calls, put, register
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elsewhere import Elsewhere, calls, put, register
 from yashe.arithmetic import devices, residues
 from yashe.arithmetic.automorphisms import move_coefficients, move_values
 from yashe.arithmetic.devices import (
@@ -152,7 +152,7 @@ def test_doubt_elsewhere_is_resolved_where_numbers_are_exact() -> None:
     expected = rescale(x, source, target, 1 / 2)
     assert expected.tolist() == [[0.0, 2.0, 2.0, -2.0, -4.0]]  # 200 = -2 mod 101; ties to even
     assert same(expected, rescale(put(x), source, target, 1 / 2))
-    with pytest.raises(LookedTooLate), checks_later():
+    with pytest.raises(LookedTooLate, match="compute it again"), checks_later():
         rescale(put(x), source, target, 1 / 2)
     with checks_later():  # a processor looks at once
         assert np.array_equal(rescale(x, source, target, 1 / 2), expected)
@@ -215,21 +215,24 @@ def test_checks_look_at_once_or_all_together_at_the_end() -> None:
 
 
 def test_what_must_be_repaired_is_computed_again() -> None:
-    def act() -> None:
-        raise AssertionError
-
-    with pytest.raises(LookedTooLate), checks_later():
-        repair(put(np.asarray(True)), act)
-    with pytest.raises(AssertionError):
-        repair(put(np.asarray(True)), act)
+    done: list[int] = []
+    with pytest.raises(LookedTooLate, match="compute it again"), checks_later():
+        repair(put(np.asarray(True)), lambda: done.append(1))
+    assert not done
     with checks_later():
-        repair(put(np.asarray(False)), act)
+        repair(put(np.asarray(False)), lambda: done.append(2))
+    repair(put(np.asarray(True)), lambda: done.append(3))
+    assert done == [3]
 
 
 def test_an_error_inside_is_not_hidden_by_the_checks() -> None:
-    with pytest.raises(ZeroDivisionError), checks_later():
-        check(put(np.asarray(True)), lambda: pytest.fail("too late"))
-        raise ZeroDivisionError
+    def block() -> None:
+        with checks_later():
+            check(put(np.asarray(True)), lambda: pytest.fail("too late"))
+            raise ZeroDivisionError("what happened inside")
+
+    with pytest.raises(ZeroDivisionError, match="what happened inside"):
+        block()
 
 
 # Places.

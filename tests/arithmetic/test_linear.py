@@ -111,7 +111,10 @@ def test_weighted_sums_are_those_of_python_integers(
     exact = np.einsum("km,bkn->bmn", weights.astype(object), x.astype(np.int64).astype(object))
     assert canonical(y, p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
     exact = exact + offset.astype(np.int64).astype(object)
-    assert canonical(sums(x, offset=offset[:, None]), p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
+    assert (
+        canonical(sums(x, offset=offset[:, None]), p).tolist()
+        == ((exact + p // 2) % p - p // 2).tolist()
+    )
     assert np.array_equal(x, before[0])
     assert np.array_equal(weights, before[1])
 

@@ -6,7 +6,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strategies_engine import LARGE_PRIMES, odd_primes
-from yashe.arithmetic import residues
 from yashe.arithmetic.residues import (
     EXACT_LIMIT,
     bound,

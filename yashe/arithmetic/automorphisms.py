@@ -84,7 +84,9 @@ def move_values(values: FloatArray, g: int) -> FloatArray:
     -------
     float64 array of the same shape. New memory.
     """
-    return np.take(values, near(value_sources(values.shape[-1], g), values), axis=-1)
+    sources = near(value_sources(values.shape[-1], g), values)
+    moved: FloatArray = np.take(values, sources, axis=-1)
+    return moved
 
 
 def move_coefficients(coefficients: FloatArray, g: int) -> FloatArray:

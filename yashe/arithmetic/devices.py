@@ -81,7 +81,7 @@ def place(name: Any) -> Place:
 
 def place_of(x: Any) -> Place:
     """Return where an array is."""
-    return _places[type(x)] if type(x) in _places else CPU
+    return _places.get(type(x), CPU)
 
 
 def on_host(x: Any) -> bool:
@@ -90,7 +90,7 @@ def on_host(x: Any) -> bool:
 
 
 def host(x: Any) -> Any:
-    """Return an array, or the scalar that it holds, in the processor's memory: a look, and a wait."""
+    """Return an array as one of NumPy's: a look at its numbers, and a wait for them."""
     return place_of(x).get(x)
 
 
@@ -112,7 +112,7 @@ def near(constant: Any, x: Any) -> Any:
 
 
 def take(x: Any, numbers: Any) -> Any:
-    """Return x[numbers] for int64 numbers of NumPy in any shape; no copy if they are consecutive."""
+    """Return x[numbers], an int64 array of NumPy; a view of x if they are consecutive."""
     flat = numbers.reshape(-1)
     first, last = (int(flat[0]), int(flat[-1])) if len(flat) else (0, 0)
     if last - first + 1 == len(flat) and (flat[1:] - flat[:-1] == 1).all():
@@ -137,7 +137,7 @@ _later: ContextVar[list[tuple[Any, Callable[[], None]]] | None] = ContextVar("la
 
 
 class LookedTooLate(Exception):
-    """A check that came at the end has found what had to be repaired at once: compute again."""
+    """A look at the end has found what had to be repaired at once: compute it again."""
 
 
 @contextmanager
@@ -174,6 +174,6 @@ def repair(flag: Any, act: Callable[[], None]) -> None:
     """Call act(), which changes a result, if the flag is set; `checks_later` cannot."""
 
     def give_up() -> None:
-        raise LookedTooLate
+        raise LookedTooLate("compute it again, without checks_later")
 
     check(flag, act if _later.get() is None or place_of(flag) is CPU else give_up)

@@ -34,9 +34,8 @@ from yashe.arithmetic.residues import (
 from yashe.arithmetic.rns import RnsBasis
 from yashe.errors import ExactnessError, ParameterError
 
-
 WINDOW = 128  # results of a product with zeros: more of them take more zeros
-ZEROS = 16  # as many times more terms than there are weights may be in it
+ZEROS = 16  # so many times as many terms as there are weights may be in it
 
 
 class WeightedSum:
@@ -133,7 +132,8 @@ def at_once(weights: IntArray, moduli: tuple[int, ...], x: FloatArray) -> list[s
 def spread(index: IntArray, weights: IntArray) -> tuple[IntArray, IntArray]:
     """Return an index (1, K') and weights (K', P * M) with zeros that give the same sums.
 
-    Or both as they are, if there would be too many zeros.
+    K' is from the first input to the last one, which is no copy of them. Or both are as they were,
+    if there would be too many zeros.
 
     Parameters
     ----------
@@ -149,12 +149,12 @@ def spread(index: IntArray, weights: IntArray) -> tuple[IntArray, IntArray]:
     ([[0, 1, 2]], [[1, 5, 0], [0, 1, 5]])
     """
     (positions, terms), results = index.shape, weights.shape[1]
-    inputs, places = np.unique(index, return_inverse=True)
-    if positions == 1 or len(inputs) > ZEROS * terms:
+    low, high = int(index.min()), int(index.max()) + 1
+    if positions == 1 or high - low > ZEROS * terms:
         return index, weights
-    dense = np.zeros((len(inputs), positions, results), dtype=np.int64)
-    np.add.at(dense, (places.reshape(index.shape), np.arange(positions)[:, None]), weights)
-    return inputs[None], dense.reshape(len(inputs), -1)
+    dense = np.zeros((high - low, positions, results), dtype=np.int64)
+    np.add.at(dense, (index - low, np.arange(positions)[:, None]), weights)
+    return np.arange(low, high, dtype=np.int64)[None], dense.reshape(high - low, -1)
 
 
 def combine(
@@ -307,7 +307,9 @@ class RunningSums:
             self.reduce()
         self._largest += largest_sum
         w = np.asarray(np.ascontiguousarray(weights.T, dtype=np.float64), like=rows)
-        total = self._total = np.zeros(self.shape, like=rows) if self._total is None else self._total
+        total = self._total = (
+            np.zeros(self.shape, like=rows) if self._total is None else self._total
+        )
         _, parts, k, _ = rows.shape
         if not on_host(rows):  # in one product
             total += (w @ rows.reshape(len(rows), -1)).reshape(self.shape)

@@ -175,7 +175,9 @@ class Ntt:
         float64 array, shape (..., number of primes, n), centred residues. New memory.
         """
         count = len(range(len(self.moduli))[primes])
-        x = (a if a.shape[-2] == 1 else a[..., primes, :]).reshape(-1, min(a.shape[-2], count), self.n)
+        x = (a if a.shape[-2] == 1 else a[..., primes, :]).reshape(
+            -1, min(a.shape[-2], count), self.n
+        )
         out = np.empty((len(x), count, self.n), like=a)
         for rows in blocks(len(x), 8 * self.n * count, a):
             self._evaluate(x[rows], primes, out[rows])
@@ -202,7 +204,7 @@ class Ntt:
         x has shape (b, primes, n), like out, or (b, 1, n) if it is the same for all of them.
         """
         a, t, even, odd = (near(m, x)[primes] for m in self._forward)
-        (b, count, n), n1, n2 = out.shape, self.n1, self.n2
+        (b, count), n1, n2 = out.shape[:2], self.n1, self.n2
         y = np.empty((b, count, n1, n2), like=x)
         np.matmul(a, x.reshape(b, -1, n1, n2), out=y)
         self._twist(y, t, primes, out)
@@ -223,7 +225,7 @@ class Ntt:
     def _interpolate(self, values: FloatArray, primes: slice, out: FloatArray) -> None:
         """Write the polynomials with these values, the lines of `_evaluate` backwards."""
         a, t, even, odd = (near(m, values)[primes] for m in self._inverse)
-        (b, count, n), n1, n2 = out.shape, self.n1, self.n2
+        (b, count), n1, n2 = out.shape[:2], self.n1, self.n2
         z, half = values.reshape(b, count, n2, n1), n2 // 2
         y = np.empty((b, count, n2, n1), like=values)
         if on_host(values):

@@ -149,7 +149,9 @@ def multiply_modulo(
     reduce_modulo(out, moduli, scratch)
 
 
-def twist_modulo(x: FloatArray, y: FloatArray, moduli: tuple[int, ...], scratch: FloatArray) -> None:
+def twist_modulo(
+    x: FloatArray, y: FloatArray, moduli: tuple[int, ...], scratch: FloatArray
+) -> None:
     """Reduce integers x, shape (..., k, n), and multiply them by residues y, in place, reduced."""
     if fused := kernels(x):
         fused.twist(x, y, *_moduli_near(moduli, x))
@@ -162,9 +164,10 @@ def twist_modulo(x: FloatArray, y: FloatArray, moduli: tuple[int, ...], scratch:
 def dot(x: FloatArray, y: FloatArray) -> FloatArray:
     """Return the sums over i of x[..., i, :, :] y[i], not reduced; y has three axes."""
     if on_host(x):
-        found: FloatArray = np.einsum("...ijn,ijn->...jn", x, y)
-        return found
-    return (x * y).sum(axis=-3)  # einsum would move axes first
+        sums: FloatArray = np.einsum("...ijn,ijn->...jn", x, y)
+    else:
+        sums = (x * y).sum(axis=-3)  # einsum would move axes first
+    return sums
 
 
 def canonical(x: FloatArray, p: float | FloatArray) -> FloatArray:
@@ -200,14 +203,20 @@ def check_matrix_product_is_exact(there: Place = CPU) -> None:
     terms = min(max_terms(p), 128)
     generator = np.random.default_rng(1)
     large = [] if there is CPU else [64]  # times as many columns
-    for rows, columns, times in [(1, 3, 1), (64, 128, 1), (128, 128, 1), *((512, 128, x) for x in large)]:
+    for rows, columns, times in [
+        (1, 3, 1),
+        (64, 128, 1),
+        (128, 128, 1),
+        *((512, 128, x) for x in large),
+    ]:
         signs = generator.choice(np.array([-1, 1], dtype=np.int64), size=(rows, terms))
         offsets = generator.integers(0, 2, size=(terms, columns), dtype=np.int64)
         left = signs * (bound(p) - generator.integers(0, 2, size=signs.shape, dtype=np.int64))
         right = np.where(signs[0][:, None] > 0, 1, -1) * (bound(p) - offsets)
         expected = left @ right  # int64: exact, every sum stays below 2^53
         x, y, z = (
-            there.put(m.astype(np.float64)) for m in (left, np.tile(right, times), np.tile(expected, times))
+            there.put(m.astype(np.float64))
+            for m in (left, np.tile(right, times), np.tile(expected, times))
         )
         if not there.get((np.matmul(x, y) == z).all()):
             raise ExactnessError(

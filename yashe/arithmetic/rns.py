@@ -232,8 +232,8 @@ class Rescale:
         inverses = [Fraction(1, p) for p in source.moduli]
         self._quotient = np.array(_in_two(inverses, 53 - (k + 2).bit_length()))
         self._inverse_cofactors = column(source.inverse_cofactors)
-        # What is not exact is the sum of the rests. It is below (k + 2) 2^(22 - b) <= (k + 2)^2 2^-7,
-        # so it is off by less than (k + 3) 2^-53 times that, and by 2^-54 when it is added.
+        # What is not exact is the sum of the rests, below (k + 2) 2^(22 - b) <= (k + 2)^2 2^-7. It
+        # is off by less than (k + 3) 2^-53 times that, and by 2^-54 when it is added.
         self._safe = 0.5 - (k + 2) ** 3 * 2.0**-57
 
     @one_blas_thread

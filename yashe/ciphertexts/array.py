@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from yashe.arithmetic.linear import add_rows, combine, scale_rows
 from yashe.arithmetic.devices import blocks
+from yashe.arithmetic.linear import add_rows, combine, scale_rows
 from yashe.arithmetic.residues import FloatArray, IntArray, add_modulo, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.rns import rescale

@@ -255,9 +255,7 @@ def check_kind(key: Any, *kinds: type[Key]) -> None:
         raise KeyMismatchError(f"this takes a {wanted}, but got a {type(key).__name__}")
 
 
-def check_key(
-    params: Params, key_id: str, key: AnyKey, rows: FloatArray | None = None
-) -> AnyKey:
+def check_key(params: Params, key_id: str, key: AnyKey, rows: FloatArray | None = None) -> AnyKey:
     """Return the key for these parameters, or refuse one that belongs to other ones.
 
     A key serves its own parameters, and those with fewer primes after a switch of the modulus.

@@ -195,7 +195,9 @@ class SquareLayer:
         if on_host(self.ct.rows):
             return _Modulo(self, primes)
         digest = hashlib.sha256(repr((self.scheme.params.digest, self.ct.factor, primes)).encode())
-        arrays = [getattr(some, name) for some in self.hidden for name in ("inputs", "weight", "bias")]
+        arrays = [
+            getattr(some, name) for some in self.hidden for name in ("inputs", "weight", "bias")
+        ]
         for array in (self.flat, self.weights, self.constants, *arrays):
             digest.update(repr(array.shape).encode() + array.tobytes())
         key = digest.digest()
@@ -208,7 +210,8 @@ class SquareLayer:
     def embedded(self, constants: IntArray, factor: int) -> FloatArray:
         """Return what phases have to contain for constants (M,): residues (M, k, 1)."""
         messages = self.scheme.params.plaintext_ring.basis.decompose(constants)
-        return self.scheme.embedded(messages, factor).T[:, :, None]
+        residues: FloatArray = self.scheme.embedded(messages, factor).T[:, :, None]
+        return residues
 
 
 class _Modulo:
@@ -217,7 +220,11 @@ class _Modulo:
     def __init__(self, layer: SquareLayer, primes: slice) -> None:
         p, factor = layer.scheme.params.moduli[primes], layer.ct.factor
         self.primes, self.moduli, self.units = primes, p, len(layer.weights)
-        self.taps, self.linear, self.bias = list[IntArray](), list[WeightedSum](), list[FloatArray]()
+        self.taps, self.linear, self.bias = (
+            list[IntArray](),
+            list[WeightedSum](),
+            list[FloatArray](),
+        )
         for some in layer.hidden:
             taps, weight = layer.flat[some.inputs], some.weight
             bias = layer.embedded(some.bias, factor)[:, primes].copy()

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from yashe.arithmetic.linear import RunningSums
 from yashe.arithmetic.devices import take
+from yashe.arithmetic.linear import RunningSums
 from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, IntArray, add_modulo
 from yashe.arithmetic.whole import whole

@@ -191,8 +191,8 @@ class Definition(ABC):
         -------
         boolean array, shape (N,): here, whether all parts that need the secret are zero
         """
-        found: NDArray[np.bool_] = ~rows[:, self.first_secret_part :].any(axis=(1, 2, 3))
-        return found
+        hidden: NDArray[np.bool_] = (rows[:, self.first_secret_part :] != 0).any(axis=(1, 2, 3))
+        return ~hidden
 
     def check_not_transparent(self, rows: FloatArray, what: str) -> None:
         """Refuse rows that show their message to everybody.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from elsewhere import Elsewhere, calls, register
 
+from elsewhere import Elsewhere, calls, register
 from yashe import BFV, BGV, YASHE, Ciphertext, Gadget
 from yashe.ciphertexts import noise
 from yashe.circuits.matrices import SlotMatrix
@@ -161,7 +161,9 @@ MIXED: dict[str, Callable[[Any, Any, Any, Any, Any], Any]] = {
     "rotate there": lambda s, x, y, k, m: s.rotate(y, 1, k.rotations),
     "decrypt here": lambda s, x, y, k, m: s.decrypt(x, m.secret),
     "decrypt there": lambda s, x, y, k, m: s.decrypt(y, k.secret),
-    "encrypt": lambda s, x, y, k, m: s.encrypt([1], getattr(m, "secret" if s.name != "YASHE'" else "public")),
+    "encrypt": lambda s, x, y, k, m: s.encrypt(
+        [1], getattr(m, "secret" if s.name != "YASHE'" else "public")
+    ),
     "more keys": lambda s, x, y, k, m: s.rotation_keys(m.secret, [1]),
 }
 
