@@ -3,13 +3,18 @@
 NumPy's functions reach it by dispatch only. Whatever would move numbers between it and NumPy
 without being told to is an error here, also where CuPy would allow it: a look at a number waits for
 all that was started before, so every look is an explicit `get`, and is counted. Functions and
-methods are those that CuPy has too, and no others.
+methods are those that CuPy has too, and no others. `yashe.arithmetic.gpu` runs as it is, with a
+stand-in for CuPy.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -103,47 +108,64 @@ def put(x: Any) -> Elsewhere:
     return Elsewhere(x.copy())
 
 
-class Fused:
-    """Stand-ins for the fused functions of `yashe.arithmetic.gpu`, said once more in NumPy."""
+def fuse() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what makes a function of arrays one of arrays elsewhere, as `cupy.fuse()` does.
 
-    def reduce(self, x: Any, p: Any, inverse: Any) -> None:
-        calls["fused"] += 1
-        y, p, inverse = map(_open, (x, p, inverse))
-        y -= p * np.rint(y * inverse)
+    What it calls are operators and functions of `cupy`; here they are NumPy's.
+    """
 
-    def add(self, x: Any, y: Any, p: Any, inverse: Any) -> None:
-        hidden = _open(x)
-        hidden += _open(y)
-        self.reduce(x, p, inverse)
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        def fused(*args: Any) -> Any:
+            calls["fused"] += 1
+            found = function(*map(_open, args))
+            return None if found is None else Elsewhere(found)
 
-    def multiply(self, x: Any, y: Any, p: Any, inverse: Any, out: Any) -> None:
-        _open(out)[...] = _open(x) * _open(y)
-        self.reduce(out, p, inverse)
+        return fused
 
-    def twist(self, x: Any, y: Any, p: Any, inverse: Any) -> None:
-        self.reduce(x, p, inverse)
-        self.multiply(x, y, p, inverse, x)
-
-    def canonical(self, x: Any, p: Any, inverse: Any) -> Elsewhere:
-        y = Elsewhere(_open(x).copy())
-        self.reduce(y, p, inverse)
-        z, p = y._hidden, _open(p)
-        half = (p - 1) / 2
-        return Elsewhere(np.where(z > half, z - p, np.where(z < -half, z + p, z)))
+    return decorate
 
 
-PLACES = {
-    fused: Place("gpu", Elsewhere, put, Elsewhere.get, lambda: None, Fused() if fused else None)
-    for fused in (False, True)
-}
+def stand_in() -> ModuleType:
+    """Return a module in the place of `cupy`, with what `yashe.arithmetic.gpu` takes from it."""
+    cupy = ModuleType("cupy")
+    stream = SimpleNamespace(synchronize=lambda: calls.update(wait=1))
+    vars(cupy).update(
+        __version__="0", fuse=fuse, rint=np.rint, where=np.where, ndarray=Elsewhere, asarray=put,
+        asnumpy=Elsewhere.get, zeros=lambda n: Elsewhere(np.zeros(n)),
+        cuda=SimpleNamespace(get_current_stream=lambda: stream),
+    )  # fmt: skip
+    return cupy
+
+
+@cache
+def module() -> ModuleType:
+    """Return `yashe.arithmetic.gpu`, loaded with the stand-in."""
+    spec = find_spec("yashe.arithmetic.gpu")
+    assert spec is not None
+    assert spec.loader is not None
+    gpu, before = module_from_spec(spec), {name: sys.modules.get(name) for name in MODULES}
+    sys.modules.update({"cupy": stand_in(), "yashe.arithmetic.gpu": gpu})
+    spec.loader.exec_module(gpu)
+    gpu.place()  # it names its own module
+    for name, old in before.items():
+        del sys.modules[name]
+        if old is not None:
+            sys.modules[name] = old
+    return gpu
 
 
 def register(patch: Any, fused: bool = True) -> str:
     """Make the place known for a test, and return its name, for `ct.to(name)`."""
-    there = PLACES[fused]
+    there = module().place()
+    if not fused:
+        there = ONLY_NUMPY
     patch.setitem(devices.LOADERS, "gpu", lambda: there)
     patch.setattr(devices, "_places", dict(devices._places))
     patch.setattr(devices, "_copies", {})
     devices.place("gpu")
     calls.clear()
     return there.name
+
+
+MODULES = ("cupy", "yashe.arithmetic.gpu")
+ONLY_NUMPY = Place("gpu", Elsewhere, put, Elsewhere.get, lambda: None)
