@@ -42,47 +42,29 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # but true for type checkers, which know the name
 if TYPE_CHECKING:
-    from nn.data.sets import load_digits, load_mnist
-    from nn.data.tables import read_table
-    from nn.estimators.square import SquareNet, SquareNetRegressor
-    from nn.foreign.onnx_files import from_onnx
-    from nn.foreign.retrain import train_rounded
-    from nn.foreign.rounding import quantize_network
-    from nn.foreign.sklearn_models import from_sklearn
-    from nn.foreign.torch_modules import from_torch
-    from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
-    from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
-    from nn.networks.model import Sequential
-    from nn.networks.pretrained import pretrained
-    from nn.planning.plan import make_plan
-    from nn.training.quantize import quantize_pixels
-    from nn.training.train import train
-
-__all__ = [
-    "Conv2D",
-    "Dense",
-    "Flatten",
-    "MeanPool",
-    "Sequential",
-    "Square",
-    "SquareNet",
-    "SquareNetRegressor",
-    "decrypt_logits",
-    "encrypt_images",
-    "from_onnx",
-    "from_sklearn",
-    "from_torch",
-    "infer",
-    "load_digits",
-    "load_mnist",
-    "make_plan",
-    "pretrained",
-    "quantize_network",
-    "quantize_pixels",
-    "read_table",
-    "train",
-    "train_rounded",
-]
+    from nn.data.sets import load_digits as load_digits
+    from nn.data.sets import load_mnist as load_mnist
+    from nn.data.tables import read_table as read_table
+    from nn.estimators.square import SquareNet as SquareNet
+    from nn.estimators.square import SquareNetRegressor as SquareNetRegressor
+    from nn.foreign.onnx_files import from_onnx as from_onnx
+    from nn.foreign.retrain import train_rounded as train_rounded
+    from nn.foreign.rounding import quantize_network as quantize_network
+    from nn.foreign.sklearn_models import from_sklearn as from_sklearn
+    from nn.foreign.torch_modules import from_torch as from_torch
+    from nn.inference.encrypted import decrypt_logits as decrypt_logits
+    from nn.inference.encrypted import encrypt_images as encrypt_images
+    from nn.inference.encrypted import infer as infer
+    from nn.networks.layers import Conv2D as Conv2D
+    from nn.networks.layers import Dense as Dense
+    from nn.networks.layers import Flatten as Flatten
+    from nn.networks.layers import MeanPool as MeanPool
+    from nn.networks.layers import Square as Square
+    from nn.networks.model import Sequential as Sequential
+    from nn.networks.pretrained import pretrained as pretrained
+    from nn.planning.plan import make_plan as make_plan
+    from nn.training.quantize import quantize_pixels as quantize_pixels
+    from nn.training.train import train as train
 
 # Where the names live: `import nn` itself loads nothing.
 _HOMES = {
@@ -110,6 +92,7 @@ _HOMES = {
     "train": "nn.training.train",
     "train_rounded": "nn.foreign.retrain",
 }
+__all__ = list(_HOMES)
 
 if not TYPE_CHECKING:
 

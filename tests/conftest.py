@@ -5,23 +5,33 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 from nn.data.download import MNIST_MD5
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A busy machine must not fail a test, so nothing is timed. In CI the same examples run every time.
+# A busy machine must not fail a test, so nothing is timed. In CI the same examples run every time,
+# and twice as many.
 settings.register_profile(
     "project",
-    max_examples=50,
+    max_examples=25,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("project-ci", settings.get_profile("project"), derandomize=True)
+settings.register_profile(
+    "project-ci", settings.get_profile("project"), max_examples=50, derandomize=True
+)
 # For a search by hand: pytest --hypothesis-profile=thorough
 settings.register_profile("thorough", settings.get_profile("project"), max_examples=2000)
 settings.load_profile("project-ci" if os.environ.get("CI") == "true" else "project")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave BLAS one thread in each process of pytest-xdist: they share the cores already."""
+    if hasattr(config, "workerinput"):
+        threadpool_limits(1)
 
 
 @pytest.fixture(scope="session")

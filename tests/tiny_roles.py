@@ -12,9 +12,9 @@ from nn.networks.model import ModelInfo, Sequential
 SHAPE = (3, 2, 1)
 
 
-def tiny_network(name: str = "tiny") -> Sequential:
-    """A network with one square for images of 3x2 pixels 0..3; n = 4096 carries it."""
-    layers = [Flatten(), Dense(3), Square(), Dense(2)]
+def tiny_network(name: str = "tiny", squares: int = 2) -> Sequential:
+    """A network with one or two squares for images of 3x2 pixels 0..3; n = 4096 carries it."""
+    layers = [Flatten(), *[Square()] * (squares - 1), Dense(3), Square(), Dense(2)]
     model = Sequential(layers, SHAPE, info=ModelInfo(name=name, levels=3))
     generator = np.random.default_rng(8)
     for layer in model.layers:

@@ -23,6 +23,7 @@ from yashe.parameters.sets import plaintext_primes
 from yashe.schemes.bgv import BGV
 
 CARD = ModelCard.of(tiny_network())
+CARDS = {"batch": CARD}
 KEYS: Keys = BGV(CARD.params).keygen()
 MINE = (KEYS.secret, KEYS.relinearization)
 # Keys for parameters that differ from them in t alone.
@@ -99,7 +100,7 @@ def some_images(keys: Keys = KEYS, count: int = 1) -> bytes:
 @contextlib.contextmanager
 def opened(folder: Path, **limits: Any) -> Iterator[Store]:
     """A store without a worker, as after a kill of its server when it ends."""
-    with contextlib.closing(Store(folder, CARD, Limits(**limits))) as store:
+    with contextlib.closing(Store(folder, CARDS, Limits(**limits))) as store:
         yield store
 
 

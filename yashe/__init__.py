@@ -31,45 +31,26 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # but true for type checkers, which know the name
 if TYPE_CHECKING:
-    from yashe.arithmetic.parallel import workers
-    from yashe.ciphertexts.array import Ciphertext
-    from yashe.ciphertexts.gadgets import Gadget
-    from yashe.ciphertexts.noise import unchecked
-    from yashe.ciphertexts.slots import Plaintext
-    from yashe.ciphertexts.trace import trace
-    from yashe.circuits.matrices import SlotMatrix
-    from yashe.circuits.polynomials import SlotPolynomial
-    from yashe.circuits.rehearsal import rehearse
-    from yashe.errors import FheError
-    from yashe.parameters.sets import Params, make_params
-    from yashe.schemes.bfv import BFV
-    from yashe.schemes.bgv import BGV
-    from yashe.schemes.choose import choose_params
-    from yashe.schemes.yashe import YASHE
-    from yashe.wire import load, save
+    from yashe.arithmetic.parallel import workers as workers
+    from yashe.ciphertexts.array import Ciphertext as Ciphertext
+    from yashe.ciphertexts.gadgets import Gadget as Gadget
+    from yashe.ciphertexts.noise import unchecked as unchecked
+    from yashe.ciphertexts.slots import Plaintext as Plaintext
+    from yashe.ciphertexts.trace import trace as trace
+    from yashe.circuits.matrices import SlotMatrix as SlotMatrix
+    from yashe.circuits.polynomials import SlotPolynomial as SlotPolynomial
+    from yashe.circuits.rehearsal import rehearse as rehearse
+    from yashe.errors import FheError as FheError
+    from yashe.parameters.sets import Params as Params
+    from yashe.parameters.sets import make_params as make_params
+    from yashe.schemes.bfv import BFV as BFV
+    from yashe.schemes.bgv import BGV as BGV
+    from yashe.schemes.choose import choose_params as choose_params
+    from yashe.schemes.yashe import YASHE as YASHE
+    from yashe.wire import load as load
+    from yashe.wire import save as save
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "BFV",
-    "BGV",
-    "YASHE",
-    "Ciphertext",
-    "FheError",
-    "Gadget",
-    "Params",
-    "Plaintext",
-    "SlotMatrix",
-    "SlotPolynomial",
-    "choose_params",
-    "load",
-    "make_params",
-    "rehearse",
-    "save",
-    "trace",
-    "unchecked",
-    "workers",
-]
 
 # Where the names live: `import yashe` itself loads nothing.
 _HOMES = {
@@ -92,6 +73,7 @@ _HOMES = {
     "unchecked": "yashe.ciphertexts.noise",
     "workers": "yashe.arithmetic.parallel",
 }
+__all__ = list(_HOMES)
 
 if not TYPE_CHECKING:
 

@@ -20,6 +20,10 @@ class ParameterError(FheError, ValueError):
     """A parameter, shape or value lies outside of what the mathematics allows."""
 
 
+class KindError(ParameterError, TypeError):
+    """An argument of another type than the one that is required."""
+
+
 class ShapeError(FheError, ValueError):
     """Arrays of shapes that do not fit together, or do not fit what they are asked for."""
 

@@ -40,6 +40,9 @@ from yashe.errors import ExactnessError
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
+from yashe.schemes.rotations import RotatingScheme
+
+ROTATIONS = 8  # of the same ciphertexts, at once
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,12 @@ def machine(repeats: int = 5) -> dict[str, Any]:
 Step = tuple[str, Callable[[], object], int, float, float]  # name, step, how many, flops, bytes
 
 
-def micro(scheme: Scheme, limits: dict[str, Any], repeats: int = 5, batch: int = 8) -> list[Speed]:
+def micro(
+    scheme: RotatingScheme, limits: dict[str, Any], repeats: int = 5, batch: int = 8
+) -> list[Speed]:
     """Time the operations of a scheme, each per ciphertext or per transform of one prime."""
-    params, keys = scheme.params, scheme.keygen()
+    turns = range(1, ROTATIONS + 1)
+    params, keys = scheme.params, scheme.keygen(rotations=turns)
     n, k, q = params.n, params.k, params.ring
     many = np.tile(np.arange(n, dtype=np.int64) % 4, (batch, 1))
     ct = scheme.encrypt(many, keys.secret)
@@ -136,6 +142,14 @@ def micro(scheme: Scheme, limits: dict[str, Any], repeats: int = 5, batch: int =
             lambda: scheme.relinearize(squared, keys.relinearization),
             batch,
             relinearization,
+            0,
+        ),
+        ("rotate", lambda: scheme.rotate(ct, 1, keys.rotations), batch, relinearization, 0),
+        (
+            f"one of {ROTATIONS} rotations at once",
+            lambda: scheme.rotations(ct, turns, keys.rotations),
+            batch * ROTATIONS,
+            0,
             0,
         ),
         (

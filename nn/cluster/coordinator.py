@@ -1,9 +1,7 @@
 """Encrypted inference on other processes and machines: batches, and parts of one, as tasks.
 
-    model = Model(network, keys.relinearization)
     with processes(2) as crew:                                       # nn.cluster.crews
-        logits = model.predict(ct, executor=crew.executor)
-        for logits in model.predictions(batches, executor=crew.executor):
+        for logits in predict(network, batches, keys.relinearization, crew.executor):
             ...
 
 It takes any `concurrent.futures.Executor`. A task is bytes in and bytes out: ciphertexts
@@ -41,7 +39,6 @@ from concurrent.futures import (
 )
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from nn.cluster.tasks import Network, Step, first_stage_parts, rest, sums_of_part, whole, work
 from nn.networks.model import Sequential
@@ -72,32 +69,6 @@ class WatchedExecutor(Executor):
         WorkersLostError
         """
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Model:
-    """What a server has: a network, and the evaluation key of the client whose images come.
-
-    Attributes
-    ----------
-    network : integer network
-    relinearization : the relinearisation key
-    """
-
-    network: Sequential
-    relinearization: Key
-
-    def predict(
-        self, ct: Ciphertext, executor: Executor | None = None, **options: Any
-    ) -> Ciphertext:
-        """Return the encrypted logits of one encrypted batch; see `predict`."""
-        return next(self.predictions([ct], executor, **options))
-
-    def predictions(
-        self, batches: Iterable[Ciphertext], executor: Executor | None = None, **options: Any
-    ) -> Iterator[Ciphertext]:
-        """Yield the encrypted logits of encrypted batches in their order; see `predict`."""
-        return predict(self.network, batches, self.relinearization, executor, **options)
 
 
 @dataclass(frozen=True)
@@ -140,7 +111,7 @@ class Task:
 def predict(
     model: Sequential,
     batches: Iterable[Ciphertext],
-    relinearization: Key,
+    relinearization: Key | None,
     executor: Executor | None = None,
     parts: int = 1,
     in_flight: int = 3,
@@ -156,7 +127,7 @@ def predict(
     ----------
     model : integer network
     batches : Ciphertexts of the model's input shape; one is taken when there is room for it
-    relinearization : the relinearisation key of the same keys
+    relinearization : the relinearisation key of the same keys; None, if the network needs none
     executor : whose workers compute; by default this process does, as
         `nn.inference.encrypted.infer`
     parts : into how many tasks the first stage of a batch is cut
@@ -167,7 +138,7 @@ def predict(
 
     Yields
     ------
-    Ciphertext of the model's output shape, degree 1, for every batch in their order
+    Ciphertext of the model's output shape for every batch in their order
 
     Raises
     ------

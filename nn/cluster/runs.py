@@ -24,6 +24,7 @@ import numpy as np
 
 from nn.cluster.coordinator import WorkersLostError
 from nn.cluster.crews import use_one_thread
+from nn.inference.ahead import Ahead, Announcement
 from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
 from nn.inference.split import join
@@ -62,6 +63,8 @@ class Run:
         self._keys = self.scheme.keygen()
         self._server_keys = plan.server_keys(self._keys)
         plan.program.prepare()
+        self._announced: Announcement | None = None
+        self._ahead: Ahead | None = None
         self._image: Ciphertext | None = None
         self._logits: Ciphertext | None = None
         self._reply: Ciphertext | None = None
@@ -69,15 +72,27 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.plan.params.name}, t = {self.plan.params.t})"
 
+    def prepare(self) -> None:
+        """Server: do what the next image is not needed for (`nn.inference.ahead`)."""
+        self._announced = Announcement(self.scheme, self.plan, self._keys.secret)
+        self._ahead = Ahead(self.plan, self._announced.seeds, self._server_keys)
+
     def encrypt(self, pixels: IntArray) -> None:
         """Client: encrypt an image, shape (1, *input_shape)."""
-        self._image = encrypt_images(self.scheme, self.plan, pixels, self._keys.encryption)
+        if self._announced is None:
+            self._ahead = None  # is for another image
+            self._image = encrypt_images(self.scheme, self.plan, pixels, self._keys.encryption)
+        else:
+            self._image, self._announced = self._announced.encrypt(pixels), None
 
     def infer(self) -> list[StepReport]:
         """Server: compute the reply, and return what the steps have cost."""
-        report = Report()
-        image = needed(self._image, "encrypt")
-        self._logits = infer(self.scheme, self.plan, image, self._server_keys, report)
+        report, image = Report(), needed(self._image, "encrypt")
+        if self._ahead is None:
+            self._logits = infer(self.scheme, self.plan, image, self._server_keys, report)
+        else:
+            ahead, self._ahead = self._ahead, None
+            self._logits = ahead.infer(image, report)
         self._reply = reply_of(self.scheme, self._logits)
         return report.steps
 
@@ -120,6 +135,10 @@ class Runs:
 
     plan: Plan
     call: Callable[..., list[Any]] = field(repr=False)
+
+    def prepare(self) -> None:
+        """Server: do what the next image is not needed for, before `encrypt`."""
+        self.call("prepare")
 
     def encrypt(self, pixels: IntArray) -> None:
         """Client: encrypt an image, shape (1, *input_shape), once for every modulus."""

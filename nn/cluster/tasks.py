@@ -31,7 +31,7 @@ from yashe.schemes.base import Scheme
 
 MOST_NETWORKS = 2  # that a worker remembers; each takes megabytes, most of them for the key
 
-Step = Callable[[Sequential, Key, Ciphertext], Ciphertext]
+Step = Callable[[Sequential, Key | None, Ciphertext], Ciphertext]
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Network:
         return f"Network({len(self.model):,} bytes, key of {len(self.key):,} bytes)"
 
     @classmethod
-    def of(cls, model: Sequential, key: Key) -> Network:
+    def of(cls, model: Sequential, key: Key | None) -> Network:
         """Return a network and the evaluation key of a client as bytes."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.npz"
             model.save(path)
-            return cls(path.read_bytes(), wire.to_bytes(key))
+            return cls(path.read_bytes(), b"" if key is None else wire.to_bytes(key))
 
-    def opened(self) -> tuple[Sequential, Key]:
+    def opened(self) -> tuple[Sequential, Key | None]:
         """Return the network and the key."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.npz"
             path.write_bytes(self.model)
-            return Sequential.load(path), wire.from_bytes(self.key, Key)
+            return Sequential.load(path), wire.from_bytes(self.key, Key) if self.key else None
 
     @cached_property
     def digest(self) -> str:
@@ -65,7 +65,7 @@ class Network:
         return hashlib.sha256(hashlib.sha256(self.model).digest() + self.key).hexdigest()
 
 
-_networks: dict[str, tuple[Sequential, Key]] = {}  # of this worker, by digest, oldest first
+_networks: dict[str, tuple[Sequential, Key | None]] = {}  # of this worker, by digest, oldest first
 
 
 def work(step: Step, digest: str, network: Network | None, frame: bytes) -> bytes | None:
@@ -92,19 +92,21 @@ def work(step: Step, digest: str, network: Network | None, frame: bytes) -> byte
     return wire.to_bytes(step(*known, wire.from_bytes(frame, Ciphertext)))
 
 
-def whole(model: Sequential, key: Key, ct: Ciphertext, report: Report | None = None) -> Ciphertext:
+def whole(
+    model: Sequential, key: Key | None, ct: Ciphertext, report: Report | None = None
+) -> Ciphertext:
     """Return the logits of a batch."""
     return program_for(model, ct).run(ct, key, report)
 
 
-def rest(model: Sequential, key: Key, ct: Ciphertext) -> Ciphertext:
+def rest(model: Sequential, key: Key | None, ct: Ciphertext) -> Ciphertext:
     """Return the logits, from the sums of the first step, which have no bias yet."""
     program = program_for(model, ct)
     return program.run(ct + first_sums(program).dense.bias, key, start=1)
 
 
 def sums_of_part(
-    number: int, parts: int, model: Sequential, key: Key, ct: Ciphertext
+    number: int, parts: int, model: Sequential, key: Key | None, ct: Ciphertext
 ) -> Ciphertext:
     """Return the sums over one part of the first step.
 

@@ -30,6 +30,7 @@ from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
 from yashe.errors import DataError, ParameterError
+from yashe.parameters.sets import Params
 from yashe.wire import load
 from yashe.wire.files import open_input, whole_file
 from yashe.wire.streams import CiphertextReader
@@ -221,7 +222,8 @@ def infer_command(arguments: argparse.Namespace) -> None:
                 f"--flood takes the client's {path}, which is not there: 'cryptonets keygen "
                 f"--flood {arguments.flood}' makes it, and leaves room"
             )
-        flooding = Flooding(load(path, BgvPublicKey, key.params), arguments.flood)
+        params = key if isinstance(key, Params) else key.params
+        flooding = Flooding(load(path, BgvPublicKey, params), arguments.flood)
     with (
         open_input(arguments.input) as source,
         step("classified without the secret key", arguments.workers),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,8 @@ from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.experiment.terminal import bar
 from nn.planning.plan import MODES
 from nn.service import roles
-from nn.service.asking import AskingKeys
+from nn.service.asking import AskingKeys, kept_keys
+from nn.service.card import BOTH, ModelCard
 from nn.service.client import WAIT_SECONDS, Client
 from nn.service.limits import Limits, check_token
 from yashe.arithmetic.parallel import available_cores, workers
@@ -56,6 +57,7 @@ def add_commands(commands: Any) -> None:
         ("keys", int, "registered keys"),
         ("queued", int, "jobs that wait"),
         ("batches", int, "batches in a job"),
+        ("images", int, "images in a job, where each is sent by itself"),
         ("job-seconds", float, "seconds for computing a job"),
         ("upload-seconds", float, "seconds for an upload, or for sending a reply"),
         ("reply-seconds", float, "seconds that a reply is kept"),
@@ -72,9 +74,10 @@ def add_commands(commands: Any) -> None:
         )
     serve.add_argument(
         "--mode",
-        choices=MODES[:2],
-        default="batch",
-        help="take batches of images, or one image at once (default: %(default)s)",
+        choices=(BOTH, *MODES[:2]),
+        default=BOTH,
+        help="take batches of images, one image at once, or what a client chooses (default: "
+        "%(default)s, if the network allows it)",
     )
     add_token_option(serve, "that clients must send")
 
@@ -94,6 +97,13 @@ def add_commands(commands: Any) -> None:
     ask.add_argument("--count", type=positive, metavar="N", help="only the first N images")
     ask.add_argument(
         "--keys", type=Path, metavar="DIR", help="keep the keys there (default: new ones each time)"
+    )
+    ask.add_argument(
+        "--mode",
+        choices=MODES,
+        default="auto",
+        help="batch: many images in as many slots; single: each by itself; auto: what the keys are "
+        "for, else what is less work for the server (default: %(default)s)",
     )
     ask.add_argument("--json", type=Path, metavar="FILE", help="write classes and logits there")
     ask.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
@@ -147,12 +157,17 @@ def serve_command(arguments: argparse.Namespace) -> None:
         )
         counts = service.store.counts()
         print(
-            f"{service.card.name} under {service.card.params}\n"
+            f"{offered(service.offer.cards)}\n"
             f"http://{arguments.host}:{listening.getsockname()[1]}, state in {arguments.state} "
             f"({counts['queued']} jobs waiting, {counts['keys']} keys); Ctrl-C stops",
             flush=True,
         )
         service_module.Server(service).run(sockets=[listening])
+
+
+def offered(cards: Mapping[str, ModelCard]) -> str:
+    """Return a line for each mode."""
+    return "\n".join(f"{card.name}, mode {mode}, {card.params}" for mode, card in cards.items())
 
 
 @contextmanager
@@ -173,21 +188,16 @@ def steps(images: int) -> Iterator[Callable[[str, float], None]]:
 def ask_command(arguments: argparse.Namespace) -> None:
     """`cryptonets ask`."""
     client = Client(arguments.server, read_token(arguments.token_file), arguments.patience)
-    card = client.card()
-    images = load_input(arguments, card)
-    pixels = images.pixels[: arguments.count]
-    print(f"{len(pixels)} {called(card)} for {card.name}, under {card.params}")
-    keys: AskingKeys | None = None
-    if arguments.keys is not None:
-        if not (arguments.keys / roles.SECRET).exists():
-            roles.keygen(arguments.keys, card)
-        secrets = roles.load_secret_keys(arguments.keys, card)
-        if card.single is None:
-            keys = secrets[0], roles.load_evaluation_key(arguments.keys / roles.PUBLIC)
-        else:
-            keys = secrets, arguments.keys / roles.PUBLIC / roles.EVALUATION
+    offer, mode = client.offer(), arguments.mode
+    images = load_input(arguments, next(iter(offer.cards.values())))
+    pixels, kept = images.pixels[: arguments.count], arguments.keys
+    if mode == "auto" and kept is not None and (kept / roles.SECRET).exists():
+        mode = roles.load_card(kept).mode
+    card = offer.card(mode, len(pixels))
+    print(f"{len(pixels)} {called(card)} for {card.name}, mode {card.mode}, {card.params}")
+    keys: AskingKeys | None = None if kept is None else kept_keys(kept, card)
     with workers(), steps(len(pixels)) as progress:
-        logits = client.ask(pixels, images.white, keys, progress, arguments.within)
+        logits = client.ask(pixels, images.white, keys, progress, arguments.within, card.mode)
     found = card.schema.answers.answers(logits)
     print(shown_answers(found))
     facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}

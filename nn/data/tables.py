@@ -28,6 +28,7 @@ LARGEST_BYTES = 2**27
 MOST_CELLS = 2**23  # of which each is a Python text while a file is read: half a gigabyte
 SEPARATORS = (",", ";", "\t")
 NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)  # that fits into an int64
 MISSING = ("", "?", "na", "n/a", "nan", "none", "null", "-")
 
 
@@ -106,6 +107,8 @@ class Cells:
                 raise FormatError(f"{self.path}, line {line}: {no_number(name, text)}")
         if not all(map(NUMBER.fullmatch, texts)):
             return np.array(texts)
+        if all(map(WHOLE.fullmatch, texts)):  # exactly: as floats, two classes could become one
+            return np.array(list(map(int, texts)), dtype=np.int64)
         values = self.numbers([name])[:, 0]
         whole = values.astype(np.int64) if np.abs(values).max(initial=0) < 2**53 else values
         return whole if (whole == values).all() else values
@@ -135,20 +138,28 @@ def read_table(
     ------
     FormatError
         If the file is missing or too large, no such table, or a cell no number; with its line.
+    ParameterError
+        If columns are no lists of names, or one is named twice.
     """
-    cells = read_cells(Path(path))
+    for given in (leave_out, () if columns is None else columns):
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise ParameterError(f"columns are named in a list, not by {given!r}")
+    cells = read_cells(path)
     aside = [*leave_out, *([] if target is None else [target])]
     cells.places(aside)
-    names = [name for name in cells.names if name not in aside] if columns is None else columns
+    names = [name for name in cells.names if name not in aside] if columns is None else [*columns]
+    twice = [name for name in names if [*names, *aside].count(name) > 1]
+    if twice:
+        raise ParameterError(f"a column is read, or the target, or left out: {twice[0]!r} is two.")
     if not names:
         raise FormatError(f"{path} has no columns beside {', '.join(map(repr, aside))}.")
     table = Table(tuple(names), cells.numbers(names))
     return table if target is None else (table, cells.target(target))
 
 
-def read_cells(path: Path) -> Cells:
+def read_cells(path: str | os.PathLike[str]) -> Cells:
     """Read a CSV file as text."""
-    content = read_input(path, LARGEST_BYTES)
+    content, path = read_input(path, LARGEST_BYTES), Path(path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -33,7 +33,6 @@ from nn.estimators.checks import (
 from nn.estimators.parties import Client, Server
 from nn.networks.base import FloatArray, Layer, NumberArray
 from nn.networks.batchnorm import BatchNorm
-from nn.networks.checks import whole_number
 from nn.networks.layers import Dense, Square
 from nn.networks.model import ModelInfo
 from nn.networks.schema import Classes, Columns, RealArray, Schema, Values
@@ -41,6 +40,7 @@ from nn.planning.calibrate import calibrate
 from nn.planning.plan import Plan, make_plan
 from nn.training.fit import Course, fit
 from nn.training.quantize import proved_bits
+from yashe.arithmetic.whole import whole
 
 MODES = ("clear", "integers", "encrypted")
 MOST_BITS = 16
@@ -136,17 +136,26 @@ class Estimator:
 
     # Learning.
 
-    def _fit(self, X: Any, y: Any) -> None:
-        """Learn the ends of the columns and the network, from raw rows."""
+    def fit(self: Self, X: Any, y: Any) -> Self:
+        """Learn from rows X, shape (rows, columns), and their classes or values y, shape (rows,).
+
+        Raises
+        ------
+        TableError
+            If X is no table of numbers, a column never changes, y has fewer than two classes, or
+            is not made of numbers where values are learnt.
+        TrainingError
+            If training diverges.
+        """
         doing = type(self).__name__
         names, numbers = names_of(X), check_table(X, doing)
         targets = check_targets(y, len(numbers), doing)
         called = [f"x{i}" for i in range(numbers.shape[1])] if names is None else list(names)
         check_learnable(numbers, called, doing)
-        bits = whole_between("bits", self.bits, MOST_BITS)
-        course = Course(epochs=whole_between("epochs", self.epochs, MOST_EPOCHS))
+        bits = whole(self.bits, "bits", 1, MOST_BITS)
+        course = Course(epochs=whole(self.epochs, "epochs", 1, MOST_EPOCHS))
         hidden = self.hidden if isinstance(self.hidden, tuple | list) else (self.hidden,)
-        units = [whole_between("a hidden layer", width, MOST_UNITS) for width in hidden]
+        units = [whole(width, "a hidden layer", 1, MOST_UNITS) for width in hidden]
         rng = generator(self.random_state)
 
         columns, (wanted, outputs) = Columns.of(numbers, called), self._learn_targets(targets)
@@ -164,6 +173,7 @@ class Estimator:
             proved_bits=round(proved_bits(found.whole, 2**bits - 1), 2),
         )
         self.model_.schema = Schema(self._answers(), columns)
+        return self
 
     def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
         """Return targets as the loss takes them, and how many outputs the network needs."""
@@ -289,11 +299,3 @@ def layers(hidden: Sequence[int], outputs: int) -> list[Layer]:
     for units in hidden:
         found += [Dense(units, bias=False), BatchNorm(), Square()]
     return [*found, Dense(outputs, bias=False), BatchNorm()]
-
-
-def whole_between(name: str, value: Any, most: int) -> int:
-    """Return a whole number from 1 to `most`, or refuse what is none."""
-    found = whole_number(name, value)
-    if found > most:
-        raise TableError(f"{name} must be at most {most}; got {found}.")
-    return found

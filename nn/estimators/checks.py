@@ -107,7 +107,7 @@ def check_table(X: Any, doing: str) -> RealArray:
         numbers: RealArray = array.astype(np.float64)
     except TypeError as error:
         raise TableKindError(f"{error}: {NUMBERS}") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # an integer may be beyond all floats
         raise TableError(f"{error}: {NUMBERS}") from error
     wrong = ~np.isfinite(numbers)
     if wrong.any():
@@ -135,7 +135,12 @@ def check_targets(y: Any, rows: int, doing: str) -> npt.NDArray[Any]:
     """
     if y is None:
         raise TableError(f"{doing} requires y to be passed, but the target y is None.")
-    targets = np.asarray(y)
+    if np.ma.is_masked(y):
+        raise TableError("y has an entry for each row, and none of them masked.")
+    try:
+        targets = np.asarray(y)
+    except ValueError as error:
+        raise TableError(f"y has one entry for each row: {error}") from error
     if targets.ndim == 2 and targets.shape[1] == 1:
         warnings.warn(
             "A column-vector y was passed when a 1d array was expected: y.ravel() makes one.",
@@ -150,11 +155,19 @@ def check_targets(y: Any, rows: int, doing: str) -> npt.NDArray[Any]:
             raise TableError("Input y contains NaN or infinity: leave out such rows.")
         if targets.dtype.kind == "c":
             raise TableError("Complex data not supported: y must be real.")
-    if targets.dtype.kind == "O" and any(entry is None or entry != entry for entry in targets):
+    if targets.dtype.kind == "O" and any(map(is_missing, targets)):
         raise TableError("Input y contains NaN or None: leave out rows without an answer.")
     if len(targets) != rows:
         raise TableError(f"y has one entry for each row; got {len(targets)} for {rows} rows.")
     return targets
+
+
+def is_missing(entry: Any) -> bool:
+    """Say whether an entry stands for none: None, NaN, and the NA of pandas, which is no bool."""
+    try:
+        return entry is None or bool(entry != entry)
+    except TypeError:
+        return True
 
 
 def check_learnable(numbers: RealArray, names: list[str], doing: str) -> None:

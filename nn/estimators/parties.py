@@ -62,7 +62,9 @@ class Server:
             known = single.read_server_keys(io.BytesIO(keys), self._card)
             single.classify(io.BytesIO(rows), reply, plan, known)
         else:
-            key = wire.from_bytes(keys, BgvRelinearizationKey, self._card.params)
+            key: roles.EvaluationKey = self._card.params
+            if self._card.needs_keys:
+                key = wire.from_bytes(keys, BgvRelinearizationKey, self._card.params)
             roles.classify(io.BytesIO(rows), reply, self._model, key)
         return reply.getvalue()
 
@@ -88,9 +90,13 @@ class Client:
         return f"Client({self._card.name!r}, {self._card.params})"  # and not the keys
 
     def keys(self) -> bytes:
-        """Return what a server needs to compute: evaluation keys, which decrypt nothing."""
+        """Return what a server needs to compute: evaluation keys, which decrypt nothing.
+
+        No bytes, if it needs none.
+        """
         if self._card.single is None:
-            return wire.to_bytes(self._keys[0].relinearization)
+            needed = self._card.needs_keys
+            return wire.to_bytes(self._keys[0].relinearization) if needed else b""
         file = io.BytesIO()
         single.write_server_keys(file, self._card, self._secrets)
         return file.getvalue()

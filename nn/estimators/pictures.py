@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nn.estimators.base import MOST_BITS, layers, whole_between
+from nn.estimators.base import MOST_BITS, layers
 from nn.estimators.checks import TableError, generator
 from nn.networks.layers import Flatten
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.schema import Classes, Schema
 from nn.training.fit import Course, fit, logistic
 from nn.training.quantize import proved_bits
+from yashe.arithmetic.whole import whole
 
 WHITE = 255
 
@@ -39,7 +40,7 @@ def fit_pictures(
     TableError
         If there are fewer than two classes.
     """
-    levels = 2 ** whole_between("bits", bits, MOST_BITS) - 1
+    levels = 2 ** whole(bits, "bits", 1, MOST_BITS) - 1
     classes, numbers = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise TableError(f"two classes or more are needed; got {classes.tolist()}.")

@@ -48,19 +48,6 @@ class SquareNet(Estimator):
 
     _kind = "classifier"
 
-    def fit(self, X: Any, y: Any) -> SquareNet:
-        """Learn from rows X, shape (rows, columns), and their classes y, shape (rows,).
-
-        Raises
-        ------
-        TableError
-            If X is no table of numbers, a column never changes, or y has fewer than two classes.
-        TrainingError
-            If training diverges.
-        """
-        self._fit(X, y)
-        return self
-
     def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
         if targets.dtype.kind == "f" and (targets != np.rint(targets)).any():
             raise TableError(
@@ -72,7 +59,8 @@ class SquareNet(Estimator):
         except TypeError as error:
             raise TableError(f"classes are all texts or all numbers: {error}.") from error
         if len(self.classes_) < 2:
-            raise TableError(f"y has one class only, {self.classes_[0]!r}; two or more are needed.")
+            only = self.classes_.tolist()[0]
+            raise TableError(f"y has one class only, {only!r}; two or more are needed.")
         Classes(tuple(self.classes_.tolist()))  # refused before anything is learnt
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
         return numbers.astype(np.int64), outputs
@@ -125,25 +113,20 @@ class SquareNetRegressor(Estimator):
 
     _kind = "regressor"
 
-    def fit(self, X: Any, y: Any) -> SquareNetRegressor:
-        """Learn from rows X, shape (rows, columns), and their values y, shape (rows,).
-
-        Raises
-        ------
-        TableError
-            If X is no table of numbers, a column never changes, or y is not made of numbers.
-        TrainingError
-            If training diverges.
-        """
-        self._fit(X, y)
-        return self
-
     def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
+        if targets.dtype.kind in "mM":
+            raise TableError(f"values are numbers, not {targets.dtype}: count days, or seconds.")
         try:
             values = targets.astype(np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise TableError(f"values are numbers: {error}. SquareNet learns classes.") from error
-        self._mean, self._spread = float(values.mean()), float(values.std()) or 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._mean, self._spread = float(values.mean()), float(values.std())
+        low, high = values.min(), values.max()
+        if low == high or not 0 < self._spread < np.inf:
+            raise TableError(
+                f"y goes from {low:g} to {high:g}: values must differ, by what a float can say."
+            )
         return ((values - self._mean) / self._spread).astype(np.float32), 1
 
     def _loss(self, outputs: FloatArray, wanted: npt.NDArray[Any]) -> tuple[float, FloatArray]:

@@ -45,7 +45,10 @@ class FloatNetwork:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        outputs = self.model().output_shape
+        model = self.model()
+        if not all(np.isfinite(numbers).all() for numbers in model.parameters()):
+            raise ParameterError("all weights must be finite numbers; some are not.")
+        outputs = model.output_shape
         if len(outputs) != 1:
             raise ParameterError(
                 f"a network must end with one flat row of outputs, not with {outputs}. Let it end "

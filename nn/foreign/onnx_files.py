@@ -19,14 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.foreign.network import FloatNetwork, answers_for
-from nn.foreign.operations import Chain, Node, follow
+from nn.foreign.operations import FLOATS, INSTEAD, Chain, Node, follow
 from nn.networks.base import Shape
 from nn.networks.model import LARGEST_LAYER
 from yashe.errors import DataError, FheError, FormatError, ParameterError
 from yashe.wire.files import open_input
 
 LARGEST_FILE_BYTES = 2**26
+OLDEST_SET = 7  # of operators; before it, constants were broadcast by an attribute
 MOST_NODES = 1000
+STANDARD = ("", "ai.onnx")  # whose operators are those of ONNX itself
 
 Constants = dict[str, npt.NDArray[Any]]
 
@@ -70,11 +72,12 @@ def parsed(
         raise FormatError(f"an ONNX file must have at most {LARGEST_FILE_BYTES:,} bytes.")
     onnx = _onnx()
     try:
-        graph = onnx.load_from_string(content).graph
+        model = onnx.load_from_string(content)
     except Exception as error:  # those of protobuf are not all of one class
         raise FormatError(f"{name} must be an ONNX file; it is not one: {error}.") from error
     try:
-        return network_in(graph, name, labels, regression)
+        check_operator_set(model)
+        return network_in(model.graph, name, labels, regression)
     except FheError:
         raise
     # Attributes of a stranger can be wrong in every way that Python knows; all are one error here.
@@ -82,6 +85,16 @@ def parsed(
         raise FormatError(
             f"{name} must be an ONNX file by the rules; it is not: {type(error).__name__}: {error}."
         ) from error
+
+
+def check_operator_set(model: Any) -> None:
+    """Refuse operators that are older than what is known here."""
+    versions = [used.version for used in model.opset_import if used.domain in STANDARD]
+    if min(versions, default=OLDEST_SET) < OLDEST_SET:
+        raise ParameterError(
+            f"the operator set must be {OLDEST_SET} or later; got {min(versions)}. Convert the "
+            "file with onnx.version_converter."
+        )
 
 
 def network_in(
@@ -98,6 +111,7 @@ def network_in(
         )
     row_shape = row_shape_of(entries[0])
     chain = Chain((*row_shape[1:], row_shape[0]) if len(row_shape) == 3 else row_shape)
+    check_floats(graph, entries[0])
     walk(graph, entries[0].name, constants, chain, regression)
     answers = answers_for(chain.shape[-1], labels, regression)
     return FloatNetwork(
@@ -108,17 +122,23 @@ def network_in(
 def walk(graph: Any, value: str, constants: Constants, chain: Chain, regression: bool) -> None:
     """Go from node to node, and follow the value."""
     shapes = {value: chain.onnx_shape}  # of every value that there has been
+    sizes = set[str]()  # constants in which the batch counts as 0; for Reshape that is: as it is
     for node in graph.node:
         inputs = list(node.input)
+        if node.domain not in STANDARD and node.op_type not in INSTEAD:
+            raise ParameterError(f"{node.op_type} is of {node.domain}, and no operation of ONNX.")
         settings = {found.name: setting(found) for found in node.attribute}
         unknown = [name for name in inputs if name and name not in {*shapes, *constants}]
         if unknown or not node.output:
             raise FormatError(f"{node.op_type} takes {unknown[:1]}, which is not in the file.")
         if node.op_type == "Shape" and inputs[:1] and inputs[0] in shapes:
-            # The batch counts as 0, which for Reshape means: as it is.
-            constants[node.output[0]] = np.array([0, *shapes[inputs[0]]])
+            start, end = settings.get("start", 0), settings.get("end")
+            constants[node.output[0]] = np.array([0, *shapes[inputs[0]]])[start:end]
+            sizes.add(node.output[0])
             continue
         if not any(name in shapes for name in inputs):
+            if not sizes.isdisjoint(inputs):
+                sizes.add(node.output[0])
             arrays = [constants[name] for name in inputs if name]
             constants[node.output[0]] = constant_of(node.op_type, arrays, settings)
             continue
@@ -128,6 +148,8 @@ def walk(graph: Any, value: str, constants: Constants, chain: Chain, regression:
                 f"{node.op_type} ({node.name}): a network must be one chain; here it goes several "
                 "ways. Take the branch out, or train the network without it."
             )
+        if node.op_type != "Reshape" and not sizes.isdisjoint(inputs):
+            raise ParameterError(f"{node.op_type} ({node.name}) computes with the size of a batch.")
         last = node.output[0] == graph.output[0].name and not regression
         given = [None if name == value else constants.get(name) for name in inputs]
         follow(
@@ -137,6 +159,15 @@ def walk(graph: Any, value: str, constants: Constants, chain: Chain, regression:
         shapes[value] = chain.onnx_shape
     if value != graph.output[0].name:
         raise ParameterError("a network must be one chain; its output is not the end of it.")
+
+
+def check_floats(graph: Any, entry: Any) -> None:
+    """Refuse networks that compute with integers, whose quotients and overflows are others."""
+    kind, first = entry.type.tensor_type.elem_type, [n for n in graph.node if entry.name in n.input]
+    if kind not in FLOATS and any(node.op_type not in ("Cast", "Shape") for node in first):
+        raise ParameterError(
+            f"the input {entry.name!r} must be float32 or float64; or be converted by Cast at once."
+        )
 
 
 def row_shape_of(entry: Any) -> Shape:
@@ -184,7 +215,7 @@ def array_of(tensor: Any) -> npt.NDArray[Any]:
 FOLDED: dict[str, Callable[..., Any]] = {
     "Constant": lambda inputs, settings: constant(settings),
     "Identity": lambda inputs, settings: inputs[0],
-    "Cast": lambda inputs, settings: inputs[0],
+    "Cast": lambda inputs, settings: inputs[0].astype(type_of(settings["to"])),
     "Transpose": lambda inputs, settings: np.transpose(inputs[0], settings.get("perm")),
     "Reshape": lambda inputs, settings: inputs[0].reshape(inputs[1].tolist()),
     "Concat": lambda inputs, settings: np.concatenate(inputs, axis=settings["axis"]),
@@ -207,6 +238,12 @@ def constant_of(
     if copies * max((given.size for given in inputs), default=0) > LARGEST_LAYER:
         raise ParameterError(f"{operation} on constants makes more numbers than are accepted.")
     return np.asarray(FOLDED[operation](inputs, settings))
+
+
+def type_of(code: int) -> npt.DTypeLike:
+    """Return the type of NumPy for one of ONNX."""
+    found: npt.DTypeLike = _onnx().helper.tensor_dtype_to_np_dtype(code)
+    return found
 
 
 def constant(settings: dict[str, Any]) -> npt.NDArray[Any]:

@@ -49,8 +49,8 @@ INSTEAD = {
     ),
 }
 
-
 FLOATS = (1, 11)  # what ONNX calls float32 and float64
+SYMMETRIC = ("Add", "Sub", "Mul")  # which take the value at either place, or at both
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,6 @@ def gemm(chain: Chain, node: Node) -> None:
 
 def matmul(chain: Chain, node: Node) -> None:
     """A matrix product: x B."""
-    if node.inputs[0] is not None:
-        raise ParameterError("the value must be on the left of the matrix")
     chain.dense(node.constant(1), np.zeros(1))
 
 
@@ -192,7 +190,7 @@ def multiply(chain: Chain, node: Node) -> None:
 def divide(chain: Chain, node: Node) -> None:
     """The quotient by a constant."""
     divisor = node.constant(1)
-    if node.inputs[0] is not None or not divisor.all():
+    if not divisor.all():
         raise ParameterError("it must divide the value by a constant other than 0")
     chain.affine(1 / divisor, 0.0)
 
@@ -200,7 +198,7 @@ def divide(chain: Chain, node: Node) -> None:
 def power(chain: Chain, node: Node) -> None:
     """The square, as a power."""
     exponent = node.constant(1)
-    if node.inputs[0] is not None or exponent.size != 1 or exponent.item() != 2:
+    if exponent.size != 1 or exponent.item() != 2:
         raise ParameterError(f"the exponent must be 2; got {exponent.ravel()[:4].tolist()}")
     chain.add(Square())
 
@@ -342,15 +340,16 @@ def follow(chain: Chain, node: Node, last: bool = False) -> None:
         That says what to do instead.
     """
     where = f"{node.operation}{f' ({node.name})' if node.name else ''}"
-    if last and node.operation in LAST:
+    # The axis is another one by default only where there are more than two.
+    if last and node.operation in LAST and node.settings.get("axis", 1) in (1, -1):
         chain.notes.append(f"{where} at the end is left out: it does not change which class it is.")
         return
     if node.operation not in OPERATIONS:
-        known = f"it must be one of {', '.join(OPERATIONS)}."
-        raise ParameterError(
-            f"{where} cannot be run encrypted: {INSTEAD.get(node.operation, known)}"
-        )
+        why = INSTEAD.get(node.operation, f"it must be one of {', '.join(OPERATIONS)}.")
+        raise ParameterError(f"{where} cannot be run encrypted: {why}")
     try:
+        if node.operation not in SYMMETRIC and (node.inputs[0] is not None or node.values != 1):
+            raise ParameterError("the value must be its first input, and no other one")
         OPERATIONS[node.operation](chain, node)
     except ParameterError as error:
         raise ParameterError(f"{where}: {str(error).removesuffix('.')}.") from error
@@ -385,7 +384,7 @@ def geometry(chain: Chain, node: Node, window: Any) -> tuple[int, int, int]:
     pads, automatic = list(settings.get("pads", [0] * 4)), settings.get("auto_pad", "NOTSET")
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
         total = [
-            max(0, (-(-side // step) - 1) * step + size - side)
+            (-(-side // step) - 1) * step + size - side
             for side, step, size in zip(sides, strides, window, strict=True)
         ]
         less, more = [all // 2 for all in total], [all - all // 2 for all in total]
@@ -395,6 +394,7 @@ def geometry(chain: Chain, node: Node, window: Any) -> tuple[int, int, int]:
         raise ParameterError(
             f"windows, strides and padding must be the same for height and width; got {found}"
         )
+    # Where strides exceed windows, auto_pad is negative: some runtimes cut pixels off, some do not.
     if min(strides[0], window[0]) < 1 or min(pads) < 0:
         raise ParameterError(f"windows, strides and padding must be positive; got {found}")
     return strides[0], pads[0], pads[2]

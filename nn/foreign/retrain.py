@@ -16,10 +16,10 @@ import numpy as np
 
 from nn.foreign.rounding import Calibration, Rounded, finished
 from nn.networks.base import FloatArray
-from nn.networks.checks import of_kind, whole_number
 from nn.networks.schema import Classes
 from nn.training.loss import cross_entropy, softmax
 from nn.training.optim import Adam, cosine_rate
+from yashe.arithmetic.whole import of_kind, whole
 
 BATCH = 32
 
@@ -52,8 +52,8 @@ def train_rounded(
     DataError
         If rows and targets are none.
     """
-    of_kind("the network", rounded, Rounded)
-    epochs, network = whole_number("epochs", epochs), rounded.network
+    of_kind(rounded, "the network", Rounded)
+    epochs, network = whole(epochs, "epochs", 1), rounded.network
     calibration, pixels = Calibration.of(network, rows, targets), rounded.prepare(rows)
     teacher, inputs = network.outputs(rows), pixels.astype(np.float64)
     classes = isinstance(network.answers, Classes)
@@ -66,8 +66,8 @@ def train_rounded(
     for epoch in range(epochs):
         batches = np.array_split(rng.permutation(len(rows)), -(-len(rows) // BATCH))
         for i, batch in enumerate(batches):
-            for parameter, whole in zip(model.parameters(), draft.rounded(), strict=True):
-                parameter[...] = whole
+            for parameter, rounding in zip(model.parameters(), draft.rounded(), strict=True):
+                parameter[...] = rounding
             outputs, seen = model.training_forward(inputs[batch])
             worth = draft.unit / unit
             gradient = towards(outputs * worth, teacher[batch] / unit) * worth

@@ -20,11 +20,11 @@ import numpy.typing as npt
 from nn.foreign.chain import RealArray
 from nn.foreign.drafts import Draft, Pixels, draft_of, grids_of, weighted, worth_of
 from nn.foreign.network import FloatNetwork
-from nn.networks.checks import of_kind, whole_number
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.schema import Classes, Columns, Schema
 from nn.planning.proofs import ranges
 from yashe.arithmetic.residues import IntArray
+from yashe.arithmetic.whole import of_kind, whole
 from yashe.errors import DataError, ParameterError, TrainingError
 
 FEWEST_BITS, MOST_BITS = 2, 10  # of a weight
@@ -202,7 +202,7 @@ def quantize_network(
     TrainingError
         If nothing that is tried loses so little.
     """
-    of_kind("the network", network, FloatNetwork)
+    of_kind(network, "the network", FloatNetwork)
     if isinstance(lost, bool) or not (isinstance(lost, int | float) and 0 <= lost < 1):
         raise ParameterError(f"lost must be a number in [0, 1), such as 0.005; got {lost!r}.")
     calibration, trials = Calibration.of(network, rows, targets), list[Trial]()
@@ -224,7 +224,7 @@ def quantize_network(
     if levels is None:
         enough = (n for n in LEVELS if noted(grid, n).lost <= lost / 2)
         levels = next(enough, LEVELS[-1])
-    levels = at_most("levels", levels, 1, MOST_LEVELS)
+    levels = whole(levels, "levels", 1, MOST_LEVELS)
     layers = weighted(network.model(worth_of(grid, levels)))
     if bits is None:
         chosen = fewest_bits(partial(noted, grid, levels), layers, lost)
@@ -232,18 +232,10 @@ def quantize_network(
         each = list(bits) if isinstance(bits, Sequence) else [bits] * layers
         if len(each) != layers:
             raise ParameterError(f"bits must be those of {layers} layers; got {len(each)} numbers.")
-        chosen = noted(grid, levels, tuple(at_most("bits", n, FEWEST_BITS, 32) for n in each))
+        chosen = noted(grid, levels, tuple(whole(n, "bits", FEWEST_BITS, 32) for n in each))
     draft = draft_of(network, grid, chosen.levels, chosen.bits)
     model = finished(network, grid, draft, chosen)
     return Rounded(model, network, grid, draft, tuple(trials), chosen, calibration.score)
-
-
-def at_most(name: str, value: Any, least: int, most: int) -> int:
-    """Return a whole number within bounds, or refuse it."""
-    number = whole_number(name, value, least)
-    if number > most:
-        raise ParameterError(f"{name} must be at most {most:,}; got {number:,}.")
-    return number
 
 
 def fewest_bits(attempt: Callable[[tuple[int, ...]], Trial], layers: int, lost: float) -> Trial:

@@ -67,7 +67,10 @@ def from_sklearn(model: Any) -> FloatNetwork:
         steps.append(dense(weight, real(model.intercept_)))
     outputs, width = weight_of(steps[-1]), int(fitted(model, "n_features_in_"))
     labels = None if name in REGRESSORS else np.asarray(model.classes_).tolist()
-    if outputs != (1 if labels is None or len(labels) == 2 else len(labels)):
+    binarizer = getattr(model, "_label_binarizer", None)  # of those that take several labels a row
+    if getattr(binarizer, "y_type_", "").startswith("multilabel") or outputs != (
+        1 if labels is None or len(labels) == 2 else len(labels)
+    ):
         raise ParameterError(f"{name} must have been fitted to one target; got several.")
     answers = answers_for(outputs, labels, regression=labels is None)
     columns = tuple(map(str, getattr([*scalers, model][0], "feature_names_in_", ())))
@@ -80,7 +83,7 @@ def scaler_step(scaler: Any) -> Affine:
     ones = np.ones(1)
     if name == "StandardScaler":
         scale = ones if fitted(scaler, "scale_") is None else real(scaler.scale_)
-        mean = 0 * ones if scaler.mean_ is None else real(scaler.mean_)
+        mean = real(scaler.mean_) if scaler.with_mean else 0 * ones  # learnt, and not subtracted
         return Affine(1 / scale, -mean / scale)
     if name == "MinMaxScaler" and not scaler.clip:
         return Affine(real(fitted(scaler, "scale_")), real(scaler.min_))
@@ -106,8 +109,9 @@ def fitted(model: Any, attribute: str) -> Any:
 
 
 def real(values: Any) -> RealArray:
-    """Return numbers as a float64 array with at least one axis."""
-    return np.atleast_1d(np.asarray(values, dtype=np.float64))
+    """Return numbers as a float64 array with at least one axis; `sparsify` makes them sparse."""
+    dense = values.toarray() if hasattr(values, "toarray") else values
+    return np.atleast_1d(np.asarray(dense, dtype=np.float64))
 
 
 def weight_of(step: Any) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 
 from nn.foreign.network import FloatNetwork
 from nn.foreign.onnx_files import parsed
-from nn.networks.checks import KindError, shape_of
-from yashe.errors import DataError
+from nn.networks.checks import shape_of
+from yashe.errors import DataError, KindError
 
 
 def from_torch(

@@ -3,6 +3,7 @@
 Modules, in the order of reading:
 
     encrypted  the client's two steps, and the server's one between them
+    ahead      what one image at once needs no image for: done before it is there, and used once
     flooding   a reply that tells nothing about the weights
     replies    encrypted logits become a reply that says nothing needlessly
     split      logits too large for one plaintext modulus: one run for each of several

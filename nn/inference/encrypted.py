@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from nn.networks.checks import TakesImages, check_pixels, of_kind
+from nn.networks.checks import TakesImages, check_pixels
 from nn.networks.model import Sequential
 from nn.packing.network import Packing
 from nn.planning.plan import Plan
@@ -33,7 +33,7 @@ from nn.planning.program import Report as Report
 from nn.planning.program import program_of
 from nn.planning.proofs import check_network
 from yashe.arithmetic.residues import IntArray
-from yashe.arithmetic.whole import whole
+from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import EncodingError, ParameterError
 from yashe.schemes.base import Scheme
@@ -67,7 +67,7 @@ def encrypt_images(
     RangeError
         If a pixel is not in 0..levels, naming image and pixel.
     """
-    of_kind("the scheme", scheme, Scheme)
+    of_kind(scheme, "the scheme", Scheme)
     pixels = check_pixels(network, pixels)
     packing = packing_of(network)
     if packing is not None:
@@ -105,7 +105,7 @@ def decrypt_logits(
     ParameterError
         If there are not so many slots.
     """
-    of_kind("the scheme", scheme, Scheme)
+    of_kind(scheme, "the scheme", Scheme)
     packing = packing_of(network)
     images = whole(images, "the number of images", 1, scheme.params.n if packing is None else 1)
     if packing is not None:
@@ -136,8 +136,8 @@ def infer(
     scheme : the scheme of the ciphertexts
     model : integer network, or a plan of it, whose program is run as it is
     ct : Ciphertext of the model's input shape, or of as many taps as the plan says
-    relinearization : the relinearisation key of the same keys; for one image at once what
-        `Plan.server_keys` makes
+    relinearization : the relinearisation key of the same keys; None for a network with at most one
+        square (`nn.planning.program`); for one image at once what `Plan.server_keys` makes
     report : collects times and predicted noise budgets, if given
     joined_with : product of other plaintext moduli under which the same is computed, for logits
         that are joined afterwards (`nn.inference.split.join`); with more than 1 they are logits
@@ -145,7 +145,8 @@ def infer(
 
     Returns
     -------
-    Ciphertext of the model's output shape, degree 1; for one image at once of shape (1,)
+    Ciphertext of the model's output shape, of degree 2 if there was one square, else 1; for one
+    image at once of shape (1,)
 
     Raises
     ------
@@ -157,7 +158,7 @@ def infer(
         If an output of a layer depends on no pixel.
     NoiseBudgetExhausted, KeyMismatchError
     """
-    of_kind("the scheme", scheme, Scheme)
+    of_kind(scheme, "the scheme", Scheme)
     own = scheme.scheme_of(ct)
     if isinstance(model, Plan):  # and all is proved
         return model.program.run(ct.modulo(), relinearization, report)

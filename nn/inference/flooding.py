@@ -5,7 +5,9 @@ weights. The client knows its noises and its secret key, so it can solve for the
 layer (`yashe.attacks.misuse.weights_from_noise`). A server that minds adds to every ciphertext of a
 reply
 
-- an encryption of zero with the client's public key, after which c_1 is as good as fresh, and
+- an encryption of zero with the client's public key, after which c_1 is as good as fresh; where
+  three parts are sent (`nn.planning.program`) c_2, a function of the weights without any noise,
+  needs one more, (0, z_0, z_1), which is s times an encryption of zero; and
 - t times a polynomial with coefficients uniform in [-B, B), so wide that the noise drowns in it.
 
 B is public: it fills what the parameters leave, up to the promised budget (`nn.planning.descent`).
@@ -24,7 +26,7 @@ whoever asks often enough can train another network on the answers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,8 @@ from yashe.arithmetic.sampling import check_seed, derive_seed, stream
 from yashe.arithmetic.whole import whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import BgvPublicKey, check_kind
+from yashe.ciphertexts.keys import BgvPublicKey, check_key, check_kind
+from yashe.ciphertexts.noise import Bound
 from yashe.errors import FormError, NoiseBudgetExhausted
 from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
@@ -70,18 +73,23 @@ def needed_spare(bits: int, coefficients: int, n: int) -> float:
     return bits + math.log2(coefficients) + PROMISED_BITS + math.log2(noise.tail_factor(n, 1)) + 0.1
 
 
-def flooding_exponent(params: Params) -> int:
+def flooding_exponent(params: Params, degree: int = 1) -> int:
     """Return log2 B, the largest with which the promised budget is left.
 
     t B / q / sqrt(3) is the deviation. The rest of t B / q has room for what is hidden: a
     polynomial with coefficients up to E <= B / n, which counts as a deviation of sqrt(n) E.
+
+    Parameters
+    ----------
+    params, degree : of the reply
 
     Raises
     ------
     NoiseBudgetExhausted
         If there is no room at all.
     """
-    room = float(promised_bound(params.n, 1).deviation - BGV(params).fresh_bound(True).deviation)
+    zeros = zeros_bound(BGV(params), degree)
+    room = float(promised_bound(params.n, 1).deviation - zeros.deviation)
     bits = params.log2_q - params.log2_t + math.log2(room) if room > 0 else -1.0
     if bits < 0:
         raise NoiseBudgetExhausted(
@@ -91,12 +99,21 @@ def flooding_exponent(params: Params) -> int:
     return math.floor(bits)
 
 
+def zeros_bound(scheme: BGV, degree: int) -> Bound:
+    """Return the noise of the encryptions of zero: one, and s times another one for degree 2."""
+    norms = [
+        noise.squared_norm(scheme.params, scheme.secret_norm, power) / scheme.secret_norm
+        for power in range(1, degree + 1)  # the largest embedding of 1, s, ..., squared
+    ]
+    return scheme.fresh_bound(True) * sum(map(math.sqrt, norms))
+
+
 def flood(ct: Ciphertext, key: BgvPublicKey, bits: int, seed: bytes | None = None) -> Ciphertext:
     """Return ciphertexts of the same messages whose noise tells nothing.
 
     Parameters
     ----------
-    ct : of BGV, degree 1
+    ct : of BGV, degree 1 or 2
     key : the public key of its owner
     bits : 2^-bits bounds the statistical distance from noise that does not depend on the weights
     seed : 32 bytes that determine the randomness, for tests only
@@ -112,24 +129,27 @@ def flood(ct: Ciphertext, key: BgvPublicKey, bits: int, seed: bytes | None = Non
     FormError, ParameterError, KeyMismatchError
     """
     scheme = ct.scheme
-    if not isinstance(scheme, BGV) or ct.degree != 1:
-        raise FormError("relinearised ciphertexts of BGV are flooded, nothing else")
+    if not isinstance(scheme, BGV):
+        raise FormError("ciphertexts of BGV are flooded, nothing else")
     check_kind(key, BgvPublicKey)
+    check_key(ct.params, ct.key_id, key)
     check_bits(bits)
-    seed, params = check_seed(seed), ct.params
-    exponent = flooding_exponent(params)
+    seed, params, flat = check_seed(seed), ct.params, ct.index.reshape(-1)
+    exponent = flooding_exponent(params, ct.degree)
     check_hidden(ct, bits, exponent)
-    zeros = np.zeros((*ct.shape, 1), dtype=np.int64)
-    zero = None if ct.within is None else (0, 0)
-    hiding = scheme.encrypt(zeros, key, derive_seed(seed, "flood-zero"), zero)
-    total = ct + replace(hiding, factor=ct.factor)  # zero times any factor is zero
-    rows = total.rows[total.index.reshape(-1)]
+    rows = ct.rows[flat]
+    for power in range(ct.degree):
+        zeros = np.zeros((len(flat), 1), dtype=np.int64)
+        # Zero times any factor is zero.
+        rows[:, power : power + 2] += scheme.encrypt(
+            zeros, key, derive_seed(seed, f"flood-zero/{power}")
+        ).rows
     for j, row in enumerate(rows):
         wide = params.t * _uniform(seed, f"flood/{j}", params.n, exponent)
-        row[0] = reduce(row[0] + scheme.rows(params.ring.element(wide)), params.ring.moduli)
+        row[0] += scheme.rows(params.ring.element(wide))
+        row[...] = reduce(row, params.ring.moduli)
     bound = promised_bound(params.n, 1).broadcast((len(rows),))
-    within = total.within_of(total.index)
-    return total.derive(rows, bound, total.shape, "noise flooding", within=within)
+    return ct.derive(rows, bound, ct.shape, "noise flooding", within=ct.within_of(flat))
 
 
 def check_hidden(ct: Ciphertext, bits: int, exponent: int) -> None:

@@ -25,7 +25,7 @@ def reply_of(scheme: Scheme, logits: Ciphertext, flooding: Flooding | None = Non
     Parameters
     ----------
     scheme : of the logits
-    logits : Ciphertext of any shape, degree 1
+    logits : Ciphertext of any shape
     flooding : hides the weights, at a price
 
     Returns

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.networks.checks import Shape as Shape
-from nn.networks.checks import truth
+from yashe.arithmetic.whole import truth
 from yashe.errors import ParameterError, RangeError
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -153,7 +153,7 @@ class Linear(Layer):
 
     def __init__(self, bias: bool) -> None:
         super().__init__()
-        self.has_bias = truth("bias", bias)
+        self.has_bias = truth(bias, "bias")
         self.patches: tuple[Patch, ...] = ()
 
     @property

@@ -11,14 +11,10 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from yashe.arithmetic.residues import IntArray
-from yashe.arithmetic.whole import shown
-from yashe.errors import EncodingError, ParameterError, RangeError
+from yashe.arithmetic.whole import shown, whole
+from yashe.errors import EncodingError, KindError, ParameterError, RangeError
 
 Shape: TypeAlias = tuple[int, ...]
-
-
-class KindError(ParameterError, TypeError):
-    """An argument of another type than the one that is required."""
 
 
 @runtime_checkable
@@ -34,44 +30,6 @@ class TakesImages(Protocol):
         """Pixels are integers 0..levels."""
 
 
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """Return the value as an int, or refuse what is none or too small; booleans are none.
-
-    Raises
-    ------
-    KindError, ParameterError
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise KindError(f"{name} must be a whole number; got {value!r}.")
-    if value < least:
-        raise ParameterError(f"{name} must be at least {least}; got {value}.")
-    return int(value)
-
-
-def of_kind(name: str, value: Any, *kinds: type) -> None:
-    """Refuse a value that is of none of these classes.
-
-    Raises
-    ------
-    KindError
-    """
-    if not isinstance(value, kinds):
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise KindError(f"{name} must be a {wanted}; got {shown(value)}.")
-
-
-def truth(name: str, value: Any) -> bool:
-    """Return the value if it is True or False, else refuse.
-
-    Raises
-    ------
-    KindError
-    """
-    if not isinstance(value, bool | np.bool_):
-        raise KindError(f"{name} must be True or False; got {value!r}.")
-    return bool(value)
-
-
 def shape_of(name: str, value: Any) -> Shape:
     """Return a shape, one or more positive whole numbers, as a tuple, or refuse.
 
@@ -81,7 +39,7 @@ def shape_of(name: str, value: Any) -> Shape:
     """
     if not isinstance(value, tuple | list) or not value:
         raise KindError(f"{name} must be a tuple like (28, 28, 1); got {value!r}.")
-    return tuple(whole_number(f"every side of {name}", side) for side in value)
+    return tuple(whole(side, f"every side of {name}", 1) for side in value)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

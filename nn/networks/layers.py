@@ -31,7 +31,7 @@ from nn.networks.base import (
     Values,
     widened,
 )
-from nn.networks.checks import whole_number
+from yashe.arithmetic.whole import whole
 from yashe.errors import ParameterError
 
 __all__ = ["Block", "Conv2D", "Dense", "Flatten", "Layer", "Linear", "MeanPool", "Square"]
@@ -50,7 +50,7 @@ class Dense(Linear):
 
     def __init__(self, units: int, bias: bool = True) -> None:
         super().__init__(bias)
-        self.units = whole_number("units", units)
+        self.units = whole(units, "units", 1)
 
     def settings(self) -> dict[str, Any]:
         return {"units": self.units, "bias": self.has_bias}
@@ -109,10 +109,10 @@ class Conv2D(Linear):
         pad_start: int = 0,
     ) -> None:
         super().__init__(bias)
-        self.maps, self.kernel = whole_number("maps", maps), whole_number("kernel", kernel)
-        self.stride = whole_number("stride", stride)
-        self.pad_end = whole_number("pad_end", pad_end, 0)
-        self.pad_start = whole_number("pad_start", pad_start, 0)
+        self.maps, self.kernel = whole(maps, "maps", 1), whole(kernel, "kernel", 1)
+        self.stride = whole(stride, "stride", 1)
+        self.pad_end = whole(pad_end, "pad_end", 0)
+        self.pad_start = whole(pad_start, "pad_start", 0)
         for name, pad in (("pad_end", pad_end), ("pad_start", pad_start)):
             if pad >= kernel:
                 raise ParameterError(
@@ -182,7 +182,7 @@ class MeanPool(Linear):
 
     def __init__(self, size: int) -> None:
         super().__init__(bias=False)
-        self.size = whole_number("size", size)
+        self.size = whole(size, "size", 1)
         self.scale = self.size**2
 
     def settings(self) -> dict[str, Any]:

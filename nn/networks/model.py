@@ -24,11 +24,12 @@ import numpy as np
 from nn.networks.arrays import LARGEST_FILE_BYTES, narrowed, read_arrays
 from nn.networks.base import FloatArray, Layer, Linear, NumberArray, Shape, Values, widened
 from nn.networks.batchnorm import BatchNorm
-from nn.networks.checks import KindError, check_facts, json_object, shape_of, whole_number
+from nn.networks.checks import check_facts, json_object, shape_of
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.schema import Schema
+from yashe.arithmetic.whole import whole
 from yashe.ciphertexts.ranges import Interval
-from yashe.errors import FormatError, ParameterError, RangeError
+from yashe.errors import FormatError, KindError, ParameterError, RangeError
 from yashe.wire.files import read_input, whole_file
 
 LAYERS: dict[str, type[Layer]] = {
@@ -72,7 +73,7 @@ class ModelInfo:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", whole_number("levels", self.levels))
+        object.__setattr__(self, "levels", whole(self.levels, "levels", 1))
 
     @classmethod
     def checked(cls, facts: dict[str, Any]) -> ModelInfo:

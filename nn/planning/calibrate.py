@@ -23,7 +23,7 @@ import numpy as np
 
 from yashe import __version__
 from yashe.arithmetic.parallel import available_cores, workers
-from yashe.arithmetic.residues import IntArray
+from yashe.arithmetic.residues import IntArray, reduce
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.circuits.columns import SquareLayer, Units
@@ -49,6 +49,7 @@ KINDS = (
     "relinearize",
     "decrypt",
     "transform",  # of one polynomial modulo one prime, with what is done between transforms
+    "pass",  # over one polynomial modulo one prime: a product, a sum, a reduction
 )
 Work = Mapping[str, int]  # how many of each kind
 
@@ -57,9 +58,9 @@ Work = Mapping[str, int]  # how many of each kind
 # ciphertexts in NTT form. Only the ratios matter: a run tells its progress in this currency.
 TYPICAL = {
     True: {"multiply_add": 0.007, "output": 0.0, "square": 0.6, "weigh": 0.02, "sum": 0.0,
-           "relinearize": 14.0, "transform": 0.2},
+           "relinearize": 14.0, "transform": 0.2, "pass": 0.08},
     False: {"multiply_add": 0.026, "output": 0.6, "square": 6.8, "weigh": 0.02, "sum": 13.0,
-            "relinearize": 24.0, "transform": 0.3},
+            "relinearize": 24.0, "transform": 0.3, "pass": 0.08},
 }  # fmt: skip
 
 
@@ -129,12 +130,15 @@ def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Ca
 
     one = total.reshape(-1)[:1]
     cut = best_time(lambda: scheme.relinearize(one, keys.relinearization))
+    rows, moduli = ct.rows, params.ring.moduli
+    over = best_time(lambda: reduce(rows * rows + rows, moduli))
     again = best_time(lambda: scheme.encrypt(values, keys.encryption, bytes(32)))
     seconds = {
         "encrypt": again / taps,
         "decrypt": best_time(lambda: scheme.decrypt(ct, keys.secret)) / taps,
         "relinearize": best_time(relinearize) / total.size,
         "transform": cut / (one.params.k + one.params.k**2),
+        "pass": over / math.prod(rows.shape[:-1]),
         **kinds,
     }
     return Calibration(seconds)

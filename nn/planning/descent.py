@@ -20,6 +20,7 @@ from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.noise import Bound
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
+from yashe.schemes.choose import switched
 
 UNNOTICED = 2.0**-8  # of the noise that is there: what digits may add, in a network like this one
 PROMISED_BITS = 0.9  # noise budget of every reply, beyond the least that decryption requires
@@ -65,10 +66,7 @@ def levels_of_squares(kind: type[Scheme], params: Params, squares: int) -> tuple
         if square > 0:
             width = widest_digits(scheme, bound)
             bound = bound + scheme.switching_bound(Gadget(width, summed=True))
-            left = scheme.best_for_products(bound)
-            if left < scheme.params.k:
-                scheme = scheme.at(scheme.params.shortened(left))
-                bound = bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
+            scheme, bound = switched(scheme, bound, scheme.best_for_products(bound))
         levels.append(Level(scheme.params.k, width))
         bound = (scheme.product_bound(bound, bound) * 2.0**bits).capped()
     return tuple(levels)

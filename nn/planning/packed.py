@@ -14,6 +14,7 @@ prime would do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,7 @@ from nn.planning.proofs import Forecast
 from nn.planning.steps import Step, Tick
 from yashe.arithmetic.devices import near, take
 from yashe.arithmetic.parallel import for_each
-from yashe.arithmetic.residues import FloatArray, max_terms, reduce, reduce_modulo
+from yashe.arithmetic.residues import FloatArray, max_terms, reduce
 from yashe.arithmetic.rings import CoefficientElement
 from yashe.arithmetic.sampling import fresh_seed
 from yashe.ciphertexts.array import Ciphertext
@@ -91,6 +92,10 @@ class PackedStep(Step):
         before = self.scheme.params.k
         return parts * before if self.primes < before else 0
 
+    def passes(self, ciphertexts: int, parts: int = 2) -> int:
+        """Count the polynomials of that many ciphertexts, modulo one prime each."""
+        return ciphertexts * parts * self.scheme.params.k
+
     def cutting(self, gadget: Gadget) -> int:
         """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
         return self.primes * (1 + len(gadget.groups(self.primes)))
@@ -115,7 +120,7 @@ class TapsStep(PackedStep):
 
     def work(self) -> Work:
         taps = self.network.stages.taps
-        return {"multiply_add": taps.weight.size, "output": taps.maps}
+        return {"multiply_add": taps.weight.size, "pass": self.passes(taps.maps)}
 
 
 class WeighStep(PackedStep):
@@ -147,32 +152,44 @@ class WeighStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         rows, params = take(x.rows, x.index), self.scheme.params
-        parts = 3 if self.squared else 2
-        out = np.empty((len(self.network.weights), parts, params.k, params.n), like=rows)
 
-        def one_prime(i: int) -> None:
-            out[:, :, i] = self._weighed(rows[:, :, i], i)
+        def parts(i: int) -> FloatArray:
+            h_0, h_1 = rows[:, 0, i], rows[:, 1, i]
+            if not self.squared:
+                return np.stack([h_0, h_1])
+            return reduce(np.stack([h_0 * h_0, 2 * h_0 * h_1, h_1 * h_1]), params.moduli[i])
 
-        for_each(one_prime, range(params.k))
+        out = self.sums(3 if self.squared else 2, parts, rows)
         bound = self._bound(x.bound[x.index])
         degree, factor = (2, x.factor**2 % params.t) if self.squared else (1, x.factor)
         x = replace(x, factor=factor)
         tick(1.0)
         return x.derive(out, bound, (len(out),), "sums of products", degree)
 
-    def _weighed(self, h: FloatArray, i: int) -> FloatArray:
-        """Return the sums modulo prime i, shape (J, parts, n), from units (M, 2, n)."""
-        p, parts = self.scheme.params.moduli[i], h.swapaxes(0, 1)
-        if self.squared:
-            parts = np.stack([parts[0] * parts[0], 2 * parts[0] * parts[1], parts[1] * parts[1]])
-            reduce_modulo(parts, (p,))
-        weights, most = near(self._values, h)[i], max_terms(p) - 1
-        total = np.zeros((len(weights), len(parts), h.shape[-1]), like=h)
-        for start in range(0, weights.shape[1], most):  # as many as a float64 holds exactly
-            some = slice(start, start + most)
-            sums = np.einsum("jmn,pmn->jpn", weights[:, some], parts[:, some])
-            total = reduce(total + sums, p)
-        return total
+    def sums(self, parts: int, of: Callable[[int], FloatArray], like: FloatArray) -> FloatArray:
+        """Return sums over the maps with the weights of the matrix, shape (J, parts, k, n).
+
+        Parameters
+        ----------
+        parts : of the ciphertexts, or some of them
+        of : returns the parts of all maps modulo prime i, residues of shape (parts, M, n)
+        like : an array where these are
+        """
+        params = self.scheme.params
+        out = np.empty((len(self.network.weights), parts, params.k, params.n), like=like)
+
+        def one_prime(i: int) -> None:
+            p, weights, values = params.moduli[i], near(self._values, like)[i], of(i)
+            most = max_terms(p) - 1  # that a float64 holds exactly
+            cuts = [slice(j, j + most) for j in range(0, weights.shape[1], most)]
+            sums = [np.einsum("jmn,pmn->jpn", weights[:, j], values[:, j]) for j in cuts]
+            total = reduce(sums[0], p)
+            for more in sums[1:]:
+                total = reduce(total + more, p)
+            out[:, :, i] = total
+
+        for_each(one_prime, range(params.k))
+        return out
 
     def _bound(self, bound: Bound) -> Bound:
         """Return the bounds of the sums from those of the units."""
@@ -187,7 +204,7 @@ class WeighStep(PackedStep):
 
     def work(self) -> Work:
         turns, maps = self.network.weights.shape[:2]
-        return {"square": self.squares, "weigh": turns * maps}
+        return {"square": self.squares, "weigh": turns * maps, "pass": self.passes(turns, 3)}
 
 
 class TwoPartsStep(PackedStep):
@@ -207,7 +224,8 @@ class TwoPartsStep(PackedStep):
         return Forecast(self.scheme, x.bound + added)
 
     def work(self) -> Work:
-        return {"transform": self.shape[0] * self.cutting(self.gadgets[0])}
+        sums = self.shape[0]
+        return {"transform": sums * self.cutting(self.gadgets[0]), "pass": self.passes(sums)}
 
 
 class GatherStep(PackedStep):
@@ -245,7 +263,9 @@ class GatherStep(PackedStep):
         layout, (fine, coarse) = self.network.layout, map(self.cutting, self.gadgets)
         merges, stages = layout.turns - 1, len(layout.folds)
         cuts = (merges + self.fine_stages) * fine + (stages - self.fine_stages) * coarse
-        return {"transform": cuts}
+        rotations = merges + sum(map(len, layout.folds))
+        # Each is a product with a key, and then a permutation and a sum, which are another pass.
+        return {"transform": cuts, "pass": 2 * self.passes(rotations)}
 
 
 class BiasStep(PackedStep):
@@ -268,7 +288,7 @@ class BiasStep(PackedStep):
         return Forecast(x.scheme, x.bound + added)
 
     def work(self) -> Work:
-        return {"transform": self.switching(2) + self.primes}
+        return {"transform": self.switching(2) + self.primes, "pass": self.passes(1)}
 
 
 class AnswerStep(PackedStep):
@@ -311,4 +331,5 @@ class AnswerStep(PackedStep):
         return Forecast(self.scheme, bound + self.scheme.plaintext_addition_bound(mask, 2), 2)
 
     def work(self) -> Work:
-        return {"square": 1, "weigh": 1, "transform": self.primes}
+        # A product with a polynomial, and a sum with a mask that is drawn.
+        return {"square": 1, "transform": self.primes, "pass": 2 * self.passes(1, 3)}

@@ -28,24 +28,23 @@ from types import NoneType
 import numpy as np
 
 from nn.networks.base import Values
-from nn.networks.checks import KindError, check_pixels, of_kind, truth, whole_number
+from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
 from nn.planning.calibrate import Calibration, calibrate
 from nn.planning.planned import Plan as Plan
-from nn.planning.planned import PlannedStep
-from nn.planning.program import Program, program_of
+from nn.planning.program import Line, Program, program_of
 from nn.planning.proofs import check_depends, check_fits, ranges, run
 from nn.planning.single import packed_programs
 from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
+from yashe.arithmetic.whole import of_kind, truth, whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
-from yashe.errors import NoiseBudgetExhausted, ParameterError
-from yashe.parameters.security import secure_degrees
+from yashe.errors import KindError, NoiseBudgetExhausted, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
-from yashe.schemes.choose import candidates, choose, lacking
+from yashe.schemes.choose import choose
 from yashe.wire.bits import packed_bytes
 
 MODES = ("batch", "single", "auto")
@@ -102,20 +101,20 @@ def make_plan(
     """
     if not (isinstance(spare_bits, int | float) and 0 <= spare_bits < math.inf):
         raise ParameterError(f"spare_bits must be a number of bits from 0 on, not {spare_bits!r}")
-    of_kind("the network", model, Sequential)
-    of_kind("params", params, Params, NoneType)
+    of_kind(model, "the network", Sequential)
+    of_kind(params, "params", Params, NoneType)
     if not callable(scheme):
         raise KindError(f"scheme must be the class of a scheme, like BGV; got {scheme!r}.")
     if mode not in MODES:
         raise ParameterError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-    public = truth("public", public)
+    public = truth(public, "public")
     if mode == "auto":
         common = (security, public, scheme, spare_bits, pixels, joined_with, slots)
         batch = make_plan(model, params, *common)
         return faster(
             batch,
             lambda: make_plan(model, params, *common, "single"),
-            whole_number("images", images),
+            whole(images, "images", 1),
             calibration,
         )
     intervals = ranges(model, model.levels)
@@ -142,10 +141,17 @@ def make_plan(
         programs = (program_of(model, scheme(params)),)
     plans = []
     for program in programs:
-        check_depends(model, program.scheme.params.t)
-        steps = planned_steps(program, public, spare_bits, bits, seen)
-        size, of = wire_bytes(program, public), program.scheme.params
-        plans.append(Plan(program, of, model.levels, steps, size, reasons))
+        params, lines = program.scheme.params, program.lines(public)
+        check_depends(model, params.t)
+        check_noise(program, lines, spare_bits)
+        size = wire_bytes(program, lines, public)
+        # The layers behind which a line stands; images and reply come before the first and last.
+        places = [0, *(step.last + 1 for step in program.steps), *[len(model.layers)] * 2]
+        steps = tuple(
+            replace(line, range_bits=bits[place], seen_bits=seen[place] if seen else None)
+            for line, place in zip(lines, places, strict=True)
+        )
+        plans.append(Plan(program, params, model.levels, steps, size, reasons))
     return replace(plans[0], others=tuple(plans[1:]))
 
 
@@ -166,16 +172,22 @@ def faster(
     cores = available_cores()
     batch = batch.calibrated(calibration(batch.params, type(batch.program.scheme)))
     single = single.calibrated(calibration(single.params, threads=1))
-    for_all, for_one = batch.seconds_for(1, cores), single.seconds_for(1, cores)
-    assert for_all is not None
-    assert for_one is not None
-    crossover = max(1, math.ceil(for_all / for_one))
+    first = crossover(batch, single, cores)
     reason = (
-        f"One image at once takes {for_one:.2f} s, a batch {for_all:.2f} s whatever is in it: from "
-        f"{crossover} images on a batch is faster on this machine (estimates)."
+        f"One image at once takes {single.seconds_for(1, cores):.2f} s, a batch "
+        f"{batch.seconds_for(1, cores):.2f} s whatever is in it: from {first} images on a batch is "
+        "faster on this machine (estimates)."
     )
-    chosen = single if images < crossover else batch
+    chosen = single if images < first else batch
     return replace(chosen, reasons=(*chosen.reasons, reason))
+
+
+def crossover(batch: Plan, single: Plan, cores: int) -> int:
+    """Return from how many images on a batch is faster, by two plans with seconds."""
+    for_all, for_one = batch.seconds_for(1, cores), single.seconds_for(1, cores)
+    if for_all is None or for_one is None:
+        raise ParameterError("plans with seconds were required: plan.calibrated(...) gives them")
+    return max(1, math.ceil(for_all / for_one))
 
 
 def joint(programs: Sequence[Program]) -> Params:
@@ -184,46 +196,20 @@ def joint(programs: Sequence[Program]) -> Params:
     return replace(sets[0], plaintext_moduli=tuple(params.t for params in sets))
 
 
-def planned_steps(
-    program: Program,
-    public: bool,
-    spare_bits: float,
-    bits: list[float],
-    seen: list[float] | None,
-) -> tuple[PlannedStep, ...]:
-    """Return a program's steps with their ranges, noise and work, or refuse its noise.
-
-    Parameters
-    ----------
-    bits, seen : log2(2 max|value|) of the inputs and of every layer's outputs, proved and seen
+def check_noise(program: Program, lines: Sequence[Line], spare_bits: float) -> None:
+    """Refuse a program whose noise would leave less than decryption and `spare_bits` need.
 
     Raises
     ------
     NoiseBudgetExhausted
         Naming the step.
     """
-    rows, params = program.rows(public), program.scheme.params
-    budgets = [row.budget_bits for row in rows[: len(program.steps) + 1]]
-    for row, before in zip(rows[1:], budgets[:-1], strict=False):
-        noise.check_budget(row.budget_bits, f"the step '{row.what}'", before)
-    last = f"the step '{rows[len(budgets) - 1].what}', with {spare_bits:.1f} bits to spare,"
-    least = noise.least_budget(params.n)
-    noise.check_budget(budgets[-1] - spare_bits, last, budgets[-2], least)
-    # The layers behind which a row stands; images and reply come before the first and last one.
-    places = [0, *(step.last + 1 for step in program.steps), *[len(program.model.layers)] * 2]
-    works = [
-        {"encrypt": math.prod(program.inputs)},
-        *(step.work() for step in program.steps),
-        {},
-        {"decrypt": rows[-1].ciphertexts},
-    ]
-    return tuple(
-        PlannedStep(
-            row.on, row.what, row.level, row.forecast.shape, bits[place], row.budget_bits, work,
-            None if seen is None else seen[place],
-        )
-        for row, place, work in zip(rows, places, works, strict=True)
-    )  # fmt: skip
+    n, done = program.scheme.params.n, lines[: len(program.steps) + 1]
+    for line, before in zip(done[1:], done, strict=False):
+        noise.check_budget(line.budget_bits, f"the step '{line.what}'", before.budget_bits)
+    last, left = done[-1], done[-1].budget_bits - spare_bits
+    what = f"the step '{last.what}', with {spare_bits:.1f} bits to spare,"
+    noise.check_budget(left, what, done[-2].budget_bits, noise.least_budget(n))
 
 
 def cheapest_params(
@@ -240,7 +226,7 @@ def cheapest_params(
     Raises
     ------
     NoiseBudgetExhausted
-        If not even the largest ones do, naming the layer at which they end.
+        If not even the largest ones do, naming the step at which they end.
     """
 
     def computation(of: Scheme) -> list[tuple[str, Bound]]:
@@ -249,20 +235,11 @@ def cheapest_params(
         bounds = (found.bound for found in program.forecasts(public))
         return list(zip(names, bounds, strict=True))
 
+    name = name_of(model)
     try:
-        choice = choose(
-            computation, t_at_least, scheme, security, slots, name_of(model), spare_bits
-        )
+        choice = choose(computation, t_at_least, scheme, security, slots, name, spare_bits)
     except NoiseBudgetExhausted as error:
-        rings = secure_degrees(security)
-        sets = [s for n in rings for s in candidates(n, t_at_least, scheme, security, "largest")]
-        where = "encryption"
-        if sets:
-            largest = max(sets, key=lambda params: params.q)
-            where = lacking(largest, computation, scheme, spare_bits)[1]
-        raise NoiseBudgetExhausted(
-            f"the step '{where}' of {model.info.name or 'the network'}: {error}"
-        ) from None
+        raise NoiseBudgetExhausted(f"{model.info.name or 'the network'}: {error}") from None
     return choice.params, choice.reasons
 
 
@@ -288,18 +265,19 @@ def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[f
     return [1 + math.log2(value) for value in largest]
 
 
-def wire_bytes(program: Program, public: bool) -> dict[str, int]:
+def wire_bytes(program: Program, lines: Sequence[Line], public: bool) -> dict[str, int]:
     """Return the bytes of images, keys and reply, packed as in `yashe.wire`.
 
     Images encrypted with the secret key carry a seed instead of their uniform half.
     """
-    scheme, logits = program.scheme, program.forecasts(public)[-1]
-    params, parts = scheme.params, scheme.parts(1)
-    reply = params.shortened(program.reply_primes(logits))
-    per_input = HEAD_BYTES + packed_bytes(params.n, params.moduli) * (parts if public else 1)
-    per_logit = HEAD_BYTES + scheme.parts(logits.degree) * packed_bytes(params.n, reply.moduli)
+    params, images, reply = program.scheme.params, lines[0], lines[-1]
+
+    def size(line: Line, parts: int) -> int:
+        moduli = params.moduli[: line.level]
+        return line.ciphertexts * (HEAD_BYTES + parts * packed_bytes(params.n, moduli))
+
     return {
-        "images": math.prod(program.inputs) * per_input,
+        "images": size(images, images.parts if public else 1),
         "keys": program.key_polynomials * packed_bytes(params.n, params.moduli),
-        "reply": math.prod(logits.shape) * per_logit,
+        "reply": size(reply, reply.parts),
     }

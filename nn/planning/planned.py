@@ -6,56 +6,15 @@ modulus; then a plan is the first of them, and knows the others.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nn.networks.base import Shape
 from nn.packing.network import Packing
-from nn.planning.calibrate import Calibration, Work
-from nn.planning.program import Program
+from nn.planning.calibrate import Calibration
+from nn.planning.program import HEAD, Line, Program, or_dash
 from nn.planning.single import PackedProgram
 from yashe.parameters.sets import Params
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """One line of a plan: a step of its program, and what is known about it.
-
-    Attributes
-    ----------
-    on : "client" or "server"
-    what : it does
-    level : with how many primes of q its outputs go on
-    shape : of the array of ciphertexts that it makes
-    range_bits : log2(2 max|value|) of them, proved for every input
-    budget_bits : predicted noise budget that is left behind it, at the worst output
-    work : operations by kind (`nn.planning.calibrate.KINDS`)
-    seen_bits : log2(2 max|value|) among the images that were shown to the plan, if any were
-    seconds : estimated, if the plan was calibrated
-    """
-
-    on: str
-    what: str
-    level: int
-    shape: tuple[int, ...]
-    range_bits: float
-    budget_bits: float
-    work: Work
-    seen_bits: float | None = None
-    seconds: float | None = None
-
-    @property
-    def ciphertexts(self) -> int:
-        """Number of its outputs."""
-        return math.prod(self.shape)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.on:<7}{self.what:<32}{self.level:>6}{self.ciphertexts:>8,}"
-            f"{self.range_bits:>7.1f}{or_dash(self.seen_bits, 1):>6}{self.budget_bits:>7.1f}"
-            f"{or_dash(self.seconds, 2):>7}"
-        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +26,7 @@ class Plan:
     program : what the server will do
     params : Params
     levels : pixels are 0..levels
-    steps : PlannedSteps, from the client to the server and back
+    steps : lines of its table, from the client to the server and back
     bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
     reasons : why these parameters, sentences; empty if they were given
     others : plans for the other plaintext moduli of the same computation, if it takes several
@@ -76,7 +35,7 @@ class Plan:
     program: Program
     params: Params
     levels: int
-    steps: tuple[PlannedStep, ...]
+    steps: tuple[Line, ...]
     bytes: dict[str, int]
     reasons: tuple[str, ...] = ()
     others: tuple[Plan, ...] = ()
@@ -110,10 +69,13 @@ class Plan:
         return (self, *self.others)
 
     def server_keys(self, keys: Any) -> Any:
-        """Return what `infer` takes of a client's keys; rotation keys are made if it needs them."""
+        """Return what `infer` takes of a client's keys, or None if it needs nothing.
+
+        Rotation keys are made if it needs them.
+        """
         if isinstance(self.program, PackedProgram):
             return self.program.keys.make(self.program.scheme, keys.secret)
-        return keys.relinearization
+        return keys.relinearization if self.program.needs_keys else None
 
     @property
     def input_shape(self) -> Shape:
@@ -128,7 +90,9 @@ class Plan:
     @property
     def range_bits(self) -> float:
         """Bits that the logits need, which t must have."""
-        return self.steps[-1].range_bits
+        bits = self.steps[-1].range_bits
+        assert bits is not None  # a plan has proved it
+        return bits
 
     @property
     def final_budget_bits(self) -> float:
@@ -163,9 +127,7 @@ class Plan:
     def __str__(self) -> str:
         mib = {name: size / 2**20 for name, size in self.bytes.items()}
         lines = [
-            f"{'':<45}{'cipher-':>8}{'range, bits':>13}{'bits':>7}{'sec-':>7}",
-            f"{'on':<7}{'step':<32}{'level':>6}{'texts':>8}{'proved':>7}{'seen':>6}"
-            f"{'left':>7}{'onds':>7}",
+            HEAD,
             *map(str, self.steps),
             "",
             f"wire    images {mib['images']:.1f} MiB, keys {mib['keys']:.1f} MiB, "
@@ -192,8 +154,3 @@ class Plan:
         }
         facts["server_seconds"] = self.server_seconds
         return facts
-
-
-def or_dash(value: float | None, digits: int) -> str:
-    """Return a number as text, or a dash for what is not known."""
-    return "-" if value is None else f"{value:.{digits}f}"

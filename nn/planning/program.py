@@ -5,9 +5,13 @@
     logits = program.run(ct, keys.relinearization)
 
 Here it is decided, once and without looking at a ciphertext, what is computed at once, where
-ciphertexts are relinearised (as late as possible: before the next square, and at the end), and with
-how many primes of q each step works. Everything else only reads the list: a run goes through it, a
-plan adds up its noise and its seconds, a cluster hands out its steps or pieces of them.
+ciphertexts are relinearised, and with how many primes of q each step works. Everything else only
+reads the list: a run goes through it, a plan adds up its noise and its seconds, a cluster hands out
+its steps or pieces of them.
+
+Relinearisation comes as late as possible: before the next square, and at the end, because two parts
+make a smaller reply than three. With a single square there is none. Its owner decrypts three parts
+with s and s^2, and the server needs no key at all: nothing to send, to keep and to look after.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import Any
 from nn.networks.base import Layer, Linear, Shape
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import Sequential
+from nn.planning.calibrate import Work
 from nn.planning.descent import levels_of_squares
 from nn.planning.proofs import Forecast
 from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, Step, SumsStep
@@ -84,15 +89,25 @@ class Program:
         """Shape of the array of encrypted inputs: here a ciphertext for every pixel position."""
         return self.model.input_shape
 
+    @property
+    def effort(self) -> float:
+        """How much work it is, typically; see `Step.effort`."""
+        return sum(step.effort for step in self.steps)
+
     def prepare(self) -> None:
         """Compute what does not depend on an image, which else the first image waits for."""
         for step in self.steps:
             step.prepare()
 
     @property
+    def needs_keys(self) -> bool:
+        """Whether a server has to be given keys for it."""
+        return any(isinstance(step, RelinearizeStep) for step in self.steps)
+
+    @property
     def key_polynomials(self) -> int:
         """How many polynomials these keys have on the wire."""
-        return self.scheme.params.k * self.scheme.parts(1)
+        return self.scheme.params.k * self.scheme.parts(1) if self.needs_keys else 0
 
     @property
     def what(self) -> str:
@@ -108,7 +123,8 @@ class Program:
         Parameters
         ----------
         x : encrypted images, or what the step before `start` has made
-        key : the relinearisation key of the same keys, or what else the steps take
+        key : the relinearisation key of the same keys, or what else the steps take; None will do
+            for a program that `needs_keys` not
         report : collects times and predicted noise budgets, if given
         start : number of the first step
 
@@ -134,7 +150,7 @@ class Program:
     def _run(self, x: Ciphertext, key: Any, told: Report | None, start: int) -> Ciphertext:
         """Go through the steps, for `run`."""
         report, wait = told or Report(), place_of(x.rows).wait
-        report.steps, effort = [], sum(step.effort for step in self.steps)
+        report.steps, effort = [], self.effort
 
         def tick(step: Step, share: float) -> None:
             report.progress(share * step.effort / effort if effort else 0.0)
@@ -162,55 +178,87 @@ class Program:
             found.append(step.forecast(found[-1]))
         return found
 
-    def reply_primes(self, logits: Forecast) -> int:
-        """Return how many primes of q are left in a reply; see `nn.inference.replies`."""
-        return logits.scheme.fewest_primes(logits.promised().bound, logits.degree)
-
-    def rows(self, public: bool = False) -> list[Row]:
+    def lines(self, public: bool = False) -> tuple[Line, ...]:
         """Return the program as a table, from the client to the server and back."""
-        found = self.forecasts(public)
-        begin, logits = self.scheme.params.k, found[-1]
-        rows = [Row("client", f"encrypt {self.what}", begin, found[0])]
-        rows += [
-            Row("server", step.what, step.level, forecast)
-            for step, forecast in zip(self.steps, found[1:], strict=True)
+        forecasts = self.forecasts(public)
+        fresh, logits = forecasts[0], forecasts[-1]
+        before = logits.scheme.params.k
+        left = logits.scheme.fewest_primes(logits.promised().bound, logits.degree)
+        reply = logits.promised().switched(left)
+        switch = f", {before} -> {left} primes" * (left < before)
+        encrypt: Work = {"encrypt": math.prod(self.inputs)}
+        rows = [
+            ("client", f"encrypt {self.what}", self.scheme.params.k, fresh, encrypt),
+            *(
+                ("server", step.what, step.level, forecast, step.work())
+                for step, forecast in zip(self.steps, forecasts[1:], strict=True)
+            ),
+            ("server", f"reply{switch}", left, reply, {}),
+            ("client", "decrypt", left, reply, {"decrypt": math.prod(reply.shape)}),
         ]
-        before, left = logits.scheme.params.k, self.reply_primes(logits)
-        reply = "reply" + (f", {before} -> {left} primes" * (left < before))
-        switched = logits.promised().switched(left)
-        return [
-            *rows,
-            Row("server", reply, left, switched),
-            Row("client", "decrypt", left, switched),
-        ]
+        return tuple(
+            Line(
+                on, what, level, of.shape, of.scheme.parts(of.degree),
+                float(of.noise_budget.min()), work,
+            )
+            for on, what, level, of, work in rows
+        )  # fmt: skip
 
     def __str__(self) -> str:
-        lines = [f"{'on':<8}{'step':<34}{'level':>6}{'ciphertexts':>13}{'bits left':>11}"]
-        return "\n".join([*lines, *map(str, self.rows())])
+        return "\n".join([HEAD, *map(str, self.lines())])
+
+
+HEAD = (
+    f"{'':<45}{'cipher-':>8}{'range, bits':>13}{'bits':>7}{'sec-':>7}\n"
+    f"{'on':<7}{'step':<32}{'level':>6}{'texts':>8}{'proved':>7}{'seen':>6}{'left':>7}{'onds':>7}"
+)
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of a program's table: who does what, with how many primes, and what comes out."""
+class Line:
+    """A line of a program's table: who does what, and what is known of what comes out.
+
+    Attributes
+    ----------
+    on : "client" or "server"
+    what : it does
+    level : with how many primes of q its outputs go on
+    shape : of the array of ciphertexts that it makes
+    parts : polynomials in each of them
+    budget_bits : predicted noise budget that is left behind it, at the worst output
+    work : operations by kind (`nn.planning.calibrate.KINDS`)
+    range_bits : log2(2 max|value|) of the outputs, proved for every input, if a plan has done that
+    seen_bits : the same among the images that were shown to the plan, if any were
+    seconds : estimated, if the plan was calibrated
+    """
 
     on: str
     what: str
     level: int
-    forecast: Forecast
+    shape: Shape
+    parts: int
+    budget_bits: float
+    work: Work
+    range_bits: float | None = None
+    seen_bits: float | None = None
+    seconds: float | None = None
 
     @property
     def ciphertexts(self) -> int:
-        """How many there are behind it."""
-        return math.prod(self.forecast.shape)
-
-    @property
-    def budget_bits(self) -> float:
-        """Predicted noise budget of the worst of them."""
-        return float(self.forecast.noise_budget.min())
+        """Number of its outputs."""
+        return math.prod(self.shape)
 
     def __str__(self) -> str:
-        line = f"{self.on:<8}{self.what:<34}{self.level:>6}{self.ciphertexts:>13,}"
-        return line + f"{self.budget_bits:>11.1f}"
+        return (
+            f"{self.on:<7}{self.what:<32}{self.level:>6}{self.ciphertexts:>8,}"
+            f"{or_dash(self.range_bits, 1):>7}{or_dash(self.seen_bits, 1):>6}"
+            f"{self.budget_bits:>7.1f}{or_dash(self.seconds, 2):>7}"
+        )
+
+
+def or_dash(value: float | None, digits: int) -> str:
+    """Return a number as text, or a dash for what is not known."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program:
@@ -231,9 +279,9 @@ def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program
 
     def relinearize(last: int, left: int, width: int = 1) -> None:
         nonlocal scheme, degree
-        shape, params = layers[last].output_shape, scheme.params
+        shape = layers[last].output_shape
         steps.append(RelinearizeStep((layers[last],), last, shape, scheme, left, width))
-        scheme, degree = scheme.at(params.shortened(left)), 1
+        scheme, degree = scheme.level(left), 1
 
     def compute(kind: type[Step], first: int, stop: int) -> None:
         chosen = tuple(layers[first:stop])
@@ -252,7 +300,7 @@ def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program
             compute(SquareStep if isinstance(layers[start], Square) else LayerStep, start, stop)
         if any(isinstance(layer, Square) for layer in layers[first:stop]):
             squared, degree = squared + 1, 2
-    if degree == 2:
+    if degree == 2 and squared > 1:
         relinearize(len(layers) - 1, scheme.params.k)
     return Program(model, given, tuple(steps))
 

@@ -3,34 +3,32 @@
 The very same `forward` of the layers runs on these instead of numbers or ciphertexts:
 
 - `Interval` arrays carry the lowest and highest value that any allowed image can cause.
-- `Probe` arrays carry the values for two random images, which differ unless there is nothing but
-  constants.
 - `Forecast` arrays carry the predicted noise, by the formulas of `yashe.ciphertexts.noise`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nn.networks.base import Values
-from nn.networks.checks import of_kind, whole_number
+from nn.networks.base import NumberArray, Values
 from nn.networks.model import Sequential
 from nn.planning.descent import promised_bound
 from yashe.arithmetic.residues import FloatArray, IntArray
-from yashe.ciphertexts import noise
+from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.gadgets import Gadget
+from yashe.ciphertexts.moves import Together
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval as Interval
 from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import ParameterError, RangeError, TransparentCiphertextError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
+from yashe.schemes.choose import switched
 
 # of which sums of two residues are exact in int64: `yashe.arithmetic.linear`
 LARGEST_WEIGHT = 2**62
@@ -38,73 +36,7 @@ PROBE_PRIME = 2**61 - 1
 
 
 @dataclass(frozen=True, eq=False)
-class Probe:
-    """An array of what a network computes for two random images, modulo a large prime.
-
-    Two polynomials of degree d that are not constant agree there with probability d / PROBE_PRIME.
-
-    Attributes
-    ----------
-    values : object array of Python integers; the last axis are the images
-    t : plaintext modulus, modulo which weights act on ciphertexts; None for the integers themselves
-    """
-
-    values: NDArray[np.object_]
-    t: int | None
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...], t: int | None) -> Probe:
-        """Return two random images of this shape, always the same ones."""
-        draws = np.random.default_rng(0).integers(PROBE_PRIME, size=(*shape, 2), dtype=np.int64)
-        return cls(draws.astype(object), t)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array, the two images apart."""
-        return self.values.shape[:-1]
-
-    def __repr__(self) -> str:
-        return f"Probe(shape={self.shape}, {int(self.constant.sum())} constant)"
-
-    @property
-    def constant(self) -> NDArray[np.bool_]:
-        """Which entries do not depend on the image, boolean array of the shape."""
-        return np.asarray(self.values[..., 0] == self.values[..., 1], dtype=np.bool_)
-
-    def __getitem__(self, key: Any) -> Probe:
-        place = (*key, slice(None)) if isinstance(key, tuple) else (key, slice(None))
-        return replace(self, values=self.values[place])
-
-    def reshape(self, *shape: Any) -> Probe:
-        """Return the same values in another shape."""
-        wanted = shape[0] if isinstance(shape[0], tuple) else shape
-        return replace(self, values=self.values.reshape((*wanted, 2)))
-
-    @staticmethod
-    def concatenate(parts: Sequence[Probe], axis: int = 0) -> Probe:
-        """Join arrays along an axis."""
-        place = axis if axis >= 0 else axis - 1
-        return replace(parts[0], values=np.concatenate([p.values for p in parts], axis=place))
-
-    def _weights(self, integers: IntArray) -> NDArray[np.object_]:
-        weights = np.asarray(integers).astype(object)
-        if self.t is None:
-            return weights
-        half = self.t // 2
-        return np.asarray((weights + half) % self.t - half, dtype=object)
-
-    def __matmul__(self, matrix: IntArray) -> Probe:
-        return replace(self, values=self._weights(matrix).T @ self.values % PROBE_PRIME)
-
-    def __add__(self, other: IntArray) -> Probe:
-        return replace(self, values=(self.values + self._weights(other)[..., None]) % PROBE_PRIME)
-
-    def __mul__(self, other: Probe) -> Probe:
-        return replace(self, values=self.values * other.values % PROBE_PRIME)
-
-
-@dataclass(frozen=True, eq=False)
-class Forecast:
+class Forecast(Together):
     """An array of ciphertexts of which only the predicted noise exists.
 
     Attributes
@@ -118,11 +50,6 @@ class Forecast:
     bound: Bound
     degree: int = 1
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.bound.shape
-
     def __repr__(self) -> str:
         least = float(self.noise_budget.min())
         return f"Forecast(shape={self.shape}, {self.scheme.name}, noise budget >= {least:.1f} bits)"
@@ -131,18 +58,6 @@ class Forecast:
     def noise_budget(self) -> FloatArray:
         """Predicted noise budget in bits."""
         return self.bound.budget(self.scheme.params.n)
-
-    def __getitem__(self, key: Any) -> Forecast:
-        return replace(self, bound=self.bound[key])
-
-    def reshape(self, *shape: Any) -> Forecast:
-        """Return the same forecasts in another shape."""
-        return replace(self, bound=self.bound.reshape(*shape))
-
-    @staticmethod
-    def concatenate(parts: Sequence[Forecast], axis: int = 0) -> Forecast:
-        """Join arrays along an axis."""
-        return replace(parts[0], bound=Bound.concatenate([p.bound for p in parts], axis))
 
     def __matmul__(self, matrix: IntArray) -> Forecast:
         bound = self.bound @ encode_constant(self.scheme.params, matrix)
@@ -164,11 +79,8 @@ class Forecast:
 
     def switched(self, primes: int) -> Forecast:
         """Return the forecast after a switch to the first primes of q."""
-        if primes == self.scheme.params.k:
-            return self
-        scheme = self.scheme.at(self.scheme.params.shortened(primes))
-        added = noise.rounding(scheme.params, scheme.secret_norm, self.degree)
-        return replace(self, scheme=scheme, bound=self.bound + added)
+        scheme, bound = switched(self.scheme, self.bound, primes, self.degree)
+        return replace(self, scheme=scheme, bound=bound)
 
     def promised(self) -> Forecast:
         """Return what a reply promises in the place of what is forecast (`nn.planning.descent`)."""
@@ -202,7 +114,7 @@ def ranges(model: Sequential, levels: int) -> list[Interval]:
         If the network is not one of integers, or there are no levels.
     """
     check_integers(model)
-    whole_number("levels", levels)
+    whole(levels, "levels", 1)
     zeros = np.zeros(model.input_shape, dtype=np.int64).astype(object)
     found: list[Interval] = []
     run(model, Interval(zeros, zeros + levels), observe=lambda i, x: found.append(x))
@@ -216,7 +128,7 @@ def check_integers(model: Sequential) -> None:
     ------
     ParameterError
     """
-    of_kind("the network", model, Sequential)
+    of_kind(model, "the network", Sequential)
     for i, layer in enumerate(model.layers):
         for name, values in layer.parameters.items():
             kind = type(layer).__name__
@@ -233,24 +145,38 @@ def check_integers(model: Sequential) -> None:
 def check_depends(model: Sequential, t: int | None = None) -> None:
     """Refuse a network with an output of a layer that is the same number for all images.
 
-    Encrypted it would be readable without a key, so ciphertexts refuse to become that.
+    Encrypted it would be readable without a key, so ciphertexts refuse to become that. Two random
+    images tell: polynomials of degree d that are not constant agree on them, modulo a large prime,
+    with probability d / PROBE_PRIME.
+
+    Parameters
+    ----------
+    model : integer network
+    t : plaintext modulus, modulo which weights act on ciphertexts; None for the integers themselves
 
     Raises
     ------
     TransparentCiphertextError
         Naming the layer and the output.
     """
-
-    def observe(i: int, x: Probe) -> None:
-        if x.constant.any():
-            layer, place = model.layers[i], tuple(int(j) for j in np.argwhere(x.constant)[0])
+    shape = (2, *model.input_shape)
+    draws = np.random.default_rng(0).integers(PROBE_PRIME, size=shape, dtype=np.int64)
+    x: NumberArray = draws.astype(object)
+    for i, layer in enumerate(model.layers):
+        acting = copy(layer)
+        if t is not None:
+            acting.parameters = {
+                name: (w + t // 2) % t - t // 2 for name, w in layer.parameters.items()
+            }
+        x = acting.forward(x) % PROBE_PRIME
+        constant = x[0] == x[1]
+        if constant.any():
+            place = tuple(np.argwhere(constant)[0].tolist())
             raise TransparentCiphertextError(
                 f"layer {i}, {type(layer).__name__}, has an output, {place}, that depends on no "
                 f"pixel: its weights are all zero, or cancel. Leave it out: what is the same for "
                 "all images is a bias of the next layer"
             )
-
-    run(model, Probe.of(model.input_shape, t), observe=observe)
 
 
 def check_fits(model: Sequential, need: int, params: Params, joined_with: int = 1) -> None:
@@ -267,7 +193,7 @@ def check_fits(model: Sequential, need: int, params: Params, joined_with: int = 
     RangeError
         Naming the layer, with the numbers.
     """
-    if params.t * whole_number("joined_with", joined_with) < need:
+    if params.t * whole(joined_with, "joined_with", 1) < need:
         raise RangeError(
             f"the layer {type(model.layers[-1]).__name__}: the logits can reach {need // 2} in "
             f"absolute value for some image, which needs t of {math.log2(need):.1f} bits, but "
@@ -284,6 +210,6 @@ def check_network(model: Sequential, params: Params, joined_with: int = 1) -> No
     ParameterError, RangeError, TransparentCiphertextError
         As from `ranges`, `check_fits` and `check_depends`.
     """
-    check_integers(model)
+    of_kind(model, "the network", Sequential)
     check_fits(model, ranges(model, model.levels)[-1].smallest_t, params, joined_with)
     check_depends(model, params.t)

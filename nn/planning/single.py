@@ -125,6 +125,10 @@ class PackedProgram(Program):
         return (self.network.packing.taps,)
 
     @property
+    def needs_keys(self) -> bool:
+        return True  # slots are moved
+
+    @property
     def keys(self) -> KeyPlan:
         """Which keys the server needs."""
         return KeyPlan(self.network.layout, self.levels)
@@ -145,7 +149,7 @@ def packed_program(
     steps, stages = list[PackedStep](), network.stages
 
     def add(kind: type[PackedStep], layer: int, shape: Shape, primes: int) -> None:
-        at = scheme.at(scheme.params.shortened(steps[-1].primes if steps else levels.first))
+        at = scheme.level(steps[-1].primes if steps else levels.first)
         layers = (model.layers[max(layer, 0)],)
         how = levels.gadgets, levels.fine_stages
         steps.append(kind(layers, layer, shape, at, network, primes, *how))

@@ -7,7 +7,7 @@ Modules, in the order of reading:
     roles    keygen, encrypt, infer, decrypt: files in, files out
     limits   what a server takes on, how far a job is, what may be refused
     state    the database that says what there is, and the folder of bodies
-    uploads  what is arriving
+    uploads  what is arriving, and what it has to be
     store    keys, jobs, and what becomes of them
     worker   the thread that computes what is queued
     guard    what a connection has to keep to

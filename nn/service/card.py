@@ -2,13 +2,15 @@
 
 The card says how images or rows of a table have to be prepared, which parameters the keys need, and
 what the answers mean. It is JSON that comes from a server, so it is read like a stranger's file.
-The weights are not in it.
+The weights are not in it. There is a card for batches of images and one for one image at once; a
+server's `Offer` has both.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -21,15 +23,23 @@ from nn.networks.schema import Schema
 from nn.packing.layout import Layout
 from nn.packing.network import Packing
 from nn.planning.descent import promised_bits
-from nn.planning.plan import SPARE_BITS, joint, make_plan
+from nn.planning.plan import MODES, SPARE_BITS, joint, make_plan
+from nn.planning.planned import Plan
 from nn.planning.single import KeyPlan, Levels, PackedProgram, runs
 from yashe.ciphertexts.gadgets import Gadget
-from yashe.errors import FheError, FormatError, ParameterError, SecurityError
+from yashe.errors import (
+    FheError,
+    FormatError,
+    NoiseBudgetExhausted,
+    ParameterError,
+    SecurityError,
+)
 from yashe.parameters.sets import Params
 from yashe.wire.header import MOST_AXES
 
 LARGEST_CARD_BYTES = 2**19  # names and ends of 1,024 columns
 LARGEST_SIDE = 4096
+BOTH = "both"  # modes of a server
 LARGEST_N = 16384  # that a plan takes
 
 
@@ -86,6 +96,7 @@ class ModelCard:
     classes : how many logits there are for each image
     params : the parameters under which the network has been proved to run
     schema : how raw columns become integers, and what the logits stand for
+    needs_keys : whether a server has to be given evaluation keys (`nn.planning.program`)
     single : for one image at once, how it fills the slots; then every prime of t is a run
     """
 
@@ -95,7 +106,13 @@ class ModelCard:
     classes: int
     params: Params
     schema: Schema
+    needs_keys: bool = True
     single: SingleCard | None = None
+
+    @property
+    def mode(self) -> str:
+        """What it is for: "batch" or "single"."""
+        return "batch" if self.single is None else "single"
 
     @property
     def runs(self) -> tuple[Params, ...]:
@@ -151,37 +168,32 @@ class ModelCard:
                     "one image at once is encrypted with the secret key, and its reply, which is "
                     "masked but not relinearised, cannot be flooded: take mode 'batch'"
                 )
-            return cls._of_single(model)
+            return cls.of_plan(make_plan(model, mode=mode))
         coefficients = math.prod(model.output_shape) * LARGEST_N
         spare = needed_spare(flood_bits, coefficients, LARGEST_N) if flood_bits else SPARE_BITS
-        plan = make_plan(model, public=public, spare_bits=spare)
-        return cls(
-            model.info.name or "unnamed",
-            model.input_shape,
-            model.info.levels,
-            model.output_shape[-1],
-            plan.params,
-            model.schema or Schema.plain(model.output_shape[-1]),
-        )
+        return cls.of_plan(make_plan(model, public=public, spare_bits=spare))
 
     @classmethod
-    def _of_single(cls, model: Sequential) -> ModelCard:
-        plan = make_plan(model, mode="single")
-        program = plan.program
-        assert isinstance(program, PackedProgram)
-        packing, levels = program.network.packing, program.levels
-        part = SingleCard(
-            tuple(map(tuple, packing.pixels.tolist())),
-            packing.layout.classes,
-            packing.answered,
-            levels.last,
-            levels.gadget.size,
-            levels.fine_stages,
-        )
-        name, classes = model.info.name or "unnamed", packing.outputs
-        params = joint([run.program for run in plan.runs])
+    def of_plan(cls, plan: Plan) -> ModelCard:
+        """Return the card of a network that has been planned."""
+        model, program, part = plan.program.model, plan.program, None
+        name, classes = model.info.name or "unnamed", model.output_shape[-1]
+        params = plan.params
+        if isinstance(program, PackedProgram):
+            packing, levels = program.network.packing, program.levels
+            classes = packing.outputs
+            part = SingleCard(
+                tuple(map(tuple, packing.pixels.tolist())),
+                packing.layout.classes,
+                packing.answered,
+                levels.last,
+                levels.gadget.size,
+                levels.fine_stages,
+            )
+            params = joint([run.program for run in plan.runs])
         schema = model.schema or Schema.plain(classes)
-        return cls(name, model.input_shape, model.info.levels, classes, params, schema, part)
+        facts = model.input_shape, plan.levels, classes, params, schema, program.needs_keys
+        return cls(name, *facts, part)
 
     def to_json(self) -> str:
         """Return the card as text."""
@@ -224,7 +236,7 @@ class ModelCard:
     def _parsed(cls, facts: dict[str, Any]) -> ModelCard:
         """Return the card of parsed JSON; whatever is wrong is some kind of Python's errors."""
         known = {"name": str, "input_shape": list, "levels": int, "classes": int}
-        known |= {"params": dict, "schema": dict}
+        known |= {"params": dict, "schema": dict, "needs_keys": bool}
         part = {"single": dict} if "single" in facts else {}
         check_facts(facts, {**known, **part})
         given, claims = facts["params"], facts["params"].get("security") is not None
@@ -243,9 +255,9 @@ class ModelCard:
             raise ValueError(f"an image of {len(shape)} axes")
         if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in shape):
             raise ValueError(f"an image of shape {shape}")
-        numbers = facts["levels"], facts["classes"], given["n"]
-        if not all(0 < number < 2**31 for number in numbers):
-            raise ValueError(f"numbers {numbers}")
+        numbers = facts["levels"], facts["classes"]
+        if not all(0 < number < 2**31 for number in (*numbers, given["n"])):
+            raise ValueError(f"numbers {(*numbers, given['n'])}")
         moduli = tuple(given["moduli"]), tuple(given["plaintext_moduli"])
         if not (0 < len(moduli[0]) <= 64 and 0 < len(moduli[1]) <= 4):
             raise ValueError("more moduli than anybody needs")
@@ -255,4 +267,89 @@ class ModelCard:
         single = SingleCard.parsed(facts["single"], shape, params) if part else None
         schema = Schema.from_json(facts["schema"])
         schema.check(shape, facts["classes"])
-        return cls(facts["name"], shape, facts["levels"], facts["classes"], params, schema, single)
+        if single and not facts["needs_keys"]:
+            raise ValueError("one image at once without keys")
+        return cls(facts["name"], shape, *numbers, params, schema, facts["needs_keys"], single)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a server does: a card for each mode, among which its clients choose.
+
+    Attributes
+    ----------
+    cards : by mode, "batch" and "single", or one of the two
+    batch_from : from how many images on a batch is less work for the server
+    """
+
+    cards: Mapping[str, ModelCard]
+    batch_from: int
+
+    @classmethod
+    def of(cls, model: Sequential, mode: str = BOTH) -> Offer:
+        """Plan a network for one mode or for both, or for the one that can carry it.
+
+        Parameters
+        ----------
+        model : integer network
+        mode : "batch", "single" or "both"
+
+        Raises
+        ------
+        ParameterError, RangeError, NoiseBudgetExhausted
+            If it cannot run encrypted, for the first of the modes.
+        """
+        plans, refused = dict[str, Plan](), list[FheError]()
+        for each in MODES[:2] if mode == BOTH else (mode,):
+            try:
+                plans[each] = make_plan(model, mode=each)
+            except (ParameterError, NoiseBudgetExhausted) as error:
+                refused.append(error)
+        if not plans:
+            raise refused[0]
+        work = [sum(run.program.effort for run in plan.runs) for plan in plans.values()]
+        cards = {each: ModelCard.of_plan(plan) for each, plan in plans.items()}
+        return cls(cards, max(1, math.ceil(work[0] / work[-1])))
+
+    def card(self, mode: str = "auto", images: int = 1) -> ModelCard:
+        """Return the card for so many images.
+
+        Parameters
+        ----------
+        mode : "batch", "single", or "auto" for what is less work
+
+        Raises
+        ------
+        ParameterError
+            If the server does not offer this mode.
+        """
+        if mode == "auto" and len(self.cards) == 1:
+            (mode,) = self.cards
+        elif mode == "auto":
+            mode = "single" if images < self.batch_from else "batch"
+        if mode not in self.cards:
+            offered = ", ".join(self.cards)
+            raise ParameterError(f"the server offers mode {offered}; {mode!r} was asked for")
+        return self.cards[mode]
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        cards = {mode: json.loads(card.to_json()) for mode, card in self.cards.items()}
+        return {"cards": cards, "batch_from": self.batch_from}
+
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any]) -> Offer:
+        """Read it from a stranger's JSON.
+
+        Raises
+        ------
+        FormatError, SecurityError
+            As from `ModelCard.from_json`.
+        """
+        found, batch_from = facts.get("cards"), facts.get("batch_from")
+        if not isinstance(found, dict) or not found or type(batch_from) is not int:
+            raise FormatError("a server's offer was required: cards, and when a batch is less work")
+        cards = {mode: ModelCard.from_json(json.dumps(card)) for mode, card in found.items()}
+        if any(mode != card.mode for mode, card in cards.items()):
+            raise FormatError(f"cards for the modes {', '.join(cards)[:99]} are those of others")
+        return cls(cards, batch_from)

@@ -26,8 +26,15 @@ from urllib.parse import urlsplit
 
 from nn.networks.base import NumberArray
 from nn.service import roles, single
-from nn.service.asking import AskingKeys, check_keys, file_digest, fresh_keys, key_digest
-from nn.service.card import ModelCard
+from nn.service.asking import (
+    AskingKeys,
+    check_keys,
+    file_digest,
+    fresh_keys,
+    key_digest,
+    mode_of,
+)
+from nn.service.card import Offer
 from nn.service.limits import DONE, FAILED, UnknownIdError, job_id, printable
 from nn.service.roles import Progress
 from yashe import wire
@@ -197,15 +204,15 @@ class Client:
         """Return how the server is; "status" is "ok", "draining" or "failing"."""
         return self._request("GET", "/health", fine=(503,)).facts()
 
-    def card(self) -> ModelCard:
-        """Return the model card.
+    def offer(self) -> Offer:
+        """Return the model cards of the server.
 
         Raises
         ------
         FormatError, SecurityError
-            If it is none, or asks for keys without security.
+            If they are none, or ask for keys without security.
         """
-        return ModelCard.from_json(json.dumps(self._request("GET", "/model").facts().get("card")))
+        return Offer.from_facts(self._request("GET", "/model").facts())
 
     def register(self, key: Pair | Path) -> str:
         """Register an evaluation key, or the file of one, unless it is there; return its id."""
@@ -219,11 +226,17 @@ class Client:
         return keys
 
     def submit(self, keys: str, images: Path) -> str:
-        """Send a file of encrypted images, unless the server has it; return the id of the job."""
+        """Send a file of encrypted images, unless the server has it; return the id of the job.
+
+        Parameters
+        ----------
+        keys : their id; "" if the network needs none
+        images : the file
+        """
         job = job_id(keys, file_digest(images))
         known = self._request("GET", f"/jobs/{job}", fine=(404,))
         if known.status == 404 or known.facts().get("status") == FAILED:
-            self._request("POST", f"/jobs?keys={keys}", images)
+            self._request("POST", f"/jobs?keys={keys}" if keys else "/jobs", images)
         return job
 
     def status(self, job: str) -> dict[str, Any]:
@@ -281,11 +294,13 @@ class Client:
         """Let the server remove a key; one that a job needs stays until it expires."""
         self._request("DELETE", f"/keys/{keys}", fine=(404, 409), patience=FAREWELL_SECONDS)
 
-    def _done(self, key: Pair | Path, images: Path, progress: Progress, within: float) -> str:
+    def _done(
+        self, key: Pair | Path | None, images: Path, progress: Progress, within: float
+    ) -> str:
         """Return a job that is done; a server that loses key or job meanwhile gets them again."""
         for lost in range(MOST_LOSSES + 1):
             try:
-                job = self.submit(self.register(key), images)
+                job = self.submit(self.register(key) if key else "", images)
                 self.wait(job, progress, within=within)
                 break
             except ServiceError as error:
@@ -301,6 +316,7 @@ class Client:
         keys: AskingKeys | None = None,
         progress: Callable[[str, float], None] = lambda what, share: None,
         within: float = WAIT_SECONDS,
+        mode: str = "auto",
     ) -> IntArray:
         """Encrypt images, have them classified, and return the logits.
 
@@ -309,10 +325,13 @@ class Client:
         images : array of shape (count, *input_shape), values 0..white
         white : the value of a white pixel
         keys : secret and evaluation key, for the parameters of the card; by default fresh ones,
-            which the server is told to forget afterwards. For one image at once, the secret key of
-            every run and the file of evaluation keys
+            which the server is told to forget afterwards. None in the place of the latter, if the
+            card says that none is needed. For one image at once, the secret key of every run and
+            the file of evaluation keys
         progress : is told the step ("encrypting", "waiting") and the share just done of it
         within : seconds to wait for the job
+        mode : "batch", "single", or "auto" for what the keys are for, and without keys for what is
+            less work for the server
 
         Returns
         -------
@@ -322,10 +341,12 @@ class Client:
         ------
         ServiceError
             If the server refuses, fails, or cannot be reached.
+        ParameterError
+            If it does not offer this mode.
         KeyMismatchError
             If the keys are for other parameters than the card's.
         """
-        card, once = self.card(), keys is None
+        card, once = self.offer().card(mode_of(keys, mode), len(images)), keys is None
         with tempfile.TemporaryDirectory() as folder:
             secret, evaluation = keys or fresh_keys(card, Path(folder))
             check_keys(card, secret)
@@ -344,7 +365,7 @@ class Client:
                     self.reply(job, file)
                     self.forget(job)
                 finally:
-                    if once:
+                    if once and evaluation is not None:
                         with contextlib.suppress(ServiceError):  # it expires by itself
                             self.forget_key(key_digest(evaluation))
                 # The last request came before the decryption: a server that sends forged replies

@@ -1,11 +1,11 @@
 """The server over HTTP, for `cryptonets serve` (needs the extra `serve`: Starlette and uvicorn).
 
     GET    /health            is it well, and how much waits
-    GET    /model             the model card and the limits
+    GET    /model             the model cards and the limits
     POST   /keys              an evaluation key        -> its id
     GET    /keys/ID           is it registered         (notes a use)
     DELETE /keys/ID           forget it
-    POST   /jobs?keys=ID      encrypted images         -> the job
+    POST   /jobs?keys=ID      encrypted images         -> the job; without keys if none are needed
     GET    /jobs/ID           how far it is
     GET    /jobs/ID/reply     the encrypted logits
     DELETE /jobs/ID           forget it
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -31,7 +30,7 @@ from types import FrameType
 from typing import Any, BinaryIO, TypeVar
 
 from nn.networks.model import Sequential
-from nn.service.card import ModelCard
+from nn.service.card import BOTH, Offer
 from nn.service.limits import (
     FAILED,
     DiskError,
@@ -108,7 +107,7 @@ class Service:
     limits : see `nn.service.limits.Limits`
     threads : for one job
     names : of hosts by which the server may be called, besides localhost and addresses
-    mode : "batch", or "single" for one image at once
+    mode : "batch", "single" for one image at once, or "both", as far as the network allows it
 
     Raises
     ------
@@ -124,15 +123,15 @@ class Service:
         limits: Limits | None = None,
         threads: int = 1,
         names: Iterable[str] = (),
-        mode: str = "batch",
+        mode: str = BOTH,
     ) -> None:
         check_token(token)
         if threads < 1:
             raise ParameterError(f"at least one thread was required to compute, got {threads}")
-        self.card, self.draining = ModelCard.of(model, mode=mode), False
+        self.offer, self.draining = Offer.of(model, mode), False
         self._token = None if token is None else b"Bearer " + token.encode()
         self._names = frozenset({"localhost", *(name.lower() for name in names)})
-        self.store = Store(folder, self.card, limits or Limits())
+        self.store = Store(folder, self.offer.cards, limits or Limits())
         self.worker = Worker(self.store, model, threads)
         routes = [
             self._route("/health", self.health, "GET", open_to_all=True),
@@ -258,9 +257,9 @@ class Service:
         return JSONResponse(facts, 503 if trouble else 200)
 
     def describe(self, request: Request) -> Response:
-        """Return the model card, the limits, and how large bodies may be."""
+        """Return the model cards, the limits, and how large bodies may be."""
         facts = {
-            "card": json.loads(self.card.to_json()),
+            **self.offer.facts(),
             "limits": asdict(self.store.limits),
             "largest_key": self.store.largest_key,
             "largest_job": self.store.largest_job,
@@ -289,7 +288,9 @@ class Service:
 
     async def submit(self, request: Request) -> Response:
         """Queue encrypted images."""
-        keys = identifier(request.query_params.get("keys", ""))
+        keys = request.query_params.get("keys", "")
+        if keys or not self.store.accepted.keyless:
+            keys = identifier(keys)
         await in_thread(self.store.use_key, keys)
         await in_thread(self.store.check_queue)  # before the images are sent in vain
 

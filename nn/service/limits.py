@@ -74,7 +74,7 @@ class Limits:
     queued : jobs that wait or are being computed; what arrives has as much room as they
     finished : jobs whose results are kept
     reply_seconds : how long they are kept
-    batches : in one job
+    batches, images : in one job; of images, where each is sent by itself
     job_seconds : for computing one job
     upload_seconds : for receiving one key or job, or sending one reply
     silent_seconds : for the head of a request, or between two pieces of its body
@@ -88,6 +88,7 @@ class Limits:
     finished: int = 64
     reply_seconds: float = 3600
     batches: int = 4
+    images: int = 64
     job_seconds: float = 900
     upload_seconds: float = 300
     silent_seconds: float = 10

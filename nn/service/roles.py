@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -35,13 +35,9 @@ from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.keys import (
-    BgvPublicKey,
-    BgvRelinearizationKey,
-    SecretKey,
-    check_key,
-)
+from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
+from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
 from yashe.wire.envelope import SEEDED_CIPHERTEXTS
 from yashe.wire.files import read_input, whole_file
@@ -54,6 +50,7 @@ MOST_BATCHES = 4096
 AT_ONCE = 32  # pixel positions that are encrypted together
 
 Progress = Callable[[float], None]  # is told the share (0..1) of the work just done
+EvaluationKey: TypeAlias = BgvRelinearizationKey | Params  # for a network that needs no key
 
 
 def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
@@ -93,9 +90,9 @@ def keygen(folder: Path, card: ModelCard, public_key: bool = False) -> None:
             wire.save(part / PUBLIC / ENCRYPTION, keys.public)
         for number, other in enumerate(others, 2):
             wire.save_secret_key(part / secret_name(number), other.secret)
-        if card.single is None:
+        if card.single is None and card.needs_keys:
             wire.save(part / PUBLIC / EVALUATION, keys.relinearization)
-        else:
+        elif card.single is not None:
             with whole_file(part / PUBLIC / EVALUATION) as file:
                 single.write_server_keys(file, card, [one.secret for one in (keys, *others)])
         with whole_file(part / PUBLIC / CARD) as file:
@@ -161,8 +158,10 @@ def load_encryption_key(folder: Path, card: ModelCard) -> SecretKey | BgvPublicK
     return wire.load(inner if inner.exists() else folder / ENCRYPTION, BgvPublicKey, card.params)
 
 
-def load_evaluation_key(place: Path) -> BgvRelinearizationKey:
+def load_evaluation_key(place: Path) -> EvaluationKey:
     """Return the key with which a server computes, from its file or from the public folder.
+
+    Where the card in the folder says that no key is needed, it is the parameters.
 
     Raises
     ------
@@ -170,7 +169,12 @@ def load_evaluation_key(place: Path) -> BgvRelinearizationKey:
         If the folder holds a secret key, which has no business on a server.
     """
     check_no_secret(place)
-    return wire.load(place / EVALUATION if place.is_dir() else place, BgvRelinearizationKey)
+    path = place / EVALUATION if place.is_dir() else place
+    if (place / CARD).exists() and not path.exists():
+        card = load_card(place, insecure=True)
+        if not card.needs_keys:
+            return card.params
+    return wire.load(path, BgvRelinearizationKey)
 
 
 def check_no_secret(place: Path) -> None:
@@ -246,8 +250,13 @@ def encrypt(
     return shape
 
 
-def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) -> BGV:
+def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str | None) -> BGV:
     """Refuse ciphertexts that are no batches of images for a network, or under other keys.
+
+    Parameters
+    ----------
+    contents, input_shape : what the file announces, and what the network takes
+    key_id : of the evaluation key; None if the network needs none
 
     Returns
     -------
@@ -266,7 +275,7 @@ def check_images(contents: Contents, input_shape: tuple[int, ...], key_id: str) 
         )
     if shape[0] > MOST_BATCHES:
         raise FormatError(f"at most {MOST_BATCHES} batches are accepted, not {shape[0]}")
-    if contents.key_id != key_id:
+    if key_id is not None and contents.key_id != key_id:
         raise KeyMismatchError("the images are encrypted under other keys than the evaluation key")
     return scheme
 
@@ -275,7 +284,7 @@ def classify(
     source: BinaryIO,
     target: BinaryIO,
     model: Sequential,
-    key: BgvRelinearizationKey,
+    key: EvaluationKey,
     progress: Progress = lambda share: None,
     flooding: Flooding | None = None,
 ) -> tuple[int, ...]:
@@ -289,7 +298,7 @@ def classify(
     source : a frame of ciphertexts (batches, *input_shape)
     target : where to write
     model : integer network
-    key : the client's
+    key : the client's; for a network that needs none the parameters
     flooding : hides the weights from the client, at a price: `nn.inference.flooding`
 
     Returns
@@ -305,15 +314,16 @@ def classify(
     RangeError, NoiseBudgetExhausted
         If the network cannot run under these parameters.
     """
-    reader = CiphertextReader.open(source, key.params)
+    params, key_id = (key, None) if isinstance(key, Params) else (key.params, key.key_id)
+    reader = CiphertextReader.open(source, params)
     contents = reader.contents
-    shape, scheme = contents.shape, check_images(contents, model.input_shape, key.key_id)
-    public, n = contents.kind != SEEDED_CIPHERTEXTS, key.params.n
+    shape, scheme = contents.shape, check_images(contents, model.input_shape, key_id)
+    public, n = contents.kind != SEEDED_CIPHERTEXTS, params.n
     spare = SPARE_BITS
     if flooding is not None:
-        check_key(key.params, key.key_id, flooding.key)
+        check_key(params, contents.key_id, flooding.key)
         spare = needed_spare(flooding.bits, math.prod(model.output_shape) * n, n)
-    make_plan(model, key.params, public=public, spare_bits=spare)
+    make_plan(model, params, public=public, spare_bits=spare)
     writer: CiphertextWriter | None = None
     for _ in range(shape[0]):
         ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)

@@ -37,6 +37,7 @@ from yashe.wire.header import Contents
 from yashe.wire.streams import CiphertextReader, CiphertextWriter
 
 MOST_IMAGES = 4096  # in a file
+MAGIC = b"PK"  # with which an archive begins, and no frame
 FRAME_BYTES = 8192  # around a body, at most
 Progress = Callable[[float], None]  # is told the share (0..1) of the work just done
 
@@ -49,6 +50,13 @@ def frame_name(number: int, what: str = "") -> str:
 def is_single(path: Path) -> bool:
     """Say whether a file of evaluation keys is for one image at once."""
     return path.is_file() and zipfile.is_zipfile(path)
+
+
+def is_archive(file: BinaryIO) -> bool:
+    """Say whether a file begins as an archive does, and stay at its beginning."""
+    found = file.read(len(MAGIC)) == MAGIC
+    file.seek(0)
+    return found
 
 
 @contextmanager
@@ -93,8 +101,7 @@ def verify(file: BinaryIO) -> None:
     FormatError
     """
     file.seek(0)
-    if file.read(2) != b"PK":
-        file.seek(0)
+    if not is_archive(file):
         FrameReader(file).verify()
         return
     with opened(file, [frame_name(number) for number in range(1, most_runs(file) + 1)]) as streams:

@@ -9,12 +9,12 @@ what was being computed is computed again, and reported as failed if that stops 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from nn.planning.packed import ServerKeys
-from nn.service import roles, single
 from nn.service.card import ModelCard
 from nn.service.limits import (
     DONE,
@@ -31,34 +31,13 @@ from nn.service.limits import (
     printable,
 )
 from nn.service.state import BODIES, State
-from nn.service.uploads import Upload, Uploads
-from yashe import wire
-from yashe.arithmetic.sampling import SEED_BYTES
-from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
+from nn.service.uploads import NO_KEYS, Accepted, Upload, Uploads
+from yashe.ciphertexts.keys import Key
 from yashe.errors import FormatError
-from yashe.schemes.bgv import BGV
-from yashe.wire.envelope import CIPHERTEXTS, FrameReader
-from yashe.wire.header import KEY_FORMS, Contents, read_contents
+from yashe.parameters.sets import Params
 
 MOST_ATTEMPTS = 2
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
-# The keys that may be registered, by the kinds of their frames.
-ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
-
-
-def largest_bytes(card: ModelCard, batches: int) -> tuple[int, int, int]:
-    """Return how many bytes a key, encrypted images and a reply take at most."""
-    params = card.params
-    heads = [
-        Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
-        for kind, form in ACCEPTED_KEYS.items()
-    ]
-    heads += [
-        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), 1, (batches, *shape))
-        for shape in (card.input_shape, (card.classes,))
-    ]
-    *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
-    return max(keys), job, reply
 
 
 class Store:
@@ -67,11 +46,12 @@ class Store:
     Parameters
     ----------
     folder : of the `State`
-    card : of the network, with the only parameters that are accepted
+    cards : of the network, by mode, with the only parameters that are accepted
     limits : bounds of everything
 
     Attributes
     ----------
+    accepted : what keys and images have to be
     state, uploads : where they lie, and what is arriving
     largest_key, largest_job, largest_reply : bytes that they take at most
 
@@ -81,10 +61,9 @@ class Store:
         If the folder cannot be used.
     """
 
-    def __init__(self, folder: Path, card: ModelCard, limits: Limits) -> None:
-        self.card, self.limits = card, limits
-        largest = largest_bytes if card.single is None else single.largest_bytes
-        self.largest_key, self.largest_job, self.largest_reply = largest(card, limits.batches)
+    def __init__(self, folder: Path, cards: Mapping[str, ModelCard], limits: Limits) -> None:
+        self.limits, self.accepted = limits, Accepted(cards, limits)
+        self.largest_key, self.largest_job, self.largest_reply = self.accepted.largest_bytes
         self._news = threading.Event()  # that a job waits
         self._progress = ("", 0.0)  # of the job that is being computed
         self.state = State(folder)
@@ -111,7 +90,7 @@ class Store:
         self.state.close()
 
     def __repr__(self) -> str:
-        return f"Store({str(self.state.folder)!r}, {self.card.name!r})"
+        return f"Store({str(self.state.folder)!r}, {', '.join(self.accepted.cards)})"
 
     # Arriving.
 
@@ -121,13 +100,13 @@ class Store:
         Raises
         ------
         FormatError, KeyMismatchError
-            If it is no key of `ACCEPTED_KEYS` for the parameters of the network.
+            If it is none that is `Accepted`.
         ServiceFullError
             If there is no room for it.
         """
         name = upload.hash.hexdigest()
         with upload.complete() as file:
-            kind, key_id = self._check_key(file)
+            kind, key_id = self.accepted.check_key(file)
         with self.state.transaction():
             self._expire()
             if not self.state.count("keys", "id = ?", name):
@@ -141,18 +120,13 @@ class Store:
             self.state.run("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", *key)
         return name
 
-    def _check_key(self, file: BinaryIO) -> tuple[int, str]:
-        """Return the kind of a key and the name of its set; kind 0 are those of several runs."""
-        if self.card.single is not None:
-            return 0, single.key_ids(single.read_server_keys(file, self.card))
-        contents = read_contents(FrameReader(file), self.card.params)
-        file.seek(0)
-        form = ACCEPTED_KEYS.get(contents.kind)
-        wire.read(file, form.type if form else BgvRelinearizationKey, self.card.params)
-        return contents.kind, contents.key_id
-
     def add_job(self, upload: Upload, keys: str) -> Job:
         """Take over uploaded images, and queue them unless that has been done before.
+
+        Parameters
+        ----------
+        upload : the images
+        keys : id of the registered keys; "" for a network that needs none
 
         Raises
         ------
@@ -161,16 +135,16 @@ class Store:
         ServiceFullError
             If the queue is full.
         """
-        key_id = self.use_key(keys)
+        kind, key_id = self.use_key(keys)
         with upload.complete() as file:
-            self._check_images(file, key_id)
+            self.accepted.check_images(file, kind, key_id)
         name = job_id(keys, upload.hash.hexdigest())
         with self.state.transaction():
             known = self._find(name)
             if known is not None and known.status != FAILED:
                 return known
             self.check_queue()
-            if not self.state.count("keys", "id = ?", keys):
+            if keys and not self.state.count("keys", "id = ?", keys):
                 raise UnknownIdError("the keys have just been removed: register them again")
             self.state.keep(upload.path, f"{name}.in")
             self.state.run(
@@ -194,54 +168,44 @@ class Store:
                 "again later"
             )
 
-    def _check_images(self, file: BinaryIO, key_id: str) -> None:
-        """Refuse what is not worth queueing, also for a wrong hash."""
-        if self.card.single is not None:
-            single.check_images(file, self.card, key_id, self.limits.batches)
-            return
-        frame = FrameReader(file)
-        contents = read_contents(frame, self.card.params)
-        roles.check_images(contents, self.card.input_shape, key_id)
-        if contents.shape[0] > self.limits.batches:
-            raise FormatError(
-                f"{contents.shape[0]} batches in one job, and at most {self.limits.batches} are "
-                "accepted: send several jobs"
-            )
-        frame.verify()
-
     # Keys.
 
-    def use_key(self, keys: str) -> str:
-        """Return the key id (`ciphertexts.keys.Key.key_id`) of a registered key, and note its use.
+    def use_key(self, keys: str) -> tuple[int, str | None]:
+        """Return kind and key id (`ciphertexts.keys.Key.key_id`) of a key, and note its use.
 
         Raises
         ------
         UnknownIdError
         """
+        if not keys and self.accepted.keyless:
+            return NO_KEYS, None
         with self.state.transaction():
             self.state.run("UPDATE keys SET used = ? WHERE id = ?", self.state.now(), keys)
-            found = self.state.run("SELECT key_id FROM keys WHERE id = ?", keys)
+            found = self.state.run("SELECT kind, key_id FROM keys WHERE id = ?", keys)
         if not found:
             raise UnknownIdError(
                 f"the keys {keys[:16]} are unknown, or have expired: register them (again)"
             )
-        return str(found[0][0])
+        kind, key_id = found[0]
+        return int(kind), str(key_id)
 
-    def load_key(self, keys: str) -> Key | list[ServerKeys]:
+    def load_key(self, keys: str) -> Key | Params | list[ServerKeys]:
         """Return a registered key, or those of all runs; one whose file is damaged is forgotten.
+
+        For a job without keys the parameters.
 
         Raises
         ------
         UnknownIdError
         """
+        if not keys:
+            return self.accepted.card(NO_KEYS).params
         found = self.state.run("SELECT kind FROM keys WHERE id = ?", keys)
         try:
             if not found:
                 raise FormatError("there is no such key")
             with disk_errors(), (self.state.bodies / f"{keys}.key").open("rb") as file:
-                if self.card.single is not None:
-                    return single.read_server_keys(file, self.card)
-                return wire.read(file, ACCEPTED_KEYS[found[0][0]].type, self.card.params)
+                return self.accepted.read_key(file, found[0][0])
         except FormatError:
             with self.state.transaction():
                 self.state.run("DELETE FROM keys WHERE id = ?", keys)

@@ -1,4 +1,4 @@
-"""What is arriving: bodies that are counted, hashed and bounded on their way to the disk."""
+"""What is arriving: bodies that are counted, hashed, bounded and checked on their way."""
 
 from __future__ import annotations
 
@@ -6,17 +6,145 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from nn.service.limits import DiskFullError, ServiceFullError, disk_errors
+from nn.planning.packed import ServerKeys
+from nn.service import roles, single
+from nn.service.card import ModelCard
+from nn.service.limits import DiskFullError, Limits, ServiceFullError, disk_errors
 from nn.service.state import UPLOAD, State
-from yashe.errors import FormatError
+from yashe import wire
+from yashe.arithmetic.sampling import SEED_BYTES
+from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
+from yashe.errors import FormatError, KeyMismatchError
+from yashe.schemes.bgv import BGV
+from yashe.wire.envelope import CIPHERTEXTS, FrameReader
+from yashe.wire.header import KEY_FORMS, Contents, read_contents
 
 SPARE_BYTES = 2**22  # that stay free on the disk, for the database
+# The keys that may be registered, by the kinds of their frames.
+ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
+SEVERAL_RUNS = 0  # instead of the kind of a frame: an archive of keys for one image at once
+NO_KEYS = -1  # the same of what a job has whose network needs none
+
+
+def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
+    """Return how many bytes a key, encrypted images and a reply take at most."""
+    if card.single is not None:
+        return single.largest_bytes(card, limits.images)
+    params = card.params
+    heads = [
+        Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
+        for kind, form in ACCEPTED_KEYS.items()
+    ]
+    heads += [
+        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), degree, (limits.batches, *shape))
+        for degree, shape in (
+            (1, card.input_shape),
+            (1 if card.needs_keys else 2, (card.classes,)),  # then nobody has relinearised it
+        )
+    ]
+    *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
+    return max(keys), job, reply
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What keys and images have to be.
+
+    Attributes
+    ----------
+    cards : of the network, by mode
+    limits : of the server
+    """
+
+    cards: Mapping[str, ModelCard]
+    limits: Limits
+
+    @property
+    def keyless(self) -> bool:
+        """Whether batches need no keys."""
+        return "batch" in self.cards and not self.cards["batch"].needs_keys
+
+    @property
+    def largest_bytes(self) -> tuple[int, int, int]:
+        """How many bytes a key, encrypted images and a reply take at most."""
+        sizes = [largest_bytes(card, self.limits) for card in self.cards.values()]
+        key, job, reply = map(max, zip(*sizes, strict=True))
+        return key, job, reply
+
+    def card(self, kind: int) -> ModelCard:
+        """Return the card that keys of a kind are for.
+
+        Raises
+        ------
+        FormatError
+            If this mode is not offered.
+        """
+        mode = "single" if kind == SEVERAL_RUNS else "batch"
+        if mode not in self.cards:
+            raise FormatError(f"keys for mode {', '.join(self.cards)} are accepted, not for {mode}")
+        return self.cards[mode]
+
+    def check_key(self, file: BinaryIO) -> tuple[int, str]:
+        """Return the kind of a key and the name of its set; `SEVERAL_RUNS` have several names.
+
+        Raises
+        ------
+        FormatError, KeyMismatchError
+            If it is no key of `ACCEPTED_KEYS`, nor an archive of keys, for the parameters of the
+            network in a mode that is offered and needs keys.
+        """
+        if single.is_archive(file) or "batch" not in self.cards:
+            card = self.card(SEVERAL_RUNS)
+            return SEVERAL_RUNS, single.key_ids(single.read_server_keys(file, card))
+        if self.keyless:
+            raise KeyMismatchError("batches need no keys here: send images alone, POST /jobs")
+        params = self.cards["batch"].params
+        contents = read_contents(FrameReader(file), params)
+        file.seek(0)
+        form = ACCEPTED_KEYS.get(contents.kind)
+        wire.read(file, form.type if form else BgvRelinearizationKey, params)
+        return contents.kind, contents.key_id
+
+    def read_key(self, file: BinaryIO, kind: int) -> Key | list[ServerKeys]:
+        """Return a key that has been accepted, or those of all runs.
+
+        Raises
+        ------
+        FormatError
+            If the file is damaged, or its mode no longer offered.
+        """
+        card = self.card(kind)
+        if card.single is not None:
+            return single.read_server_keys(file, card)
+        return wire.read(file, ACCEPTED_KEYS[kind].type, card.params)
+
+    def check_images(self, file: BinaryIO, kind: int, key_id: str | None) -> None:
+        """Refuse what is not worth queueing, also for a wrong hash.
+
+        Raises
+        ------
+        FormatError, KeyMismatchError
+        """
+        card = self.card(kind)
+        if card.single is not None:
+            assert key_id is not None
+            single.check_images(file, card, key_id, self.limits.images)
+            return
+        frame = FrameReader(file)
+        contents = read_contents(frame, card.params)
+        roles.check_images(contents, card.input_shape, key_id)
+        if contents.shape[0] > self.limits.batches:
+            raise FormatError(
+                f"{contents.shape[0]} batches in one job, and at most {self.limits.batches} are "
+                "accepted: send several jobs"
+            )
+        frame.verify()
 
 
 @dataclass

@@ -17,6 +17,7 @@ from nn.service.store import Store
 from yashe.arithmetic.parallel import workers
 from yashe.ciphertexts.keys import BgvRelinearizationKey
 from yashe.errors import FheError, NoiseBudgetExhausted
+from yashe.parameters.sets import Params
 
 NO_ROOM = (
     "NoiseBudgetExhausted: the parameters have no room for images of this kind: encrypt them with "
@@ -101,7 +102,7 @@ class Worker(threading.Thread):
                 if isinstance(key, list):
                     single.classify(source, target, self._plan, key, progress)
                 else:
-                    assert isinstance(key, BgvRelinearizationKey)
+                    assert isinstance(key, BgvRelinearizationKey | Params)
                     roles.classify(source, target, self._model, key, progress)
                 target.flush()
                 os.fsync(target.fileno())

@@ -31,9 +31,9 @@ import numpy.typing as npt
 
 from nn.networks.base import FloatArray, Layer, Linear, NumberArray
 from nn.networks.batchnorm import BatchNorm
-from nn.networks.checks import whole_number
 from nn.networks.layers import Square
 from nn.networks.model import LAYERS, ModelInfo, Sequential
+from yashe.arithmetic.whole import whole
 from yashe.errors import ParameterError, TrainingError
 
 LARGEST_BIAS = 2.0**62  # the limit of `nn.planning.proofs.LARGEST_WEIGHT`
@@ -65,7 +65,7 @@ def quantize_pixels(images: NumberArray, pixel_max: int, levels: int) -> npt.NDA
     >>> quantize_pixels(np.array([0, 42, 43, 127, 128, 255]), 255, 3)
     array([0, 0, 1, 1, 2, 3])
     """
-    white, levels = whole_number("pixel_max", pixel_max), whole_number("levels", levels)
+    white, levels = whole(pixel_max, "pixel_max", 1), whole(levels, "levels", 1)
     if np.ma.is_masked(images):
         raise ParameterError("pixels must be numbers, and none of them masked.")
     try:

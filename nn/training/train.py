@@ -53,7 +53,7 @@ class Recipe:
     convolution : Conv2D
         Settings of the first layer, unbuilt.
     hidden : int
-        Units of the dense layer between the two squares.
+        Units of the dense layer between two squares; 0 for a network with one square.
     levels : int
         Pixels are integers 0..levels.
     limits, densities : tuples of one entry for each linear layer
@@ -76,8 +76,8 @@ class Recipe:
     convolution: Conv2D
     hidden: int
     levels: int
-    limits: tuple[int, int, int]
-    densities: tuple[float, float, float]
+    limits: tuple[int, ...]
+    densities: tuple[float, ...]
     validation: int = 5000
     batch: int = 128
     float_epochs: int = 24
@@ -93,9 +93,10 @@ class Recipe:
 
     def layers(self) -> list[Layer]:
         """Return the layers of the network while it is trained, unbuilt."""
+        second = (Dense(self.hidden, bias=False), BatchNorm(), Square()) if self.hidden else ()
         return [
             *(copy.deepcopy(self.convolution), BatchNorm(), Square(), Flatten()),
-            *(Dense(self.hidden, bias=False), BatchNorm(), Square()),
+            *second,
             *(Dense(CLASSES, bias=False), BatchNorm()),
         ]
 
@@ -121,6 +122,17 @@ RECIPES: dict[str, Recipe] = {
         limits=(1, 3, 15),
         densities=(0.6, 0.7, 3.0),
         rounded_decay=0.05,
+    ),
+    # A single square: half of log2 q, half of n, and nothing to relinearise. Few maps, far apart,
+    # as many as the validation images ask for (docs/trade-off.md).
+    "light": Recipe(
+        data="mnist",
+        convolution=Conv2D(40, kernel=8, stride=5, bias=False),
+        hidden=0,
+        levels=3,
+        limits=(1, 7),
+        densities=(0.5, 1.0),
+        rounded_decay=0.1,
     ),
     "digits": Recipe(
         data="digits",

@@ -27,6 +27,12 @@ def numbers() -> list[int]:
     return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
 
 
+@pytest.fixture(autouse=True)
+def every_library() -> None:
+    """Look for libraries once more: other tests may have loaded one since."""
+    blas.libraries.cache_clear()
+
+
 @pytest.fixture
 def three() -> Iterator[list[int]]:
     """A machine on which BLAS uses three threads."""

@@ -44,7 +44,6 @@ def test_seal_and_tenseal_do_what_is_timed(scheme):
 
 def test_a_benchmark_with_a_wrong_logit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.ones((1, 8, 8, 1), dtype=np.int64)
-    assert measurements.whole("digits", pixels, 1)["agree"] == 8192
     right = measurements.decrypt_logits
 
     def wrong(*arguments: Any) -> Any:

@@ -1,11 +1,13 @@
 """Grading: points for what is right, whatever else is in a submission."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forks import forked, needs_fork
 from yashe.checks import __main__ as command
-from yashe.checks import values
+from yashe.checks import answers, values
 from yashe.checks.exercises import notebook_01_computing, notebook_06_noise, notebook_12_project
 from yashe.checks.grade import Grade, Table, grade, totals
 from yashe.checks.handins import Submission, programs, submissions, which_notebook
@@ -25,6 +28,7 @@ from yashe.textbook.polynomials import Params
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 RIGHT = "def expansion(n, log2_q, images):\n    return 2 * n * log2_q / 8 / images\n"
+ENDLESS = "while True: __import__('time').sleep(1)"  # it need not warm the room
 BITS = "def expansion(n, log2_q, images):\n    return 2 * n * log2_q / images\n"
 
 
@@ -54,18 +58,14 @@ def graded(folder: Path, text: str, seconds: float = 60, **limits: Any) -> dict[
     return {row.exercise: row for row in rows}
 
 
-def test_a_right_function_gets_its_points_and_the_others_none(tmp_path: Path) -> None:
-    rows = graded(tmp_path, notebook("x = 1", RIGHT))
+def test_a_right_function_gets_its_points_and_a_wrong_one_its_mistake_named(tmp_path: Path) -> None:
+    wrong = "def quadratic(x):\n    return x * x - 3 * x\n"
+    rows = graded(tmp_path, notebook("x = 1", RIGHT, wrong))
     assert rows["expansion"].points == rows["expansion"].out_of == 1
     assert rows["quadratic"].points == 0
-    assert rows["quadratic"].mistake == "there is no function of this name"
-
-
-def test_a_wrong_function_gets_its_mistake_named(tmp_path: Path) -> None:
-    rows = graded(tmp_path, BITS)
-    assert rows["expansion"].points == 0
-    assert rows["expansion"].mistake == "these are bits; a byte has eight"
-    assert rows["expansion"].input == "n = 8, log2_q = 8, images = 1"
+    assert rows["quadratic"].mistake == "the constant is missing"
+    assert rows["quadratic"].input == "x = [[1, 2]]"
+    assert rows["weighted_sum"].mistake == "there is no function of this name"
 
 
 def test_cells_that_fail_and_magics_cost_nothing(tmp_path: Path) -> None:
@@ -94,15 +94,14 @@ def test_what_a_function_does_to_its_process_costs_its_own_exercise_only(tmp_pat
 
 
 def test_an_endless_loop_costs_its_own_exercise_only(tmp_path: Path) -> None:
-    endless = "def quadratic(x):\n    while True:\n        pass\n"
-    rows = graded(tmp_path, endless + RIGHT, seconds=2)
+    rows = graded(tmp_path, f"def quadratic(x):\n    {ENDLESS}\n" + RIGHT, seconds=2)
     assert rows["expansion"].points == 1
     assert rows["quadratic"].points == 0
     assert rows["quadratic"].mistake == "it takes longer than 2 seconds"
 
 
 def test_an_endless_cell_costs_what_comes_behind_it(tmp_path: Path) -> None:
-    text = notebook(RIGHT, "while True:\n    pass", "def quadratic(x):\n    return x")
+    text = notebook(RIGHT, ENDLESS, "def quadratic(x):\n    return x")
     rows = graded(tmp_path, text, seconds=2)
     assert rows["expansion"].points == 1
     why = "there is no function of this name; cell 1 was stopped after 2 seconds"
@@ -111,7 +110,7 @@ def test_an_endless_cell_costs_what_comes_behind_it(tmp_path: Path) -> None:
 
 
 def test_a_program_that_turns_the_alarm_off_is_stopped_from_outside(tmp_path: Path) -> None:
-    text = "import signal\nsignal.setitimer(signal.ITIMER_REAL, 0)\nwhile True: pass\n"
+    text = f"import signal\nsignal.setitimer(signal.ITIMER_REAL, 0)\n{ENDLESS}\n"
     rows = graded(tmp_path, text, seconds=0.5, spare_seconds=3).values()
     assert {row.mistake for row in rows} == {
         "its cells do not end, and cannot be stopped from inside"
@@ -173,6 +172,10 @@ def expansion(n, log2_q, images):
 """,
     "children": """
 import os, time
+for i in range(1500):  # deeper than Python's own rmtree can go
+    os.mkdir("deep")
+    os.chdir("deep")
+os.chdir(os.environ["HOME"])
 for i in range(4):
     if os.fork() == 0:
         if i % 2:
@@ -190,13 +193,16 @@ def test_cheating_gives_no_points_and_takes_none(tmp_path: Path) -> None:
     hand_in(tmp_path, "hand-ins/ann/01.py", RIGHT)
     hand_in(tmp_path, "hand-ins/zoe/01.py", RIGHT)
     out = tmp_path / "grades.csv"
+    (tmp_path / "folders").mkdir()
     run = subprocess.run(
         [sys.executable, "-m", "yashe.checks", "grade", tmp_path / "hand-ins", "--out", out],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "folders")},
         capture_output=True,
         text=True,
         check=False,
     )
+    survivors, left = living(tmp_path), list((tmp_path / "folders").iterdir())
+    subprocess.run(["rm", "-rf", tmp_path / "folders"], check=True)  # pytest could not, either
     assert run.returncode == 0, run.stderr
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -204,7 +210,36 @@ def test_cheating_gives_no_points_and_takes_none(tmp_path: Path) -> None:
     points = {row["student"]: row["points"] for row in rows if row["exercise"] == "expansion"}
     assert points == {"ann": "1", "zoe": "1"} | dict.fromkeys(ATTACKS, "0")
     assert sum(int(row["points"]) for row in rows) == 2
-    assert not living(tmp_path), "the children of a submission are ended with it"
+    assert not survivors, "the children of a submission are ended with it"
+    assert not left, "and its files are removed"
+
+
+def test_a_submission_that_cannot_be_started_ends_no_grader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_process_left(*arguments: object, **options: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "folders"))
+    (tmp_path / "folders").mkdir()
+    path = hand_in(tmp_path, "01.py", RIGHT).path
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess.Popen, "_execute_child", no_process_left)
+        rows = list(grade(Submission("ann", "01", path)))
+    assert {row.mistake for row in rows} == {
+        "its process cannot be started: Resource temporarily unavailable"
+    }
+    assert all(row.points == 0 < row.out_of for row in rows)
+
+
+@needs_fork
+def test_a_user_who_is_there_for_submissions_has_few_processes() -> None:
+    def limits() -> list[int]:
+        answers.limit_resources(512, 5)
+        kinds = answers.resource.RLIMIT_NPROC, answers.resource.RLIMIT_DATA
+        return [answers.resource.getrlimit(kind)[1] for kind in kinds]
+
+    assert forked(limits) == [5, 512 << 20]
 
 
 @pytest.mark.skipif(
@@ -220,16 +255,12 @@ def test_the_grader_is_closed_to_a_submission_of_the_same_user(tmp_path: Path) -
 
 
 def living(folder: Path) -> list[str]:
-    """The processes that work in the folder of a submission."""
+    """The processes that work in a folder."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_text().split("\0")
-            parent = int(path.with_name("stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-        if "yashe.checks.answers" in words and parent == 1:
-            found.append(" ".join(words))
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(path).startswith(str(folder)):
+                found.append(path.parent.name)
     return found
 
 
@@ -295,7 +326,8 @@ def test_what_has_no_kind_stays_where_it_is() -> None:
     [
         "", "{}", "[" * 10**5, '{"a": 1, "b": 2}', '{"system": "ls"}', '{"array": ["O", [1], [1]]}',
         '{"array": ["int64", [2], [1]]}', '{"fraction": [1, 0]}', '{"object": "x"}', "9" * 5000,
-        '{"ciphertext": "AAAA"}', '{"dict": [1]}',
+        '{"ciphertext": "AAAA"}', '{"dict": [1]}', '{"fraction": ["1e99"]}', '{"params": ["4"]}',
+        '{"clear": 0.5}', json.dumps({"dict": [[k, 0] for k in range(1001)]}),
     ],
 )  # fmt: skip
 def test_what_is_no_value_is_refused(line: str) -> None:
@@ -471,6 +503,11 @@ def test_a_damaged_notebook_gets_no_points_and_the_reason(tmp_path: Path, text: 
     assert ("an empty file" in rows[0].mistake) == (text == "")
 
 
+def test_a_file_with_more_code_than_a_solution_has_is_not_parsed(tmp_path: Path) -> None:
+    rows = graded(tmp_path, notebook(RIGHT, "x = 1\n" * 50_000))
+    assert all("it has more than 256 KiB of code" in row.mistake for row in rows.values())
+
+
 def test_lines_that_begin_with_a_percent_sign_are_python_if_the_cell_is(tmp_path: Path) -> None:
     remainder = "x = (7\n% 4)\n"
     path = hand_in(tmp_path, "01.ipynb", notebook(remainder, "%time\ny = 1")).path
@@ -503,12 +540,12 @@ def test_the_command_writes_the_table_and_what_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hand_in(tmp_path, "hand-ins/ann/01.py", RIGHT)
-    hand_in(tmp_path, "hand-ins/ann/draft.py", RIGHT)
+    hand_in(tmp_path, "hand-ins/ann/dra\x1bft.py", RIGHT)
     out = tmp_path / "grades.csv"
     assert command.main(["grade", str(tmp_path / "hand-ins"), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "ann  notebook 01    1 of 6" in said
-    assert "draft.py: its name has no number: which notebook is it?" in said
+    assert "dra?ft.py: its name has no number: which notebook is it?" in said
     assert len(out.read_text(encoding="utf-8").splitlines()) == 4
 
 

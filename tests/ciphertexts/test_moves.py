@@ -132,7 +132,7 @@ def assert_same_outcome(
 @given(shapes, calls)
 @example((), (np.flip, (None,)))  # NumPy returns a scalar, which is no array
 @example((2, 3), (np.reshape, ((3, 2), "F")))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_function_that_moves_things_does_what_numpy_does(
     kind: type[Moves], shape: tuple[int, ...], call: tuple[Any, tuple[Any, ...]]
 ) -> None:
@@ -151,7 +151,7 @@ def test_every_function_that_moves_things_is_tried() -> None:
 
 @kinds
 @given(shapes, st.data())
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_methods_that_move_things_are_numpys(
     kind: type[Moves], shape: tuple[int, ...], data: st.DataObject
 ) -> None:

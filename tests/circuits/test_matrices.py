@@ -1,5 +1,6 @@
 """Matrices and polynomials in slots, and rehearsals: what is computed, and what it takes."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -9,11 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from strategies_engine import SEED, centred, integer_arrays, toy_params
+from yashe.circuits.columns import SquareLayer
 from yashe.circuits.matrices import SlotMatrix
 from yashe.circuits.polynomials import SlotPolynomial
 from yashe.circuits.rehearsal import rehearse
 from yashe.errors import (
     EncodingError,
+    KeyMismatchError,
     MissingKeyError,
     NoiseBudgetExhausted,
     ParameterError,
@@ -171,11 +174,12 @@ def test_what_is_no_matrix_in_slots_is_refused() -> None:
 
 @every_scheme
 @given(
-    coefficients=st.lists(st.integers(-9, 9), min_size=2, max_size=8).filter(lambda c: any(c[1:]))
+    coefficients=st.lists(st.integers(-9, 9), min_size=2, max_size=12).filter(lambda c: any(c[1:]))
 )
 @example(coefficients=[0, 0, 0, 0, 1])
 @example(coefficients=[3, 0, 0, 0, 2, 0, 0, 0])
 @example(coefficients=[1, 1, 1, 1, 1, 1, 1, 1])
+@example(coefficients=[1, 1, 0, 0, 0, 0, 0, 0, 1])  # a block of zeros in the middle
 @settings(max_examples=5)
 def test_a_polynomial_is_evaluated_in_every_slot(
     kind: type[RotatingScheme], coefficients: list[int]
@@ -221,3 +225,43 @@ def test_constants_are_no_polynomials_in_slots() -> None:
             SlotPolynomial(scheme, wrong)
     with pytest.raises(EncodingError, match="coefficients must be integers"):
         SlotPolynomial(scheme, [1, 0.5])
+    for rows in (7, [[1, 2], [3, 4]]):
+        with pytest.raises(ParameterError, match="coefficients are one row of integers"):
+            SlotPolynomial(scheme, rows)
+
+
+@every_scheme
+def test_where_a_range_is_declared_no_coefficient_wraps(kind: type[RotatingScheme]) -> None:
+    scheme, t = kind(TOY), TOY.t
+    keys = keys_of(kind)
+    bit = scheme.encrypt([0, 1], keys.encryption, within=(0, 1))
+    with pytest.raises(RangeError, match="coefficients are within"):
+        SlotPolynomial(scheme, [0, t + 5])(bit, keys.relinearization)
+    p = SlotPolynomial(scheme, [0, t + 5])
+    found = scheme.decrypt(p(bit.modulo(), keys.relinearization), keys.secret)
+    assert found[:2].tolist() == [0, 5]
+
+
+def test_a_circuit_refuses_what_is_no_scheme_and_what_is_no_ciphertext() -> None:
+    scheme, keys = BGV(TOY), keys_of(BGV)
+    builds: list[Callable[[Any], object]] = [
+        lambda wrong: SlotMatrix(wrong, [[1]]),
+        lambda wrong: SlotPolynomial(wrong, [0, 1]),
+        lambda wrong: rehearse(wrong, lambda ct, keys: ct),
+        lambda wrong: SquareLayer(wrong, None, [], [[1]]),  # type: ignore[arg-type]
+    ]
+    wrong: Any
+    for wrong in (BGV, None, "BGV"):
+        for build in builds:
+            with pytest.raises(ParameterError, match="this takes a scheme with parameters"):
+                build(wrong)
+    for wrong in ([1, 2], None, "ct"):
+        with pytest.raises(KeyMismatchError, match="takes a Ciphertext"):
+            SlotMatrix(scheme, [[1]])(wrong, keys.rotations)
+        with pytest.raises(KeyMismatchError, match="takes a Ciphertext"):
+            SlotPolynomial(scheme, [0, 0, 1])(wrong, keys.relinearization)
+    for shape in ((0,), (-1,), "ab", 3):
+        with pytest.raises(ParameterError, match="shape"):
+            rehearse(scheme, lambda ct, keys: ct, shape=shape)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="rotations are a list, not None"):
+        scheme.rotations(scheme.encrypt([1], keys.secret), None, keys.rotations)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_columns_are_found_by_name_and_others_passed_over(tmp_path: Path) -> Non
         (["1", "2.5"], np.array([1.0, 2.5])),
         (["1.0", "2e3"], np.array([1, 2000])),
         (["1", "high"], np.array(["1", "high"])),
-        (["9007199254740993", "1"], np.array([9007199254740992.0, 1.0])),
+        (["9007199254740993", "9007199254740992"], np.array([2**53 + 1, 2**53])),  # two classes
+        (["9007199254740993.0", "1"], np.array([9007199254740992.0, 1.0])),
     ],
 )
 def test_a_target_is_whole_numbers_or_numbers_or_texts(
@@ -103,6 +105,28 @@ def test_a_table_with_nothing_beside_its_target_is_refused(tmp_path: Path) -> No
         read_table(written(tmp_path, "y\n1\n"), target="y")
     with pytest.raises(FormatError, match="cannot read"):
         read_table(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"leave_out": "ab"}, "named in a list, not by 'ab'"),  # which would leave out a and b
+        ({"columns": "ab"}, "named in a list, not by 'ab'"),
+        ({"columns": 3}, "named in a list, not by 3"),
+        ({"columns": ["a", "a"]}, "'a' is two"),
+        ({"columns": ["a", "b"], "leave_out": ["b"]}, "'b' is two"),
+        ({"columns": ["a", "b"], "target": "b"}, "'b' is two"),  # it would be learnt from itself
+    ],
+)
+def test_columns_are_named_once_and_in_a_list(
+    named: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "ab,a,b\n1,2,3\n")
+    with pytest.raises(ParameterError, match=message):
+        read_table(path, **named)
+    for no_path in (None, 3, b"table.csv"):
+        with pytest.raises(FormatError, match="the name of a file was required"):
+            read_table(no_path)  # type: ignore[arg-type]
 
 
 def test_large_files_are_refused_before_they_fill_the_memory(

@@ -14,12 +14,12 @@ from nn.data.tables import Table
 from nn.estimators.checks import ClippedWarning, NotFittedError, TableError
 from nn.estimators.parties import Client, Server
 from nn.estimators.pictures import fit_pictures
-from nn.networks.checks import KindError
 from nn.service.card import ModelCard
 from nn.training.quantize import quantize_pixels
 from yashe.errors import (
     FormatError,
     KeyMismatchError,
+    KindError,
     NoiseBudgetExhausted,
     ParameterError,
     TrainingError,
@@ -87,7 +87,7 @@ def test_what_cannot_run_encrypted_is_refused_before_anything_is_encrypted(
     deep = SquareNet(hidden=(2, 2, 2), bits=5, epochs=1, random_state=0).fit(X, SIGNS)
     monkeypatch.setattr("yashe.schemes.bgv.BGV.encrypt", None)
     for ask in (deep.plan, deep.split, lambda: deep.predict(X, mode="encrypted")):
-        with pytest.raises(NoiseBudgetExhausted, match="the step '.*' of SquareNet"):
+        with pytest.raises(NoiseBudgetExhausted, match="SquareNet: no parameters .* hold t"):
             ask()
     with pytest.raises(TrainingError, match=r"biases are integers below 2\^62"):
         SquareNet(hidden=(2, 2, 2), bits=12, epochs=1, random_state=0).fit(X, SIGNS)
@@ -197,6 +197,16 @@ def test_the_same_number_makes_the_same_network(net: SquareNet) -> None:
     assert all((a == b).all() for a, b in pairs)
 
 
+class Missing:
+    """Like the NA of pandas: nobody knows whether it equals anything, itself included."""
+
+    def __ne__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
 @pytest.mark.parametrize(
     ("rows", "targets", "message"),
     [
@@ -222,6 +232,10 @@ def test_the_same_number_makes_the_same_network(net: SquareNet) -> None:
         (X, X[:, 0], "Unknown label type: continuous"),
         (X, np.where(X[:, 0] > 0, np.nan, 1), "y contains NaN"),
         (X, np.array([None, *SIGNS[1:]], dtype=object), "y contains NaN or None"),
+        (X, np.array([Missing(), *SIGNS[1:]], dtype=object), "y contains NaN or None"),
+        (X, np.ma.masked_equal(X[:, 0] > 0, True), "y has an entry for each row, and none .*mask"),
+        (X, [[1], [1, 2]] * 80, "y has one entry for each row"),
+        ([[10**400, 1], [1, 2]] * 80, SIGNS, "every column must hold numbers"),
     ],
 )
 def test_what_nothing_can_be_learnt_from_is_refused_in_a_sentence(
@@ -229,6 +243,21 @@ def test_what_nothing_can_be_learnt_from_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(TableError, match=message):
         SquareNet(random_state=0).fit(rows, targets)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0.1] * 160, "y goes from 0.1 to 0.1: values must differ"),
+        (np.where(X[:, 0] > 0, 1.7e308, -1.7e308), "by what a float can say"),
+        ([10**400] * 160, "values are numbers"),
+        (np.full(160, "2026-01-01", dtype="datetime64[D]"), "values are numbers, not datetime64"),
+        (np.ma.masked_greater(X[:, 0], 0), "none of them masked"),
+    ],
+)
+def test_values_that_no_network_can_learn_are_refused(values: Any, message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        SquareNetRegressor(random_state=0).fit(X, values)
 
 
 @pytest.mark.usefixtures("short")
@@ -243,7 +272,7 @@ def test_other_mistakes_are_sentences_too(net: SquareNet) -> None:
         net.predict(X, mode="secret")
     with pytest.raises(TableError, match="values are numbers"):
         SquareNetRegressor().fit(X, SIGNS)
-    with pytest.raises(TableError, match="bits must be at most 16; got 17"):
+    with pytest.raises(ParameterError, match="bits must be a whole number from 1 to 16, not 17"):
         SquareNet(bits=17).fit(X, SIGNS)
     with pytest.raises(ParameterError, match="a class has 1 to 64 printable"):
         SquareNet(random_state=0).fit(X, np.where(SIGNS == "same", "s" * 65, "o"))

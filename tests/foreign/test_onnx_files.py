@@ -139,7 +139,10 @@ def test_what_ciphertexts_cannot_do_is_refused_with_what_to_do_instead(tmp_path,
         (("Add", "v", "c"), {"c": np.ones(3, np.float32)}, r"must fit to a value of shape \(4,\)"),
         (("Div", "v", "c"), {"c": np.zeros(4, np.float32)}, "constant other than 0"),
         (("Add", "v", "nothing"), {}, "takes \\['nothing'\\], which is not in the file"),
-        (("MatMul", "A", "v"), {}, "must be on the left"),
+        (("MatMul", "A", "v"), {}, "must be its first input"),
+        (("Gemm", "v", "A", "v"), {}, "its first input, and no other one"),
+        (("Gemm", "A", "A", "v"), {}, "its first input, and no other one"),
+        (("Add", "v", "c"), {"c": np.float32(np.nan)}, "must hold finite numbers"),
         (("MatMul", "v", "c"), {"c": np.ones((3, 4), np.float32)}, r"matrix of shape \(3, 4\)"),
         (("Gemm", "v", "A"), {"transA": 1}, "transA must be 0"),
         (("Flatten",), {"axis": 2}, "axis must be 1; got 2"),
@@ -165,6 +168,7 @@ def test_other_graphs_are_refused_by_a_sentence(tmp_path, middle, weights, messa
         ({"pads": [0, 1, 0, 1]}, "same for height and width"),
         ({"pads": [3, 3, 3, 3]}, r"must lie in \[0, kernel\)"),
         ({"group": 2}, "do not fit to 1 channels"),
+        ({"auto_pad": "SAME_UPPER", "strides": [4, 4]}, "padding must be positive"),
     ],
 )
 def test_convolutions_that_no_layer_carries_are_refused(tmp_path, attributes, message):
@@ -181,6 +185,46 @@ def test_softmax_and_sigmoid_at_the_end_change_no_class_and_are_left_out_of_it(t
         assert last in " ".join(from_onnx(path).notes)
         with pytest.raises(ParameterError, match=f"{last} cannot be run encrypted"):
             from_onnx(path, regression=True)
+    over_the_batch = [helper.make_node("Softmax", ["y"], ["z"], axis=0)]
+    with pytest.raises(ParameterError, match="Softmax cannot be run encrypted"):
+        from_onnx(small(tmp_path / "a.onnx", node("Identity"), behind=over_the_batch))
+
+
+def test_by_hand_a_constant_is_converted_as_its_type_says(tmp_path):
+    whole = helper.make_node("Cast", ["c"], ["i"], to=TensorProto.INT32)
+    again = helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT)
+    sums = node("Add", "v", "f")
+    c = np.array([1.75, -2.5, 0.5, 0], np.float32)  # 1, -2, 0, 0: the sum of x and these is 4 - 1
+    network = from_onnx(small(tmp_path / "a.onnx", whole, again, sums, c=c))
+    assert network.outputs(np.ones((1, 4))).tolist() == [[3.0, 3.0]]
+
+
+def test_numbers_that_are_not_those_of_floats_are_refused(tmp_path):
+    def altered(change, *middle):
+        path = small(tmp_path / "a.onnx", *middle)
+        model = onnx.load(path)
+        change(model)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    def whole_numbers(model):
+        model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT32
+
+    with pytest.raises(ParameterError, match="must be float32 or float64; or be converted by Cast"):
+        from_onnx(altered(whole_numbers, node("Identity")))
+    with pytest.raises(ParameterError, match="operator set must be 7 or later; got 6"):
+        from_onnx(altered(lambda model: setattr(model.opset_import[0], "version", 6), node("Add")))
+    with pytest.raises(ParameterError, match="Add is of elsewhere, and no operation of ONNX"):
+        from_onnx(small(tmp_path / "a.onnx", node("Add", "v", "v", domain="elsewhere")))
+    size = [
+        helper.make_node("Shape", ["v"], ["s"], end=1),
+        helper.make_node("Cast", ["s"], ["f"], to=TensorProto.FLOAT),
+    ]
+    with pytest.raises(ParameterError, match="computes with the size of a batch"):
+        from_onnx(small(tmp_path / "a.onnx", *size, node("Add", "v", "f")))
+    endless = helper.make_node("Constant", [], ["c"], value_float=float("inf"))
+    with pytest.raises(ParameterError, match="weights must be finite"):
+        from_onnx(small(tmp_path / "a.onnx", endless, node("Add", "v", "c")))
 
 
 def test_by_hand_a_convolution_in_two_groups(tmp_path):

@@ -10,14 +10,13 @@ from nn.foreign.chain import Affine, Weighted, dense
 from nn.foreign.drafts import Pixels, draft_of
 from nn.foreign.network import FloatNetwork
 from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
-from nn.networks.checks import KindError
 from nn.networks.layers import Conv2D, Flatten, MeanPool, Square
 from nn.networks.model import Sequential
 from nn.networks.schema import Classes, Columns, Values
 from nn.planning.plan import ranges
 from nn.service.card import ModelCard
 from yashe import BGV
-from yashe.errors import DataError, ParameterError, RangeError, TrainingError
+from yashe.errors import DataError, KindError, ParameterError, RangeError, TrainingError
 
 EXPORTED = Path(__file__).resolve().parent / "exported"
 
@@ -239,10 +238,10 @@ def test_zero_becomes_a_level_where_a_convolution_pads_with_it():
     [
         ({"lost": 1}, ParameterError, "lost must be a number in"),
         ({"lost": True}, ParameterError, "lost must be a number in"),
-        ({"levels": 0}, ParameterError, "levels must be at least 1"),
-        ({"bits": 1}, ParameterError, "bits must be at least 2"),
-        ({"levels": 2**21}, ParameterError, "levels must be at most 1,048,576"),
-        ({"bits": 33}, ParameterError, "bits must be at most 32"),
+        ({"levels": 0}, ParameterError, "levels must be a whole number from 1"),
+        ({"bits": 1}, ParameterError, "bits must be a whole number from 2"),
+        ({"levels": 2**21}, ParameterError, "levels must be a whole number from 1 to 1048576, not"),
+        ({"bits": 33}, ParameterError, "bits must be a whole number from 2 to 32, not 33"),
         ({"bits": 32, "levels": 2**20}, RangeError, "biases must fit into 62 bits"),
         ({"bits": [3]}, ParameterError, "those of 2 layers; got 1 numbers"),
         ({"targets": [1, 2]}, DataError, r"targets must have the shape \(4,\); got \(2,\)"),

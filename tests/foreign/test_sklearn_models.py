@@ -59,7 +59,7 @@ def test_a_classifier_decides_as_scikit_learn_does(model, data):
     ids=lambda model: type(model).__name__,
 )
 def test_a_regressor_gives_the_values_of_scikit_learn(model, scaler):
-    rows, values = DIABETES
+    rows, values = DIABETES[0] + 3, DIABETES[1]  # whose mean is not 0, as it is of DIABETES
     fitted = pipeline.make_pipeline(scaler, model).fit(rows, values)
     np.testing.assert_allclose(from_sklearn(fitted).predict(rows), fitted.predict(rows), atol=1e-8)
 
@@ -130,6 +130,23 @@ def test_models_without_a_fit_with_several_targets_or_none_at_all_are_refused():
     with pytest.raises(ParameterError, match="got 'LogisticRegression'"):
         from_sklearn("LogisticRegression")
     two = np.c_[CANCER[1], 1 - CANCER[1]]
-    for model in (linear_model.RidgeClassifier(), linear_model.Ridge()):
+    three = np.c_[two, CANCER[1]]  # as many as there are classes then: 0, 1, 2
+    several = neural_network.MLPClassifier((2,), activation="identity", max_iter=2)
+    for model, labels in (
+        (linear_model.RidgeClassifier(), two),
+        (linear_model.RidgeClassifier(), three),
+        (several, three),
+        (linear_model.Ridge(), two),
+    ):
         with pytest.raises(ParameterError, match="fitted to one target"):
-            from_sklearn(fitted_to(model, labels=two))
+            from_sklearn(fitted_to(model, labels=labels))
+
+
+def test_sparse_weights_are_weights_and_missing_ones_are_refused():
+    rows, labels = WINE
+    model = linear_model.LogisticRegression(max_iter=1000).fit(rows, labels)
+    decided = model.predict(rows)
+    assert (from_sklearn(model.sparsify()).predict(rows) == decided).all()
+    model.densify().coef_[0, 0] = np.nan
+    with pytest.raises(ParameterError, match="weights must be finite"):
+        from_sklearn(model)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from nn import from_torch
-from nn.networks.checks import KindError
-from yashe.errors import ParameterError
+from yashe.errors import KindError, ParameterError
 
 # Continuous integration does not install PyTorch, which is larger than all the rest together: the
 # files in exported/ are from it, and what is here runs where somebody has it.

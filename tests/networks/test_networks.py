@@ -473,11 +473,11 @@ def test_a_layer_refuses_an_array_of_another_shape():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Dense(0), "units must be at least 1; got 0"),
-        (lambda: Conv2D(1, 3, stride=0), "stride must be at least 1; got 0"),
+        (lambda: Dense(0), "units must be a whole number of at least 1, not 0"),
+        (lambda: Conv2D(1, 3, stride=0), "stride must be a whole number of at least 1, not 0"),
         (lambda: Conv2D(1, 3, pad_end=3), r"pad_end must lie in .*\[0, 3\); got 3"),
         (lambda: Conv2D(1, 3, pad_start=4), r"pad_start must lie in .*\[0, 3\); got 4"),
-        (lambda: MeanPool(-1), "size must be at least 1"),
+        (lambda: MeanPool(-1), "size must be a whole number of at least 1"),
     ],
 )
 def test_a_layer_refuses_sizes_without_meaning(make, message):

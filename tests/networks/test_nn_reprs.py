@@ -17,7 +17,7 @@ from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import Sequential
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
-from nn.planning.proofs import Probe, ranges
+from nn.planning.proofs import ranges
 from nn.service.client import Client
 from nn.training.optim import SGD, Adam
 from nn.training.quantize import StraightThrough, folded
@@ -59,7 +59,6 @@ def trained() -> Sequential:
         ),
         (Client("http://here:80", "secret-token"), "Client('http://here:80')"),
         (ranges(DIGITS, 4)[-1], "Interval(shape=(10,), up to 41.8 bits)"),
-        (Probe.of((3,), None), "Probe(shape=(3,), 0 constant)"),
         (DIGITS.layers[0].patches[0], "Patch(36 positions, 9 taps)"),
         (Network(b"1234", b"12"), "Network(4 bytes, key of 2 bytes)"),
         (Clock(), "Clock({})"),

@@ -293,7 +293,7 @@ def check_refusals(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_random_circuits_give_what_integers_give(scheme: str) -> None:
-    check_refusals(run_all(scheme, SMALL, range(2), 12))
+    check_refusals(run_all(scheme, SMALL, range(1), 12))
 
 
 @pytest.mark.slow
@@ -346,7 +346,7 @@ def run_networks(scheme: str, seeds: range) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_encrypted_logits_are_those_of_the_definition(scheme: str) -> None:
-    run_networks(scheme, range(10))
+    run_networks(scheme, range(5))
 
 
 @pytest.mark.slow

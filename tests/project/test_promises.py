@@ -12,6 +12,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -146,9 +147,12 @@ def path_of(page: str) -> Path:
     return ROOT / page if page == "README.md" else ROOT / "docs" / page
 
 
+parsed = cache(ast.parse)
+
+
 def marks_of(test: str, source: str) -> list[str] | None:
     """The decorators of a test, and the mark of its module; None if there is no such test."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     marks = [
         ast.unparse(node.value)
         for node in tree.body

@@ -338,7 +338,7 @@ def test_nothing_of_a_reply_is_unpacked_before_its_head_and_its_hash_are_right(
         ):
             roles.decrypt(io.BytesIO(data), card, key, 5)
         data[at] ^= 4
-    with pytest.raises(KeyMismatchError, match="is for tiny-4096, the data for foreign"):
+    with pytest.raises(KeyMismatchError, match=r"is for tiny-\d+, the data for foreign"):
         roles.decrypt(io.BytesIO(wire.to_bytes(strangers)), card, key, 5)
     with pytest.raises(pytest.fail.Exception, match="unpacked"):
         roles.decrypt(io.BytesIO(data), card, key, 5)

@@ -21,11 +21,13 @@ from conftest import ROOT
 from nn.commands.main import main
 from nn.service import roles
 from nn.service.asking import file_digest
+from nn.service.card import Offer
 from nn.service.client import Client, ServiceError, refusal
 from nn.service.limits import RUNNING, Limits, job_id
 from tiny_roles import SERVER, expected_logits, tiny_network
 from tiny_service import (
     CARD,
+    CARDS,
     IMAGES,
     KEY,
     KEYS,
@@ -120,7 +122,7 @@ def test_a_repeated_request_finds_what_the_first_has_done(
 def test_the_server_says_what_a_client_needs_to_know(tmp_path: Path, sent: Path) -> None:
     with running(tmp_path) as (_, url):
         client = Client(url)
-        assert client.card() == CARD
+        assert client.offer().cards == CARDS
         assert client.health()["status"] == "ok"
         facts = http_request(url, "GET", "/model")[1]
         # A full job that is not seeded, and the key, are within the sizes that the server accepts.
@@ -245,7 +247,7 @@ def test_without_the_token_nothing_but_health_is_answered(tmp_path: Path, sent: 
         assert http_request(url, "GET", "/health")[0] == 200
         assert Client(url, TOKEN).ask(IMAGES, 3, MINE).tolist() == LOGITS
         with pytest.raises(ServiceError, match="status 401.*requires 'Authorization") as refused:
-            Client(url, "wrong").card()
+            Client(url, "wrong").offer()
         assert refused.value.status == 401
 
 
@@ -458,12 +460,22 @@ def test_waiting_has_an_end_and_says_what_the_server_last_said(misbehaving: str)
 def test_a_server_cannot_talk_a_client_into_weak_parameters(misbehaving: str) -> None:
     card = json.loads(CARD.to_json())
     card["params"].update(name="INSECURE_TRAP", security=None)
-    Script.answers = [(200, {}, json.dumps({"card": card}).encode())]
+    Script.answers = [(200, {}, json.dumps({"cards": {"batch": card}, "batch_from": 1}).encode())]
     with pytest.raises(SecurityError, match="claims no security"):
         Client(misbehaving).ask(IMAGES, 3)
-    Script.answers = [(200, {}, b'{"card": null}')]
-    with pytest.raises(FormatError, match="a model card was required"):
-        Client(misbehaving).card()
+    for wrong, message in (
+        ({"cards": {"batch": None}, "batch_from": 1}, "a model card was required"),
+        ({"cards": {"single": card}, "batch_from": 1}, "claims no security"),
+        ({"cards": {}, "batch_from": 1}, "a server's offer was required"),
+        ({"cards": {"batch": card}, "batch_from": "1"}, "a server's offer was required"),
+        ({}, "a server's offer was required"),
+    ):
+        Script.answers = [(200, {}, json.dumps(wrong).encode())]
+        with pytest.raises((FormatError, SecurityError), match=message):
+            Client(misbehaving).offer()
+    swapped = {"cards": {"single": json.loads(CARD.to_json())}, "batch_from": 1}
+    with pytest.raises(FormatError, match="cards for the modes single are those of others"):
+        Offer.from_facts(swapped)
 
 
 def test_the_server_does_not_see_whether_its_reply_decrypts(
@@ -511,7 +523,7 @@ def test_nobody_there_is_said_with_the_address() -> None:
 
 
 def test_keys_for_another_network_are_refused_before_anything_is_sent(misbehaving: str) -> None:
-    Script.answers = [(200, {}, json.dumps({"card": json.loads(CARD.to_json())}).encode())]
+    Script.answers = [(200, {}, json.dumps(Offer(CARDS, 1).facts()).encode())]
     with pytest.raises(KeyMismatchError, match="the keys are for .* network needs .*make new"):
         Client(misbehaving).ask(IMAGES, 3, (OTHER.secret, OTHER.relinearization))
     assert Script.answers == []
@@ -540,7 +552,7 @@ def test_the_limits_of_a_server_are_those_of_its_page(capsys: pytest.CaptureFixt
     page = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
     written = re.findall(r"^\| `(--max-\S+)` \| (\d+) \|", page, re.MULTILINE)
     assert sorted(written) == sorted(re.findall(r"(--max-\S+) N [^(]*\(default: (\d+)\)", text))
-    assert len(written) == 8
+    assert len(written) == 9
     assert "--host HOST default: 127.0.0.1" in text
     assert Limits().key_seconds == 24 * 60 * 60
     assert Limits().finished == 64

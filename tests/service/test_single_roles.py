@@ -4,18 +4,24 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
 from nn.commands.main import main
 from nn.data.sets import load_digits
+from nn.networks.layers import Dense, Flatten, Square
+from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
+from nn.packing.stages import PackingError
 from nn.planning.plan import make_plan
 from nn.service import roles, single
-from nn.service.card import ModelCard
+from nn.service.asking import kept_keys, key_digest
+from nn.service.card import ModelCard, Offer
 from nn.service.client import Client, ServiceError
 from nn.training.quantize import quantize_pixels
+from tiny_roles import SHAPE, tiny_network
 from tiny_service import running
 from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
 
@@ -80,6 +86,11 @@ def test_a_card_of_one_image_at_once_is_read_as_it_was_written() -> None:
         ModelCard.of(MODEL, public=True, mode="single")
 
 
+@cache
+def single_card() -> str:
+    return ModelCard.of(MODEL, mode="single").to_json()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -89,7 +100,7 @@ def test_a_card_of_one_image_at_once_is_read_as_it_was_written() -> None:
     ],
 )  # fmt: skip
 def test_a_card_whose_numbers_do_not_belong_together_is_refused(name: str, value) -> None:
-    facts = json.loads(ModelCard.of(MODEL, mode="single").to_json())
+    facts = json.loads(single_card())
     facts["single"][name] = value
     with pytest.raises(FormatError, match="a model card was required"):
         ModelCard.from_json(json.dumps(facts))
@@ -140,21 +151,60 @@ def test_keys_of_somebody_else_and_wrong_images_are_refused(folder) -> None:
         single.encrypt(io.BytesIO(), card, secrets, IMAGES[:0], 16)
 
 
-def test_a_service_answers_one_by_one(folder, tmp_path) -> None:
+def test_one_service_takes_both_modes_and_its_client_chooses(tmp_path) -> None:
     pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
     pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
-    place, card, secrets, *_ = folder
-    mine = secrets, place / "keys/public/evaluation.key"
-    pixels = quantize_pixels(IMAGES, DATA.pixel_max, MODEL.levels)
-    with running(tmp_path, model=MODEL, mode="single") as (service, url):
-        client = Client(url)
-        assert client.card() == card
-        logits = client.ask(IMAGES, DATA.pixel_max, mine)
-        assert np.array_equal(logits, MODEL.forward(pixels))
-        assert service.store.counts()["keys"] == 1
-        with pytest.raises(ServiceError, match="no archive with a frame for each run"):
-            client.submit(client.register(mine[1]), mine[1].with_name("model.json"))
-        with pytest.raises(ServiceError, match="no archive with a frame for each run"):
-            client.register(mine[1].with_name("model.json"))
+    images, model, white = np.arange(18).reshape(3, *SHAPE) % 4, tiny_network(), 3
+    limits = {"keys": 2, "images": 2, "batches": 1}
+    with running(tmp_path / "state", mode="both", **limits) as (service, url):
+        client = Client(url, patience=0)
+        offer = client.offer()
+        assert offer == service.offer == Offer.of(model)
+        few, many = offer.batch_from - 1, offer.batch_from
+        assert offer.card("auto", few).mode == "single"
+        assert offer.card("auto", many).mode == "batch"
+        batch, one = (kept_keys(tmp_path / mode, offer.cards[mode]) for mode in offer.cards)
+        with pytest.raises(KeyMismatchError, match="are for tiny, mode batch, and not for the"):
+            kept_keys(tmp_path / "batch", offer.cards["single"])
+        for keys in (batch, one):  # which say what mode it is
+            assert np.array_equal(client.ask(images[:2], white, keys), model.forward(images[:2]))
+        # Keys of both kinds are counted together, and each takes its own images only.
+        assert service.store.counts()["keys"] == 2
+        with pytest.raises(ServiceError, match="2 keys are registered, and no more"):
+            client.ask(images, white)
+        for mode, secret, some in (
+            ("batch", batch[0], images), ("single", one[0], images[:1]), ("single", one[0], images),
+        ):  # fmt: skip
+            with open(tmp_path / f"{mode}-{len(some)}", "wb") as file:
+                roles.encrypt(file, offer.cards[mode], secret, some, white)
+        for name, keys, reason in (
+            ("batch-3", one, "no archive with a frame for each run"),
+            ("single-1", batch, "refuses POST /jobs"),
+            ("single-3", one, "1 to 2 images are accepted, not 3"),
+        ):
+            with pytest.raises(ServiceError, match=reason):
+                client.submit(client.register(keys[1]), tmp_path / name)
         with pytest.raises(KeyMismatchError, match="make new ones"):
-            client.ask(IMAGES, DATA.pixel_max, (secrets[::-1], mine[1]))
+            client.ask(images, white, one, mode="batch")
+    with running(tmp_path / "state", mode="batch") as (_, url):  # the same state, less offered
+        with pytest.raises(ServiceError, match="keys for mode batch are accepted, not for single"):
+            Client(url).submit(key_digest(one[1]), tmp_path / "single-1")
+        with pytest.raises(ParameterError, match="offers mode batch; 'single' was asked for"):
+            Client(url).ask(images, white, mode="single")
+    with running(tmp_path / "other", mode="single") as (_, url):
+        client = Client(url)
+        assert np.array_equal(client.ask(images[:1], white), model.forward(images[:1]))
+        with pytest.raises(ServiceError, match="no archive with a frame for each run"):
+            client.register(batch[1])
+
+
+def test_a_network_that_does_not_fit_is_offered_in_batches_only() -> None:
+    layers = [Square(), Square(), Flatten(), Dense(1)]
+    fourth = Sequential(layers, (2, 1, 1), info=ModelInfo(levels=1))
+    fourth.layers[-1].parameters["weight"] = np.ones((2, 1), dtype=np.int64)
+    fourth.layers[-1].parameters["bias"] = np.zeros(1, dtype=np.int64)
+    offer = Offer.of(fourth)
+    assert set(offer.cards) == {"batch"}
+    assert offer.card("auto", 1).mode == "batch"
+    with pytest.raises(PackingError, match="layer 1, Square, follows a square"):
+        Offer.of(fourth, "single")

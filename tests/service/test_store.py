@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from conftest import ROOT
-from nn.service import roles, state, store, uploads
+from nn.service import roles, state, uploads
 from nn.service.limits import (
     DONE,
     FAILED,
@@ -40,6 +40,7 @@ from nn.service.worker import Worker
 from tiny_roles import tiny_network
 from tiny_service import (
     CARD,
+    CARDS,
     IMAGES,
     KEY,
     KEYS,
@@ -361,7 +362,7 @@ def test_a_second_server_on_a_folder_is_refused_and_touches_nothing(tmp_path: Pa
         first.begin()
         with first.uploads.receive(10) as upload:
             with pytest.raises(StateError, match="another server uses .*: name another folder"):
-                Store(tmp_path, CARD, Limits())
+                Store(tmp_path, CARDS, Limits())
             assert upload.path.exists()
             first.uploads.append(upload, b"1234567890")
         assert first.job(job.id).status == RUNNING
@@ -378,7 +379,7 @@ def test_a_second_server_on_a_folder_is_refused_and_touches_nothing(tmp_path: Pa
     with other, other.stdout:
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(StateError, match="another server uses"):
-            Store(tmp_path, CARD, Limits())
+            Store(tmp_path, CARDS, Limits())
         other.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
     with opened(tmp_path) as store:
         assert store.job(job.id).status == QUEUED
@@ -407,12 +408,12 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(tmp_pat
         (tmp_path / name / "secret.key").write_bytes(b"secret")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(StateError, match="holds bodies, keys and no state of a server"):
-        Store(tmp_path, CARD, Limits())
+        Store(tmp_path, CARDS, Limits())
     assert sorted(tmp_path.rglob("*")) == before
     file = tmp_path / "file"
     file.write_bytes(b"")
     with pytest.raises(StateError, match="file cannot hold the state of a server: "):
-        Store(file, CARD, Limits())
+        Store(file, CARDS, Limits())
 
 
 def test_a_newer_and_a_damaged_state_are_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -424,7 +425,7 @@ def test_a_newer_and_a_damaged_state_are_refused_with_a_sentence(tmp_path: Path)
         database.execute("PRAGMA user_version = 2")
         database.commit()
     with pytest.raises(StateError, match="is of version 2, and this program reads version 1 only"):
-        Store(tmp_path, CARD, Limits())
+        Store(tmp_path, CARDS, Limits())
     for damaged in (
         content[:100] + bytes(4000) + content[4100:],
         content[:16384] + b"?" * 4096 + content[20480:],  # a page that the start does not read
@@ -433,10 +434,10 @@ def test_a_newer_and_a_damaged_state_are_refused_with_a_sentence(tmp_path: Path)
     ):
         path.write_bytes(damaged)
         with pytest.raises(StateError, match="is damaged .*: name another folder, or remove"):
-            Store(tmp_path, CARD, Limits())
+            Store(tmp_path, CARDS, Limits())
     path.write_bytes(b"")  # as if it were new, but for the bodies
     with pytest.raises(StateError, match="is of version 0"):
-        Store(tmp_path, CARD, Limits())
+        Store(tmp_path, CARDS, Limits())
     assert bodies(tmp_path) == [".key"]
 
 
@@ -528,7 +529,7 @@ def test_the_kinds_of_keys_that_may_be_registered_are_a_table(tmp_path: Path) ->
             add_key(one, public)
         with pytest.MonkeyPatch.context() as patch:
             form = next(form for form in KEY_FORMS if form.type is type(KEYS.public))
-            patch.setitem(store.ACCEPTED_KEYS, form.kind, form)
+            patch.setitem(uploads.ACCEPTED_KEYS, form.kind, form)
             keys = add_key(one, public)
             assert type(one.load_key(keys)) is type(KEYS.public)
         assert add_key(one, KEY) != keys

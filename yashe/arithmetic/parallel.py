@@ -23,11 +23,9 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
-import numpy as np
-
 from yashe.arithmetic.blas import limit, one_blas_thread
 from yashe.arithmetic.devices import blocks, on_host
-from yashe.errors import ParameterError
+from yashe.arithmetic.whole import whole
 
 T = TypeVar("T")
 
@@ -59,16 +57,11 @@ def workers(count: int | None = None) -> Iterator[None]:
     ParameterError
         If the count is no integer from 1 to `MOST_WORKERS`.
     """
-    count = available_cores() if count is None else count
-    integer = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
-    if not (integer and 1 <= count <= MOST_WORKERS):
-        raise ParameterError(
-            f"the number of workers must be an integer from 1 to {MOST_WORKERS}, not {count!r}; "
-            "leave it out for one on each core"
-        )
+    what = "the number of workers, by default one for each core,"
+    count = available_cores() if count is None else whole(count, what, 1, MOST_WORKERS)
     with one_blas_thread:
         # Some BLAS libraries (MKL, those with OpenMP) have a number of threads for every thread.
-        pool = ThreadPoolExecutor(int(count), "yashe", initializer=limit) if count > 1 else None
+        pool = ThreadPoolExecutor(count, "yashe", initializer=limit) if count > 1 else None
         token = _pool.set(pool)
         if pool:
             _open.add(pool)
@@ -99,14 +92,45 @@ def alone() -> Context:
     return context
 
 
-def for_each(body: Callable[[T], None], items: Iterable[T]) -> None:
+def for_each(
+    body: Callable[[T], None], items: Iterable[T], size: Callable[[T], int] = lambda item: 1
+) -> None:
     """Call body(item) for all items, in any order, on the workers if there are any.
 
     Loops inside of a body are plain loops, unless it has `workers` of its own. If bodies raise, the
     exception of the first such item is raised here, as in a plain loop, once no body runs any more;
     those that have not begun are left out.
+
+    Parameters
+    ----------
+    size : how often whoever watches is told that an item is finished
     """
-    _run(body, items, lambda item: 1)
+    pool, tick, context = _pool.get(), _tick.get(), alone()
+
+    def call(item: T) -> None:
+        context.copy().run(body, item)  # a context cannot serve two threads at once
+
+    def finished(item: T) -> None:
+        for _ in range(size(item)):
+            tick()
+
+    with one_blas_thread:
+        if pool not in _open:
+            for item in items:
+                call(item)
+                finished(item)
+            return
+        begun: list[tuple[T, Future[None]]] = []
+        try:
+            for item in items:
+                begun.append((item, pool.submit(call, item)))
+            for item, future in begun:
+                future.result()
+                finished(item)
+        finally:
+            for _, future in begun:
+                future.cancel()
+            wait([future for _, future in begun])
 
 
 def for_each_group(
@@ -122,46 +146,15 @@ def for_each_group(
     results : array with an entry for every item, in the memory where the work is done
     group : how many items a processor takes at a time
     """
+
+    def length(some: slice) -> int:
+        return int(some.stop - some.start)
+
     if on_host(results):
         groups = [slice(i, min(i + group, count)) for i in range(0, count, group)]
-        _run(body, groups, _length)
+        for_each(body, groups, length)
         return
     for some in blocks(count, results.nbytes // max(1, count), results):
         body(some)
-        for _ in range(_length(some)):
+        for _ in range(length(some)):
             _tick.get()()
-
-
-def _length(group: slice) -> int:
-    """Return how many items a group has."""
-    return int(group.stop - group.start)
-
-
-def _run(body: Callable[[T], None], tasks: Iterable[T], size: Callable[[T], int]) -> None:
-    """Call body(task) for all tasks, and tick for each of the items that a task consists of."""
-    pool, tick, context = _pool.get(), _tick.get(), alone()
-
-    def call(task: T) -> None:
-        context.copy().run(body, task)  # a context cannot serve two threads at once
-
-    def finished(task: T) -> None:
-        for _ in range(size(task)):
-            tick()
-
-    with one_blas_thread:
-        if pool not in _open:
-            for task in tasks:
-                call(task)
-                finished(task)
-            return
-        begun: list[tuple[T, Future[None]]] = []
-        try:
-            for task in tasks:
-                begun.append((task, pool.submit(call, task)))
-            for task, future in begun:
-                future.result()
-                finished(task)
-        finally:
-            for _, future in begun:
-                future.cancel()
-            wait([future for _, future in begun])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -67,7 +68,7 @@ def ntt_primes_below(
     below = min(whole(below, "the limit of the primes"), prime_limit(n))
     count, step = whole(count, "the number of primes", 0, PRIME_LIMIT), 2 * check_degree(n)
     candidates = range((below - 2) // step * step + 1, step, -step)
-    return tuple(islice((p for p in candidates if p not in avoid and sympy.isprime(p)), count))
+    return tuple(islice((p for p in candidates if p not in avoid and is_prime(p)), count))
 
 
 def next_ntt_primes(n: int, start: int, count: int) -> tuple[int, ...]:
@@ -81,7 +82,7 @@ def next_ntt_primes(n: int, start: int, count: int) -> tuple[int, ...]:
     step, start = 2 * check_degree(n), whole(start, "the smallest prime")
     count = whole(count, "the number of primes", 0, PRIME_LIMIT)
     candidates = range(max(-(-(start - 1) // step), 1) * step + 1, prime_limit(n), step)
-    return tuple(islice((p for p in candidates if sympy.isprime(p)), count))
+    return tuple(islice((p for p in candidates if is_prime(p)), count))
 
 
 def ntt_primes(
@@ -114,6 +115,7 @@ def ntt_primes(
     return found
 
 
+@lru_cache(maxsize=2**16)  # searches come to the same candidates again and again
 def is_prime(p: int) -> bool:
     """Say whether p is a prime number, of any size."""
     return bool(sympy.isprime(p))
@@ -129,7 +131,7 @@ def check_ntt_prime(n: int, p: int) -> None:
     """
     n, p = check_degree(n), whole(p, "a modulus, an odd prime below 2^24,", 3, PRIME_LIMIT - 1)
     check_exact_sum(p, ntt_shape(n)[1])
-    if (p - 1) % (2 * n) or not sympy.isprime(p):
+    if (p - 1) % (2 * n) or not is_prime(p):
         raise ParameterError(
             f"an NTT of degree {n} needs a prime p = 1 (mod {2 * n}), not {p}; "
             f"the nearest: {nearest_primes(n, p)}"

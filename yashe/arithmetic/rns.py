@@ -298,9 +298,7 @@ class Rescale:
         return self.target.decompose(np.array([value], dtype=object))[:, 0]
 
 
-@lru_cache(maxsize=256)
-def _rescale(source: RnsBasis, target: RnsBasis, ratio: Fraction) -> Rescale:
-    return Rescale(source, target, ratio)
+_rescale = lru_cache(maxsize=256)(Rescale)
 
 
 def rescale(

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from yashe.checks.grade import Table, grade, rights_of, totals
+from yashe.checks.grade import Table, grade, printable, rights_of, totals
 from yashe.checks.handins import submissions
 from yashe.checks.report import EXERCISES
 from yashe.errors import FheError
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.stderr if chosen.out == "-" else sys.stdout
     print(totals(grades), file=words)
     for entry in skipped:
-        print(f"not graded: {entry.path}: {entry.why}", file=words)
+        print(printable(f"not graded: {entry.path}: {entry.why}"), file=words)
     print(f"{len(grades)} rows in {chosen.out}", file=words)
     return 0
 

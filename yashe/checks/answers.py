@@ -53,7 +53,7 @@ def main() -> None:
     """Run a submission and answer, until nobody asks any more."""
     requests, answers = _lines()
     start = json.loads(requests.readline())
-    limit_resources(start["megabytes"])
+    limit_resources(start["megabytes"], start["processes"])
     namespace: dict[str, Any] = {"__name__": "submission"}
     troubles = run_cells(start["programs"], namespace, start["seconds"])
     defined = [name for name in start["names"] if callable(namespace.get(name))]
@@ -77,9 +77,11 @@ def _send(answers: BinaryIO, reply: dict[str, Any]) -> None:
     answers.flush()
 
 
-def limit_resources(megabytes: int) -> None:
-    """Limit the memory of this process and the files that it writes, where the system can."""
+def limit_resources(megabytes: int, processes: int | None) -> None:
+    """Limit memory, files, and the user's processes if they count, where the system can."""
     if resource is not None:
+        if processes is not None:
+            resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
         resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
         resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from yashe.checks.report import EXERCISES, CheckFailed, Exercise, Report, WrongA
 from yashe.checks.values import LONGEST_LINE, read, written
 from yashe.errors import DataError, ParameterError
 
+MOST_PROCESSES = 64  # and threads, of a user who has nothing but submissions
 START_SECONDS = 60.0  # Python and NumPy start in two, but a grading machine may be busy
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 # What a submission sees of the environment: nothing that could be a secret.
@@ -125,22 +127,27 @@ class Process:
         user: str | None = None,
     ) -> None:
         self.reason = ""  # why it is no more
-        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.folder = tempfile.mkdtemp()
         if user:
-            os.chmod(self.folder.name, 0o777)
+            os.chmod(self.folder, 0o777)
         environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         environment |= {"MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(sys.path)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "yashe.checks.answers"],
-            cwd=self.folder.name,
-            env=environment | {"HOME": self.folder.name},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            **rights_of(user),
-        )
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "yashe.checks.answers"],
+                cwd=self.folder,
+                env=environment | {"HOME": self.folder},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                **rights_of(user),
+            )
+        except OSError:
+            remove(self.folder)
+            raise
         start = {"programs": cells, "names": names, "seconds": seconds, "megabytes": megabytes}
+        start["processes"] = MOST_PROCESSES if user else None
         self.defined: list[str] = []
         self.troubles: list[list[str]] = []
         try:
@@ -234,7 +241,16 @@ class Process:
             assert pipe is not None
             with suppress(OSError):
                 pipe.close()
-        self.folder.cleanup()
+        remove(self.folder)
+
+
+def remove(folder: str) -> None:
+    """Remove a submission's folder, as far as possible and however deep it is."""
+    if os.name == "posix":  # shutil.rmtree calls itself for each of ten thousand folders
+        with suppress(OSError):
+            subprocess.run(["rm", "-rf", folder], check=False, stderr=subprocess.DEVNULL)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _change(argument: Any, new: Any) -> None:
@@ -275,9 +291,12 @@ def grade(
         for name, exercise in asked.items():
             start = time.perf_counter()
             if not why_not and (process is None or process.reason):  # the first, or one more
-                process = Process(cells, list(asked), seconds, megabytes, spare_seconds, user)
-                why_not = process.reason  # what ends while the cells run will end again
-            if process is None or name not in process.defined:
+                try:
+                    process = Process(cells, list(asked), seconds, megabytes, spare_seconds, user)
+                    why_not = process.reason  # what ends while the cells run will end again
+                except OSError as error:  # what it has left behind takes all that there is
+                    why_not = f"its process cannot be started: {error.strerror}"
+            if why_not or process is None or name not in process.defined:
                 report = _nothing(exercise, why_not or (process.missing(name) if process else ""))
             else:
                 report = _report(exercise, Remote(process, name), process, seconds)
@@ -346,15 +365,20 @@ class Table:
 def _harmless(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    value = "".join(c if c.isprintable() or c == "\n" else "?" for c in value)
+    value = "\n".join(map(printable, value.split("\n")))
     return f"'{value}" if value.startswith(FORMULA_STARTS) else value
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey: students choose the names of files."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def totals(grades: Sequence[Grade]) -> str:
     """Return the points of every student and notebook as a table."""
     sums: dict[tuple[str, str], list[int]] = {}
     for row in grades:
-        entry = sums.setdefault((row.student, row.notebook), [0, 0, 0])
+        entry = sums.setdefault((printable(row.student), row.notebook), [0, 0, 0])
         entry[0] += row.points
         entry[1] += row.out_of
         entry[2] += bool(row.look)

@@ -21,7 +21,8 @@ from yashe.errors import DataError
 
 NUMBER = re.compile(r"0?(\d{1,2})(b?)")
 DATE = re.compile(r"(19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d")
-LARGEST_FILE = 64 << 20  # a notebook with pictures has a few megabytes
+LARGEST_FILE = 16 << 20  # a notebook with pictures has a few megabytes
+LARGEST_PROGRAM = 256 << 10  # of all cells; to Python, which parses them here, they are far larger
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,18 @@ def programs(path: Path) -> list[str]:
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"it has more than {LARGEST_FILE >> 20} MiB")
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".py":
-            return [text]
-        return [
-            without_magics("".join(cell["source"]))
-            for cell in json.loads(text)["cells"]
-            if cell["cell_type"] == "code" and "check" not in tags_of(cell)
-        ]
+        found = (
+            [text]
+            if path.suffix == ".py"
+            else [
+                "".join(cell["source"])
+                for cell in json.loads(text)["cells"]
+                if cell["cell_type"] == "code" and "check" not in tags_of(cell)
+            ]
+        )
+        if sum(map(len, found)) > LARGEST_PROGRAM:
+            raise ValueError(f"it has more than {LARGEST_PROGRAM >> 10} KiB of code")
+        return [without_magics(program) for program in found]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = "an empty file" if path.stat().st_size == 0 else f"{type(error).__name__}: {error}"
         raise DataError(f"the file is not a notebook that can be read: {what}") from error

@@ -10,7 +10,9 @@ itself. A note is no proof, and what is hidden, or copied, is not found.
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 PACKAGES = ("yashe", "nn")
 # What every exercise may call: the arithmetic of polynomials, but for their product.
@@ -34,24 +36,22 @@ def worth_a_look(cells: list[str], name: str, may_call: tuple[str, ...]) -> str:
     name : of the function that was asked for
     may_call : names of this package that its exercise hands out
     """
-    bodies = [statement for cell in cells for statement in _statements(cell)]
-    imports = _imports(bodies)
+    statements = [statement for cell in cells for statement in _statements(cell)]
+    imports, bodies = _imports(statements), defaultdict(list)
+    for statement in statements:
+        bodies[_defines(statement)].append(statement)
     seen, waiting, notes = {name}, [name], set()
     while waiting:
-        current = waiting.pop()
-        for statement in bodies:
-            if current != _defines(statement):
-                continue
-            for used in _names(statement):
-                first, *rest = used.split(".")
-                whole = ".".join([imports.get(first, first), *rest])
-                if whole.split(".")[0] in PACKAGES and not _handed_out(whole, may_call):
-                    notes.add(f"calls {whole}")
-                elif whole.split(".")[0] in AROUND or whole in AROUND_NAMES:
-                    notes.add(f"uses {whole}")
-                if first not in seen:
-                    seen.add(first)
-                    waiting.append(first)
+        for used in chain.from_iterable(map(_names, bodies[waiting.pop()])):
+            first, *rest = used.split(".")
+            whole = ".".join([imports.get(first, first), *rest])
+            if whole.split(".")[0] in PACKAGES and not _handed_out(whole, may_call):
+                notes.add(f"calls {whole}")
+            elif whole.split(".")[0] in AROUND or whole in AROUND_NAMES:
+                notes.add(f"uses {whole}")
+            if first not in seen:
+                seen.add(first)
+                waiting.append(first)
     return "; ".join(sorted(notes))
 
 
@@ -90,9 +90,9 @@ def _names(statement: ast.stmt) -> Iterator[str]:
     own = {node.arg for node in nodes if isinstance(node, ast.arg)}
     own |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     inside = set()
-    for node in nodes:
+    for node in nodes:  # of a.b.c first the whole, and then nothing that is inside of it
         parts, value = [], node
-        while isinstance(value, ast.Attribute):
+        while isinstance(value, ast.Attribute) and node not in inside:
             parts.append(value.attr)
             value = value.value
             inside.add(value)

@@ -25,7 +25,8 @@ from yashe.parameters import sets as parameters
 from yashe.schemes.bfv import BFV
 from yashe.textbook.polynomials import Params
 
-LONGEST_LINE = 32 << 20
+LONGEST_LINE = 4 << 20  # of an answer
+MOST_KEYS = 1000  # of a dictionary: a million keys with one hash take hours, and nothing stops that
 Keep = Callable[[Any], int]  # gives an object a number
 Find = Callable[[int, str], Any]  # what stands for the object with a number, of that class
 
@@ -35,6 +36,25 @@ def _array(content: list[Any]) -> Any:
     if dtype not in ("bool", "int32", "int64", "uint8", "uint64", "float32", "float64"):
         raise ValueError(f"an array of {dtype}")
     return np.array(entries, dtype=dtype).reshape(shape)
+
+
+def _dict(pairs: list[Any]) -> dict[Any, Any]:
+    if len(pairs) > MOST_KEYS:
+        raise ValueError(f"a dictionary with {len(pairs)} keys")
+    return dict(pairs)
+
+
+def _integers(make: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return what makes something of integers only: "1e999999999" is a Fraction as well."""
+
+    def of_integers(content: Any) -> Any:
+        arguments = content if isinstance(content, list) else [content]
+        flat = [x for entry in arguments for x in (entry if type(entry) is tuple else [entry])]
+        if not all(type(x) is int for x in flat):
+            raise ValueError("integers are needed")
+        return make(*arguments)
+
+    return of_integers
 
 
 def _frame(thing: Any) -> str:
@@ -50,11 +70,11 @@ def _framed(text: str, expected: Any) -> Any:
 KINDS: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "tuple": (tuple, list, tuple),
     "power": (Power, list, Power),
-    "dict": (dict, lambda x: [list(pair) for pair in x.items()], lambda x: dict(map(tuple, x))),
-    "fraction": (Fraction, lambda x: [x.numerator, x.denominator], lambda x: Fraction(*x)),
+    "dict": (dict, lambda x: [list(pair) for pair in x.items()], _dict),
+    "fraction": (Fraction, lambda x: [x.numerator, x.denominator], _integers(Fraction)),
     "bytes": (bytes, lambda x: base64.b64encode(x).decode(), base64.b64decode),
-    "params": (Params, lambda x: (x.n, x.t, x.moduli), lambda x: Params(*x)),
-    "clear": (Clear, lambda x: x.n, Clear),
+    "params": (Params, lambda x: [x.n, x.t, x.moduli], _integers(Params)),
+    "clear": (Clear, lambda x: x.n, _integers(Clear)),
     "array": (np.ndarray, lambda x: [str(x.dtype), list(x.shape), x.ravel().tolist()], _array),
     "ciphertext": (Ciphertext, _frame, lambda x: _framed(x, Ciphertext)),
     "rotation keys": (BfvRotationKeys, _frame, lambda x: _framed(x, BfvRotationKeys)),

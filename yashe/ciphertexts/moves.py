@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from yashe.ciphertexts.opaque import Opaque
 from yashe.errors import AxisError, FheError, IndexingError, OperationError, ShapeError
 
 Self = TypeVar("Self", bound="Moves")
+AnyTogether = TypeVar("AnyTogether", bound="Together")
 
 
 def numpys(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -203,6 +205,49 @@ def call_method(function: Callable[..., Any], things: Any, *arguments: Any, **op
     if method is None:
         raise OperationError(f"{type(things).__name__} has no {function.__name__}")
     return method(*arguments, **options)
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Several arrays of one shape that are moved as one: a subclass is a dataclass of them.
+
+    What is no array, and not arrays together, stays as it is.
+    """
+
+    def each(
+        self: AnyTogether, function: Callable[..., Any], others: Sequence[AnyTogether] = ()
+    ) -> AnyTogether:
+        """Return what a function makes of each array, and of the same array of the others."""
+        found: dict[str, Any] = {}
+        for name, x in vars(self).items():
+            more = [getattr(other, name) for other in others]
+            if isinstance(x, Together):
+                found[name] = x.each(function, more)
+            elif isinstance(x, np.ndarray):  # without axes it would come back as a number
+                found[name] = np.asarray(function(x, *more), dtype=x.dtype)
+        return replace(self, **found)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all the arrays."""
+        shape: tuple[int, ...] = next(x.shape for x in vars(self).values() if hasattr(x, "shape"))
+        return shape
+
+    def __getitem__(self: AnyTogether, key: Any) -> AnyTogether:
+        return self.each(lambda x: x[key])
+
+    def reshape(self: AnyTogether, *shape: Any) -> AnyTogether:
+        """Return the same arrays in another shape."""
+        return self.each(lambda x: x.reshape(*shape))
+
+    def broadcast(self: AnyTogether, shape: tuple[int, ...]) -> AnyTogether:
+        """Return the arrays repeated to a larger shape."""
+        return self.each(lambda x: np.broadcast_to(x, shape))
+
+    @staticmethod
+    def concatenate(parts: Sequence[AnyTogether], axis: int = 0) -> AnyTogether:
+        """Join arrays along an axis."""
+        return parts[0].each(lambda *arrays: np.concatenate(arrays, axis), parts[1:])
 
 
 METHODS = (np.copy, np.mean, np.ravel, np.squeeze, np.sum, np.swapaxes, np.take, np.transpose)

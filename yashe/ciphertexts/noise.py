@@ -19,7 +19,7 @@ in networks is not independent. docs/noise.md derives it all, with the sources.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from yashe.arithmetic.residues import FloatArray, IntArray, column, reduce
 from yashe.arithmetic.rns import RnsBasis
 from yashe.arithmetic.sampling import SIGMA
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
+from yashe.ciphertexts.moves import Together
 from yashe.ciphertexts.trace import trace as trace  # noise.trace(secret_key)
 from yashe.errors import FormError, NoiseBudgetExhausted
 from yashe.parameters.sets import Params
@@ -135,7 +136,7 @@ def least_budget(n: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Bound:
+class Bound(Together):
     """What is known, without any key, about the noise of an array of ciphertexts.
 
     Attributes
@@ -151,28 +152,6 @@ class Bound:
     def of(cls, deviation: float, order: int, shape: tuple[int, ...] = ()) -> Bound:
         """Return the same bound for a whole array."""
         return cls(np.full(shape, deviation), np.full(shape, order, dtype=np.int64))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.deviation.shape
-
-    def __getitem__(self, key: Any) -> Bound:
-        return Bound(np.asarray(self.deviation[key]), np.asarray(self.order[key]))
-
-    def reshape(self, *shape: Any) -> Bound:
-        """Return the same bounds in another shape."""
-        return Bound(self.deviation.reshape(*shape), self.order.reshape(*shape))
-
-    @staticmethod
-    def concatenate(parts: Sequence[Bound], axis: int = 0) -> Bound:
-        """Join arrays along an axis."""
-        deviation = np.concatenate([part.deviation for part in parts], axis=axis)
-        return Bound(deviation, np.concatenate([part.order for part in parts], axis=axis))
-
-    def broadcast(self, shape: tuple[int, ...]) -> Bound:
-        """Return the bounds repeated to a larger shape."""
-        return Bound(np.broadcast_to(self.deviation, shape), np.broadcast_to(self.order, shape))
 
     def __add__(self, other: Bound) -> Bound:
         """Bound the sum of two noises, dependent or not: deviations add up at most."""

@@ -17,7 +17,7 @@ sums of squares that are computed together (`yashe.circuits`) take no declared c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 
 from yashe.arithmetic.residues import IntArray
 from yashe.arithmetic.whole import whole_numbers
+from yashe.ciphertexts.moves import Together
 from yashe.errors import RangeError
 from yashe.parameters.sets import Params
 
 
 @dataclass(frozen=True, eq=False)
-class Interval:
+class Interval(Together):
     """An array of integer intervals [low, high]; arithmetic gives the tightest interval around it.
 
     Attributes
@@ -46,11 +47,6 @@ class Interval:
     def of(cls, low: int, high: int, shape: tuple[int, ...] = ()) -> Interval:
         """Return one interval for a whole array."""
         return cls(np.full(shape, int(low), object), np.full(shape, int(high), object))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.low.shape
 
     def __repr__(self) -> str:
         return f"Interval(shape={self.shape}, up to {self.bits:.1f} bits)"
@@ -70,19 +66,6 @@ class Interval:
     def smallest_t(self) -> int:
         """The smallest plaintext modulus that holds every value: 2 max|x| + 1."""
         return 2 * self.largest + 1
-
-    def __getitem__(self, key: Any) -> Interval:
-        return Interval(np.asarray(self.low[key]), np.asarray(self.high[key]))
-
-    def reshape(self, *shape: Any) -> Interval:
-        """Return the same intervals in another shape."""
-        return Interval(self.low.reshape(*shape), self.high.reshape(*shape))
-
-    @staticmethod
-    def concatenate(parts: Sequence[Interval], axis: int = 0) -> Interval:
-        """Join arrays along an axis."""
-        low = np.concatenate([part.low for part in parts], axis=axis)
-        return Interval(low, np.concatenate([part.high for part in parts], axis=axis))
 
     def __add__(self, other: Interval | IntArray) -> Interval:
         other = exactly(other)

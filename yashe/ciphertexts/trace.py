@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from yashe.arithmetic.parallel import alone
-from yashe.errors import ParameterError
+from yashe.arithmetic.whole import whole
 
 SAMPLE = 4  # ciphertexts of each result that are measured
 
@@ -174,10 +174,7 @@ def trace(secret_key: Any, sample: int = SAMPLE) -> Iterator[Trace]:
     ParameterError
         If the sample is no positive integer.
     """
-    integer = isinstance(sample, (int, np.integer)) and not isinstance(sample, bool)
-    if not (integer and sample >= 1):
-        raise ParameterError(f"a trace measures a sample of at least 1 ciphertext, not {sample!r}")
-    found = Trace(secret_key, sample)
+    found = Trace(secret_key, whole(sample, "the sample of a trace, ciphertexts,", 1))
     token = _trace.set(found)
     try:
         yield found

@@ -36,7 +36,7 @@ from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import check_undeclared
 from yashe.ciphertexts.slots import check_integers, encode_constant
 from yashe.errors import FormError, ParameterError
-from yashe.schemes.base import Scheme
+from yashe.schemes.base import Scheme, check_scheme
 
 COLUMNS = 256  # at a time: enough for long calls, few enough for the cache
 MOST = 2**32  # bytes of units and inputs that a GPU has at a time
@@ -123,6 +123,7 @@ class SquareLayer:
         weights: Any,
         constants: Any = 0,
     ) -> None:
+        check_scheme(scheme, Scheme)
         if not scheme.ntt_form:
             raise FormError(f"{scheme.name} keeps no ciphertexts in NTT form")
         scheme = scheme.scheme_of(ct)

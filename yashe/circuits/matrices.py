@@ -34,6 +34,7 @@ from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import RotationKeys
 from yashe.ciphertexts.slots import Plaintext, check_integers
 from yashe.errors import ShapeError, TransparentCiphertextError
+from yashe.schemes.base import check_scheme
 from yashe.schemes.rotations import RotatingScheme
 
 
@@ -72,6 +73,7 @@ class SlotMatrix:
     """
 
     def __init__(self, scheme: RotatingScheme, matrix: Any) -> None:
+        check_scheme(scheme, RotatingScheme)
         n = scheme.params.n
         self.scheme, self.matrix = scheme, check_integers(matrix, "the entries of a matrix")
         if self.matrix.ndim != 2 or not self.matrix.size > 0 or max(self.matrix.shape) > n // 2:
@@ -84,9 +86,11 @@ class SlotMatrix:
         diagonals = min(self.outputs, self.inputs)
         # A hoisted baby step is about half the work of a giant one: B is near sqrt(2 diagonals).
         self.baby = min(1 << diagonals.bit_length() // 2, diagonals)
+        padded = np.zeros((self.outputs, self.inputs), dtype=np.int64)
+        padded[: self.matrix.shape[0], : self.matrix.shape[1]] = self.matrix
         self.giants: list[tuple[int, IntArray, Plaintext]] = []
         for step in range(0, diagonals, self.baby):
-            weights = np.stack([self._diagonal(step + i, step) for i in range(self.baby)])
+            weights = np.stack([self._diagonal(padded, step + i, step) for i in range(self.baby)])
             used = np.flatnonzero(weights.any(axis=-1))
             if len(used):
                 self.giants.append((step, used, scheme.encode(weights[used])))
@@ -95,10 +99,8 @@ class SlotMatrix:
         steps = {*range(self.baby), *(step for step, _, _ in self.giants), *self.folds}
         self.rotations = tuple(sorted(steps - {0}))
 
-    def _diagonal(self, k: int, turned: int) -> IntArray:
+    def _diagonal(self, padded: IntArray, k: int, turned: int) -> IntArray:
         """Return the k-th diagonal in all n slots, turned to the right."""
-        padded = np.zeros((self.outputs, self.inputs), dtype=np.int64)
-        padded[: self.matrix.shape[0], : self.matrix.shape[1]] = self.matrix
         column = np.arange(self.scheme.params.n // 2, dtype=np.int64)
         row = np.roll(padded[column % self.outputs, (column + k) % self.inputs], turned)
         return np.concatenate([row, row])
@@ -146,6 +148,7 @@ class SlotMatrix:
         MissingKeyError, FormError, KeyMismatchError, NoiseBudgetExhausted
         """
         scheme, total = self.scheme, None
+        scheme.check_own(ct)
         shape = (-1, *(1 for _ in ct.shape))
         babies = ct[None]
         if self.baby > 1:

@@ -16,8 +16,8 @@ from typing import Any
 
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.slots import as_integers
-from yashe.errors import ParameterError
-from yashe.schemes.base import Scheme
+from yashe.errors import ParameterError, RangeError
+from yashe.schemes.base import Scheme, check_scheme
 
 
 class SlotPolynomial:
@@ -26,16 +26,18 @@ class SlotPolynomial:
     Parameters
     ----------
     scheme : BFV, BGV or YASHE
-    coefficients : integers, lowest first; the last one that is not zero belongs to x^1 at least
+    coefficients : integers, lowest first, modulo t; one behind the first is not zero
 
     Attributes
     ----------
+    coefficients : centred modulo t, up to the last one that is not zero
+    wrapped : whether some were given that are others modulo t
     block : B, how many coefficients a block has
 
     Raises
     ------
     ParameterError, EncodingError
-        If it is a constant, or the coefficients are not integers.
+        If it is a constant, or the coefficients are not integers in one row.
 
     Examples
     --------
@@ -50,11 +52,13 @@ class SlotPolynomial:
     """
 
     def __init__(self, scheme: Scheme, coefficients: Any) -> None:
-        numbers = [int(c) for c in as_integers(coefficients, "coefficients").reshape(-1)]
+        check_scheme(scheme, Scheme)
+        given = as_integers(coefficients, "coefficients")
+        if given.ndim != 1:
+            raise ParameterError(f"coefficients are one row of integers, not {given.shape}")
         half = scheme.params.t // 2
-        self.coefficients = [(c + half) % scheme.params.t - half for c in numbers]
-        while self.coefficients and not self.coefficients[-1]:
-            self.coefficients.pop()
+        centred = [(int(c) + half) % scheme.params.t - half for c in given]
+        self.coefficients, self.wrapped = _trimmed(centred), centred != given.tolist()
         if len(self.coefficients) < 2:
             raise ParameterError("a polynomial of degree 1 at least was required, modulo t")
         self.scheme = scheme
@@ -73,8 +77,16 @@ class SlotPolynomial:
 
         Raises
         ------
-        KeyMismatchError, FormError, NoiseBudgetExhausted, RangeError
+        KeyMismatchError, FormError, NoiseBudgetExhausted
+        RangeError
+            If x has a declared range, and a result may leave (-t/2, t/2), or a coefficient has.
         """
+        self.scheme.check_own(x)
+        if x.within is not None and self.wrapped:
+            raise RangeError(
+                f"where a range is declared, coefficients are within +-{x.params.t // 2}: take a "
+                "larger t, or say that numbers modulo t are meant: ct.modulo()"
+            )
         powers = {1: x}
 
         def power(i: int) -> Ciphertext:
@@ -86,8 +98,9 @@ class SlotPolynomial:
 
         def value(c: list[int]) -> Ciphertext | int:
             """Return the polynomial with these coefficients: a number if it is a constant."""
-            if not any(c[1:]):
-                return c[0] if c else 0
+            c = _trimmed(c)
+            if len(c) < 2:
+                return sum(c)
             if len(c) <= self.block:
                 terms = [power(i) * w for i, w in enumerate(c) if i and w]
                 return sum(terms[1:], terms[0]) + c[0]
@@ -104,3 +117,11 @@ class SlotPolynomial:
         found = value(self.coefficients)
         assert not isinstance(found, int)
         return found
+
+
+def _trimmed(coefficients: list[int]) -> list[int]:
+    """Return the coefficients up to the last one that is not zero."""
+    size = len(coefficients)
+    while size and not coefficients[size - 1]:
+        size -= 1
+    return coefficients[:size]

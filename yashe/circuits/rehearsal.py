@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from yashe.arithmetic.whole import whole, whole_numbers
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.trace import Trace
 from yashe.errors import ParameterError
+from yashe.schemes.base import check_scheme
 from yashe.schemes.rotations import RotatingScheme
 
 
@@ -89,10 +91,12 @@ def rehearse(
     Raises
     ------
     ParameterError
-        If the circuit returns no ciphertexts.
+        If the circuit returns no ciphertexts, or there are none in the shape.
     FheError
         Whatever the circuit raises: it would not have worked with anybody's data either.
     """
+    check_scheme(scheme, RotatingScheme)
+    shape = tuple(whole(side, "a side of the shape", 1) for side in whole_numbers(shape, "a shape"))
     keys = scheme.keygen(rotations=rotations)
     zeros = np.zeros((*shape, scheme.params.n), dtype=np.int64)
     ct = scheme.encrypt(zeros, keys.public if public else keys.encryption)

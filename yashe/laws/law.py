@@ -147,10 +147,9 @@ class Law:
 
 
 def smallest(strategy: SearchStrategy[Any]) -> Any:
-    """Return the simplest thing that a strategy draws."""
-    return hypothesis.find(
-        strategy, lambda x: True, settings=hypothesis.settings(max_examples=1, database=None)
-    )
+    """Return the simplest thing that a strategy draws, which is what Hypothesis draws first."""
+    first = hypothesis.settings(max_examples=1, database=None, phases=(hypothesis.Phase.generate,))
+    return hypothesis.find(strategy, lambda x: True, settings=first)
 
 
 class Registry:

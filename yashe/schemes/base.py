@@ -29,10 +29,21 @@ from yashe.ciphertexts.slots import (
 )
 from yashe.ciphertexts.trace import observe
 from yashe.errors import FormError, KeyMismatchError, ParameterError
-from yashe.parameters.sets import Params
 from yashe.schemes.definition import Definition
 
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
+
+
+def check_scheme(scheme: Any, kind: type) -> None:
+    """Refuse what is no scheme of a kind; often it is the class, and not yet an object of it.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not isinstance(scheme, kind):
+        found = scheme.__name__ if isinstance(scheme, type) else f"a {type(scheme).__name__}"
+        raise ParameterError(f"this takes a scheme with parameters, BGV(params), not {found}")
 
 
 class Scheme(Definition):
@@ -131,31 +142,19 @@ class Scheme(Definition):
         """Return ct * ct, for less work than a product of two; see `multiply`."""
         return self.multiply(ct, ct, primes)
 
-    def at(self: AnyScheme, params: Params) -> AnyScheme:
-        """Return the scheme for a ciphertext's parameters: its own, or with fewer primes.
-
-        Raises
-        ------
-        KeyMismatchError
-            If they are neither.
-        """
-        if params.digest == self.params.digest:
-            return self
-        if not params.shortens(self.params):
-            raise KeyMismatchError(
-                f"the ciphertext is for {params.name}, the scheme for {self.params.name}"
-            )
-        return type(self)(params)
-
     def scheme_of(self: AnyScheme, ct: Ciphertext) -> AnyScheme:
-        """Return this scheme for a ciphertext's parameters, or refuse one of another scheme.
+        """Return this scheme at the level of a ciphertext, or refuse one of another scheme.
 
         Raises
         ------
         KeyMismatchError
         """
         self.check_own(ct)
-        return self.at(ct.params)
+        if not ct.params.shortens(self.params):
+            raise KeyMismatchError(
+                f"the ciphertext is for {ct.params.name}, the scheme for {self.params.name}"
+            )
+        return self.level(ct.params.k)
 
     def check_own(self, ct: Ciphertext) -> None:
         """Refuse what is not a ciphertext of this scheme.
@@ -249,7 +248,7 @@ class Scheme(Definition):
         square = a is b
         if not square:
             a, b = self.at_one_level(a, b)
-        scheme = self.at(a.params)
+        scheme = self.scheme_of(a)
         scheme.check_operands(a, b)
         if primes is None:
             primes = scheme.best_for_products(a.bound[a.index], b.bound[b.index])
@@ -279,15 +278,13 @@ class Scheme(Definition):
         NoiseBudgetExhausted
             If the noise does not allow it.
         """
-        source = self.scheme_of(ct).params
+        high = self.scheme_of(ct)
         if primes is None:
-            primes = self.at(source).fewest_primes(ct.bound[ct.index], ct.degree)
-        if isinstance(primes, bool) or not isinstance(primes, int | np.integer):
-            raise ParameterError(f"primes is a number of primes of q, an integer, not {primes!r}")
-        scheme = self.at(source.shortened(int(primes)))
-        if primes == source.k:
+            primes = high.fewest_primes(ct.bound[ct.index], ct.degree)
+        scheme = high.level(primes)
+        if scheme is high:
             return ct
-        target, flat = scheme.params, ct.index.reshape(-1)
+        source, target, flat = high.params, scheme.params, ct.index.reshape(-1)
         rows = np.empty((len(flat), ct.rows.shape[1], target.k, target.n), like=ct.rows)
 
         def switch_some(some: slice) -> None:

@@ -138,7 +138,7 @@ class BGV(RLWE):
         left, y = {}, x if y is None else y
         for k in range(self.params.k, 0, -1):  # of equally hopeless ones, the largest
             if 2 * self.params.t < math.prod(self.params.moduli[:k]):
-                scheme = self.at(self.params.shortened(k))
+                scheme = self.level(k)
                 added = noise.rounding(scheme.params, self.secret_norm, 1)
                 a, b = (x, y) if k == self.params.k else (x + added, y + added)
                 product = scheme.product_bound(a, b)

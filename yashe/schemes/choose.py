@@ -22,7 +22,7 @@ from itertools import count
 from typing import TypeAlias
 
 from yashe.arithmetic.primes import prime_limit
-from yashe.arithmetic.whole import shown, whole, whole_numbers
+from yashe.arithmetic.whole import shown, truth, whole, whole_numbers
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import NoiseBudgetExhausted, ParameterError
@@ -63,8 +63,7 @@ def circuit(depth: int, weights: Sequence[int] = (), public: bool = False) -> Co
             f"a circuit of depth {shown(depth)} has up to depth + 1 sums of absolute weights, each "
             f"from 1 to 2^62; got {shown(weights)}"
         )
-    if not isinstance(public, bool):
-        raise ParameterError(f"public must be True or False, not {shown(public)}")
+    public = truth(public, "public")
 
     def steps(scheme: Scheme) -> Iterator[tuple[str, Bound]]:
         bound = scheme.fresh_bound(public)
@@ -88,10 +87,12 @@ def circuit(depth: int, weights: Sequence[int] = (), public: bool = False) -> Co
     return steps
 
 
-def switched(scheme: Scheme, bound: Bound, primes: int) -> tuple[Scheme, Bound]:
-    """Return what a switch of the modulus makes of a scheme and the noise at degree 1."""
-    scheme = scheme.at(scheme.params.shortened(primes))
-    return scheme, bound + noise.rounding(scheme.params, scheme.secret_norm, 1)
+def switched(scheme: Scheme, bound: Bound, primes: int, degree: int = 1) -> tuple[Scheme, Bound]:
+    """Return what a switch to so many primes of q makes of a scheme and of noise."""
+    low = scheme.level(primes)
+    if low is scheme:
+        return scheme, bound
+    return low, bound + noise.rounding(low.params, low.secret_norm, degree)
 
 
 @dataclass(frozen=True)

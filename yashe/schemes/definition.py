@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,15 @@ from yashe.arithmetic.residues import FloatArray
 from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring, ring
 from yashe.arithmetic.rns import rescale
 from yashe.arithmetic.sampling import check_seed, derive_seed
+from yashe.arithmetic.whole import of_kind
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.noise import Bound
-from yashe.errors import ParameterError, TransparentCiphertextError
+from yashe.errors import TransparentCiphertextError
 from yashe.parameters.sets import Params
 
+AnyDefinition = TypeVar("AnyDefinition", bound="Definition")
 Hide: TypeAlias = Callable[[range, FloatArray, FloatArray], None]
 
 
@@ -46,11 +48,7 @@ class Definition(ABC):
     ntt_form = False
 
     def __init__(self, params: Params) -> None:
-        if not isinstance(params, Params):
-            raise ParameterError(
-                f"{type(self).__name__} takes a Params (see make_params), not a "
-                f"{type(params).__name__}"
-            )
+        of_kind(params, f"what {type(self).__name__} takes (see make_params)", Params)
         self.params = params
 
     def __repr__(self) -> str:
@@ -222,6 +220,17 @@ class Definition(ABC):
 
     # Fewer primes of q.
 
+    def level(self: AnyDefinition, primes: int) -> AnyDefinition:
+        """Return this scheme with only so many of the first primes of q.
+
+        Raises
+        ------
+        ParameterError
+            If there are not so many, or q would be too small for t.
+        """
+        params = self.params.shortened(primes)
+        return self if params is self.params else type(self)(params)
+
     def switched(self, rows: FloatArray, source: Params) -> FloatArray:
         """Return rows for these parameters from rows for others with more primes.
 
@@ -241,7 +250,7 @@ class Definition(ABC):
         """Return what is cut into digits: rows in coefficient form, or the c' of c = P c' + r."""
         if not gadget.spare:
             return self.coefficients(rows)
-        low = type(self)(self.params.shortened(self.params.k - gadget.spare))
+        low = self.level(self.params.k - gadget.spare)
         return low.coefficients(low.switched(rows, self.params))
 
     def switched_factor(self, factor: int, source: Params) -> int:

@@ -162,7 +162,7 @@ class RotatingScheme(Scheme):
 
         Raises
         ------
-        MissingKeyError, FormError, KeyMismatchError, NoiseBudgetExhausted
+        ParameterError, MissingKeyError, FormError, KeyMismatchError, NoiseBudgetExhausted
         """
         if (scheme := self.scheme_of(ct)) is not self:
             return scheme.rotations(ct, rotations, keys)
@@ -170,7 +170,7 @@ class RotatingScheme(Scheme):
         keys = check_key(self.params, ct.key_id, keys, ct.rows)
         if ct.degree != 1:
             raise FormError(f"a rotation needs degree 1, got {ct.degree}: relinearize first")
-        exponents = [self._with_key(rotation, keys) for rotation in rotations]
+        exponents = [self._with_key(rotation, keys) for rotation in _listed(rotations)]
         moving = [number for number, g in enumerate(exponents) if g != 1]
         columns = [column for j in moving for column in keys.columns(exponents[j])]
         flat, row = ct.index.reshape(-1), ct.rows.shape[1:]
@@ -294,10 +294,15 @@ class RotatingScheme(Scheme):
                     f"{rotations!r}"
                 )
             rotations = named[rotations]
-        if not isinstance(rotations, Iterable):
-            raise ParameterError(f"rotations are a list, not {shown(rotations)}")
-        found = dict.fromkeys(self.exponent(rotation) for rotation in rotations)
+        found = dict.fromkeys(self.exponent(rotation) for rotation in _listed(rotations))
         return tuple(sorted(found.keys() - {1}))
+
+
+def _listed(rotations: Any) -> Iterable[int | str]:
+    """Return what may be a list of rotations, or refuse what is none."""
+    if not isinstance(rotations, Iterable):
+        raise ParameterError(f"rotations are a list, not {shown(rotations)}")
+    return rotations
 
 
 def signed_powers(steps: int, row: int) -> list[int]:

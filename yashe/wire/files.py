@@ -158,8 +158,9 @@ def check_name(path: str | os.PathLike[str]) -> None:
     ------
     FormatError
     """
-    if not Path(path).name or "\0" in os.fspath(path):
-        raise FormatError(f"the name of a file was required, got {os.fspath(path)!r}")
+    name = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(name, str) or not Path(name).name or "\0" in name:
+        raise FormatError(f"the name of a file was required, got {name!r}")
 
 
 def check_private(path: str | os.PathLike[str]) -> None:
