@@ -16,7 +16,13 @@ from nn.bench import measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
 from nn.commands import draw, planning, roles, service, tables
-from nn.commands.options import add_data_option, natural, positive, write_json
+from nn.commands.options import (
+    add_data_option,
+    add_device_option,
+    natural,
+    positive,
+    write_json,
+)
 from nn.data.sets import Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_others, beside_the_paper, drawing, run
 from nn.networks.model import Sequential
@@ -25,6 +31,7 @@ from nn.planning.plan import MODES
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
 from yashe import __version__
+from yashe.arithmetic.devices import place
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.errors import DataError, FheError
 from yashe.schemes.base import Scheme
@@ -51,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     outputs = [path for path in map(vars(arguments).get, OUTPUTS) if path is not None]
     try:
+        place(vars(arguments).get("device", "cpu"))  # before the work
         for path in outputs:
             check_output(path)  # before the work, not after it
         # `--out /dev/stdout | ...` sends the file alone; what is said to the user goes to stderr.
@@ -143,6 +151,7 @@ def parser() -> argparse.ArgumentParser:
         choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
         help="one network for MNIST only (default: both)",
     )
+    add_device_option(benchmark)
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add_data_option(benchmark)
@@ -194,6 +203,7 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         metavar="ADDRESS",
         help="let them be the workers of this Dask scheduler, wherever they are",
     )
+    add_device_option(command)
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
 
 
@@ -227,7 +237,7 @@ def classify(
     with workers(arguments.workers), server_crew(arguments) as crew:
         result = run(
             model, pixels, labels, scheme_type=SCHEMES[arguments.scheme], crew=crew,
-            mode=arguments.mode, processes=arguments.workers,
+            mode=arguments.mode, processes=arguments.workers, device=arguments.device,
         )  # fmt: skip
     if draw:
         print("\nWhat the server never saw, and what it said:\n")
