@@ -132,7 +132,10 @@ def stand_in() -> ModuleType:
     vars(cupy).update(
         __version__="0", fuse=fuse, rint=np.rint, where=np.where, ndarray=Elsewhere, asarray=put,
         asnumpy=Elsewhere.get, zeros=lambda n: Elsewhere(np.zeros(n)),
-        cuda=SimpleNamespace(get_current_stream=lambda: stream),
+        cuda=SimpleNamespace(
+            get_current_stream=lambda: stream, Device=lambda: SimpleNamespace(id=0),
+            runtime=SimpleNamespace(getDeviceProperties=lambda number: {"name": b"a stand-in"}),
+        ),
     )  # fmt: skip
     return cupy
 
@@ -168,4 +171,4 @@ def register(patch: Any, fused: bool = True) -> str:
 
 
 MODULES = ("cupy", "yashe.arithmetic.gpu")
-ONLY_NUMPY = Place("gpu", Elsewhere, put, Elsewhere.get, lambda: None)
+ONLY_NUMPY = Place("gpu", "NumPy's functions", Elsewhere, put, Elsewhere.get, lambda: None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nn.bench import measurements
+from nn.bench import gpu, measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
 from nn.commands import draw, planning, roles, service, tables
@@ -136,7 +136,8 @@ def parser() -> argparse.ArgumentParser:
         "bench",
         help="measure this machine: every operation, and whole networks",
         description="Time every operation of the scheme against what this machine reaches in a "
-        "matrix product and in copying memory, then whole networks on full batches.",
+        "matrix product and in copying memory, then whole networks on full batches. With --device "
+        "gpu: whole networks on a GPU, compared with the processor residue by residue.",
     )
     benchmark.set_defaults(command=bench_command)
     benchmark.add_argument("--quick", action="store_true", help="under a minute: digits only")
@@ -309,8 +310,11 @@ def bench_command(arguments: argparse.Namespace) -> None:
     else:
         dataset = load_mnist(arguments.folder, download=arguments.download)
         names = arguments.model or [n for n, recipe in RECIPES.items() if recipe.data == "mnist"]
-    facts = measurements.everything(
-        dataset, names, arguments.rounds, arguments.seal, arguments.quick
-    )
+    if arguments.device == "cpu":
+        facts = measurements.everything(
+            dataset, names, arguments.rounds, arguments.seal, arguments.quick
+        )
+    else:
+        facts = gpu.everything(dataset, names, arguments.quick, arguments.device)
     if arguments.json:
         write_json(arguments.json, facts)

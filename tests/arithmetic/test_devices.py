@@ -288,7 +288,7 @@ def test_a_place_whose_products_lose_bits_is_refused(
                 return Elsewhere(product(*(x._hidden for x in inputs)))
             return super().__array_ufunc__(ufunc, method, *inputs, **options)
 
-    there = Place("gpu", Lossy, Lossy, Lossy.get, lambda: None)
+    there = Place("gpu", "lossy", Lossy, Lossy, Lossy.get, lambda: None)
     monkeypatch.setitem(devices.LOADERS, "gpu", lambda: there)
     for _ in range(2):
         with pytest.raises(ExactnessError, match=r"of the gpu is not exact.*EMULATE"):
@@ -297,7 +297,9 @@ def test_a_place_whose_products_lose_bits_is_refused(
 
 def test_a_place_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    there = Place("gpu", Elsewhere, lambda x: seen.append(0) or put(x), Elsewhere.get, int)
+    there = Place(
+        "gpu", "watched", Elsewhere, lambda x: seen.append(0) or put(x), Elsewhere.get, int
+    )
     monkeypatch.setitem(devices.LOADERS, "gpu", lambda: there)
     moved(np.zeros(1), "gpu")
     first = len(seen)

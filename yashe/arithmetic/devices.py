@@ -39,6 +39,7 @@ class Place:
     Attributes
     ----------
     name : as in `ct.to(name)`
+    about : which one it is, for people
     arrays : type of the arrays there
     put, get : copy a NumPy array there, and one from there
     wait : returns when everything there is computed
@@ -46,6 +47,7 @@ class Place:
     """
 
     name: str
+    about: str
     arrays: type
     put: Callable[[Any], Any]
     get: Callable[[Any], Any]
@@ -53,7 +55,7 @@ class Place:
     kernels: Any = None
 
 
-CPU = Place("cpu", np.ndarray, np.asarray, np.asarray, lambda: None)
+CPU = Place("cpu", "the processor", np.ndarray, np.asarray, np.asarray, lambda: None)
 LOADERS: dict[str, Callable[[], Place]] = {
     "cpu": lambda: CPU,
     "gpu": lambda: import_module("yashe.arithmetic.gpu").place(),  # which imports CuPy

@@ -36,13 +36,14 @@ def place() -> Place:
     """
     try:
         cupy.zeros(1).sum().get()
+        card = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
     except Exception as error:  # of CUDA's many kinds
         raise DeviceError(
             f"CuPy {cupy.__version__} finds no GPU that it can use: {error}; `nvidia-smi` shows "
             "which there are, and the newest CUDA that their driver knows"
         ) from error
-    kernels = sys.modules[__name__]
-    return Place("gpu", cupy.ndarray, cupy.asarray, cupy.asnumpy, wait, kernels)
+    about, kernels = f"{card}, CuPy {cupy.__version__}", sys.modules[__name__]
+    return Place("gpu", about, cupy.ndarray, cupy.asarray, cupy.asnumpy, wait, kernels)
 
 
 def wait() -> None:
