@@ -22,6 +22,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from yashe.arithmetic import devices
 from yashe.arithmetic.devices import Place
+from yashe.arithmetic.residues import check_matrix_product_is_exact
 
 CREATE = {np.asarray, np.empty, np.zeros}  # with like=
 FUNCTIONS = {
@@ -166,6 +167,7 @@ def register(patch: Any, fused: bool = True) -> str:
     patch.setattr(devices, "_places", dict(devices._places))
     patch.setattr(devices, "_copies", {})
     devices.place("gpu")
+    check_matrix_product_is_exact(there)  # once for all tests
     calls.clear()
     return there.name
 
