@@ -28,6 +28,7 @@ import numpy as np
 from nn.networks.checks import TakesImages, check_pixels
 from nn.networks.model import Sequential
 from nn.packing.network import Packing
+from nn.planning.packed import ServerKeys
 from nn.planning.plan import Plan
 from nn.planning.program import Report as Report
 from nn.planning.program import program_of
@@ -35,6 +36,7 @@ from nn.planning.proofs import check_network
 from yashe.arithmetic.residues import IntArray
 from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import EncodingError, ParameterError
 from yashe.schemes.base import Scheme
@@ -128,6 +130,7 @@ def infer(
     relinearization: Any,
     report: Report | None = None,
     joined_with: int = 1,
+    device: str | None = None,
 ) -> Ciphertext:
     """Return the encrypted logits of encrypted images, for somebody who has no secret key.
 
@@ -148,6 +151,8 @@ def infer(
     joined_with : product of other plaintext moduli under which the same is computed, for logits
         that are joined afterwards (`nn.inference.split.join`); with more than 1 they are logits
         modulo t
+    device : "cpu" or "gpu", if ciphertexts and key shall be brought there, and the logits back; by
+        default it is computed where the ciphertexts are (docs/gpu.md)
 
     Returns
     -------
@@ -163,9 +168,17 @@ def infer(
     TransparentCiphertextError
         If an output of a layer depends on no pixel.
     NoiseBudgetExhausted, KeyMismatchError
+    PlaceError
+        If ciphertexts and key are in different places.
+    DeviceError
+        If there is no such device.
     """
     of_kind(scheme, "the scheme", Scheme)
     own = scheme.scheme_of(ct)
+    if device is not None:
+        key, before = relinearization, ct.place
+        key = key.to(device) if isinstance(key, Key | ServerKeys) else key
+        return infer(scheme, model, ct.to(device), key, report, joined_with).to(before)
     if isinstance(model, Plan):  # and all is proved
         return model.program.run(ct.modulo(), relinearization, report)
     check_network(model, ct.params, joined_with)

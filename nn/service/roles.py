@@ -288,6 +288,7 @@ def classify(
     key: EvaluationKey,
     progress: Progress = lambda share: None,
     flooding: Flooding | None = None,
+    device: str | None = None,
 ) -> tuple[int, ...]:
     """Read encrypted images, write the encrypted logits, ciphertexts of shape (batches, classes).
 
@@ -301,6 +302,7 @@ def classify(
     model : integer network
     key : the client's; for a network that needs none the parameters
     flooding : hides the weights from the client, at a price: `nn.inference.flooding`
+    device : where to compute, as for `infer`
 
     Returns
     -------
@@ -330,7 +332,7 @@ def classify(
         ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)
         ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
         report = Report(progress=lambda share: progress(share / shape[0]))
-        logits = infer(scheme, model, ct, key, report).reshape(-1)
+        logits = infer(scheme, model, ct, key, report, device=device).reshape(-1)
         del ct  # a gigabyte, before the next one is read
         reply = reply_of(scheme, logits, flooding)
         writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))

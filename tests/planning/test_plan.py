@@ -318,7 +318,7 @@ def test_what_was_measured_long_ago_under_another_load_or_elsewhere_is_measured_
         return calibrate.calibrate(TOY, threads=1)
 
     measured = calibrate.Calibration(SECONDS)
-    monkeypatch.setattr(calibrate, "measure", lambda params, scheme: measured)
+    monkeypatch.setattr(calibrate, "measure", lambda params, scheme, device: measured)
     assert at(THEN, 0.5, "here") == calibrate.Calibration(SECONDS, THEN, 0.5)
     assert at(THEN + 29 * DAY, 0.9, "here").at == THEN
     assert at(now, load, machine) == calibrate.Calibration(SECONDS, now, load)
