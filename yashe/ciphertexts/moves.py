@@ -214,6 +214,11 @@ class Together:
     What is no array, and not arrays together, stays as it is.
     """
 
+    def __post_init__(self) -> None:
+        for name, x in vars(self).items():
+            if isinstance(x, np.generic):  # what NumPy makes of an array without axes
+                object.__setattr__(self, name, np.asarray(x))
+
     def each(
         self: AnyTogether, function: Callable[..., Any], others: Sequence[AnyTogether] = ()
     ) -> AnyTogether:
