@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -170,7 +171,7 @@ class RotatingScheme(Scheme):
         keys = check_key(self.params, ct.key_id, keys, ct.rows)
         if ct.degree != 1:
             raise FormError(f"a rotation needs degree 1, got {ct.degree}: relinearize first")
-        exponents = [self._with_key(rotation, keys) for rotation in _listed(rotations)]
+        exponents = [self._with_key(rotation, keys) for rotation in self._listed(rotations)]
         moving = [number for number, g in enumerate(exponents) if g != 1]
         columns = [column for j in moving for column in keys.columns(exponents[j])]
         flat, row = ct.index.reshape(-1), ct.rows.shape[1:]
@@ -294,15 +295,18 @@ class RotatingScheme(Scheme):
                     f"{rotations!r}"
                 )
             rotations = named[rotations]
-        found = dict.fromkeys(self.exponent(rotation) for rotation in _listed(rotations))
+        found = dict.fromkeys(self.exponent(rotation) for rotation in self._listed(rotations))
         return tuple(sorted(found.keys() - {1}))
 
-
-def _listed(rotations: Any) -> Iterable[int | str]:
-    """Return what may be a list of rotations, or refuse what is none."""
-    if not isinstance(rotations, Iterable):
-        raise ParameterError(f"rotations are a list, not {shown(rotations)}")
-    return rotations
+    def _listed(self, rotations: Any) -> list[Any]:
+        """Return a list of what may be rotations, or refuse what is none, or never ends."""
+        try:
+            found = list(islice(rotations, self.params.n + 1))
+        except TypeError as error:
+            raise ParameterError(f"rotations are a list, not {shown(rotations)}") from error
+        if len(found) > self.params.n:
+            raise ParameterError(f"there are fewer than {self.params.n} rotations, not more")
+        return found
 
 
 def signed_powers(steps: int, row: int) -> list[int]:
