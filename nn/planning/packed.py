@@ -25,6 +25,7 @@ from nn.packing.network import PackedNetwork
 from nn.planning.calibrate import Work
 from nn.planning.proofs import Forecast
 from nn.planning.steps import Step, Tick
+from yashe.arithmetic.devices import near, take
 from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, max_terms, reduce
 from yashe.arithmetic.rings import CoefficientElement
@@ -51,6 +52,10 @@ class ServerKeys:
     relinearization: Relinearization
     fine: RotationPairs
     coarse: RotationPairs
+
+    def to(self, place: str) -> ServerKeys:
+        """Return these keys in the memory of a place, "cpu" or "gpu"."""
+        return ServerKeys(**{name: key.to(place) for name, key in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -138,38 +143,40 @@ class WeighStep(PackedStep):
         assert self._values.size  # transformed by now
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        rows, params = x.rows[x.index], self.scheme.params
+        rows, params = take(x.rows, x.index), self.scheme.params
 
         def parts(i: int) -> FloatArray:
-            h_0, h_1 = rows[:, :, i].swapaxes(0, 1)
+            h_0, h_1 = rows[:, 0, i], rows[:, 1, i]
             if not self.squared:
                 return np.stack([h_0, h_1])
             return reduce(np.stack([h_0 * h_0, 2 * h_0 * h_1, h_1 * h_1]), params.moduli[i])
 
-        out = self.sums(3 if self.squared else 2, parts)
+        out = self.sums(3 if self.squared else 2, parts, rows)
         bound = self._bound(x.bound[x.index])
         degree, factor = (2, x.factor**2 % params.t) if self.squared else (1, x.factor)
         x = replace(x, factor=factor)
         return x.derive(out, bound, (len(out),), "sums of products", degree)
 
-    def sums(self, parts: int, of: Callable[[int], FloatArray]) -> FloatArray:
+    def sums(self, parts: int, of: Callable[[int], FloatArray], like: FloatArray) -> FloatArray:
         """Return sums over the maps with the weights of the matrix, shape (J, parts, k, n).
 
         Parameters
         ----------
         parts : of the ciphertexts, or some of them
         of : returns the parts of all maps modulo prime i, residues of shape (parts, M, n)
+        like : an array where these are
         """
         params = self.scheme.params
-        out = np.empty((len(self.network.weights), parts, params.k, params.n))
+        out = np.empty((len(self.network.weights), parts, params.k, params.n), like=like)
 
         def one_prime(i: int) -> None:
-            p, weights, values = params.moduli[i], self._values[i], of(i)
-            total, most = np.zeros(()), max_terms(p) - 1
-            for start in range(0, weights.shape[1], most):  # as many as a float64 holds exactly
-                some = slice(start, start + most)
-                sums = np.einsum("jmn,pmn->jpn", weights[:, some], values[:, some])
-                total = reduce(total + sums, p)
+            p, weights, values = params.moduli[i], near(self._values, like)[i], of(i)
+            most = max_terms(p) - 1  # that a float64 holds exactly
+            cuts = [slice(j, j + most) for j in range(0, weights.shape[1], most)]
+            sums = [np.einsum("jmn,pmn->jpn", weights[:, j], values[:, j]) for j in cuts]
+            total = reduce(sums[0], p)
+            for more in sums[1:]:
+                total = reduce(total + more, p)
             out[:, :, i] = total
 
         for_each(one_prime, range(params.k))
@@ -291,7 +298,7 @@ class AnswerStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         y, params = self.scheme.square(x, self.scheme.params.k), self.scheme.params
-        rows = reduce(y.rows[y.index] * self._values, params.ring.moduli)
+        rows = reduce(take(y.rows, y.index) * near(self._values, y.rows), params.ring.moduli)
         bound = y.bound[y.index] * self.network.answer_norm
         product = y.derive(rows, bound, y.shape, "a product with a polynomial")
         return product + self._mask()

@@ -225,6 +225,25 @@ def test_the_bytes_of_the_plan_are_those_of_the_wire() -> None:
         assert len(wire.to_bytes(thing)) == pytest.approx(plan.bytes[name], rel=0.02), name
 
 
+def test_a_network_with_one_square_needs_no_key_and_says_so() -> None:
+    model = network(6, squares=1)
+    plan = make_plan(model)
+    assert (plan.program.needs_keys, plan.bytes["keys"]) == (False, 0)
+    assert not any("relinearise" in step.what for step in plan.steps)
+    keys = BGV(plan.params).keygen(bytes(32))
+    assert plan.server_keys(keys) is None
+    ct = encrypt_images(BGV(plan.params), model, images(model, 5, 1), keys.secret, bytes(32))
+    reply = reply_of(BGV(plan.params), infer(BGV(plan.params), plan, ct, None))
+    assert reply.rows.shape[1] == 3  # which the plan knows
+    assert len(wire.to_bytes(reply)) == pytest.approx(plan.bytes["reply"], rel=0.02)
+    single = make_plan(model, mode="single")
+    assert single.program.needs_keys  # slots are moved
+    assert single.bytes["keys"] > 0
+    two = make_plan(network(6))
+    assert two.server_keys(keys) is keys.relinearization
+    assert two.bytes["keys"] > 0
+
+
 def test_what_was_seen_stands_beside_what_is_proved() -> None:
     model = network(7)
     plan = make_plan(model, pixels=images(model, 300, 1))
@@ -299,7 +318,7 @@ def test_what_was_measured_long_ago_under_another_load_or_elsewhere_is_measured_
         return calibrate.calibrate(TOY, threads=1)
 
     measured = calibrate.Calibration(SECONDS)
-    monkeypatch.setattr(calibrate, "measure", lambda params, scheme: measured)
+    monkeypatch.setattr(calibrate, "measure", lambda params, scheme, device: measured)
     assert at(THEN, 0.5, "here") == calibrate.Calibration(SECONDS, THEN, 0.5)
     assert at(THEN + 29 * DAY, 0.9, "here").at == THEN
     assert at(now, load, machine) == calibrate.Calibration(SECONDS, now, load)

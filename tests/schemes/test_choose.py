@@ -70,7 +70,7 @@ LARGE = {"range_bits": 1, "security": 128, "public": True, "weights": [7, 20_000
 DEEP = {"range_bits": 16, "security": 128, "public": False, "weights": [1, 300, 1, 7]}
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @example({**LARGE, "scheme": BFV}, 0)
 @example({**LARGE, "scheme": BGV}, 0)
 @example({**DEEP, "scheme": BGV}, 0)
@@ -216,7 +216,7 @@ def test_what_is_said_to_be_possible_is_and_one_more_is_not(
             choice(*more)
 
 
-@pytest.mark.parametrize("depth", [13, 150, 10**5000], ids=["13", "150", "10^5000"])
+@pytest.mark.parametrize("depth", [13, 10**5000], ids=["13", "10^5000"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_any_depth_gets_an_answer(scheme: type[Scheme], depth: int) -> None:
     """However deep a circuit is, q ends it after some dozens of products."""
