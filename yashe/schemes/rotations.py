@@ -42,7 +42,7 @@ from yashe.arithmetic.sampling import derive_seed
 from yashe.arithmetic.whole import shown, whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
-from yashe.ciphertexts.keys import AnyKey, Key, RotationKeys, check_key, check_kind
+from yashe.ciphertexts.keys import AnyKey, Key, PerDigit, RotationKeys, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval, combined
 from yashe.errors import FormError, MissingKeyError, ParameterError
@@ -52,9 +52,10 @@ SWAP = "swap"  # the name of a rotation that exchanges the rows
 
 
 class RotatingScheme(Scheme):
-    """A scheme whose slots move."""
+    """A scheme that switches keys: relinearisation, and slots that move."""
 
     secret_key_type: ClassVar[type[Key]]
+    relinearization_key_type: ClassVar[type[PerDigit]]
     rotation_key_type: ClassVar[type[RotationKeys]]
 
     @abstractmethod
@@ -105,6 +106,28 @@ class RotatingScheme(Scheme):
             raise ParameterError(f"keys are made for a Gadget(size, spare), not for {gadget!r}")
         label = f"{what}/{secret.key_id}/{gadget.size}/{gadget.spare}"
         return secret, derive_seed(self.own_seed(seed), label)
+
+    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
+        if (scheme := self.scheme_of(ct)) is not self:
+            return scheme.relinearize(ct, key)
+        check_kind(key, self.relinearization_key_type)
+        key = check_key(self.params, ct.key_id, key, ct.rows)
+        if ct.degree == 1:
+            return ct
+        columns, flat = list(key.elements.values()), ct.index.reshape(-1)
+        rows = np.empty((len(flat), len(columns), *ct.rows.shape[2:]), like=ct.rows)
+
+        def relinearize_some(some: slice) -> None:
+            parts = take(ct.rows, flat[some])
+            kept, cut = parts[:, :-1], self.cut(parts[:, -1], key.gadget)
+            switched = self.rows(switch(cut, columns, key.gadget))
+            add_modulo(switched[:, : kept.shape[1]], kept, self.params.moduli)
+            rows[some] = switched
+
+        # A processor takes one at a time: its digits fill the cache.
+        for_each_group(relinearize_some, len(rows), rows, group=1)
+        bound = ct.bound[flat] + self.switching_bound(key.gadget)
+        return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def rotate(self, ct: Ciphertext, steps: int, keys: RotationKeys) -> Ciphertext:
         """Return ciphertexts whose slots have moved to the left by `steps`, in each of both rows.
