@@ -248,7 +248,7 @@ class Process:
 
 def remove(folder: str) -> None:
     """Remove a submission's folder, as far as possible and however deep it is."""
-    if os.name == "posix":  # shutil.rmtree calls itself for each of ten thousand folders
+    if os.name == "posix":  # shutil.rmtree calls itself for every level
         with suppress(OSError):
             subprocess.run(["rm", "-rf", folder], check=False, stderr=subprocess.DEVNULL)
     else:
