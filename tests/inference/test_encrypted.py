@@ -321,3 +321,16 @@ def test_what_is_no_scheme_network_or_ciphertext_is_refused_by_its_name():
     ):
         with pytest.raises((ParameterError, KeyMismatchError), match=words):
             call()
+
+
+@pytest.mark.parametrize("mode", ["batch", "single"])
+def test_pixels_may_be_larger_than_slots_if_the_logits_are_not(mode):
+    model = Sequential([Flatten(), Dense(1)], (1, 1, 1), info=ModelInfo(levels=255))
+    model.layers[1].parameters = {"weight": np.array([[1]]), "bias": np.array([-128])}
+    params = make_params("INSECURE_SLOTS", 128, 257, security=None, log2_q=60)
+    assert params.t // 2 == 128  # the logits' -128..127 fit, the pixels' 0..255 do not
+    plan, scheme = make_plan(model, params, mode=mode), BGV(params)
+    keys, image = scheme.keygen(), np.array([[[[255]]]])
+    ct = encrypt_images(scheme, plan, image, keys.secret)
+    reply = reply_of(scheme, infer(scheme, plan, ct, plan.server_keys(keys)))
+    assert decrypt_logits(scheme, reply, keys.secret, 1, plan).tolist() == [[127]]
