@@ -117,7 +117,7 @@ def micro(
     scheme: RotatingScheme, limits: dict[str, Any], repeats: int = 5, batch: int = 8
 ) -> list[Speed]:
     """Time the operations of a scheme, each per ciphertext or per transform of one prime."""
-    turns = range(1, ROTATIONS + 1)
+    turns, hoisted = range(1, ROTATIONS + 1), f"one of {ROTATIONS} rotations at once"
     params, keys = scheme.params, scheme.keygen(rotations=turns)
     n, k, q = params.n, params.k, params.ring
     many = np.tile(np.arange(n, dtype=np.int64) % 4, (batch, 1))
@@ -145,13 +145,7 @@ def micro(
             0,
         ),
         ("rotate", lambda: scheme.rotate(ct, 1, keys.rotations), batch, relinearization, 0),
-        (
-            f"one of {ROTATIONS} rotations at once",
-            lambda: scheme.rotations(ct, turns, keys.rotations),
-            batch * ROTATIONS,
-            0,
-            0,
-        ),
+        (hoisted, lambda: scheme.rotations(ct, turns, keys.rotations), batch * ROTATIONS, 0, 0),
         (
             f"W @ ct, {batch} inputs, per output",
             lambda: combine(ct.rows, taps, weights, params.moduli),

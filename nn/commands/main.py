@@ -110,8 +110,8 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         default="cryptonets",
         choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
-        help="cryptonets: the paper's layers, 945 squares; lean: 424 squares "
-        "(default: %(default)s)",
+        help="cryptonets: the paper's layers, 945 squares; lean: 424 squares; light: 1,000 squares "
+        "and no square of a square, so that n is 4096 (default: %(default)s)",
     )
 
     training = commands.add_parser(
@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         action="append",
         choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
-        help="one network for MNIST only (default: both)",
+        help="one network for MNIST only (default: cryptonets and lean)",
     )
     add_device_option(benchmark)
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
@@ -309,7 +309,7 @@ def bench_command(arguments: argparse.Namespace) -> None:
         dataset, names = load_digits(), ["digits"]
     else:
         dataset = load_mnist(arguments.folder, download=arguments.download)
-        names = arguments.model or [n for n, recipe in RECIPES.items() if recipe.data == "mnist"]
+        names = arguments.model or ["cryptonets", "lean"]
     if arguments.device == "cpu":
         facts = measurements.everything(
             dataset, names, arguments.rounds, arguments.seal, arguments.quick

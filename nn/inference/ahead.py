@@ -79,14 +79,17 @@ class Announcement:
         EncodingError, RangeError
             If this is none; then nothing is used up.
         """
-        if self._seed is None:
+        seed, self._seed = self._seed, None  # at once: another thread may ask, too
+        if seed is None:
             raise ParameterError(
                 "an announcement is for one image: two under one seed show their difference; make "
                 "another one"
             )
-        ct = encrypt_images(self._scheme, self._run, pixels, self._key, self._seed)
-        self._seed = None
-        return ct
+        try:
+            return encrypt_images(self._scheme, self._run, pixels, self._key, seed)
+        except BaseException:  # nothing has been encrypted
+            self._seed = seed
+            raise
 
 
 class Ahead:

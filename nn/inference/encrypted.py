@@ -37,6 +37,7 @@ from yashe.arithmetic.residues import IntArray
 from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import Key
+from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import EncodingError, ParameterError
 from yashe.schemes.base import Scheme
 
@@ -45,6 +46,9 @@ def encrypt_images(
     scheme: Scheme, network: TakesImages, pixels: IntArray, key: Any, seed: bytes | None = None
 ) -> Ciphertext:
     """Encrypt a batch of images pixel position by pixel position, or one image tap by tap.
+
+    Pixels are encrypted modulo t: what a plan proves to fit are the logits, and pixels may be
+    larger, if a bias takes them back, or t is one of several.
 
     Parameters
     ----------
@@ -78,12 +82,14 @@ def encrypt_images(
                 f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
                 "make a plan with mode='batch'"
             )
-        return scheme.encrypt(packing.slots(pixels[0]), key, seed)
+        slots = encode_constant(scheme.params, packing.slots(pixels[0]))
+        return scheme.encrypt(slots, key, seed)
     if not 0 < len(pixels) <= scheme.params.n:
         raise EncodingError(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
         )
-    return scheme.encrypt(np.moveaxis(pixels, 0, -1), key, seed)
+    slots = encode_constant(scheme.params, np.moveaxis(pixels, 0, -1))
+    return scheme.encrypt(slots, key, seed)
 
 
 def packing_of(network: Any) -> Packing | None:

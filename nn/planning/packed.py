@@ -65,32 +65,26 @@ class PackedStep(Step):
     Attributes
     ----------
     network : modulo the t of the scheme
-    primes : how many primes of q its outputs have
     gadgets : how polynomials are cut into digits: fine ones, and coarse ones
     fine_stages : how many stages of the fold take fine digits, as all that is before them
     """
 
     network: PackedNetwork
-    primes: int
     gadgets: tuple[Gadget, Gadget]
     fine_stages: int
 
     scheme: BGV  # and no other
 
     @property
-    def level(self) -> int:
-        return self.primes
-
-    @property
     def below(self) -> str:
         """The primes before and behind it, if it switches to fewer."""
         before = self.scheme.params.k
-        return f", {before} -> {self.primes} primes" * (self.primes < before)
+        return f", {before} -> {self.level} primes" * (self.level < before)
 
     def switching(self, parts: int) -> int:
         """Count the transforms of a switch of that many polynomials to fewer primes."""
         before = self.scheme.params.k
-        return parts * before if self.primes < before else 0
+        return parts * before if self.level < before else 0
 
     def passes(self, ciphertexts: int, parts: int = 2) -> int:
         """Count the polynomials of that many ciphertexts, modulo one prime each."""
@@ -98,7 +92,7 @@ class PackedStep(Step):
 
     def cutting(self, gadget: Gadget) -> int:
         """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
-        return self.primes * (1 + len(gadget.groups(self.primes)))
+        return self.level * (1 + len(gadget.groups(self.level)))
 
 
 class TapsStep(PackedStep):
@@ -110,9 +104,7 @@ class TapsStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         taps = self.network.stages.taps
-        found = x.affine(taps.weight, taps.bias)
-        tick(1.0)
-        return found
+        return x.affine(taps.weight, taps.bias)
 
     def forecast(self, x: Forecast) -> Forecast:
         taps = self.network.stages.taps
@@ -163,7 +155,6 @@ class WeighStep(PackedStep):
         bound = self._bound(x.bound[x.index])
         degree, factor = (2, x.factor**2 % params.t) if self.squared else (1, x.factor)
         x = replace(x, factor=factor)
-        tick(1.0)
         return x.derive(out, bound, (len(out),), "sums of products", degree)
 
     def sums(self, parts: int, of: Callable[[int], FloatArray], like: FloatArray) -> FloatArray:
@@ -215,9 +206,7 @@ class TwoPartsStep(PackedStep):
         return "relinearise"
 
     def compute(self, x: Ciphertext, key: ServerKeys, tick: Tick) -> Ciphertext:
-        found = self.scheme.relinearize(x, key.relinearization)
-        tick(1.0)
-        return found
+        return self.scheme.relinearize(x, key.relinearization)
 
     def forecast(self, x: Forecast) -> Forecast:
         added = self.scheme.switching_bound(self.gadgets[0])
@@ -245,7 +234,6 @@ class GatherStep(PackedStep):
             keys = key.fine if number < self.fine_stages else key.coarse
             for moved in scheme.rotations(total, stage, keys):
                 total = total + moved
-        tick(1.0)
         return total
 
     def forecast(self, x: Forecast) -> Forecast:
@@ -276,19 +264,17 @@ class BiasStep(PackedStep):
         return f"{self.network.stages.outputs[0]} biases{self.below}"
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        x = self.scheme.switch_modulus(x, self.primes)
-        found = x + self.scheme.encode(self.network.biases)
-        tick(1.0)
-        return found
+        x = self.scheme.switch_modulus(x, self.level)
+        return x + self.scheme.encode(self.network.biases)
 
     def forecast(self, x: Forecast) -> Forecast:
-        x = x.switched(self.primes)
+        x = x.switched(self.level)
         message = self.network.params.plaintext_ring.basis.decompose(self.network.biases)
         added = x.scheme.plaintext_addition_bound(message, 1)
         return Forecast(x.scheme, x.bound + added)
 
     def work(self) -> Work:
-        return {"transform": self.switching(2) + self.primes, "pass": self.passes(1)}
+        return {"transform": self.switching(2) + self.level, "pass": self.passes(1)}
 
 
 class AnswerStep(PackedStep):
@@ -315,7 +301,6 @@ class AnswerStep(PackedStep):
         rows = reduce(take(y.rows, y.index) * near(self._values, y.rows), params.ring.moduli)
         bound = y.bound[y.index] * self.network.answer_norm
         product = y.derive(rows, bound, y.shape, "a product with a polynomial")
-        tick(1.0)
         return product + self._mask()
 
     def _mask(self) -> Plaintext:
@@ -332,4 +317,4 @@ class AnswerStep(PackedStep):
 
     def work(self) -> Work:
         # A product with a polynomial, and a sum with a mask that is drawn.
-        return {"square": 1, "transform": self.primes, "pass": 2 * self.passes(1, 3)}
+        return {"square": 1, "transform": self.level, "pass": 2 * self.passes(1, 3)}

@@ -36,6 +36,7 @@ from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
+from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
@@ -240,7 +241,7 @@ def encrypt(
     for part in parts:
         places = pixels[part].reshape(part.stop - part.start, -1).T
         for start in range(0, len(places), AT_ONCE):
-            some = places[start : start + AT_ONCE]
+            some = encode_constant(card.params, places[start : start + AT_ONCE])
             ct = scheme.encrypt(some, key)
             writer = writer or CiphertextWriter(file, ct, shape)
             writer.append(ct)

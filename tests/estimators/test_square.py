@@ -113,18 +113,30 @@ def test_probabilities_go_with_the_decisions(net: SquareNet) -> None:
 
 
 def test_client_and_server_share_bytes_only(net: SquareNet) -> None:
-    """Each side can be made from bytes; the server has no secret key, the client no weight."""
+    """Each side can be made from bytes; the server has no secret key, the client no weight.
+
+    With a single square a server needs no other keys either.
+    """
     client, server = net.split()
     card, keys, rows = server.card(), client.keys(), client.encrypt(X[:7])
     reply = Server(copy.deepcopy(net.model_)).infer(keys, rows)
     assert all(type(sent) is bytes for sent in (card, keys, rows, reply))
+    assert not keys
     assert (client.decrypt(reply, 7) == net.predict(X[:7])).all()
     assert client.outputs(reply, 7).tolist() == net._outputs(X[:7], "integers").tolist()
     assert not {"model", "weight"} & set(json.loads(card))
     weights = net.model_.parameters()[0]
     assert all(str(row) not in card.decode() for row in weights.tolist())
+    with pytest.raises(FormatError, match="cut off"):
+        server.infer(rows, keys)
+
+
+def test_a_server_computes_for_the_keys_of_whoever_encrypted(short: None) -> None:
+    client, server = SquareNet(hidden=(4, 4), random_state=0).fit(X, SIGNS).split()
+    keys, rows = client.keys(), client.encrypt(X[:7])
+    assert len(client.decrypt(server.infer(keys, rows), 7)) == 7
     with pytest.raises(KeyMismatchError, match="under other keys"):
-        server.infer(keys, Client(card).encrypt(X[:7]))
+        server.infer(keys, Client(server.card()).encrypt(X[:7]))
     with pytest.raises(FormatError, match="was required"):
         server.infer(rows, keys)
 

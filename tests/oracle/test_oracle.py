@@ -346,7 +346,7 @@ def run_networks(scheme: str, seeds: range) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_encrypted_logits_are_those_of_the_definition(scheme: str) -> None:
-    run_networks(scheme, range(5))
+    run_networks(scheme, range(7))
 
 
 @pytest.mark.slow

@@ -15,11 +15,13 @@ from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.packing.stages import PackingError
+from nn.planning import packed
 from nn.planning.calibrate import KINDS, Calibration
-from nn.planning.plan import make_plan
+from nn.planning.plan import Plan, make_plan
 from nn.planning.strategies import images, insecure_params_for, networks
 from nn.training.quantize import quantize_pixels
 from yashe.arithmetic.parallel import available_cores
+from yashe.ciphertexts.slots import interpolate
 from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -132,6 +134,47 @@ def test_two_replies_of_one_image_have_different_masks(digits) -> None:
     assert np.array_equal(read[0] % t, model.forward(pixels[:1]) % t)
 
 
+def toy(layers) -> Plan:
+    """A plan of a network of 2 x 2 pixels whose weights are 1, 2, 3, ...; 64 slots."""
+    model = Sequential(layers, (2, 2, 1), info=ModelInfo(levels=1))
+    for layer in model.layers:
+        for name, value in layer.parameters.items():
+            layer.parameters[name] = np.arange(value.size, dtype=np.int64).reshape(value.shape) + 1
+    return make_plan(model, insecure_params_for(model, 64), mode="single")
+
+
+def test_a_reply_is_uniform_but_for_the_logits(monkeypatch) -> None:
+    """Every coefficient of what the client decrypts, in 320 replies to one image."""
+    plan = toy([Flatten(), Dense(3), Square(), Dense(2)])
+    scheme, image = BGV(plan.params), np.ones((1, 2, 2, 1), dtype=np.int64)
+    keys, seeds = scheme.keygen(bytes(32)), iter(range(10**6))
+    monkeypatch.setattr(packed, "fresh_seed", lambda: next(seeds).to_bytes(32, "big"))
+    x, server = encrypt_images(scheme, plan, image, keys.secret), plan.server_keys(keys)
+    *steps, last = plan.program.steps
+    for step in steps:
+        x = step.run(x, server)
+    replies = [reply_of(scheme, last.run(x, server)) for _ in range(320)]
+    slots, params = np.stack([scheme.decrypt(one, keys.secret)[0] for one in replies]), plan.params
+    expected = plan.program.model.forward(image)[0]
+    assert all(np.array_equal(plan.packing.logits(params, row), expected) for row in slots)
+    coefficients = params.plaintext_ring.basis.compose_int64(interpolate(params, slots))
+    for values in (coefficients.T, slots.T):
+        shares = np.floor((values + params.t // 2) * 8 / params.t).astype(np.int64)
+        counts = np.stack([np.bincount(row, minlength=8) for row in shares])
+        assert ((counts - 40) ** 2 / 40).sum(axis=1).max() < 40  # of 7 degrees of freedom
+
+
+def test_a_reply_of_one_matrix_holds_its_logits_and_zeros() -> None:
+    plan = toy([Square(), Flatten(), Dense(3)])
+    scheme, image = BGV(plan.params), np.ones((1, 2, 2, 1), dtype=np.int64)
+    keys = scheme.keygen(bytes(32))
+    ct = encrypt_images(scheme, plan, image, keys.secret)
+    reply = reply_of(scheme, infer(scheme, plan, ct, plan.server_keys(keys)))
+    slots, logits = scheme.decrypt(reply, keys.secret)[0], plan.program.model.forward(image)[0]
+    assert slots.tolist() == plan.program.network.layout.repeated(logits).tolist()
+    assert set(slots.tolist()) == {0, *logits.tolist()}
+
+
 def test_what_cannot_be_is_refused(digits) -> None:
     model, plan, pixels = digits
     scheme = BGV(plan.params)
@@ -150,7 +193,7 @@ def test_what_cannot_be_is_refused(digits) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cryptonets", "lean"])
+@pytest.mark.parametrize("name", ["cryptonets", "lean", "light"])
 def test_a_picture_of_mnist_is_classified_at_once(name: str, mnist_folder) -> None:
     model, data = pretrained(name), load_mnist(mnist_folder)
     pixels = quantize_pixels(data.test_images[:1], data.pixel_max, model.levels)
