@@ -131,6 +131,31 @@ def test_client_and_server_share_bytes_only(net: SquareNet) -> None:
         server.infer(rows, keys)
 
 
+@pytest.mark.parametrize("mode", ["batch", "single"])
+def test_a_client_encrypts_tables_of_the_columns_of_its_card_and_no_others(
+    net: SquareNet, mode: str
+) -> None:
+    client, server = net.split(mode)
+    rows: Any
+    for rows, message in (
+        (X[:, :1], "3 columns were required, got 1"),  # which would be spread to all of them
+        (X[0], "Expected 2D array"),
+        (np.ma.masked_less(X, 0), "none of them masked"),
+        (X * np.nan, "contains NaN"),
+        ([["a", 1, 2]], "must hold numbers"),
+        (Table(("x1", "x0", "x2"), X), "must be in the same order"),
+    ):
+        with pytest.raises(TableError, match=message):
+            client.encrypt(rows)
+    reply = server.infer(client.keys(), client.encrypt(Table(("x0", "x1", "x2"), X[:2])))
+    assert client.outputs(reply, 2).tolist() == net._outputs(X[:2], "integers").tolist()
+    for count in (0, -1, 5000, None):
+        with pytest.raises(ParameterError, match="rows|images"):
+            client.outputs(reply, count)  # type: ignore[arg-type]
+    with pytest.raises(KindError, match="the network must be a Sequential"):
+        Server(net)  # type: ignore[arg-type]
+
+
 def test_a_server_computes_for_the_keys_of_whoever_encrypted(short: None) -> None:
     client, server = SquareNet(hidden=(4, 4), random_state=0).fit(X, SIGNS).split()
     keys, rows = client.keys(), client.encrypt(X[:7])
