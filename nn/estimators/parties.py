@@ -122,8 +122,13 @@ class Client:
             If they are no such pictures, or there are too many.
         """
         card, file, most = self._card, io.BytesIO(), 255
-        columns, pixels = card.schema.columns, np.asarray(rows)
-        if columns is not None:
+        columns = card.schema.columns
+        if columns is None:
+            try:
+                pixels = np.asanyarray(rows)  # which keeps a mask, so that it is seen
+            except ValueError as error:
+                raise TableError(f"pictures are of one size: {error}.") from error
+        else:
             names, known = names_of(rows), np.array(columns.names, dtype=object)
             check_names(known, known if names is None else names, card.name)
             table, most = check_table(rows, card.name), card.levels
