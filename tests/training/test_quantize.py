@@ -235,6 +235,8 @@ def test_there_is_one_pretrained_network_for_each_recipe():
     assert pretrained_names() == tuple(sorted(RECIPES))
     with pytest.raises(ParameterError, match="got 'resnet', and .* digits, lean, light, mnist"):
         pretrained("resnet")
+    with pytest.raises(ParameterError, match="got None"):
+        pretrained(None)
     assert known_names() == ("cryptonets", "digits", "lean", "light", "mnist")
     assert pretrained("mnist").info == pretrained("cryptonets").info
 
