@@ -306,8 +306,8 @@ def front_doors(trees: dict[str, ast.Module], linker: Linker) -> list[str]:
     return out
 
 
-def write(folder: Path) -> list[str]:
-    """Write a page for each module and a list of them; return the names of the modules."""
+def write(folder: Path, *only: str) -> list[str]:
+    """Write a page for each module, or for those only, and a list; return all modules' names."""
     found = modules()
     trees = {name: _tree(path) for name, path in found.items()}
     names: dict[str, str] = {name: name for name in found}
@@ -329,7 +329,7 @@ def write(folder: Path) -> list[str]:
         index.append("")
     index += toctree(list(PACKAGES))
     (folder / "index.md").write_text("\n".join(index), encoding="utf-8")
-    for name, tree in trees.items():
+    for name, tree in ((name, trees[name]) for name in only or trees):
         page = [
             f"({name})=",
             f"# {name}",

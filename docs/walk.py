@@ -2,6 +2,7 @@
 
 python docs/walk.py             how many functions and modules of ours each verb goes through
 python docs/walk.py --names     and which
+python docs/walk.py --lines     how many lines of code, docstrings and comments each room has
 
 Counted are functions that are called at least once (comprehensions and lambdas belong to the
 function around them) and the modules in which they stand, on one thread.
@@ -10,7 +11,10 @@ function around them) and the modules in which they stand, on one thread.
 from __future__ import annotations
 
 import argparse
+import ast
+import io
 import sys
+import tokenize
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -19,9 +23,13 @@ from typing import Any
 import numpy as np
 
 from nn import decrypt_logits, encrypt_images, infer, make_plan, pretrained
+from rooms import ROOT, members, rooms, source
 from yashe import BGV
 
-ROOT = Path(__file__).resolve().parent.parent
+LAYOUT = {
+    tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER
+}  # fmt: skip
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef
 Place = tuple[str, str]  # module, function
 
 
@@ -64,11 +72,44 @@ def walk() -> dict[str, set[Place]]:
     return steps
 
 
+def kinds_of_lines(text: str) -> tuple[int, int, int]:
+    """Return how many lines of a module are code, docstrings and comments of their own."""
+    docstrings: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            docstrings |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    code: set[int] = set()
+    comments: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            comments.add(token.start[0])
+        elif token.type not in LAYOUT:
+            code |= set(range(token.start[0], token.end[0] + 1))
+    code -= docstrings
+    return len(code), len(docstrings), len(comments - code - docstrings)
+
+
+def print_lines() -> None:
+    """Print the lines of every room, and of all."""
+    print(f"{'room':<18}{'modules':>8}{'code':>8}{'docstrings':>12}{'comments':>10}")
+    total = np.zeros(4, dtype=np.int64)
+    for room in rooms():
+        found = [kinds_of_lines(source(name)) for name in members(room)]
+        row = np.array([len(found), *map(sum, zip(*found, strict=True))])
+        total += row
+        print("{:<18}{:>8}{:>8,}{:>12,}{:>10,}".format(room, *row.tolist()))
+    print("{:<18}{:>8}{:>8,}{:>12,}{:>10,}".format("all", *total.tolist()))
+
+
 def main() -> None:
-    """Print the walk."""
+    """Print the walk, or the lines."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", action="store_true", help="print every function, too")
+    parser.add_argument("--lines", action="store_true", help="print the lines of each room instead")
     arguments = parser.parse_args()
+    if arguments.lines:
+        print_lines()
+        return
     for verb, places in walk().items():
         modules = {module for module, _ in places}
         print(f"{verb:<16}{len(places):>4} functions in {len(modules):>2} modules")

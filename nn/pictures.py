@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nn.networks.base import Linear
 from nn.networks.model import Sequential
 from nn.planning.plan import Plan
-from nn.planning.proofs import ranges, run
+from nn.planning.proofs import ranges
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import ParameterError
 from yashe.pictures.plots import BLACK, BLUE, GREY, MARKERS, ORANGE, RED, canvas, clean
@@ -147,8 +147,7 @@ def activations(model: Sequential, pixels: Array) -> Any:
     model : integer network
     pixels : int64 array, shape (count, *model.input_shape), values 0 .. model.info.levels
     """
-    seen: list[float] = []
-    run(model, pixels, observe=lambda i, x: seen.append(_bits(x)))
+    seen = [_bits(x) for x in model.layer_outputs(pixels)]
     proved = [interval.bits for interval in ranges(model, model.info.levels)]
     names = [type(layer).__name__ for layer in model.layers]
     figure, axis = canvas(width=7.5)

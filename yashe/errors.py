@@ -60,6 +60,14 @@ class KeyMismatchError(FheError, ValueError):
     """Objects that belong to different keys, parameters or schemes were combined."""
 
 
+class PlaceError(FheError, ValueError):
+    """Data in the memory of a GPU met data in that of the processor."""
+
+
+class DeviceError(FheError, RuntimeError):
+    """There is no GPU here, or not what is needed to use it."""
+
+
 class MissingKeyError(FheError, LookupError):
     """An operation takes a key that is not among those given, like that of another rotation."""
 

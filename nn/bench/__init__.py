@@ -7,6 +7,7 @@ Modules, in the order of reading:
     growth        how the cost grows with images, ring degree, primes, units, threads
     latency       one image at once
     measurements  what `cryptonets bench` measures
+    gpu           whole networks on a GPU
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes,
 yashe.circuits, networks, data, training, planning, inference, cluster,

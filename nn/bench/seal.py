@@ -240,10 +240,13 @@ def settings_for(name: str) -> dict[str, SealSettings]:
     logits = ranges(model, model.info.levels)[-1]
     need = 2 * max(int(np.abs(logits.low).max()), int(np.abs(logits.high).max())) + 1
     t = batching_prime(8192, need)
-    return {
-        "BFV n=8192, one t": SealSettings("bfv", 8192, (51, 51, 51, 36, 29), t),
-        "BGV n=8192, one t": SealSettings("bgv", 8192, (48, 48, 48, 56, 18), t),
-    }
+    found = {"BFV n=8192, one t": SealSettings("bfv", 8192, (51, 51, 51, 36, 29), t)}
+    if sum(isinstance(layer, Square) for layer in model.layers) > 1:
+        found["BGV n=8192, one t"] = SealSettings("bgv", 8192, (48, 48, 48, 56, 18), t)
+    else:  # nobody needs relinearisation, or more than two primes
+        t = batching_prime(4096, need)
+        found["BGV n=4096, one t"] = SealSettings("bgv", 4096, (40, 41, 28), t)
+    return found
 
 
 def in_processes(jobs: list[tuple[Any, ...]], run: Callable[..., Any]) -> list[Any]:

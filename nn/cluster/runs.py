@@ -56,10 +56,11 @@ class Run:
     Attributes
     ----------
     plan : of this plaintext modulus
+    device : where the server computes
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.scheme = plan, BGV(plan.params)
+    def __init__(self, plan: Plan, device: str = "cpu") -> None:
+        self.plan, self.scheme, self.device = plan, BGV(plan.params), device
         self._keys = self.scheme.keygen()
         self._server_keys = plan.server_keys(self._keys)
         plan.program.prepare()
@@ -89,7 +90,8 @@ class Run:
         """Server: compute the reply, and return what the steps have cost."""
         report, image = Report(), needed(self._image, "encrypt")
         if self._ahead is None:
-            self._logits = infer(self.scheme, self.plan, image, self._server_keys, report)
+            keys = self._server_keys
+            self._logits = infer(self.scheme, self.plan, image, keys, report, device=self.device)
         else:
             ahead, self._ahead = self._ahead, None
             self._logits = ahead.infer(image, report)
@@ -161,16 +163,18 @@ class Runs:
 
 
 @contextmanager
-def runs(plan: Plan, workers: int = 2) -> Iterator[Runs]:
+def runs(plan: Plan, workers: int = 2, device: str = "cpu") -> Iterator[Runs]:
     """Make keys for every run of a plan, in a process each if there are workers for it.
+
+    On a GPU, which is one for all of them, there is this process only.
 
     Raises
     ------
     WorkersLostError
         From any verb, if a process has died.
     """
-    if min(workers, len(plan.runs)) < 2:
-        here = [Run(one) for one in plan.runs]
+    if min(workers, len(plan.runs)) < 2 or device != "cpu":
+        here = [Run(one, device) for one in plan.runs]
         yield Runs(plan, lambda verb, *given: [getattr(run, verb)(*given) for run in here])
         return
     with ExitStack() as stack:

@@ -12,11 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from nn.bench import measurements
+from nn.bench import gpu, measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
 from nn.commands import draw, planning, roles, service, tables
-from nn.commands.options import add_data_option, natural, positive, write_json
+from nn.commands.options import (
+    add_data_option,
+    add_device_option,
+    natural,
+    positive,
+    write_json,
+)
 from nn.data.sets import Dataset, load_digits, load_mnist
 from nn.experiment import Result, beside_others, beside_the_paper, drawing, run
 from nn.networks.model import Sequential
@@ -25,6 +31,7 @@ from nn.planning.plan import MODES
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
 from yashe import __version__
+from yashe.arithmetic.devices import place
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.errors import DataError, FheError
 from yashe.schemes.base import Scheme
@@ -51,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     outputs = [path for path in map(vars(arguments).get, OUTPUTS) if path is not None]
     try:
+        place(vars(arguments).get("device", "cpu"))  # before the work
         for path in outputs:
             check_output(path)  # before the work, not after it
         # `--out /dev/stdout | ...` sends the file alone; what is said to the user goes to stderr.
@@ -102,8 +110,8 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         default="cryptonets",
         choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
-        help="cryptonets: the paper's layers, 945 squares; lean: 424 squares "
-        "(default: %(default)s)",
+        help="cryptonets: the paper's layers, 945 squares; lean: 424 squares; light: 1,000 squares "
+        "and no square of a square, so that n is 4096 (default: %(default)s)",
     )
 
     training = commands.add_parser(
@@ -128,7 +136,8 @@ def parser() -> argparse.ArgumentParser:
         "bench",
         help="measure this machine: every operation, and whole networks",
         description="Time every operation of the scheme against what this machine reaches in a "
-        "matrix product and in copying memory, then whole networks on full batches.",
+        "matrix product and in copying memory, then whole networks on full batches. With --device "
+        "gpu: whole networks on a GPU, compared with the processor residue by residue.",
     )
     benchmark.set_defaults(command=bench_command)
     benchmark.add_argument("--quick", action="store_true", help="under a minute: digits only")
@@ -141,8 +150,9 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         action="append",
         choices=[name for name, recipe in RECIPES.items() if recipe.data == "mnist"],
-        help="one network for MNIST only (default: both)",
+        help="one network for MNIST only (default: cryptonets and lean)",
     )
+    add_device_option(benchmark)
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add_data_option(benchmark)
@@ -194,6 +204,7 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
         metavar="ADDRESS",
         help="let them be the workers of this Dask scheduler, wherever they are",
     )
+    add_device_option(command)
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
 
 
@@ -227,7 +238,7 @@ def classify(
     with workers(arguments.workers), server_crew(arguments) as crew:
         result = run(
             model, pixels, labels, scheme_type=SCHEMES[arguments.scheme], crew=crew,
-            mode=arguments.mode, processes=arguments.workers,
+            mode=arguments.mode, processes=arguments.workers, device=arguments.device,
         )  # fmt: skip
     if draw:
         print("\nWhat the server never saw, and what it said:\n")
@@ -298,9 +309,12 @@ def bench_command(arguments: argparse.Namespace) -> None:
         dataset, names = load_digits(), ["digits"]
     else:
         dataset = load_mnist(arguments.folder, download=arguments.download)
-        names = arguments.model or [n for n, recipe in RECIPES.items() if recipe.data == "mnist"]
-    facts = measurements.everything(
-        dataset, names, arguments.rounds, arguments.seal, arguments.quick
-    )
+        names = arguments.model or ["cryptonets", "lean"]
+    if arguments.device == "cpu":
+        facts = measurements.everything(
+            dataset, names, arguments.rounds, arguments.seal, arguments.quick
+        )
+    else:
+        facts = gpu.everything(dataset, names, arguments.quick, arguments.device)
     if arguments.json:
         write_json(arguments.json, facts)

@@ -79,6 +79,16 @@ def images_of(arguments: argparse.Namespace, input_shape: tuple[int, ...]) -> Im
     return images
 
 
+def add_device_option(command: argparse.ArgumentParser) -> None:
+    """Add the option that says where the server computes."""
+    command.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="where the server computes (default: %(default)s; gpu: extra gpu)",
+    )
+
+
 def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> None:
     """Add the options that say where MNIST is."""
     command.add_argument(

@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nn.commands.options import add_data_option, load_model, positive, write_json
+from nn.commands.options import (
+    add_data_option,
+    add_device_option,
+    load_model,
+    positive,
+    write_json,
+)
 from nn.data.sets import load_digits, load_mnist
 from nn.experiment.terminal import folded
 from nn.inference.split import describe, make_plans
@@ -57,6 +63,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="measure how fast this machine is even if that is known, in some seconds",
     )
+    add_device_option(planning)
     planning.add_argument("--json", type=Path, metavar="FILE", help="write the plan there, too")
     add_data_option(planning)
 
@@ -74,7 +81,8 @@ def plan_command(arguments: argparse.Namespace) -> None:
     plans, known = make_plans(model, arguments.security, pixels, mode), []
     if not arguments.untimed:
         threads = None if mode == "batch" else 1
-        known = [calibrate(plan.params, BGV, threads, arguments.calibrate) for plan in plans]
+        given = threads, arguments.calibrate, arguments.device
+        known = [calibrate(plan.params, BGV, *given) for plan in plans]
         pairs = zip(plans, known, strict=True)
         plans = tuple(plan.calibrated(calibration) for plan, calibration in pairs)
     print(folded(describe(plans)))

@@ -15,7 +15,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nn.commands.eavesdrop import eavesdrop
-from nn.commands.options import add_image_options, images_of, load_model, natural, positive
+from nn.commands.options import (
+    add_device_option,
+    add_image_options,
+    images_of,
+    load_model,
+    natural,
+    positive,
+)
 from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.data.idx import read_idx
 from nn.data.sources import SETS, load_images
@@ -103,7 +110,7 @@ def add_commands(commands: Any) -> None:
     )
     infer.add_argument("--out", type=Path, required=True, metavar="REPLY")
     infer.add_argument("--workers", type=positive, default=available_cores(), metavar="N")
-
+    add_device_option(infer)
     infer.add_argument(
         "--flood",
         type=positive,
@@ -230,7 +237,7 @@ def infer_command(arguments: argparse.Namespace) -> None:
         bar("inferring", ciphertexts_in(source), "ciphertexts") as done,
         whole_file(arguments.out) as target,
     ):
-        roles.classify(source, target, model, key, done, flooding)
+        roles.classify(source, target, model, key, done, flooding, arguments.device)
     show(arguments.input, arguments.out)
 
 
@@ -258,7 +265,7 @@ def infer_one_by_one(model: Sequential, arguments: argparse.Namespace) -> None:
         bar("inferring", 100, "%") as done,
         whole_file(arguments.out) as target,
     ):
-        single.classify(source, target, plan, keys, done)
+        single.classify(source, target, plan, keys, done, arguments.device)
     show(arguments.input, arguments.out)
 
 

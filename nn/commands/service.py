@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nn.commands.options import add_image_options, load_model, positive
+from nn.commands.options import add_device_option, add_image_options, load_model, positive
 from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.experiment.terminal import bar
 from nn.planning.plan import MODES
@@ -79,6 +79,7 @@ def add_commands(commands: Any) -> None:
         help="take batches of images, one image at once, or what a client chooses (default: "
         "%(default)s, if the network allows it)",
     )
+    add_device_option(serve)
     add_token_option(serve, "that clients must send")
 
     ask = commands.add_parser(
@@ -153,7 +154,14 @@ def serve_command(arguments: argparse.Namespace) -> None:
     names = [arguments.host, *arguments.allow_host]
     with service_module.listen(arguments.host, arguments.port) as listening:
         service = service_module.Service(
-            model, arguments.state, token, limits, arguments.workers, names, arguments.mode
+            model,
+            arguments.state,
+            token,
+            limits,
+            arguments.workers,
+            names,
+            arguments.mode,
+            arguments.device,
         )
         counts = service.store.counts()
         print(

@@ -50,9 +50,9 @@ def read_idx(path: Path, entry_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     DataError
         If the operating system does not let it be read.
     """
-    axes = 1 + len(entry_shape)
+    axes, opened = 1 + len(entry_shape), gzip.open if path.suffix == ".gz" else open
     try:
-        with _open_maybe_packed(path) as stream:
+        with cast(IO[bytes], opened(path, "rb")) as stream:
             header = stream.read(4 + 4 * axes)
             required = bytes([0, 0, _UNSIGNED_BYTE, axes])
             if len(header) < 4 + 4 * axes or header[:4] != required:
@@ -74,13 +74,6 @@ def read_idx(path: Path, entry_shape: tuple[int, ...]) -> NDArray[np.uint8]:
         ) from failure
     except OSError as failure:
         raise DataError(f"{path} is there but cannot be read: {failure}") from failure
-
-
-def _open_maybe_packed(path: Path) -> IO[bytes]:
-    """Open for reading; a packed file appears unpacked."""
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    return path.open("rb")
 
 
 def _read_entries(stream: IO[bytes], path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

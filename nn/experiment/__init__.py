@@ -87,6 +87,7 @@ class Sides:
     ----------
     model, scheme, keys : of the run; the server uses `keys.relinearization` only
     say : receives the story, line by line
+    device : where the server computes
     clock : seconds for "keys", "encrypt", "infer" and "decrypt"
     fresh, final : least noise budget measured, of the images and of the logits
     batch_images : how many images the last batch has
@@ -94,8 +95,10 @@ class Sides:
     encrypted_bytes, reply_bytes : of the last batch
     """
 
-    def __init__(self, model: Sequential, scheme: Scheme, say: Callable[[str], None]) -> None:
-        self.model, self.scheme, self.say = model, scheme, say
+    def __init__(
+        self, model: Sequential, scheme: Scheme, say: Callable[[str], None], device: str = "cpu"
+    ) -> None:
+        self.model, self.scheme, self.say, self.device = model, scheme, say, device
         self.clock = Clock()
         self.fresh = self.final = float("inf")
         self.first_seconds, self.batch_images = 0.0, 0
@@ -137,7 +140,8 @@ class Sides:
         """Server: return the reply to an encrypted batch, computed in this process."""
         with self.clock("infer"), bar("inferring", self.batch_images, "images") as done:
             report = Report(progress=done)
-            logits = infer(self.scheme, self.model, ct, self.keys.relinearization, report)
+            key = self.keys.relinearization
+            logits = infer(self.scheme, self.model, ct, key, report, device=self.device)
             reply = reply_of(self.scheme, logits)
         for step in report.steps:
             self.tell(f"server  {step.what}", step.seconds, step.budget_bits, "predicted")
@@ -202,6 +206,7 @@ def run(
     crew: Crew | None = None,
     mode: str = "batch",
     processes: int | None = None,
+    device: str = "cpu",
 ) -> Result:
     """Classify images encrypted, in batches of as many as there are slots, or one by one.
 
@@ -215,6 +220,7 @@ def run(
     crew : workers that are the server (`nn.cluster.crews`); by default this process is
     mode : of `make_plan`: "batch", "single" for one image at once, or "auto"
     processes : how many there may be for one image at once; default: one for each core
+    device : where the server computes, "cpu" or "gpu"; with a GPU there is this process only
 
     Raises
     ------
@@ -235,6 +241,10 @@ def run(
             "one image at once has processes of its own, one for each plaintext modulus: leave out "
             "the crew (--processes, --dask, --scheduler), or take mode 'batch'"
         )
+    if crew is not None and device != "cpu":
+        raise ParameterError(
+            "a crew computes on processors: leave out the GPU, or --processes, --dask, --scheduler"
+        )
     plan = plan_for(model, scheme_type, mode, len(pixels))
     params = plan.params
     scheme = scheme_type(params)
@@ -249,8 +259,8 @@ def run(
     if mode == "auto" and plan.reasons:
         say(f"{plan.reasons[-1]}\n")
     if plan.mode == "single":
-        return run_single(plan, pixels, labels, say, processes or available_cores())
-    sides = Sides(model, scheme, say)
+        return run_single(plan, pixels, labels, say, processes or available_cores(), device)
+    sides = Sides(model, scheme, say, device)
     batches = [pixels[start : start + params.n] for start in range(0, len(pixels), params.n)]
     # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
     images = map(sides.encrypt, batches)

@@ -16,7 +16,12 @@ from yashe.schemes.bgv import BGV
 
 
 def run_single(
-    plan: Plan, pixels: IntArray, labels: IntArray, say: Callable[[str], None], processes: int
+    plan: Plan,
+    pixels: IntArray,
+    labels: IntArray,
+    say: Callable[[str], None],
+    processes: int,
+    device: str = "cpu",
 ) -> Result:
     """Classify images as `nn.experiment.run` does it in mode "single"; times are sums over them.
 
@@ -25,12 +30,13 @@ def run_single(
     plan : for one image at once
     pixels, labels : the images, as for `run`
     say : receives the story, line by line
-    processes : how many there may be; with two or more, one for each run
+    processes : how many there may be; with two or more, one for each run, but on a GPU
+    device : where the server computes
     """
     clock, logits, params = Clock(), list[IntArray](), plan.params
     with ExitStack() as stack:
         with clock("keys"):
-            both = stack.enter_context(runs(plan, processes))
+            both = stack.enter_context(runs(plan, processes, device))
         say(line("client  makes keys", clock.seconds["keys"]))
         done = stack.enter_context(bar("one by one", len(pixels), "images"))
         for image in np.split(pixels, len(pixels)):

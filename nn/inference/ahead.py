@@ -156,7 +156,7 @@ class Ahead:
         """
         scheme, program = self._program.scheme, self._program
         scheme.check_own(ct)
-        check_key(scheme.params, ct.key_id, self._keys.relinearization)
+        check_key(scheme.params, ct.key_id, self._keys.relinearization, ct.rows)
         given = None if ct.public_seed is None else ct.public_seed[ct.index]
         if given is None or not np.array_equal(given, self._seeds):
             raise ParameterError("the image has other seeds than those that were announced for it")
@@ -171,7 +171,7 @@ class Ahead:
             x, p = h_0[:, i], params.moduli[i]
             return reduce(np.stack([x * x, 2 * x * self._maps[:, i]]), p)
 
-        rows = reduce(self._weigh.sums(2, parts) + self._switched, params.ring.moduli)
+        rows = reduce(self._weigh.sums(2, parts, h_0) + self._switched, params.ring.moduli)
         bound = program.forecasts()[self._next].bound
         x = ct.modulo().derive(rows, bound, (len(rows),), "sums of squares")
         return program.run(x, self._keys, report, self._next)

@@ -28,6 +28,7 @@ import numpy as np
 from nn.networks.checks import TakesImages, check_pixels
 from nn.networks.model import Sequential
 from nn.packing.network import Packing
+from nn.planning.packed import ServerKeys
 from nn.planning.plan import Plan
 from nn.planning.program import Report as Report
 from nn.planning.program import program_of
@@ -35,6 +36,8 @@ from nn.planning.proofs import check_network
 from yashe.arithmetic.residues import IntArray
 from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.keys import Key
+from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import EncodingError, ParameterError
 from yashe.schemes.base import Scheme
 
@@ -43,6 +46,9 @@ def encrypt_images(
     scheme: Scheme, network: TakesImages, pixels: IntArray, key: Any, seed: bytes | None = None
 ) -> Ciphertext:
     """Encrypt a batch of images pixel position by pixel position, or one image tap by tap.
+
+    Pixels are encrypted modulo t: what a plan proves to fit are the logits, and pixels may be
+    larger, if a bias takes them back, or t is one of several.
 
     Parameters
     ----------
@@ -76,12 +82,14 @@ def encrypt_images(
                 f"one image at once was planned, not {len(pixels)}: encrypt them one by one, or "
                 "make a plan with mode='batch'"
             )
-        return scheme.encrypt(packing.slots(pixels[0]), key, seed)
+        slots = encode_constant(scheme.params, packing.slots(pixels[0]))
+        return scheme.encrypt(slots, key, seed)
     if not 0 < len(pixels) <= scheme.params.n:
         raise EncodingError(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
         )
-    return scheme.encrypt(np.moveaxis(pixels, 0, -1), key, seed)
+    slots = encode_constant(scheme.params, np.moveaxis(pixels, 0, -1))
+    return scheme.encrypt(slots, key, seed)
 
 
 def packing_of(network: Any) -> Packing | None:
@@ -122,6 +130,7 @@ def infer(
     relinearization: Any,
     report: Report | None = None,
     joined_with: int = 1,
+    device: str | None = None,
 ) -> Ciphertext:
     """Return the encrypted logits of encrypted images, for somebody who has no secret key.
 
@@ -142,6 +151,8 @@ def infer(
     joined_with : product of other plaintext moduli under which the same is computed, for logits
         that are joined afterwards (`nn.inference.split.join`); with more than 1 they are logits
         modulo t
+    device : "cpu" or "gpu", if ciphertexts and key shall be brought there, and the logits back; by
+        default it is computed where the ciphertexts are (docs/gpu.md)
 
     Returns
     -------
@@ -157,9 +168,17 @@ def infer(
     TransparentCiphertextError
         If an output of a layer depends on no pixel.
     NoiseBudgetExhausted, KeyMismatchError
+    PlaceError
+        If ciphertexts and key are in different places.
+    DeviceError
+        If there is no such device.
     """
     of_kind(scheme, "the scheme", Scheme)
     own = scheme.scheme_of(ct)
+    if device is not None:
+        key, before = relinearization, ct.place
+        key = key.to(device) if isinstance(key, Key | ServerKeys) else key
+        return infer(scheme, model, ct.to(device), key, report, joined_with).to(before)
     if isinstance(model, Plan):  # and all is proved
         return model.program.run(ct.modulo(), relinearization, report)
     check_network(model, ct.params, joined_with)

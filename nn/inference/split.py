@@ -16,7 +16,7 @@ import numpy as np
 from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
 from nn.networks.model import Sequential
-from nn.planning.plan import Plan, make_plan, name_of
+from nn.planning.plan import Plan, make_plan
 from nn.planning.proofs import ranges
 from nn.planning.single import RINGS, enough_primes
 from yashe.arithmetic.residues import IntArray
@@ -65,7 +65,7 @@ def cheapest_for(
 ) -> Plan | None:
     """Return the plan with the fewest primes of q for these primes of t, or None."""
     others = -(-need // math.prod(t_primes))  # what the other moduli make up for
-    for params in candidates(n, t_primes, BGV, security, f"{name_of(model)}-mod"):
+    for params in candidates(n, t_primes, BGV, security, f"{model.name}-mod"):
         try:
             return make_plan(model, params, pixels=pixels, joined_with=others)
         except NoiseBudgetExhausted:

@@ -125,6 +125,12 @@ class Sequential:
         return f"Sequential({list(self.layers)}, {self.input_shape}) -> {self.output_shape}"
 
     @property
+    def name(self) -> str:
+        """What to call the network where only 40 printable ASCII characters are allowed."""
+        name = self.info.name or "network"
+        return "".join(c if " " <= c <= "~" else "?" for c in name)[:40]
+
+    @property
     def levels(self) -> int:
         """Pixels of an integer network are integers 0..levels."""
         return self.info.levels
@@ -162,6 +168,14 @@ class Sequential:
             x = layer.forward(x)
         return x
 
+    def layer_outputs(self, x: Values) -> list[Values]:
+        """Return what each layer puts out, for an array of any backend; it is not checked."""
+        found = []
+        for layer in self.layers:
+            x = layer.forward(x)
+            found.append(x)
+        return found
+
     def _check_int64(self, x: NumberArray) -> None:
         """Refuse integers whose outputs might wrap: first by one bound for all, then by intervals.
 
@@ -180,9 +194,7 @@ class Sequential:
             return
         images = x.reshape((-1, *self.input_shape))
         ends = (end(images, axis=0).astype(object) for end in (np.min, np.max))
-        outputs = Interval(*ends)
-        for layer in self.layers:
-            outputs = layer.forward(outputs)
+        outputs = self.layer_outputs(Interval(*ends))[-1]
         if outputs.smallest_t > 2**64:
             raise RangeError(
                 f"outputs may reach {outputs.smallest_t // 2}, and int64 ends at 2^63: compute "

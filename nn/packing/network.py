@@ -125,7 +125,8 @@ class PackedNetwork:
     def weights(self) -> IntArray:
         """The first matrix, int64 coefficients (J, M, n)."""
         slots = self.layout.weights(self.stages.matrices[0].weight)
-        return self._polynomials(slots)
+        residues = interpolate(self.params, encode_constant(self.params, slots))
+        return self.params.plaintext_ring.basis.compose_int64(residues)
 
     @cached_property
     def weight_norms(self) -> FloatArray:
@@ -169,7 +170,3 @@ class PackedNetwork:
     def answer_norm(self) -> float:
         """By how much it enlarges noise."""
         return float(canonical_norm(self.answers))
-
-    def _polynomials(self, slots: IntArray) -> IntArray:
-        residues = interpolate(self.params, encode_constant(self.params, slots))
-        return self.params.plaintext_ring.basis.compose_int64(residues)

@@ -16,12 +16,14 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from yashe import __version__
+from yashe.arithmetic.devices import CPU, place
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.arithmetic.residues import IntArray, reduce
 from yashe.ciphertexts import noise
@@ -52,6 +54,7 @@ KINDS = (
     "pass",  # over one polynomial modulo one prime: a product, a sum, a reduction
 )
 Work = Mapping[str, int]  # how many of each kind
+Timed = Callable[[Callable[[], object]], float]  # the seconds of a step
 
 
 # What `measure` has found on two cores for n = 8192 and eight primes, in milliseconds: True for
@@ -96,25 +99,30 @@ class Calibration:
         return text if self.load is None else f"{text}, with {self.load:.1f} programs on each core"
 
 
-def best_time(step: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of a few calls."""
+def best_time(step: Callable[[], object], wait: Callable[[], None] = CPU.wait) -> float:
+    """Return the seconds of the fastest of a few calls, until a device has done them."""
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         step()
+        wait()
         times.append(time.perf_counter() - start)
     return min(times)
 
 
 @noise.unchecked()
-def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Calibration:
+def measure(
+    params: Params, scheme_type: Callable[[Params], Scheme] = BGV, device: str = "cpu"
+) -> Calibration:
     """Time all kinds of operations, in the shapes in which networks use them.
 
-    What they take does not depend on the noise, and the parameters need not carry all of them.
+    What they take does not depend on the noise, and the parameters need not carry all of them. On a
+    GPU small work takes as long as its calls, so there is more of it; whatever the client does is
+    done on a processor.
     """
     scheme, rng = scheme_type(params), np.random.default_rng(0)
-    keys = scheme.keygen(bytes(32))
-    positions, taps, maps, units = 16, 25, 5, 64
+    keys, wait = scheme.keygen(bytes(32)), place(device).wait
+    positions, taps, maps, units = 16 if device == "cpu" else 128, 25, 5, 64
     values = np.zeros((taps, 1), dtype=np.int64)
     ct = scheme.encrypt(values, keys.encryption, bytes(32))
     hidden = Units(
@@ -123,20 +131,23 @@ def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Ca
         rng.integers(1, 4, maps, dtype=np.int64),
     )
     dense = rng.integers(1, 4, (hidden.size, units), dtype=np.int64)
-    kinds, total = (by_columns if scheme.ntt_form else by_units)(scheme, ct, hidden, dense)
+    timed = partial(best_time, wait=wait)
+    one_stage = by_columns if scheme.ntt_form else by_units
+    kinds, total = one_stage(scheme, ct.to(device), hidden, dense, timed)
+    key = keys.relinearization.to(device)
 
     def relinearize() -> Ciphertext:
-        return scheme.ready_for_product(scheme.relinearize(total, keys.relinearization))
+        return scheme.ready_for_product(scheme.relinearize(total, key))
 
     one = total.reshape(-1)[:1]
-    cut = best_time(lambda: scheme.relinearize(one, keys.relinearization))
+    cut = timed(lambda: scheme.relinearize(one, key))
     rows, moduli = ct.rows, params.ring.moduli
     over = best_time(lambda: reduce(rows * rows + rows, moduli))
     again = best_time(lambda: scheme.encrypt(values, keys.encryption, bytes(32)))
     seconds = {
         "encrypt": again / taps,
         "decrypt": best_time(lambda: scheme.decrypt(ct, keys.secret)) / taps,
-        "relinearize": best_time(relinearize) / total.size,
+        "relinearize": timed(relinearize) / total.size,
         "transform": cut / (one.params.k + one.params.k**2),
         "pass": over / math.prod(rows.shape[:-1]),
         **kinds,
@@ -145,7 +156,7 @@ def measure(params: Params, scheme_type: Callable[[Params], Scheme] = BGV) -> Ca
 
 
 def by_columns(
-    scheme: Scheme, ct: Ciphertext, hidden: Units, dense: IntArray
+    scheme: Scheme, ct: Ciphertext, hidden: Units, dense: IntArray, timed: Timed
 ) -> tuple[dict[str, float], Ciphertext]:
     """Time the square layer of schemes in NTT form, and return some sums of squares.
 
@@ -155,7 +166,7 @@ def by_columns(
     one_tap = Units(hidden.inputs[:, :1], hidden.weight[:1], hidden.bias)
 
     def time_of(hidden: Units, dense: IntArray) -> float:
-        return best_time(SquareLayer(scheme, ct, [hidden], dense).sums)
+        return timed(SquareLayer(scheme, ct, [hidden], dense).sums)
 
     full, narrow = time_of(hidden, dense), time_of(hidden, dense[:, :1])
     squares = time_of(one_tap, dense[:, :1])
@@ -166,11 +177,16 @@ def by_columns(
         "square": squares / hidden.size,
         "weigh": max(full - narrow, 0.0) / dense[:, 1:].size,
         "sum": 0.0,
-    }, SquareLayer(scheme, ct, [hidden], dense[:, :8]).sums()
+    }, SquareLayer(scheme, ct, [hidden], dense[:, : results_of(ct)]).sums()
+
+
+def results_of(ct: Ciphertext) -> int:
+    """Return how many sums are relinearised at once: few, or enough for a GPU."""
+    return 8 if ct.place == "cpu" else 64
 
 
 def by_units(
-    scheme: Scheme, ct: Ciphertext, hidden: Units, dense: IntArray
+    scheme: Scheme, ct: Ciphertext, hidden: Units, dense: IntArray, timed: Timed
 ) -> tuple[dict[str, float], Ciphertext]:
     """Time the square layer of schemes in coefficient form, and return some sums of squares.
 
@@ -181,7 +197,7 @@ def by_units(
 
     def time_of(dense: IntArray) -> float:
         sums = SumsOfSquares(scheme, dense.shape[1])
-        return best_time(lambda: sums.add_squares(units, dense))
+        return timed(lambda: sums.add_squares(units, dense))
 
     full, single = time_of(dense), time_of(dense[:, :1])
     seconds = {
@@ -189,16 +205,14 @@ def by_units(
         "weigh": max(full - single, 0.0) / dense[:, 1:].size,
     }
     # A product with one tap costs the same outputs, and a fraction of the products.
-    wide = best_time(lambda: patches.affine(hidden.weight, hidden.bias))
-    narrow = best_time(lambda: patches[:, :1].affine(hidden.weight[:1], hidden.bias))
+    wide = timed(lambda: patches.affine(hidden.weight, hidden.bias))
+    narrow = timed(lambda: patches[:, :1].affine(hidden.weight[:1], hidden.bias))
     seconds["multiply_add"] = max(wide - narrow, 0.0) / (units.size * (len(hidden.weight) - 1))
     seconds["output"] = narrow / units.size
-    few = SumsOfSquares(scheme, 8)
-    few.add_squares(units, dense[:, :8])
-    start = time.perf_counter()
-    total = few.total()
-    seconds["sum"] = (time.perf_counter() - start) / total.size
-    return seconds, total
+    few = SumsOfSquares(scheme, results_of(ct))
+    few.add_squares(units, dense[:, : few.results])
+    seconds["sum"] = timed(few.total) / few.results
+    return seconds, few.total()
 
 
 def cache_file() -> Path:
@@ -233,6 +247,7 @@ def calibrate(
     scheme_type: Callable[[Params], Scheme] = BGV,
     threads: int | None = None,
     again: bool = False,
+    device: str = "cpu",
 ) -> Calibration:
     """Return the times for these parameters on this machine, measured now or remembered.
 
@@ -243,15 +258,17 @@ def calibrate(
     params, scheme_type : what will be run
     threads : workers that will run it, by default one for each core
     again : whether to measure even if the cache knows
+    device : where the server computes
     """
     threads = threads or available_cores()
     name, now, load = scheme_type(params).name, time.time(), load_of_cores()
     key = f"{machine()}: {name} {params.digest[:16]} x{threads}"
+    key += "" if device == "cpu" else f" with {place(device).about}"
     known = read_cache()
     if not again and key in known and known[key].holds(now, load):
         return known[key]
     with workers(threads):
-        found = Calibration(measure(params, scheme_type).seconds, now, load)
+        found = Calibration(measure(params, scheme_type, device).seconds, now, load)
     fresh = {other: times for other, times in known.items() if 0 <= now - times.at <= KEPT}
     write_cache({**fresh, key: found})
     return found

@@ -40,7 +40,7 @@ def step_flops(step: Step, x: Forecast) -> float:
     if isinstance(step, RelinearizeStep):
         # In coefficient form sums of squares are computed modulo q P, and then scaled down.
         transforms = 3 * wide + relinearization_transforms(params.k, ntt_form, step.width)
-        if ntt_form and step.primes < params.k:
+        if ntt_form and step.level < params.k:
             transforms += 2 * params.k  # of the primes that go, and of the remainder
         return ntt_flops(params.n, math.prod(step.shape) * transforms)
     rows = step.scheme.parts(x.degree) * (wide if x.degree == 2 and wide else params.k)

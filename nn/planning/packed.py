@@ -25,6 +25,7 @@ from nn.packing.network import PackedNetwork
 from nn.planning.calibrate import Work
 from nn.planning.proofs import Forecast
 from nn.planning.steps import Step, Tick
+from yashe.arithmetic.devices import near, take
 from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, max_terms, reduce
 from yashe.arithmetic.rings import CoefficientElement
@@ -52,6 +53,10 @@ class ServerKeys:
     fine: RotationPairs
     coarse: RotationPairs
 
+    def to(self, place: str) -> ServerKeys:
+        """Return these keys in the memory of a place, "cpu" or "gpu"."""
+        return ServerKeys(**{name: key.to(place) for name, key in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class PackedStep(Step):
@@ -60,14 +65,12 @@ class PackedStep(Step):
     Attributes
     ----------
     network : modulo the t of the scheme
-    primes : how many primes of q its outputs have
     gadgets : how polynomials are cut into digits: fine ones, and coarse ones
     fine_stages : how many stages of the fold take fine digits, as all that is before them
     number : of the matrix that it is for
     """
 
     network: PackedNetwork
-    primes: int
     gadgets: tuple[Gadget, Gadget]
     fine_stages: int
     number: int
@@ -75,19 +78,15 @@ class PackedStep(Step):
     scheme: BGV  # and no other
 
     @property
-    def level(self) -> int:
-        return self.primes
-
-    @property
     def below(self) -> str:
         """The primes before and behind it, if it switches to fewer."""
         before = self.scheme.params.k
-        return f", {before} -> {self.primes} primes" * (self.primes < before)
+        return f", {before} -> {self.level} primes" * (self.level < before)
 
     def switching(self, parts: int) -> int:
         """Count the transforms of a switch of that many polynomials to fewer primes."""
         before = self.scheme.params.k
-        return parts * before if self.primes < before else 0
+        return parts * before if self.level < before else 0
 
     def passes(self, ciphertexts: int, parts: int = 2) -> int:
         """Count the polynomials of that many ciphertexts, modulo one prime each."""
@@ -95,7 +94,7 @@ class PackedStep(Step):
 
     def cutting(self, gadget: Gadget) -> int:
         """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
-        return self.primes * (1 + len(gadget.groups(self.primes)))
+        return self.level * (1 + len(gadget.groups(self.level)))
 
 
 class TapsStep(PackedStep):
@@ -107,9 +106,7 @@ class TapsStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         taps = self.network.stages.taps
-        found = x.affine(taps.weight, taps.bias)
-        tick(1.0)
-        return found
+        return x.affine(taps.weight, taps.bias)
 
     def forecast(self, x: Forecast) -> Forecast:
         taps = self.network.stages.taps
@@ -148,39 +145,40 @@ class WeighStep(PackedStep):
         assert self._values.size  # transformed by now
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        rows, params = x.rows[x.index], self.scheme.params
+        rows, params = take(x.rows, x.index), self.scheme.params
 
         def parts(i: int) -> FloatArray:
-            h_0, h_1 = rows[:, :, i].swapaxes(0, 1)
+            h_0, h_1 = rows[:, 0, i], rows[:, 1, i]
             if not self.squared:
                 return np.stack([h_0, h_1])
             return reduce(np.stack([h_0 * h_0, 2 * h_0 * h_1, h_1 * h_1]), params.moduli[i])
 
-        out = self.sums(3 if self.squared else 2, parts)
+        out = self.sums(3 if self.squared else 2, parts, rows)
         bound = self._bound(x.bound[x.index])
         degree, factor = (2, x.factor**2 % params.t) if self.squared else (1, x.factor)
         x = replace(x, factor=factor)
-        tick(1.0)
         return x.derive(out, bound, (len(out),), "sums of products", degree)
 
-    def sums(self, parts: int, of: Callable[[int], FloatArray]) -> FloatArray:
+    def sums(self, parts: int, of: Callable[[int], FloatArray], like: FloatArray) -> FloatArray:
         """Return sums over the maps with the weights of the matrix, shape (J, parts, k, n).
 
         Parameters
         ----------
         parts : of the ciphertexts, or some of them
         of : returns the parts of all maps modulo prime i, residues of shape (parts, M, n)
+        like : an array where these are
         """
         params = self.scheme.params
-        out = np.empty((len(self.network.weights), parts, params.k, params.n))
+        out = np.empty((len(self.network.weights), parts, params.k, params.n), like=like)
 
         def one_prime(i: int) -> None:
-            p, weights, values = params.moduli[i], self._values[i], of(i)
-            total, most = np.zeros(()), max_terms(p) - 1
-            for start in range(0, weights.shape[1], most):  # as many as a float64 holds exactly
-                some = slice(start, start + most)
-                sums = np.einsum("jmn,pmn->jpn", weights[:, some], values[:, some])
-                total = reduce(total + sums, p)
+            p, weights, values = params.moduli[i], near(self._values, like)[i], of(i)
+            most = max_terms(p) - 1  # that a float64 holds exactly
+            cuts = [slice(j, j + most) for j in range(0, weights.shape[1], most)]
+            sums = [np.einsum("jmn,pmn->jpn", weights[:, j], values[:, j]) for j in cuts]
+            total = reduce(sums[0], p)
+            for more in sums[1:]:
+                total = reduce(total + more, p)
             out[:, :, i] = total
 
         for_each(one_prime, range(params.k))
@@ -210,9 +208,7 @@ class TwoPartsStep(PackedStep):
         return "relinearise"
 
     def compute(self, x: Ciphertext, key: ServerKeys, tick: Tick) -> Ciphertext:
-        found = self.scheme.relinearize(x, key.relinearization)
-        tick(1.0)
-        return found
+        return self.scheme.relinearize(x, key.relinearization)
 
     def forecast(self, x: Forecast) -> Forecast:
         added = self.scheme.switching_bound(self.gadgets[0])
@@ -240,7 +236,6 @@ class GatherStep(PackedStep):
             keys = key.fine if number < self.fine_stages else key.coarse
             for moved in scheme.rotations(total, stage, keys):
                 total = total + moved
-        tick(1.0)
         return total
 
     def forecast(self, x: Forecast) -> Forecast:
@@ -271,21 +266,17 @@ class BiasStep(PackedStep):
         return f"{self.network.stages.outputs[self.number]} biases{self.below}"
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        x = self.scheme.switch_modulus(x, self.primes)
-        found = x + self.scheme.encode(self.network.biases[self.number])
-        tick(1.0)
-        return found
+        x = self.scheme.switch_modulus(x, self.level)
+        return x + self.scheme.encode(self.network.biases[self.number])
 
     def forecast(self, x: Forecast) -> Forecast:
-        x = x.switched(self.primes)
-        message = self.network.params.plaintext_ring.basis.decompose(
-            self.network.biases[self.number]
-        )
+        x, basis = x.switched(self.level), self.network.params.plaintext_ring.basis
+        message = basis.decompose(self.network.biases[self.number])
         added = x.scheme.plaintext_addition_bound(message, 1)
         return Forecast(x.scheme, x.bound + added)
 
     def work(self) -> Work:
-        return {"transform": self.switching(2) + self.primes, "pass": self.passes(1)}
+        return {"transform": self.switching(2) + self.level, "pass": self.passes(1)}
 
 
 class AnswerStep(PackedStep):
@@ -309,10 +300,9 @@ class AnswerStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         y, params = self.scheme.square(x, self.scheme.params.k), self.scheme.params
-        rows = reduce(y.rows[y.index] * self._values, params.ring.moduli)
+        rows = reduce(take(y.rows, y.index) * near(self._values, y.rows), params.ring.moduli)
         bound = y.bound[y.index] * self.network.answer_norm
         product = y.derive(rows, bound, y.shape, "a product with a polynomial")
-        tick(1.0)
         return product + self._mask()
 
     def _mask(self) -> Plaintext:
@@ -329,4 +319,4 @@ class AnswerStep(PackedStep):
 
     def work(self) -> Work:
         # A product with a polynomial, and a sum with a mask that is drawn.
-        return {"square": 1, "transform": self.primes, "pass": 2 * self.passes(1, 3)}
+        return {"square": 1, "transform": self.level, "pass": 2 * self.passes(1, 3)}

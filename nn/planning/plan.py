@@ -27,13 +27,12 @@ from types import NoneType
 
 import numpy as np
 
-from nn.networks.base import Values
 from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
 from nn.planning.calibrate import Calibration, calibrate
 from nn.planning.planned import Plan as Plan
 from nn.planning.program import Line, Program, program_of
-from nn.planning.proofs import check_depends, check_fits, ranges, run
+from nn.planning.proofs import check_depends, check_fits, ranges
 from nn.planning.single import packed_programs
 from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
@@ -235,18 +234,11 @@ def cheapest_params(
         bounds = (found.bound for found in program.forecasts(public))
         return list(zip(names, bounds, strict=True))
 
-    name = name_of(model)
     try:
-        choice = choose(computation, t_at_least, scheme, security, slots, name, spare_bits)
+        choice = choose(computation, t_at_least, scheme, security, slots, model.name, spare_bits)
     except NoiseBudgetExhausted as error:
-        raise NoiseBudgetExhausted(f"{model.info.name or 'the network'}: {error}") from None
+        raise NoiseBudgetExhausted(f"{model.name}: {error}") from None
     return choice.params, choice.reasons
-
-
-def name_of(model: Sequential) -> str:
-    """Return what to call the parameters of a network: its name, as far as `Params` allows it."""
-    name = model.info.name or "network"
-    return "".join(c if " " <= c <= "~" else "?" for c in name)[:40]
 
 
 def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[float]:
@@ -254,14 +246,11 @@ def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[f
 
     What may leave 64 bits is computed in floats, whose rounding the logarithm does not show.
     """
-    largest = [1] * len(model.layers)
+    largest = np.ones(len(model.layers))
     kind = np.int64 if proved_bits < 63 else np.float64
-
-    def note(i: int, x: Values) -> None:
-        largest[i] = max(largest[i], int(np.abs(x).max()))
-
     for part in np.array_split(pixels, max(1, len(pixels) // 500)):
-        run(model, part.astype(kind), observe=note)
+        seen = [np.abs(x).max() for x in model.layer_outputs(part.astype(kind))]
+        largest = np.maximum(largest, seen)
     return [1 + math.log2(value) for value in largest]
 
 

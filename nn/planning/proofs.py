@@ -9,13 +9,12 @@ The very same `forward` of the layers runs on these instead of numbers or cipher
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nn.networks.base import NumberArray, Values
+from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
 from nn.planning.descent import promised_bound
 from yashe.arithmetic.residues import FloatArray, IntArray
@@ -88,23 +87,6 @@ class Forecast(Together):
         return replace(self, bound=bound.broadcast(self.shape))
 
 
-def run(
-    model: Sequential, x: Values, observe: Callable[[int, Values], None] = lambda i, x: None
-) -> Values:
-    """Apply a network layer by layer: the definition, of which everything else is a faster way.
-
-    Parameters
-    ----------
-    model : network
-    x : array of any backend without degrees, ending in the model's input shape
-    observe : called with the number of a layer and its output
-    """
-    for i, layer in enumerate(model.layers):
-        x = layer.forward(x)
-        observe(i, x)
-    return x
-
-
 def ranges(model: Sequential, levels: int) -> list[Interval]:
     """Return what every layer can put out for images with pixels in [0, levels], by intervals.
 
@@ -115,10 +97,7 @@ def ranges(model: Sequential, levels: int) -> list[Interval]:
     """
     check_integers(model)
     whole(levels, "levels", 1)
-    zeros = np.zeros(model.input_shape, dtype=np.int64).astype(object)
-    found: list[Interval] = []
-    run(model, Interval(zeros, zeros + levels), observe=lambda i, x: found.append(x))
-    return found
+    return model.layer_outputs(Interval.of(0, levels, model.input_shape))
 
 
 def check_integers(model: Sequential) -> None:
@@ -161,7 +140,7 @@ def check_depends(model: Sequential, t: int | None = None) -> None:
     """
     shape = (2, *model.input_shape)
     draws = np.random.default_rng(0).integers(PROBE_PRIME, size=shape, dtype=np.int64)
-    x: NumberArray = draws.astype(object)
+    x: NumberArray = draws.astype(object)  # integers of Python, for which nothing is too large
     for i, layer in enumerate(model.layers):
         acting = copy(layer)
         if t is not None:

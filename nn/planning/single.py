@@ -162,10 +162,10 @@ def packed_program(
 
     def add(kind: type[PackedStep], number: int, shape: Shape, primes: int) -> None:
         layer = stages.matrices[number].layer if number >= 0 else stages.taps.layer
-        at = scheme.level(steps[-1].primes if steps else levels.first)
+        at = scheme.level(steps[-1].level if steps else levels.first)
         layers = (model.layers[max(layer, 0)],)
         how = levels.gadgets, levels.fine_stages, number
-        steps.append(kind(layers, layer, shape, at, network, primes, *how))
+        steps.append(kind(layers, layer, shape, at, primes, network, *how))
 
     sums, primes = (network.layout.turns,), levels.first
     if stages.taps.layer >= 0:
@@ -176,9 +176,9 @@ def packed_program(
     add(GatherStep, 0, (1,), primes)
     for number, primes in enumerate((*levels.between, levels.last)):
         if number:
-            add(SquareOnceStep, number, (1,), steps[-1].primes)
-            add(TwoPartsStep, number, (1,), steps[-1].primes)
-            add(RepeatStep, number, (1,), steps[-1].primes)
+            add(SquareOnceStep, number, (1,), steps[-1].level)
+            add(TwoPartsStep, number, (1,), steps[-1].level)
+            add(RepeatStep, number, (1,), steps[-1].level)
         add(BiasStep, number, (1,), primes)
     if network.packing.answered:
         add(AnswerStep, len(stages.matrices) - 1, (1,), levels.last)
@@ -224,7 +224,7 @@ def packed_programs(
         If no parameters do.
     """
     refused: PackingError | None = None
-    name = f"{(model.info.name or 'network')[:30]}-single"
+    name = f"{model.name}-single"
     for n in (params.n,) if params else RINGS:
         sets = [params] if params else candidates(n, enough_primes(n, need), BGV, security, name)
         try:
@@ -290,11 +290,14 @@ class Search:
         for params in sets:
             if best is not None and params.k > best[0].k + 1:
                 break
-            variants = kept if self.given else skewed
             levels = sorted(self.possible(params), key=partial(self.cost, params))
             if best is not None:
                 levels = [each for each in levels if self.cost(params, each) < self.cost(*best)]
-            tried = ((one, each) for each in levels for one in variants(params, each))
+            tried = (
+                (one, each)
+                for each in levels
+                for one in ([params] if self.given else skewed(params, each))
+            )
             best = next((found for found in tried if self.carries(*found)), best)
         return best
 
@@ -307,11 +310,6 @@ class Search:
                 finest, *others = all_levels(k, last, stages, tuple(higher[::-1]))
                 if self.carries(params, finest):
                     yield from (finest, *others)
-
-
-def kept(params: Params, levels: Levels) -> Iterator[Params]:
-    """Yield parameters that are given, as they are."""
-    yield params
 
 
 def skewed(params: Params, levels: Levels) -> Iterator[Params]:

@@ -59,12 +59,14 @@ class Step(ABC):
     last : number of the layer whose outputs it makes
     shape : of the array of ciphertexts that it makes
     scheme : Scheme at the level of its inputs, that is with as many primes of q
+    level : with how many primes of q its outputs go on
     """
 
     layers: tuple[Layer, ...]
     last: int
     shape: Shape
     scheme: Scheme
+    level: int
 
     @property
     def name(self) -> str:
@@ -86,11 +88,6 @@ class Step(ABC):
         """How much work it is, typically, by which progress is measured."""
         times = TYPICAL[self.scheme.ntt_form]
         return sum(count * times[kind] for kind, count in self.work().items())
-
-    @property
-    def level(self) -> int:
-        """With how many primes of q its outputs go on."""
-        return self.scheme.params.k
 
     def prepare(self) -> None:
         """Compute what does not depend on the inputs, if there is something."""
@@ -116,13 +113,20 @@ class Step(ABC):
                 f"the step '{self.what}' is for {self.scheme.name} {self.scheme.params.name}, the "
                 f"ciphertexts are for {x.scheme.name} {x.params.name}"
             )
-        return self.compute(x, key, tick)
+        told: list[float] = []
+
+        def tell(share: float) -> None:
+            told.append(share)
+            tick(share)
+
+        outputs = self.compute(x, key, tell)
+        tick(1 - sum(told))
+        return outputs
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        """Return the outputs, for `run`."""
+        """Return the outputs, for `run`, which tells the shares that are not told here."""
         for layer in self.layers:
             x = layer.forward(x)
-        tick(1.0)
         return x
 
     def forecast(self, x: Forecast) -> Forecast:
@@ -165,9 +169,7 @@ class SquareStep(Step):
         return math.prod(self.shape)
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
-        found = self.scheme.square(x, self.level)
-        tick(1.0)
-        return found
+        return self.scheme.square(x, self.level)
 
     def work(self) -> Work:
         return {"square": self.squares, "sum": self.squares}
@@ -256,31 +258,25 @@ class RelinearizeStep(Step):
 
     Attributes
     ----------
-    primes : how many primes of q are left behind it
     width : primes of q for each digit
     """
 
-    primes: int
     width: int = 1
 
     @property
     def what(self) -> str:
         before = self.scheme.params.k
-        return "relinearise" + (f", {before} -> {self.primes} primes" * (self.primes < before))
-
-    @property
-    def level(self) -> int:
-        return self.primes
+        return "relinearise" + (f", {before} -> {self.level} primes" * (self.level < before))
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         if isinstance(key, PerDigit):  # anything else is refused below
             key = key.widened(self.width)
         with watched(lambda: tick(1 / len(x.rows))):
             relinearized = self.scheme.relinearize(x, key)
-        return self.scheme.switch_modulus(relinearized, self.primes)
+        return self.scheme.switch_modulus(relinearized, self.level)
 
     def forecast(self, x: Forecast) -> Forecast:
-        return x.relinearized(self.primes, self.width)
+        return x.relinearized(self.level, self.width)
 
     def work(self) -> Work:
         return {"relinearize": math.prod(self.shape)}

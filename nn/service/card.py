@@ -174,8 +174,8 @@ class ModelCard:
         if mode == "single":
             if public or flood_bits:
                 raise ParameterError(
-                    "one image at once is encrypted with the secret key, and its reply, which is "
-                    "masked but not relinearised, cannot be flooded: take mode 'batch'"
+                    "one image at once is encrypted with the secret key, and its parameters leave "
+                    "no room to flood the reply: take mode 'batch'"
                 )
             return cls.of_plan(make_plan(model, mode=mode))
         coefficients = math.prod(model.output_shape) * LARGEST_N

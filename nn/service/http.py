@@ -108,6 +108,7 @@ class Service:
     threads : for one job
     names : of hosts by which the server may be called, besides localhost and addresses
     mode : "batch", "single" for one image at once, or "both", as far as the network allows it
+    device : where to compute, as for `nn.inference.encrypted.infer`
 
     Raises
     ------
@@ -124,6 +125,7 @@ class Service:
         threads: int = 1,
         names: Iterable[str] = (),
         mode: str = BOTH,
+        device: str | None = None,
     ) -> None:
         check_token(token)
         if threads < 1:
@@ -132,7 +134,7 @@ class Service:
         self._token = None if token is None else b"Bearer " + token.encode()
         self._names = frozenset({"localhost", *(name.lower() for name in names)})
         self.store = Store(folder, self.offer.cards, limits or Limits())
-        self.worker = Worker(self.store, model, threads)
+        self.worker = Worker(self.store, model, threads, device)
         routes = [
             self._route("/health", self.health, "GET", open_to_all=True),
             self._route("/model", self.describe, "GET"),

@@ -36,6 +36,7 @@ from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, SecretKey, check_key
+from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
@@ -240,7 +241,7 @@ def encrypt(
     for part in parts:
         places = pixels[part].reshape(part.stop - part.start, -1).T
         for start in range(0, len(places), AT_ONCE):
-            some = places[start : start + AT_ONCE]
+            some = encode_constant(card.params, places[start : start + AT_ONCE])
             ct = scheme.encrypt(some, key)
             writer = writer or CiphertextWriter(file, ct, shape)
             writer.append(ct)
@@ -287,6 +288,7 @@ def classify(
     key: EvaluationKey,
     progress: Progress = lambda share: None,
     flooding: Flooding | None = None,
+    device: str | None = None,
 ) -> tuple[int, ...]:
     """Read encrypted images, write the encrypted logits, ciphertexts of shape (batches, classes).
 
@@ -300,6 +302,7 @@ def classify(
     model : integer network
     key : the client's; for a network that needs none the parameters
     flooding : hides the weights from the client, at a price: `nn.inference.flooding`
+    device : where to compute, as for `infer`
 
     Returns
     -------
@@ -329,7 +332,7 @@ def classify(
         ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)
         ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
         report = Report(progress=lambda share: progress(share / shape[0]))
-        logits = infer(scheme, model, ct, key, report).reshape(-1)
+        logits = infer(scheme, model, ct, key, report, device=device).reshape(-1)
         del ct  # a gigabyte, before the next one is read
         reply = reply_of(scheme, logits, flooding)
         writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))

@@ -258,10 +258,12 @@ def classify(
     plan: Plan,
     keys: Sequence[ServerKeys],
     progress: Progress = lambda share: None,
+    device: str | None = None,
 ) -> int:
     """Read encrypted images, write replies, for each run ciphertexts of shape (images, 1).
 
     As in `nn.service.roles.classify`, what the sender says about the noise is not believed.
+    `device` is where to compute, as for `infer`.
 
     Returns
     -------
@@ -277,7 +279,7 @@ def classify(
     with opened(source, names) as streams, zipfile.ZipFile(target, "w") as archive:
         for run, key, name in zip(plan.runs, keys, names, strict=True):
             with written(archive, name) as out:
-                counts.add(classify_run(next(streams), out, run, key, len(keys), progress))
+                counts.add(classify_run(next(streams), out, run, key, len(keys), progress, device))
             if len(counts) > 1:
                 raise FormatError(f"the runs have different numbers of images, {counts}")
     return counts.pop()
@@ -290,6 +292,7 @@ def classify_run(
     key: ServerKeys,
     runs: int = 1,
     progress: Progress = lambda share: None,
+    device: str | None = None,
 ) -> int:
     """Read the frame of one run, and write the frame of its reply, for `classify`."""
     reader, scheme = CiphertextReader.open(source, run.params), BGV(run.params)
@@ -307,7 +310,8 @@ def classify_run(
     for _ in range(images):
         ct = reader.take(taps)
         fresh = scheme.fresh_bound(public=False).broadcast((len(ct.rows),))
-        reply = reply_of(scheme, infer(scheme, run, replace(ct, bound=fresh), key))
+        logits = infer(scheme, run, replace(ct, bound=fresh), key, device=device)
+        reply = reply_of(scheme, logits)
         writer = writer or CiphertextWriter(target, reply, (images, 1))
         writer.append(reply)
         progress(1 / runs / images)

@@ -40,11 +40,14 @@ class Worker(threading.Thread):
     store : Store
     model : the network of its card
     threads : for one job
+    device : where to compute, as for `nn.inference.encrypted.infer`
     """
 
-    def __init__(self, store: Store, model: Sequential, threads: int) -> None:
+    def __init__(
+        self, store: Store, model: Sequential, threads: int, device: str | None = None
+    ) -> None:
         super().__init__(name="worker", daemon=True)
-        self._store, self._model, self._threads = store, model, threads
+        self._store, self._model, self._threads, self._device = store, model, threads, device
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -59,7 +62,7 @@ class Worker(threading.Thread):
 
     def again(self) -> Worker:
         """Return a new worker, not started, in the place of one that is dead."""
-        return Worker(self._store, self._model, self._threads)
+        return Worker(self._store, self._model, self._threads, self._device)
 
     def run(self) -> None:
         """Compute until `stop` is called; what waits then stays on the disk for the next server."""
@@ -100,10 +103,10 @@ class Worker(threading.Thread):
                 store.path(job.id, ".out").open("wb") as target,
             ):
                 if isinstance(key, list):
-                    single.classify(source, target, self._plan, key, progress)
+                    single.classify(source, target, self._plan, key, progress, self._device)
                 else:
                     assert isinstance(key, BgvRelinearizationKey | Params)
-                    roles.classify(source, target, self._model, key, progress)
+                    roles.classify(source, target, self._model, key, progress, device=self._device)
                 target.flush()
                 os.fsync(target.fileno())
         except NoiseBudgetExhausted:  # whose numbers are those of the weights

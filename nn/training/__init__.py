@@ -9,5 +9,5 @@ Modules, in the order of reading:
     fit       small networks for anybody's numbers
     train     the recipes, and the loop that follows them
 
-Uses yashe.errors, yashe.arithmetic, networks, data.
+Uses yashe.errors, yashe.arithmetic, yashe.ciphertexts, networks, data.
 """

@@ -22,7 +22,6 @@ squares squared, and arrives as one positive factor of all logits, which no argm
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -34,6 +33,7 @@ from nn.networks.batchnorm import BatchNorm
 from nn.networks.layers import Square
 from nn.networks.model import LAYERS, ModelInfo, Sequential
 from yashe.arithmetic.whole import whole
+from yashe.ciphertexts.ranges import Interval
 from yashe.errors import ParameterError, TrainingError
 
 LARGEST_BIAS = 2.0**62  # the limit of `nn.planning.proofs.LARGEST_WEIGHT`
@@ -280,29 +280,6 @@ def proved_bits(model: Sequential, levels: int) -> float:
     An upper bound, not the maximum: intervals forget that the same pixel cannot be bright in one
     place and dark in another. A plaintext modulus t of at least 2^bits holds every logit.
     """
-    low: FloatArray = np.zeros(model.input_shape)
-    high: FloatArray = np.full(model.input_shape, float(levels))
-    for layer in model.layers:
-        if isinstance(layer, Linear):
-            low, high = linear_interval(layer, low, high)
-        elif isinstance(layer, Square):
-            ends = np.stack([low * low, high * high])
-            low, high = np.where(low * high <= 0, 0.0, ends.min(axis=0)), ends.max(axis=0)
-        else:
-            low, high = layer.forward(low), layer.forward(high)
-    largest = float(np.maximum(np.abs(low), np.abs(high)).max())
-    return 1 + math.log2(largest) if largest > 0 else 0.0
-
-
-def linear_interval(
-    layer: Linear, low: FloatArray, high: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the interval of each output: positive weights take an end, negative ones the other."""
-    shape = layer.output_shape
-    out_low, out_high = np.zeros(math.prod(shape)), np.zeros(math.prod(shape))
-    for block in layer.blocks():
-        up, down = np.maximum(block.weight, 0), np.minimum(block.weight, 0)
-        a, b = low.ravel()[block.inputs], high.ravel()[block.inputs]  # (P, K) each
-        out_low[block.outputs] = a @ up + b @ down + block.bias
-        out_high[block.outputs] = b @ up + a @ down + block.bias
-    return out_low.reshape(shape), out_high.reshape(shape)
+    inputs = Interval.of(0, levels, model.input_shape)
+    bits: float = model.layer_outputs(inputs)[-1].bits
+    return bits

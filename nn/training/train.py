@@ -210,8 +210,26 @@ class Trainer:
         return f"Trainer({len(self.images):,} images of {self.dataset.name!r}, seed={self.seed})"
 
     def run(self, name: str) -> tuple[Sequential, dict[str, Any]]:
-        """Train the float networks, round the first, export and record."""
+        """Train a network, look once at the test images, and record."""
         started = time.perf_counter()
+        recipe = self.recipe
+        model, teachers = self.integer_network()
+        test = self.pixels(self.dataset.test_images).astype(np.int64)
+        model.info = ModelInfo(
+            name=name,
+            levels=recipe.levels,
+            command=f"cryptonets train {recipe.data} --model {name} --seed {self.seed}",
+            seed=self.seed,
+            validation_accuracy=self.validation_accuracy(model),
+            test_accuracy=share(predict(model, test) == self.dataset.test_labels),
+            proved_bits=round(proved_bits(model, recipe.levels), 2),
+            seconds=float(round(time.perf_counter() - started)),
+        )
+        floats = [self.validation_accuracy(teacher) for teacher in teachers]
+        return model, {**vars(model.info), "float_validation_accuracies": floats}
+
+    def integer_network(self) -> tuple[Sequential, list[Sequential]]:
+        """Train the float networks, round the first, and return its export, and them all."""
         recipe = self.recipe
         teachers = [self.train_float(f"float {i + 1}") for i in range(recipe.networks)]
         student = copy.deepcopy(teachers[0])
@@ -225,19 +243,7 @@ class Trainer:
                 f"{np.count_nonzero(trained != exported)} validation images. Train the frozen "
                 "part for at least one epoch, with whole biases."
             )
-        test = self.pixels(self.dataset.test_images).astype(np.int64)
-        model.info = ModelInfo(
-            name=name,
-            levels=recipe.levels,
-            command=f"cryptonets train {recipe.data} --model {name} --seed {self.seed}",
-            seed=self.seed,
-            validation_accuracy=share(exported == self.validation_labels),
-            test_accuracy=share(predict(model, test) == self.dataset.test_labels),
-            proved_bits=round(proved_bits(model, recipe.levels), 2),
-            seconds=float(round(time.perf_counter() - started)),
-        )
-        floats = [self.validation_accuracy(teacher) for teacher in teachers]
-        return model, {**vars(model.info), "float_validation_accuracies": floats}
+        return model, teachers
 
     def pixels(self, images: NumberArray) -> FloatArray:
         """Round images to the recipe's levels, as float32."""

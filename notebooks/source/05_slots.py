@@ -198,7 +198,7 @@ m = encode_slots(range(16), psi16, t16)
 plots.slot_grid(decode_slots(rotate(m, t16), psi16, t16), psi_powers=False)
 
 # %% [markdown]
-# *The grid of before after one rotation: both rows have moved by one column to the left, the first column has come
+# *The same slots after one rotation: both rows have moved by one column to the left, and the first column has come
 # round to the end.*
 #
 # ## Rotating what cannot be read
@@ -234,7 +234,7 @@ assert mine == scheme.decrypt(moved, keys.secret).tolist()
 #
 # By hand, a row of four: $(1, 2, 3, 4) + (2, 3, 4, 1) = (3, 5, 7, 5)$, and $(3, 5, 7, 5) + (7, 5, 3, 5) = (10, 10, 10, 10)$.
 #
-# **Exercise 4.** Write the sum of a whole row in this way, in as few steps as possible. `scheme.rotate(ct, steps, keys)` rotates; a row has `scheme.params.n // 2` slots, and keys
+# **Exercise 4.** Write the sum of a whole row in this way; 32 slots take five rotations. `scheme.rotate(ct, steps, keys)` rotates; a row has `scheme.params.n // 2` slots, and keys
 # are there for 1, 2, 4, 8, ...
 
 

@@ -100,7 +100,7 @@ checks.diagonals(diagonals)
 
 # %% [markdown]
 # **Exercise 2.** Multiply. The ciphertext holds $x$ again and again, with period $d$, through both rows, and so shall the result. Encode each diagonal in
-# the same way: `scheme.encode(numbers)` takes all `scheme.params.n` of them. Why must $x$ be repeated at all? Think of what comes in from the right when a row is rotated.
+# the same way: `scheme.encode(numbers)` takes all `scheme.params.n` of them. Leave out a diagonal of zeros: the library refuses a product with it, which would hide nothing. Why must $x$ be repeated at all? Think of what comes in from the right when a row is rotated.
 
 
 # %% tags=["exercise"]

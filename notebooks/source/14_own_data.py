@@ -122,7 +122,7 @@ plan.params
 # %%
 client, server = net.split()
 card = server.card()  # public: columns with their ends, parameters, what the answers mean
-evaluation = client.keys()  # public: with it the server computes, and decrypts nothing
+evaluation = client.keys()  # what the server computes with: nothing, as there is one square only
 question = client.encrypt(np.asarray(table)[test])
 reply = server.infer(evaluation, question)
 answers = client.decrypt(reply, 500)

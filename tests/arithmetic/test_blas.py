@@ -107,7 +107,7 @@ def test_transforms_and_rescalings_take_one_thread_of_blas(
     keys = scheme.keygen(SEED)
     ct = scheme.encrypt(scheme.encode([1, 2]), keys.public, SEED) * scheme.encode([3, 4])
     assert scheme.decrypt(ct, keys.secret)[:2].tolist() == [3, 8]
-    scheme.params.ring.transform.ntt_modulo(0, np.zeros(scheme.params.n))
+    scheme.params.ring.transform.ntt_modulo(slice(0, 1), np.zeros((1, scheme.params.n)))
     assert seen
     assert all(found == [1] * len(three) for found in seen)
     assert numbers() == three

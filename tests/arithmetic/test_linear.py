@@ -102,7 +102,7 @@ def test_weighted_sums_are_those_of_python_integers(
     x = data.draw(integer_arrays((2, terms, 3), largest)).astype(np.float64)
     offset = data.draw(integer_arrays((results, 1), residue)).astype(np.float64)
     before = x.copy(), weights.copy()
-    sums = WeightedSum(weights, p, largest)
+    sums = WeightedSum(weights, (p,), largest)
     given_out = np.full((2, results, 3), np.nan)
     y = sums(x)
     assert np.array_equal(sums(x, out=given_out), y)
@@ -111,7 +111,10 @@ def test_weighted_sums_are_those_of_python_integers(
     exact = np.einsum("km,bkn->bmn", weights.astype(object), x.astype(np.int64).astype(object))
     assert canonical(y, p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
     exact = exact + offset.astype(np.int64).astype(object)
-    assert canonical(sums(x, offset=offset), p).tolist() == ((exact + p // 2) % p - p // 2).tolist()
+    assert (
+        canonical(sums(x, offset=offset[:, None]), p).tolist()
+        == ((exact + p // 2) % p - p // 2).tolist()
+    )
     assert np.array_equal(x, before[0])
     assert np.array_equal(weights, before[1])
 
@@ -127,7 +130,7 @@ def test_products_that_leave_no_room_for_a_second_one_are_summed_exactly(
     assert 2 * weight > room(p, largest)
     weights = np.full((terms, 2), weight, dtype=np.int64)
     weights[:, 1] = sign * (weight - 1) | 1
-    sums = WeightedSum(weights, p, largest)
+    sums = WeightedSum(weights, (p,), largest)
     assert sums.exact == (terms == 1)
     x = np.full((terms, 4), largest, dtype=np.float64)
     x[::2, 2:] *= -1
@@ -141,33 +144,33 @@ def test_a_product_that_is_too_large_on_its_own_is_not_rounded(weight: int) -> N
     p = LARGE_PRIMES[-2]
     largest = bound(p) ** 2
     x = np.arange(largest - 1000, largest, dtype=np.float64)[None]
-    found = WeightedSum(np.array([[weight]]), p, largest)(x)
+    found = WeightedSum(np.array([[weight]]), (p,), largest)(x)
     expected = [textbook.centred(weight * int(value), p) for value in x[0]]
     assert canonical(found, p).tolist() == [expected]
 
 
 def test_a_weighted_sum_of_nothing_is_zero() -> None:
-    sums = WeightedSum(np.zeros((0, 2), dtype=np.int64), 17, 8)
+    sums = WeightedSum(np.zeros((0, 2), dtype=np.int64), (17,), 8)
     assert sums(np.zeros((0, 3))).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("p", [3, 12289, LARGE_PRIMES[-1]])
 def test_numbers_that_cannot_be_reduced_exactly_are_refused(p: int) -> None:
     one = np.ones((1, 1), dtype=np.int64)
-    assert WeightedSum(one, p, EXACT_LIMIT - 2 * p).exact
+    assert WeightedSum(one, (p,), EXACT_LIMIT - 2 * p).exact
     for largest in (EXACT_LIMIT - p + 1, -1):
         with pytest.raises(ExactnessError, match=f"up to {largest} cannot be reduced modulo {p}"):
-            WeightedSum(one, p, largest)
+            WeightedSum(one, (p,), largest)
 
 
 def test_weights_that_are_no_matrix_of_integers_and_no_odd_modulus_are_refused() -> None:
     with pytest.raises(ParameterError, match="residues are taken of integers, not of float64"):
-        WeightedSum(np.array([[0.5]]), 17, 8)  # type: ignore[arg-type]
+        WeightedSum(np.array([[0.5]]), (17,), 8)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"a matrix \(K, M\), not of shape \(3,\)"):
-        WeightedSum(np.ones(3, dtype=np.int64), 17, 8)
+        WeightedSum(np.ones(3, dtype=np.int64), (17,), 8)
     for p in (16, 1, 2**24 + 43):
         with pytest.raises(ParameterError, match=f"an odd prime below 2.24 = 16777216, not {p}"):
-            WeightedSum(np.ones((1, 1), dtype=np.int64), p, 8)
+            WeightedSum(np.ones((1, 1), dtype=np.int64), (p,), 8)
 
 
 @pytest.mark.parametrize("p", [LARGE_PRIMES[-1], LARGE_PRIMES[-2], 2**21 - 9])
@@ -179,7 +182,7 @@ def test_a_weighted_sum_says_whether_one_product_does(p: int) -> None:
         column_of = np.full(share + 1, p // 2, dtype=np.int64)
         column_of[0] = rest
         weights = np.stack([column_of, -column_of, column_of // 2], axis=1)
-        sums = WeightedSum(weights, p, largest)
+        sums = WeightedSum(weights, (p,), largest)
         assert bool(sums.exact) == exact
         x = np.full((len(weights), 1), largest, dtype=np.float64)
         expected = [[textbook.centred(int(w) * largest, p)] for w in weights.sum(axis=0)]
@@ -188,7 +191,7 @@ def test_a_weighted_sum_says_whether_one_product_does(p: int) -> None:
 
 def test_weights_larger_than_the_prime_are_centred_first() -> None:
     # 2^61 modulo 17 = 2^(61 mod 8) = 2^5 = 32 = -2, times 8 -16 = 1; exact, because 2 * 8 is small.
-    sums = WeightedSum(np.array([[2**61]]), 17, 10)
+    sums = WeightedSum(np.array([[2**61]]), (17,), 10)
     assert sums.exact
     assert sums(np.array([[8.0]])).tolist() == [[1.0]]
 

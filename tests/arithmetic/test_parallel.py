@@ -83,7 +83,9 @@ def test_groups_are_all_items_each_once_and_each_ticks(count: int, threads: int 
     seen: list[int] = []
     ticks: list[int] = []
     with workers(threads) if threads else nullcontext(), watched(lambda: ticks.append(1)):
-        for_each_group(lambda some: seen.extend(range(some.start, some.stop)), count)
+        for_each_group(
+            lambda some: seen.extend(range(some.start, some.stop)), count, np.zeros(count)
+        )
     assert sorted(seen) == list(range(count))
     assert len(ticks) == count
 

@@ -15,6 +15,8 @@ from students import as_a_student_writes
 from yashe import checks
 from yashe.checks.report import Check, Claim, Report
 from yashe.errors import FheError
+from yashe.parameters.sets import INSECURE_TOY
+from yashe.schemes.bfv import BFV
 
 NAMES = sorted(name for name, found in checks.EXERCISES.items() if found.notebook <= "06")
 
@@ -79,6 +81,9 @@ def right(x: list[int], p: int) -> list[int]:
     return [y % p for y in x]
 
 
+TOY = BFV(INSECURE_TOY)
+STRANGE = TOY.encrypt([[1]], TOY.keygen(bytes([7] * 32)).secret)  # under a key of nobody's
+
 CLAIM = Claim("residues", [([5], 3), ([5, 7, 9], 3)], right)
 
 
@@ -110,6 +115,35 @@ def mistake_of(student: Callable[..., Any]) -> str:
 )
 def test_a_difference_is_described(student: Callable[..., Any], mistake: str) -> None:
     assert __import__("re").search(mistake, mistake_of(student))
+
+
+@pytest.mark.parametrize(
+    ("name", "student", "mistake"),
+    [
+        ("budget_bits", lambda *_: 10**400, "OverflowError: int too large to convert to float"),
+        ("solve_without_errors", lambda *_: [float("inf")], "OverflowError: cannot convert float"),
+        ("question_for_the_key", lambda p: [["a"] * p.n] * 2, "TypeError: unsupported operand"),
+        ("weighted_sum", lambda *_: STRANGE, "KeyMismatchError: "),
+    ],
+)
+def test_what_no_check_can_read_is_a_mistake_and_no_traceback(
+    name: str, student: Callable[..., Any], mistake: str
+) -> None:
+    with pytest.raises(checks.CheckFailed, match=f"the check cannot read its answer: {mistake}"):
+        checks.EXERCISES[name].check(student)
+
+
+def test_an_input_is_told_without_the_scheme_and_the_keys() -> None:
+    with pytest.raises(checks.CheckFailed, match="row_sum") as caught:
+        checks.row_sum(lambda scheme, ct, keys: ct)
+    assert caught.value.report.first_failure.given.startswith("ct = [1, 0, ")
+
+
+def test_an_array_of_another_shape_is_told_by_its_shape() -> None:
+    with pytest.raises(
+        checks.CheckFailed, match=r"its shape is \(1, 1, 2, 2\), where \(2, 2, 1, 1\)"
+    ):
+        checks.batch_to_slots(lambda pixels: np.moveaxis(pixels, -1, 0))
 
 
 def test_one_sign_is_not_every_sign() -> None:

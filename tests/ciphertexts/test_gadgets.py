@@ -34,7 +34,8 @@ def test_digits_times_gadget_give_the_polynomial_back(
 ) -> None:
     ring, gadget = params.ring, Gadget(size)
     c = data.draw(polynomial(ring))
-    d = canonical(digits(ring.element(np.array(c, dtype=object)), ring, gadget), ring.moduli)
+    cut = digits(ring.element(np.array(c, dtype=object)), ring, gadget)
+    d = canonical(np.broadcast_to(cut, (len(cut), params.k, params.n)), ring.moduli)
     assert d.shape == (-(-params.k // size), params.k, params.n)
     if size == 1:
         book = textbook.gadget_digits(c, textbook_params(params), None)

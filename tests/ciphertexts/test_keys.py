@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strategies_engine import OTHER_SEED, SEED, TOYS, seeds, toys
+from strategies_engine import OTHER_SEED, SEED, TOYS, seeds
 from yashe import errors
 from yashe.arithmetic.automorphisms import move_coefficients
 from yashe.arithmetic.rings import NttElement
@@ -44,10 +44,12 @@ def errors_in(element: NttElement, unit: int) -> np.ndarray:
 
 
 both = pytest.mark.parametrize("scheme_class", [BFV, BGV])
+# With n = 4 all coefficients of an error are zero once in four thousand times.
+with_errors = st.sampled_from([params for params in TOYS if params.n > 4])
 
 
 @both
-@given(params=toys, seed=seeds)
+@given(params=with_errors, seed=seeds)
 @settings(max_examples=20)
 def test_keys_satisfy_their_equations_with_small_errors(
     scheme_class: type[RLWE], params: Params, seed: bytes
@@ -73,7 +75,9 @@ def check_switching_key(
 
 
 @both
-@given(params=toys, seed=seeds, cut=st.sampled_from([Gadget(), Gadget(2), Gadget(1, spare=1)]))
+@given(
+    params=with_errors, seed=seeds, cut=st.sampled_from([Gadget(), Gadget(2), Gadget(1, spare=1)])
+)
 @settings(max_examples=20)
 def test_rotation_keys_satisfy_theirs(
     scheme_class: type[RLWE], params: Params, seed: bytes, cut: Gadget

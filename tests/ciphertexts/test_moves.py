@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from strategies_engine import SEED, toy_params
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.moves import FUNCTIONS, JOINS, QUESTIONS, Moves
+from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.ranges import Interval
 from yashe.ciphertexts.slots import Plaintext
 from yashe.errors import (
     AxisError,
@@ -323,3 +325,23 @@ def test_joined_plaintexts_have_one_n_and_one_t_and_ciphertexts_one_degree_and_f
         np.stack([numbered(Plaintext, 1), other.encode([[1]])])
     with pytest.raises(FormError, match="degrees 1 and 2: relinearize first"):
         np.stack([ct, ct * ct])
+
+
+def test_arrays_that_belong_together_move_as_each_of_them_does() -> None:
+    low = np.arange(24).astype(object).reshape(2, 3, 4)
+    both, bound = Interval(low, low + 2**70), Bound(low.astype(np.float64), low.astype(np.int64))
+    moves: list[Callable[[Any], Any]] = [
+        lambda x: x[1, ..., [0, 2]],
+        lambda x: x[1, 2, 3],  # one number, which stays an array of Python integers
+        lambda x: x.reshape(6, -1),
+        lambda x: x.reshape((4, 6)),
+        lambda x: x.broadcast((5, 2, 3, 4)) if hasattr(x, "broadcast") else np.stack([x] * 5),
+        lambda x: np.concatenate([x, x], 1) if type(x) is np.ndarray else x.concatenate([x, x], 1),
+    ]
+    for move in moves:
+        for together in (both, bound):
+            moved = move(together)
+            for name, array in vars(together).items():
+                found, expected = getattr(moved, name), np.asarray(move(array), array.dtype)
+                assert (found.dtype, found.shape) == (array.dtype, moved.shape)
+                assert found.tolist() == expected.tolist()

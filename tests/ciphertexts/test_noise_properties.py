@@ -191,7 +191,7 @@ def check(draws: list[Draw], bits_per_level: float) -> None:
 def test_measured_noise_stays_below_the_prediction_in_random_circuits(
     schemes: tuple[type[Scheme], ...], bits: float
 ) -> None:
-    check(draws_of_circuits(300, SETS, schemes), bits)
+    check(draws_of_circuits(450, SETS, schemes), bits)
 
 
 @pytest.mark.slow

@@ -120,7 +120,8 @@ def test_client_and_server_share_bytes_only(net: SquareNet) -> None:
     client, server = net.split()
     card, keys, rows = server.card(), client.keys(), client.encrypt(X[:7])
     reply = Server(copy.deepcopy(net.model_)).infer(keys, rows)
-    assert all(type(sent) is bytes for sent in (card, keys, rows, reply)) and not keys
+    assert all(type(sent) is bytes for sent in (card, keys, rows, reply))
+    assert not keys
     assert (client.decrypt(reply, 7) == net.predict(X[:7])).all()
     assert client.outputs(reply, 7).tolist() == net._outputs(X[:7], "integers").tolist()
     assert not {"model", "weight"} & set(json.loads(card))

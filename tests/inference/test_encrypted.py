@@ -250,10 +250,29 @@ def test_digits_agree_in_every_logit_at_128_bit_security():
     assert scheme.noise_budget(reply, keys.secret).min() >= plan.final_budget_bits
 
 
+def test_light_needs_half_of_n_half_of_q_and_no_key():
+    """The network `light`, full batch, every logit, at 128 bits; and what it is there for."""
+    model, two = pretrained("light"), make_plan(pretrained("cryptonets"))
+    plan = make_plan(model)
+    assert (plan.params.security, plan.params.n, two.params.n) == (128, 4096, 8192)
+    assert 2 * plan.params.log2_q < two.params.log2_q
+    assert (plan.bytes["keys"], two.bytes["keys"] > 0) == (0, True)
+    assert plan.bytes["images"] / plan.params.n <= 9000 < 2 * 9000 < two.bytes["images"] / 8192
+    pixels = np.random.default_rng(0).integers(0, 4, (plan.params.n, *model.input_shape))
+    scheme = BGV(plan.params)
+    with workers():
+        keys = scheme.keygen()
+        ct = encrypt_images(scheme, model, pixels, keys.secret)
+        reply = reply_of(scheme, infer(scheme, plan, ct, None))
+        logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
+    assert reply.degree == 2
+    assert np.array_equal(logits, model.forward(pixels))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cryptonets", "lean"])
+@pytest.mark.parametrize("name", ["cryptonets", "lean", "light"])
 def test_mnist_agrees_in_every_logit_at_128_bit_security(name, mnist_folder):
-    """A full batch of 8,192 images through the networks of `cryptonets mnist`."""
+    """A full batch of images through the networks of `cryptonets mnist`."""
     dataset, model = load_mnist(mnist_folder), pretrained(name)
     plan = make_plan(model)
     images = dataset.test_images[: plan.params.n]
@@ -265,7 +284,7 @@ def test_mnist_agrees_in_every_logit_at_128_bit_security(name, mnist_folder):
         reply = infer(scheme, model, ct, keys.relinearization)
         logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
     assert np.array_equal(logits, model.forward(pixels))
-    assert (logits.argmax(axis=1) == dataset.test_labels[: len(images)]).mean() >= 0.99
+    assert (logits.argmax(axis=1) == dataset.test_labels[: len(images)]).mean() >= 0.98
     assert scheme.noise_budget(reply, keys.secret).min() >= plan.final_budget_bits > 0
 
 
@@ -302,3 +321,16 @@ def test_what_is_no_scheme_network_or_ciphertext_is_refused_by_its_name():
     ):
         with pytest.raises((ParameterError, KeyMismatchError), match=words):
             call()
+
+
+@pytest.mark.parametrize("mode", ["batch", "single"])
+def test_pixels_may_be_larger_than_slots_if_the_logits_are_not(mode):
+    model = Sequential([Flatten(), Dense(1)], (1, 1, 1), info=ModelInfo(levels=255))
+    model.layers[1].parameters = {"weight": np.array([[1]]), "bias": np.array([-128])}
+    params = make_params("INSECURE_SLOTS", 128, 257, security=None, log2_q=60)
+    assert params.t // 2 == 128  # the logits' -128..127 fit, the pixels' 0..255 do not
+    plan, scheme = make_plan(model, params, mode=mode), BGV(params)
+    keys, image = scheme.keygen(), np.array([[[[255]]]])
+    ct = encrypt_images(scheme, plan, image, keys.secret)
+    reply = reply_of(scheme, infer(scheme, plan, ct, plan.server_keys(keys)))
+    assert decrypt_logits(scheme, reply, keys.secret, 1, plan).tolist() == [[127]]

@@ -76,7 +76,7 @@ CASES = {
 QUICK = [
     case
     for case in CASES
-    if "the secret key: " not in case or re.search("crypt|noise|parts", case.partition(": ")[2])
+    if "the secret key: " not in case or re.search("crypt|fresh|parts", case.partition(": ")[2])
 ]
 
 

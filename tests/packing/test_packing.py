@@ -95,14 +95,18 @@ def positions_and_outputs(model):
     return stages.taps.positions, stages.outputs
 
 
-@pytest.mark.parametrize("name", ["digits", "cryptonets", "lean"])
+@pytest.mark.parametrize("name", ["digits", "cryptonets", "lean", "light"])
 def test_the_pretrained_networks_pack(name: str) -> None:
     model = pretrained(name)
     image = np.random.default_rng(0).integers(0, model.levels + 1, model.input_shape)
     network = PackedNetwork.of(model, LARGE)
-    y = before_the_answer(network, image)
+    y, expected = before_the_answer(network, image), model.forward(image[None])[0]
+    if not network.packing.answered:  # with one square there is no second matrix
+        assert name == "light"
+        assert y[: len(expected)].tolist() == encode_constant(LARGE, expected).tolist()
+        return
     message = product(LARGE, y * y, network.answers)
-    expected = model.forward(image[None])[0] - network.stages.matrices[1].bias
+    expected = expected - network.stages.matrices[1].bias
     logits = network.packing.answer(LARGE).logits(message)
     assert logits.tolist() == encode_constant(LARGE, expected).tolist()
 

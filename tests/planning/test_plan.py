@@ -23,7 +23,7 @@ from nn.networks.pretrained import pretrained
 from nn.planning import calibrate
 from nn.planning.plan import Plan, make_plan
 from nn.planning.program import program_of
-from nn.planning.proofs import Interval, ranges, run
+from nn.planning.proofs import Interval, ranges
 from yashe import __version__, wire
 from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.parameters.sets import Params, make_params
@@ -62,9 +62,7 @@ def test_no_image_leaves_the_proved_range(seed: int, largest: int, levels: int) 
     proved = ranges(model, levels)
     corners = levels * np.random.default_rng(seed).integers(0, 2, (20, 4, 4, 1), dtype=np.int64)
     for batch in (images(model, 20, seed), corners):
-        seen: list[np.ndarray] = []
-        run(model, batch, observe=lambda i, x, seen=seen: seen.append(x))
-        for interval, values in zip(proved, seen, strict=True):
+        for interval, values in zip(proved, model.layer_outputs(batch), strict=True):
             assert (interval.low <= values).all()
             assert (values <= interval.high).all()
 
@@ -176,6 +174,9 @@ def test_a_network_of_any_name_has_parameters_with_a_name_that_can_be_written(na
     params = make_plan(model).params
     assert params.name.startswith({"Größe\n": "Gr??e?-", "": "network-"}.get(name, name[:40]))
     assert wire.from_bytes(wire.to_bytes(params.shortened(3)), Params) == params.shortened(3)
+    single = make_plan(model, mode="single").params
+    assert single.name.startswith(params.name.split("-")[0])
+    assert wire.from_bytes(wire.to_bytes(single), Params) == single
 
 
 def test_spare_bits_are_left_over() -> None:
@@ -222,6 +223,25 @@ def test_the_bytes_of_the_plan_are_those_of_the_wire() -> None:
     sent = {"images": ct, "keys": keys.relinearization, "reply": reply}
     for name, thing in sent.items():
         assert len(wire.to_bytes(thing)) == pytest.approx(plan.bytes[name], rel=0.02), name
+
+
+def test_a_network_with_one_square_needs_no_key_and_says_so() -> None:
+    model = network(6, squares=1)
+    plan = make_plan(model)
+    assert (plan.program.needs_keys, plan.bytes["keys"]) == (False, 0)
+    assert not any("relinearise" in step.what for step in plan.steps)
+    keys = BGV(plan.params).keygen(bytes(32))
+    assert plan.server_keys(keys) is None
+    ct = encrypt_images(BGV(plan.params), model, images(model, 5, 1), keys.secret, bytes(32))
+    reply = reply_of(BGV(plan.params), infer(BGV(plan.params), plan, ct, None))
+    assert reply.rows.shape[1] == 3  # which the plan knows
+    assert len(wire.to_bytes(reply)) == pytest.approx(plan.bytes["reply"], rel=0.02)
+    single = make_plan(model, mode="single")
+    assert single.program.needs_keys  # slots are moved
+    assert single.bytes["keys"] > 0
+    two = make_plan(network(6))
+    assert two.server_keys(keys) is keys.relinearization
+    assert two.bytes["keys"] > 0
 
 
 def test_what_was_seen_stands_beside_what_is_proved() -> None:
@@ -298,7 +318,7 @@ def test_what_was_measured_long_ago_under_another_load_or_elsewhere_is_measured_
         return calibrate.calibrate(TOY, threads=1)
 
     measured = calibrate.Calibration(SECONDS)
-    monkeypatch.setattr(calibrate, "measure", lambda params, scheme: measured)
+    monkeypatch.setattr(calibrate, "measure", lambda params, scheme, device: measured)
     assert at(THEN, 0.5, "here") == calibrate.Calibration(SECONDS, THEN, 0.5)
     assert at(THEN + 29 * DAY, 0.9, "here").at == THEN
     assert at(now, load, machine) == calibrate.Calibration(SECONDS, now, load)

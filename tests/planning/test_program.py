@@ -9,6 +9,7 @@ from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.planning.program import Report, program_of
+from nn.planning.proofs import Forecast
 from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, SumsStep
 from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import make_params
@@ -93,3 +94,21 @@ def test_a_run_may_stop_and_go_on_at_any_step() -> None:
         x = step.run(x, KEYS.relinearization)
         assert x.params.k == step.level
         assert x.shape == step.shape
+
+
+def test_steps_that_do_all_at_once_are_told_as_well() -> None:
+    model, shares = network(), list[float]()
+    ct = encrypt_images(SCHEME, model, np.ones((2, 4, 4, 1), dtype=np.int64), KEYS.secret)
+    program_of(model, SCHEME).run(ct, KEYS.relinearization, Report(progress=shares.append))
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_a_switch_adds_to_three_parts_what_was_forecast_for_three() -> None:
+    model = network()
+    ct = encrypt_images(SCHEME, model, np.ones((2, 4, 4, 1), dtype=np.int64), KEYS.secret)
+    forecast = Forecast(SCHEME, SCHEME.fresh_bound(False).broadcast((4, 4, 1)))
+    square = SCHEME.square(ct, PARAMS.k)
+    for x, found in ((ct, forecast), (square, forecast * forecast)):
+        primes = SCHEME.fewest_primes(x.bound, x.degree)
+        expected = found.switched(primes).noise_budget
+        assert np.allclose(SCHEME.switch_modulus(x, primes).noise_budget, expected, atol=1e-9)

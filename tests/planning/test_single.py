@@ -236,7 +236,7 @@ def test_two_hidden_layers_at_128_bits() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cryptonets", "lean"])
+@pytest.mark.parametrize("name", ["cryptonets", "lean", "light"])
 def test_a_picture_of_mnist_is_classified_at_once(name: str, mnist_folder) -> None:
     model, data = pretrained(name), load_mnist(mnist_folder)
     pixels = quantize_pixels(data.test_images[:1], data.pixel_max, model.levels)

@@ -28,11 +28,12 @@ from rooms import (
     used_rooms,
 )
 
-# These need an extra: Hypothesis, or Starlette for the service.
+# These need an extra: Hypothesis, Starlette for the service, or CuPy.
 NEED_EXTRAS = {
     "nn.planning.strategies",
     "nn.service.guard",
     "nn.service.http",
+    "yashe.arithmetic.gpu",
     "yashe.laws",
     "yashe.laws.arithmetic",
     "yashe.laws.conventions",

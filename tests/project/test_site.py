@@ -351,7 +351,7 @@ def test_a_class_lists_what_it_inherits_and_what_is_a_property() -> None:
 
 
 def test_the_page_of_a_scheme_has_the_verbs_that_it_inherits(tmp_path: Path) -> None:
-    make_api.write(tmp_path / "api")
+    make_api.write(tmp_path / "api", "yashe.schemes.bgv")
     page = (tmp_path / "api" / "yashe.schemes.bgv.md").read_text(encoding="utf-8")
     for verb in ("keygen", "encrypt", "decrypt", "relinearize", "encode"):
         assert f"- {{ref}}`{verb} <yashe.schemes." in page

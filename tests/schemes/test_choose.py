@@ -24,7 +24,6 @@ from yashe.schemes.choose import (
     Choice,
     budgets,
     candidates,
-    check_params,
     choose,
     choose_params,
     circuit,
@@ -71,7 +70,7 @@ LARGE = {"range_bits": 1, "security": 128, "public": True, "weights": [7, 20_000
 DEEP = {"range_bits": 16, "security": 128, "public": False, "weights": [1, 300, 1, 7]}
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @example({**LARGE, "scheme": BFV}, 0)
 @example({**LARGE, "scheme": BGV}, 0)
 @example({**DEEP, "scheme": BGV}, 0)
@@ -87,7 +86,7 @@ def test_chosen_parameters_run_a_circuit_of_that_shape_and_one_prime_fewer_is_re
     assert params.t > 2 ** request["range_bits"]
     assert params.q.bit_length() <= max_log2_q(params.n, request["security"])
     assert choice.left_bits > 0
-    check_params(params, computation, scheme)
+    assert lacking(params, computation, scheme)[0] == 0
     if params.n <= 8192:
         left = run_circuit(scheme(params), weights, request["public"], seed)
         if max(weights) < params.t / 2:
@@ -96,8 +95,7 @@ def test_chosen_parameters_run_a_circuit_of_that_shape_and_one_prime_fewer_is_re
             left >= choice.left_bits - 1e-6
         )  # weights are taken modulo t, which makes them smaller
     if params.k > 1 and 2 * params.t < math.prod(params.moduli[:-1]):
-        with pytest.raises(NoiseBudgetExhausted, match="the step '.*' under .* leaves"):
-            check_params(params.shortened(params.k - 1), computation, scheme)
+        assert lacking(params.shortened(params.k - 1), computation, scheme)[0] > 0
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -218,7 +216,7 @@ def test_what_is_said_to_be_possible_is_and_one_more_is_not(
             choice(*more)
 
 
-@pytest.mark.parametrize("depth", [13, 150, 10**5000], ids=["13", "150", "10^5000"])
+@pytest.mark.parametrize("depth", [13, 10**5000], ids=["13", "10^5000"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_any_depth_gets_an_answer(scheme: type[Scheme], depth: int) -> None:
     """However deep a circuit is, q ends it after some dozens of products."""

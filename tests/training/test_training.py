@@ -279,7 +279,9 @@ def test_a_disagreement_of_the_exported_network_is_refused(monkeypatch, quick):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ParameterError, match="one of cryptonets, lean, digits; got 'alexnet'"):
+    with pytest.raises(
+        ParameterError, match="one of cryptonets, lean, light, digits; got 'alexnet'"
+    ):
         train("alexnet", load_digits())
 
 

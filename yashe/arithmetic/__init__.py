@@ -6,6 +6,7 @@ NumPy has: everything here is made of the two. Nothing here knows what a key or 
 Modules, in the order of reading:
 
     whole          whole numbers from outside, taken in every type that is one
+    devices        where arrays live: in the processor's memory, or in a GPU's
     residues       numbers modulo small odd primes, kept as integer-valued float64
     primes         primes that have roots of unity, and those roots
     blas           one thread for matrix products, while we compute on several
@@ -17,6 +18,7 @@ Modules, in the order of reading:
     rings          polynomials modulo X^n + 1 and q, with their form in the type
     automorphisms  X -> X^g, which only moves values and coefficients
     sampling       random polynomials from a seed
+    gpu            arrays on a GPU, by CuPy: needed for nothing but speed
 
 Uses errors.
 """

@@ -17,6 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from yashe.arithmetic.devices import near
 from yashe.arithmetic.residues import FloatArray, IntArray
 
 GENERATOR = 5  # of the exponents that are 1 modulo 4, n/2 of them
@@ -83,7 +84,9 @@ def move_values(values: FloatArray, g: int) -> FloatArray:
     -------
     float64 array of the same shape. New memory.
     """
-    return np.take(values, value_sources(values.shape[-1], g), axis=-1)
+    sources = near(value_sources(values.shape[-1], g), values)
+    moved: FloatArray = np.take(values, sources, axis=-1)
+    return moved
 
 
 def move_coefficients(coefficients: FloatArray, g: int) -> FloatArray:
@@ -97,6 +100,6 @@ def move_coefficients(coefficients: FloatArray, g: int) -> FloatArray:
     array([ 1.,  4., -3.,  2.])
     """
     sources, signs = coefficient_sources(coefficients.shape[-1], g)
-    moved: FloatArray = np.take(coefficients, sources, axis=-1)
-    moved *= signs
+    moved: FloatArray = np.take(coefficients, near(sources, coefficients), axis=-1)
+    moved *= near(signs, moved)
     return moved

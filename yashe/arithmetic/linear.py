@@ -8,6 +8,9 @@ integer weights acts on every residue alike, so all outputs of a layer are one m
 carried out for one prime and a few columns at a time, so that results are reduced while they are in
 the cache. Weights may be any int64: they count modulo the prime. Small ones need a single product;
 weights as large as the primes are cut into chunks whose sums stay below 2^53.
+
+A GPU wants few large products, and has the time for the zeros that make many small ones to one
+(`spread`); and small weights are the same modulo all primes (`at_once`).
 """
 
 from __future__ import annotations
@@ -16,23 +19,27 @@ from itertools import product
 
 import numpy as np
 
-from yashe.arithmetic.parallel import for_each
+from yashe.arithmetic.devices import blocks, near, on_host, take
+from yashe.arithmetic.parallel import for_each, for_each_group
 from yashe.arithmetic.residues import (
     EXACT_LIMIT,
     FloatArray,
     IntArray,
-    blocks,
     bound,
     column,
+    multiply_modulo,
     reduce,
-    reduce_inplace,
+    reduce_modulo,
 )
 from yashe.arithmetic.rns import RnsBasis
 from yashe.errors import ExactnessError, ParameterError
 
+WINDOW = 128  # results of a product with zeros: more of them take more zeros
+ZEROS = 16  # so many times as many terms as there are weights may be in it
+
 
 class WeightedSum:
-    """Sums weights^T x modulo one prime, prepared for many x: exact, reduced as rarely as possible.
+    """Sums weights^T x modulo primes, prepared for many x: exact, reduced as rarely as possible.
 
     Where a single matrix product could exceed 2^53, x is reduced first, unless it consists of
     residues already, and the sum is cut into chunks.
@@ -40,7 +47,7 @@ class WeightedSum:
     Parameters
     ----------
     weights : int64 array, shape (K, M)
-    p : odd prime below 2^24
+    moduli : odd primes below 2^24: one, or several for which `at_once` says so
     largest : bound of |x|, at most 2^53 - p
 
     Attributes
@@ -50,24 +57,29 @@ class WeightedSum:
     Raises
     ------
     ParameterError
-        If p is no odd number below 2^24, or the weights are no matrix of integers.
+        If p is no odd number below 2^24, or the weights are no matrix of integers, or not the same
+        modulo all primes.
     ExactnessError
         If x is too large to be reduced.
     """
 
-    def __init__(self, weights: IntArray, p: int, largest: int) -> None:
+    def __init__(self, weights: IntArray, moduli: tuple[int, ...], largest: int) -> None:
         if weights.ndim != 2:
             raise ParameterError(f"weights are a matrix (K, M), not of shape {weights.shape}")
-        centred = RnsBasis((p,)).decompose(weights)[:, 0]
+        p = max(moduli)
+        residues = RnsBasis(moduli).decompose(weights)
+        centred = residues[:, 0]
+        if (residues != centred[:, None]).any():
+            raise ParameterError(f"weights beyond +-{min(moduli) // 2} differ modulo {moduli}")
         if not 0 <= largest <= EXACT_LIMIT - p:
             raise ExactnessError(
                 f"numbers up to {largest} cannot be reduced modulo {p} without losing bits: "
                 f"reduce them before, below 2^53 - {p}"
             )
-        self.p, self._weights = p, np.ascontiguousarray(centred.T)
+        self.moduli, self._weights = moduli, np.ascontiguousarray(centred.T)
         limit = EXACT_LIMIT - 2 * p  # what has been summed and reduced before is below p
         self.exact = int(np.abs(centred).sum(axis=0).max(initial=0)) * largest <= limit
-        self._reduces_first = not self.exact and largest > bound(p)
+        self._reduces_first = not self.exact and largest > bound(min(moduli))
         # A residue times a weight is below 2^46: chunks have 127 terms or more.
         product = min(largest, bound(p)) * int(np.abs(centred).max(initial=0))
         self._step = max(1, len(weights)) if self.exact else limit // product
@@ -79,22 +91,70 @@ class WeightedSum:
 
         Parameters
         ----------
-        x : float64 array of integers, |x| <= largest
+        x : float64 array of integers, |x| <= largest; of several primes one after the other
         out : where to write them, or None for new memory
-        offset : centred residues to add, shape (M, 1)
+        offset : centred residues to add, shape (M, number of primes, 1), kept by somebody
         """
-        w, step, inverse = self._weights, self._step, 1.0 / self.p
+        w, step, y = near(self._weights, x), self._step, out
         if self._reduces_first:
-            x = reduce(x, self.p)
-        y = np.matmul(w[:, :step], x[..., :step, :], out=out)
+            x = reduce(self._by_prime(x), near(column(self.moduli), x)).reshape(x.shape)
+        if y is None:
+            y = np.empty((*x.shape[:-2], len(w), x.shape[-1]), like=x)
+        np.matmul(w[:, :step], x[..., :step, :], out=y)
+        rows = self._by_prime(y)
         if offset is not None:
-            y += offset
-        scratch = np.empty_like(y)
-        reduce_inplace(y, self.p, inverse, scratch)
+            rows += near(offset, x)
+        scratch = np.empty(y.shape, like=x)
+        reduce_modulo(rows, self.moduli, self._by_prime(scratch))
         for start in range(step, w.shape[1], step):
             y += np.matmul(w[:, start : start + step], x[..., start : start + step, :], out=scratch)
-            reduce_inplace(y, self.p, inverse, scratch)
+            reduce_modulo(rows, self.moduli, self._by_prime(scratch))
         return y
+
+    def _by_prime(self, x: FloatArray) -> FloatArray:
+        """Return the same memory with an axis for the primes."""
+        return x.reshape(*x.shape[:-1], len(self.moduli), x.shape[-1] // len(self.moduli))
+
+
+def at_once(weights: IntArray, moduli: tuple[int, ...], x: FloatArray) -> list[slice]:
+    """Return which primes are computed at once where x is, for sums with these weights (K, M).
+
+    One on a processor, whose residues stay in the cache. Elsewhere all of them, if the weights are
+    small enough to be the same residues for all, even those of one input added up.
+    """
+    each = [slice(i, i + 1) for i in range(len(moduli))]
+    if on_host(x):
+        return each
+    largest = np.abs(weights.astype(np.float64)).sum(axis=0).max(initial=0)
+    return [slice(0, len(moduli))] if largest <= min(moduli) // 2 else each
+
+
+def spread(index: IntArray, weights: IntArray) -> tuple[IntArray, IntArray]:
+    """Return an index (1, K') and weights (K', P * M) with zeros that give the same sums.
+
+    K' is from the first input to the last one, which is no copy of them. Or both are as they were,
+    if there would be too many zeros.
+
+    Parameters
+    ----------
+    index : int64 array, shape (P, K)
+    weights : int64 array, shape (K, M), whose columns can be summed without overflow
+
+    Examples
+    --------
+    x_0 + 5 x_1 and x_1 + 5 x_2 are one product with three inputs:
+
+    >>> index, weights = spread(np.array([[0, 1], [1, 2]]), np.array([[1], [5]]))
+    >>> index.tolist(), weights.T.tolist()
+    ([[0, 1, 2]], [[1, 5, 0], [0, 1, 5]])
+    """
+    (positions, terms), results = index.shape, weights.shape[1]
+    low, high = int(index.min()), int(index.max()) + 1
+    if positions == 1 or high - low > ZEROS * terms:
+        return index, weights
+    dense = np.zeros((high - low, positions, results), dtype=np.int64)
+    np.add.at(dense, (index - low, np.arange(positions)[:, None]), weights)
+    return np.arange(low, high, dtype=np.int64)[None], dense.reshape(high - low, -1)
 
 
 def combine(
@@ -115,17 +175,37 @@ def combine(
     """
     (positions, terms), results = index.shape, weights.shape[1]
     _, parts, k, n = rows.shape
-    out = np.empty((positions, results, parts, k, n))
+    out = np.empty((positions, results, parts, k, n), like=rows)
+    if not on_host(rows):
+        _combine_at_once(rows, index, weights, moduli, out)
+        return out.reshape(positions * results, parts, k, n)
 
     def one_prime_of_one_part(task: tuple[int, int]) -> None:
         i, part = task
-        sums = WeightedSum(weights, moduli[i], bound(moduli[i]))
-        for columns in blocks(n, 8 * (2 * results + terms)):
+        sums = WeightedSum(weights, moduli[i : i + 1], bound(moduli[i]))
+        for columns in blocks(n, 8 * (2 * results + terms), rows):
             for position, taps in enumerate(index):
                 out[position, :, part, i, columns] = sums(rows[taps, part, i, columns])
 
     for_each(one_prime_of_one_part, product(range(k), range(parts)))
     return out.reshape(positions * results, parts, k, n)
+
+
+def _combine_at_once(
+    rows: FloatArray, index: IntArray, weights: IntArray, moduli: tuple[int, ...], out: FloatArray
+) -> None:
+    """Write the linear combinations, shape (P, M, parts, k, n), in few large products."""
+    step = max(1, WINDOW // weights.shape[1])
+    for primes in at_once(weights, moduli, rows):
+        p = moduli[primes]
+        residues = RnsBasis(p).decompose(weights)[:, 0].astype(np.int64)
+        for start in range(0, len(index), step):
+            taps, w = spread(index[start : start + step], residues)
+            sums = WeightedSum(w, p, bound(max(p)))
+            for part in range(rows.shape[1]):
+                x = take(rows[:, part, primes], taps)
+                y = out[start : start + step, :, part, primes]
+                y[...] = sums(x.reshape(*taps.shape, -1)).reshape(y.shape)
 
 
 def add_rows(
@@ -148,28 +228,27 @@ def add_rows(
     float64 array, shape (R, most parts, k, n), centred residues
     """
     parts_a, parts_b = a.shape[1], b.shape[1]
-    out = np.zeros((len(index_a), max(parts_a, parts_b), *a.shape[2:]))
-    p = column(moduli)
+    out = np.zeros((len(index_a), max(parts_a, parts_b), *a.shape[2:]), like=a)
 
-    def add_one(j: int) -> None:
-        out[j, :parts_a] = a[index_a[j]]
-        operation(out[j, :parts_b], b[index_b[j]], out=out[j, :parts_b])
-        reduce_inplace(out[j], p, 1.0 / p, np.empty_like(out[j]))
+    def add_some(some: slice) -> None:
+        out[some, :parts_a] = take(a, index_a[some])
+        first = out[some, :parts_b]
+        operation(first, take(b, index_b[some]), out=first)
+        reduce_modulo(out[some], moduli)
 
-    for_each(add_one, range(len(out)))
+    for_each_group(add_some, len(out), out, group=1)
     return out
 
 
 def scale_rows(rows: FloatArray, index: IntArray, factors: IntArray, basis: RnsBasis) -> FloatArray:
     """Return factors[j] rows[index[j]] reduced; index and factors int64 arrays of shape (R,)."""
-    residues, p = basis.decompose(factors), column(basis.moduli)  # (k, R)
-    out = np.empty((len(index), *rows.shape[1:]))
+    residues = np.asarray(basis.decompose(factors).T[:, None, :, None], like=rows)  # (R, 1, k, 1)
+    out = np.empty((len(index), *rows.shape[1:]), like=rows)
 
-    def scale_one(j: int) -> None:
-        np.multiply(rows[index[j]], residues[:, j, None], out=out[j])
-        reduce_inplace(out[j], p, 1.0 / p, np.empty_like(out[j]))
+    def scale_some(some: slice) -> None:
+        multiply_modulo(take(rows, index[some]), residues[some], basis.moduli, out[some])
 
-    for_each(scale_one, range(len(out)))
+    for_each_group(scale_some, len(out), out, group=1)
     return out
 
 
@@ -189,9 +268,15 @@ class RunningSums:
     """
 
     def __init__(self, results: int, shape: tuple[int, int, int], moduli: tuple[int, ...]) -> None:
-        self.total = np.zeros((results, *shape))
+        self.shape = (results, *shape)
+        self._total: FloatArray | None = None  # made where the first rows are
         self.moduli = moduli
         self._largest = 0  # bound of |total|
+
+    @property
+    def total(self) -> FloatArray:
+        """The sums, not reduced."""
+        return np.zeros(self.shape) if self._total is None else self._total
 
     def add(self, rows: FloatArray, weights: IntArray) -> None:
         """Add weights^T rows; rows (K, parts, k, n) centred residues, weights int64 (K, M).
@@ -201,7 +286,7 @@ class RunningSums:
         ParameterError
             If the weights are not integers of that shape.
         """
-        shape = (len(rows), len(self.total))
+        shape = (len(rows), self.shape[0])
         if weights.dtype != np.int64 or weights.shape != shape:
             raise ParameterError(
                 f"expected weights of shape {shape} and type int64, got {weights.shape} and "
@@ -221,23 +306,30 @@ class RunningSums:
         if self._largest + largest_sum >= EXACT_LIMIT - max(self.moduli):
             self.reduce()
         self._largest += largest_sum
-        w = np.ascontiguousarray(weights.T, dtype=np.float64)
+        w = np.asarray(np.ascontiguousarray(weights.T, dtype=np.float64), like=rows)
+        total = self._total = (
+            np.zeros(self.shape, like=rows) if self._total is None else self._total
+        )
         _, parts, k, _ = rows.shape
+        if not on_host(rows):  # in one product
+            total += (w @ rows.reshape(len(rows), -1)).reshape(self.shape)
+            return
 
         def one_prime_of_one_part(task: tuple[int, int]) -> None:
             i, part = task
-            self.total[:, part, i] += w @ rows[:, part, i]
+            total[:, part, i] += w @ rows[:, part, i]
 
         for_each(one_prime_of_one_part, product(range(k), range(parts)))
 
     def reduce(self) -> FloatArray:
         """Reduce the total in place to centred residues, and return it."""
-        p = column(self.moduli)
+        if self._total is None:
+            return self.total
+        parts = self._total.reshape(-1, *self.shape[2:])
 
-        def one_row(row: FloatArray) -> None:
-            for part in row:
-                reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
+        def reduce_some(some: slice) -> None:
+            reduce_modulo(parts[some], self.moduli)
 
-        for_each(one_row, self.total)
+        for_each_group(reduce_some, len(parts), parts, group=1)
         self._largest = bound(max(self.moduli))
-        return self.total
+        return self._total

@@ -27,29 +27,32 @@ the right half R of Y, and half of W's columns,
     Z[0::2] = W[0::2, :n2/2] (L + R)^T,        Z[1::2] = W[1::2, :n2/2] (L - R)^T,
 
 which costs half the multiplications. The inverse goes back the same way: two products of even and
-odd rows, whose sum and difference are the two halves.
+odd rows, whose sum and difference are the two halves. On a GPU additions are dearer than products,
+and W is taken as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 
 from yashe.arithmetic.blas import one_blas_thread
+from yashe.arithmetic.devices import CACHE_BYTES, blocks, near, on_host
 from yashe.arithmetic.primes import check_degree, ntt_shape, root_of_unity
 from yashe.arithmetic.residues import (
     FloatArray,
-    blocks,
     canonical,
     check_matrix_product_is_exact,
-    reduce_inplace,
+    reduce_modulo,
+    twist_modulo,
 )
 from yashe.errors import ParameterError
 
-# A, T, and the even and odd rows of W's left half, modulo one prime
-Steps: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+# A, T, and the even and odd rows of W's left half, for all primes: shape (k, rows, columns)
+Steps: TypeAlias = tuple[FloatArray, ...]
 
 
 class Ntt:
@@ -76,13 +79,13 @@ class Ntt:
         self.n1, self.n2 = ntt_shape(n)
         # Refuses primes for which sums of n2 >= n1 products, the longest here, may exceed 2^53.
         self.psi = tuple(root_of_unity(n, p) for p in moduli)
-        self._forward: list[Steps] = []
-        self._inverse: list[Steps] = []
+        forward, inverse = [], []
         for psi, p in zip(self.psi, moduli, strict=True):
-            self._forward.append(self._matrices(psi, 1, p))
-            a, t, even, odd = self._matrices(pow(psi, -1, p), pow(n, -1, p), p)
-            backwards = [np.ascontiguousarray(m.T) for m in (a, t, even, odd)]
-            self._inverse.append((backwards[0], backwards[1], backwards[2], backwards[3]))
+            forward.append(self._matrices(psi, 1, p))
+            backwards = self._matrices(pow(psi, -1, p), pow(n, -1, p), p)
+            inverse.append([m.T for m in backwards])
+        self._forward: Steps = tuple(np.stack(m) for m in zip(*forward, strict=True))
+        self._inverse: Steps = tuple(np.stack(m) for m in zip(*inverse, strict=True))
 
     def __repr__(self) -> str:
         return f"Ntt(n={self.n}, {len(self.moduli)} primes)"
@@ -97,8 +100,18 @@ class Ntt:
         a = powers[(2 * k1 + 1) * n2 * k1.T % (2 * n)] * factor
         t = powers[(2 * k1 + 1) * k2.T % (2 * n)]
         w = powers[2 * n1 * k2 * k2.T[:, : n2 // 2] % (2 * n)]
-        a, t, even, odd = (canonical(m.astype(np.float64), p) for m in (a, t, w[0::2], w[1::2]))
-        return a, t, np.ascontiguousarray(even), np.ascontiguousarray(odd)
+        return tuple(canonical(m.astype(np.float64), p) for m in (a, t, w[0::2], w[1::2]))
+
+    @cached_property
+    def _whole(self) -> Steps:
+        """W and its inverse for all primes, for a GPU."""
+
+        def joined(even: FloatArray, odd: FloatArray) -> FloatArray:
+            rows = np.stack([np.concatenate([even, even], -1), np.concatenate([odd, -odd], -1)], -2)
+            return rows.reshape(len(self.moduli), self.n2, self.n2)
+
+        backwards = joined(*(m.swapaxes(-1, -2) for m in self._inverse[2:]))
+        return joined(*self._forward[2:]), np.ascontiguousarray(backwards.swapaxes(-1, -2))
 
     def ntt(self, a: FloatArray) -> FloatArray:
         """Evaluate polynomials at the odd powers of psi.
@@ -125,7 +138,7 @@ class Ntt:
         >>> Ntt(4, (17,)).ntt(np.array([[1.0, 1.0, 0.0, 0.0]]))
         array([[-7., -1., -8.,  3.]])
         """
-        return self._each_prime(a, self._forward, self._evaluate)
+        return self._each_prime(a, self._evaluate)
 
     def intt(self, values: FloatArray) -> FloatArray:
         """Interpolate: the inverse of `ntt`, the same lines backwards.
@@ -145,80 +158,89 @@ class Ntt:
         ParameterError
             If the last two axes are not (k, n).
         """
-        return self._each_prime(values, self._inverse, self._interpolate)
+        return self._each_prime(values, self._interpolate)
 
     @one_blas_thread
-    def ntt_modulo(self, i: int, a: FloatArray) -> FloatArray:
-        """Evaluate polynomials modulo the i-th prime only.
+    def ntt_modulo(self, primes: slice, a: FloatArray) -> FloatArray:
+        """Evaluate polynomials modulo some of the primes only.
 
         Parameters
         ----------
-        i : number of the prime
-        a : float64 array, shape (..., n), absolute values of residues modulo any prime that fits n
+        primes : numbers of the primes
+        a : float64 array, shape (..., k, n), or (..., 1, n) if it is the same for all primes;
+            absolute values of residues modulo any prime that fits n
 
         Returns
         -------
-        float64 array, shape (..., n), centred residues modulo the i-th prime. New memory.
+        float64 array, shape (..., number of primes, n), centred residues. New memory.
         """
-        rows = np.ascontiguousarray(a).reshape(-1, self.n)
-        out = np.empty_like(rows)
-        for block in blocks(len(rows), 8 * self.n):
-            out[block] = self._evaluate(rows[block], self.moduli[i], self._forward[i])
-        return out.reshape(a.shape)
+        count = len(range(len(self.moduli))[primes])
+        x = (a if a.shape[-2] == 1 else a[..., primes, :]).reshape(
+            -1, min(a.shape[-2], count), self.n
+        )
+        out = np.empty((len(x), count, self.n), like=a)
+        for rows in blocks(len(x), 8 * self.n * count, a):
+            self._evaluate(x[rows], primes, out[rows])
+        return out.reshape(*a.shape[:-2], count, self.n)
 
     @one_blas_thread
     def _each_prime(
-        self,
-        a: FloatArray,
-        steps: list[Steps],
-        transform: Callable[[FloatArray, int, Steps], FloatArray],
+        self, a: FloatArray, transform: Callable[[FloatArray, slice, FloatArray], None]
     ) -> FloatArray:
         """Transform all rows; a block of rows of one prime stays in the cache with its matrices."""
         k, n = len(self.moduli), self.n
         if a.ndim < 2 or a.shape[-2:] != (k, n):
             raise ParameterError(f"expected residues of shape (..., {k}, {n}), got {a.shape}")
         x = a.astype(np.float64, copy=False).reshape(-1, k, n)
-        out = np.empty_like(x)
-        for i, (p, matrices) in enumerate(zip(self.moduli, steps, strict=True)):
-            for rows in blocks(len(x), 8 * n):
-                out[rows, i] = transform(x[rows, i], p, matrices)
+        out = np.empty(x.shape, like=x)
+        for primes in blocks(k, CACHE_BYTES, x):
+            for rows in blocks(len(x), 8 * n * (primes.stop - primes.start), x):
+                transform(x[rows, primes], primes, out[rows, primes])
         return out.reshape(a.shape)
 
-    def _evaluate(self, x: FloatArray, p: int, steps: Steps) -> FloatArray:
-        """Return the values of polynomials, x of shape (b, n), as in the module docstring."""
-        a, t, even, odd = steps
-        n1, n2, inverse = self.n1, self.n2, 1.0 / p
-        y = np.matmul(a, x.reshape(-1, n1, n2))
-        other = np.empty_like(y)  # two buffers, which take turns
-        reduce_inplace(y, p, inverse, other)
-        np.multiply(y, t, out=y)
-        reduce_inplace(y, p, inverse, other)
-        total, difference = other.reshape(2, -1, n1, n2 // 2)
-        np.add(y[..., : n2 // 2], y[..., n2 // 2 :], out=total)
-        np.subtract(y[..., : n2 // 2], y[..., n2 // 2 :], out=difference)
-        z = y.reshape(-1, n2, n1)
-        np.matmul(even, total.transpose(0, 2, 1), out=z[:, 0::2])
-        np.matmul(odd, difference.transpose(0, 2, 1), out=z[:, 1::2])
-        reduce_inplace(z, p, inverse, other.reshape(z.shape))
-        found: FloatArray = z.reshape(x.shape)
-        return found
+    def _evaluate(self, x: FloatArray, primes: slice, out: FloatArray) -> None:
+        """Write the values of polynomials modulo some primes, as in the module docstring.
 
-    def _interpolate(self, values: FloatArray, p: int, steps: Steps) -> FloatArray:
-        """Return the polynomials with these values, the lines of `_evaluate` backwards."""
-        a, t, even, odd = steps
-        n1, n2, inverse = self.n1, self.n2, 1.0 / p
-        z = values.reshape(-1, n2, n1)
-        y, other = np.empty_like(z), np.empty_like(z)
-        from_even, from_odd = other.reshape(2, -1, n2 // 2, n1)
-        np.matmul(even, z[:, 0::2], out=from_even)
-        np.matmul(odd, z[:, 1::2], out=from_odd)
-        np.add(from_even, from_odd, out=y[:, : n2 // 2])
-        np.subtract(from_even, from_odd, out=y[:, n2 // 2 :])
-        reduce_inplace(y, p, inverse, other)
-        np.multiply(y, t, out=y)
-        reduce_inplace(y, p, inverse, other)
-        x = other.reshape(-1, n1, n2)
-        np.matmul(a, y.transpose(0, 2, 1), out=x)
-        reduce_inplace(x, p, inverse, y.reshape(x.shape))
-        found: FloatArray = x.reshape(values.shape)
-        return found
+        x has shape (b, primes, n), like out, or (b, 1, n) if it is the same for all of them.
+        """
+        a, t, even, odd = (near(m, x)[primes] for m in self._forward)
+        (b, count), n1, n2 = out.shape[:2], self.n1, self.n2
+        y = np.empty((b, count, n1, n2), like=x)
+        np.matmul(a, x.reshape(b, -1, n1, n2), out=y)
+        self._twist(y, t, primes, out)
+        if on_host(x):  # y and out take turns
+            left, right = y[..., : n2 // 2], y[..., n2 // 2 :]
+            total, difference = np.moveaxis(out.reshape(b, count, 2, n1, n2 // 2), 2, 0)
+            np.add(left, right, out=total)
+            np.subtract(left, right, out=difference)
+            z = y.reshape(b, count, n2, n1)
+            np.matmul(even, total.swapaxes(-1, -2), out=z[..., 0::2, :])
+            np.matmul(odd, difference.swapaxes(-1, -2), out=z[..., 1::2, :])
+            out[...] = y.reshape(out.shape)
+        else:
+            w = near(self._whole[0], x)[primes]
+            np.matmul(w, y.swapaxes(-1, -2), out=out.reshape(b, count, n2, n1))
+        reduce_modulo(out, self.moduli[primes], y.reshape(out.shape))
+
+    def _interpolate(self, values: FloatArray, primes: slice, out: FloatArray) -> None:
+        """Write the polynomials with these values, the lines of `_evaluate` backwards."""
+        a, t, even, odd = (near(m, values)[primes] for m in self._inverse)
+        (b, count), n1, n2 = out.shape[:2], self.n1, self.n2
+        z, half = values.reshape(b, count, n2, n1), n2 // 2
+        y = np.empty((b, count, n2, n1), like=values)
+        if on_host(values):
+            from_even, from_odd = np.empty((2, b, count, half, n1))
+            np.matmul(even, z[..., 0::2, :], out=from_even)
+            np.matmul(odd, z[..., 1::2, :], out=from_odd)
+            np.add(from_even, from_odd, out=y[..., :half, :])
+            np.subtract(from_even, from_odd, out=y[..., half:, :])
+        else:
+            np.matmul(near(self._whole[1], z)[primes], z, out=y)
+        self._twist(y, t, primes, out)
+        np.matmul(a, y.swapaxes(-1, -2), out=out.reshape(b, count, n1, n2))
+        reduce_modulo(out, self.moduli[primes], y.reshape(out.shape))
+
+    def _twist(self, y: FloatArray, t: FloatArray, primes: slice, scratch: FloatArray) -> None:
+        """Multiply the matrices y by T, entry by entry."""
+        rows = y.reshape(scratch.shape)
+        twist_modulo(rows, t.reshape(scratch.shape[1:]), self.moduli[primes], scratch)

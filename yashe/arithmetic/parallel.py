@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from yashe.arithmetic.blas import limit, one_blas_thread
+from yashe.arithmetic.devices import blocks, on_host
 from yashe.arithmetic.whole import whole
 
 T = TypeVar("T")
@@ -132,11 +133,28 @@ def for_each(
             wait([future for _, future in begun])
 
 
-def for_each_group(body: Callable[[slice], None], count: int) -> None:
+def for_each_group(
+    body: Callable[[slice], None], count: int, results: Any, group: int = GROUP
+) -> None:
     """Call body(slice) for a few of `count` items at a time.
 
     Threads wait for each other whenever one of them is between two calls of NumPy: the more each
-    call has to do, the less they wait.
+    call has to do, the less they wait. On a GPU there are few calls, one after the other.
+
+    Parameters
+    ----------
+    results : array with an entry for every item, in the memory where the work is done
+    group : how many items a processor takes at a time
     """
-    groups = [slice(i, min(i + GROUP, count)) for i in range(0, count, GROUP)]
-    for_each(body, groups, lambda group: group.stop - group.start)
+
+    def length(some: slice) -> int:
+        return int(some.stop - some.start)
+
+    if on_host(results):
+        groups = [slice(i, min(i + group, count)) for i in range(0, count, group)]
+        for_each(body, groups, length)
+        return
+    for some in blocks(count, results.nbytes // max(1, count), results):
+        body(some)
+        for _ in range(length(some)):
+            _tick.get()()

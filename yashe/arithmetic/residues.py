@@ -13,13 +13,13 @@ except where the mathematics says round(.).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from yashe.arithmetic.devices import CPU, Place, host, kernels, near, on_host, place
 from yashe.errors import ExactnessError, ParameterError
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -27,7 +27,6 @@ IntArray: TypeAlias = NDArray[np.int64]
 
 EXACT_LIMIT = 2**53  # every integer of at most this absolute value is a float64
 PRIME_LIMIT = 2**24  # primes stay below, so that 128 products can be summed
-BLOCK_BYTES = 2**19  # working set of a hot loop: with its scratch it fits in a 2 MiB cache
 
 
 def bound(p: int) -> int:
@@ -62,9 +61,21 @@ def check_exact_sum(p: int, terms: int) -> None:
         )
 
 
-def column(moduli: tuple[int, ...]) -> FloatArray:
-    """Return the moduli as a (k, 1) column that broadcasts against residues (..., k, n)."""
-    return np.array(moduli, dtype=np.float64)[:, None]
+@lru_cache(maxsize=1024)
+def column(numbers: tuple[int, ...]) -> FloatArray:
+    """Return numbers, like the moduli, as a (k, 1) column that broadcasts against (..., k, n)."""
+    return _constant(np.array(numbers, dtype=np.float64)[:, None])
+
+
+@lru_cache(maxsize=1024)
+def _inverses(moduli: tuple[int, ...]) -> FloatArray:
+    """Return the column of the rounded 1/p."""
+    return _constant(1.0 / column(moduli))
+
+
+def _constant(x: FloatArray) -> FloatArray:
+    x.flags.writeable = False  # whoever asks gets the same array
+    return x
 
 
 def reduce(x: FloatArray, p: float | FloatArray) -> FloatArray:
@@ -84,17 +95,79 @@ def reduce(x: FloatArray, p: float | FloatArray) -> FloatArray:
     >>> reduce(np.array([-9.0, 8.0, 9.0, 34.0]), 17)
     array([ 8.,  8., -8.,  0.])
     """
-    out = np.array(x, dtype=np.float64)
-    reduce_inplace(out, p, 1.0 / np.asarray(p, dtype=np.float64), np.empty_like(out))
+    out, p = x.astype(np.float64), near(p, x)
+    reduce_inplace(out, p, 1.0 / p)
     return out
 
 
-def reduce_inplace(x: FloatArray, p: Any, inverse: Any, scratch: FloatArray) -> None:
+def reduce_inplace(x: FloatArray, p: Any, inverse: Any, scratch: FloatArray | None = None) -> None:
     """Reduce x in place; `inverse` is 1/p in float64 and `scratch` has the shape of x."""
-    np.multiply(x, inverse, out=scratch)
+    if fused := kernels(x):
+        fused.reduce(x, p, inverse)
+        return
+    scratch = np.multiply(x, inverse, out=np.empty_like(x) if scratch is None else scratch)
     np.rint(scratch, out=scratch)
     np.multiply(scratch, p, out=scratch)  # exact: |p * rint(x/p)| <= |x| + p <= 2^53
     np.subtract(x, scratch, out=x)
+
+
+def _moduli_near(moduli: tuple[int, ...], x: FloatArray) -> tuple[Any, Any]:
+    """Return p and 1/p where x is: columns, or numbers for a single prime."""
+    if len(moduli) == 1:
+        return float(moduli[0]), 1.0 / moduli[0]
+    return near(column(moduli), x), near(_inverses(moduli), x)
+
+
+def reduce_modulo(
+    x: FloatArray, moduli: tuple[int, ...], scratch: FloatArray | None = None
+) -> None:
+    """Reduce integers of shape (..., k, n) in place, row i modulo moduli[i]."""
+    reduce_inplace(x, *_moduli_near(moduli, x), scratch)
+
+
+def add_modulo(x: FloatArray, y: FloatArray, moduli: tuple[int, ...]) -> None:
+    """Add residues y to x, shape (..., k, n), in place and reduced."""
+    if fused := kernels(x):
+        fused.add(x, y, *_moduli_near(moduli, x))
+        return
+    x += y
+    reduce_modulo(x, moduli)
+
+
+def multiply_modulo(
+    x: FloatArray,
+    y: FloatArray,
+    moduli: tuple[int, ...],
+    out: FloatArray,
+    scratch: FloatArray | None = None,
+) -> None:
+    """Write products of residues, shape (..., k, n), reduced."""
+    if fused := kernels(out):
+        fused.multiply(x, y, *_moduli_near(moduli, out), out)
+        return
+    np.multiply(x, y, out=out)
+    reduce_modulo(out, moduli, scratch)
+
+
+def twist_modulo(
+    x: FloatArray, y: FloatArray, moduli: tuple[int, ...], scratch: FloatArray
+) -> None:
+    """Reduce integers x, shape (..., k, n), and multiply them by residues y, in place, reduced."""
+    if fused := kernels(x):
+        fused.twist(x, y, *_moduli_near(moduli, x))
+        return
+    reduce_modulo(x, moduli, scratch)
+    np.multiply(x, y, out=x)
+    reduce_modulo(x, moduli, scratch)
+
+
+def dot(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the sums over i of x[..., i, :, :] y[i], not reduced; y has three axes."""
+    if on_host(x):
+        sums: FloatArray = np.einsum("...ijn,ijn->...jn", x, y)
+    else:
+        sums = (x * y).sum(axis=-3)  # einsum would move axes first
+    return sums
 
 
 def canonical(x: FloatArray, p: float | FloatArray) -> FloatArray:
@@ -105,42 +178,72 @@ def canonical(x: FloatArray, p: float | FloatArray) -> FloatArray:
     >>> canonical(np.array([9.0, -9.0, 3.0]), 17)
     array([-8.,  8.,  3.])
     """
-    r = reduce(x, p)
-    half = (np.asarray(p, dtype=np.float64) - 1) / 2
+    p = near(p, x)
+    if fused := kernels(x):
+        found: FloatArray = fused.canonical(x, p, 1.0 / p)
+        return found
+    r, half = reduce(x, p), (p - 1) / 2
     return np.where(r > half, r - p, np.where(r < -half, r + p, r))
 
 
-def blocks(total: int, bytes_per_item: int) -> Iterator[slice]:
-    """Cut range(total) into slices whose items together take about BLOCK_BYTES."""
-    step = max(1, BLOCK_BYTES // bytes_per_item)
-    for start in range(0, total, step):
-        yield slice(start, min(start + step, total))
-
-
-@lru_cache(maxsize=1)
-def check_matrix_product_is_exact() -> None:
-    """Compare worst-case matrix products with Python integers, once per process.
+@lru_cache(maxsize=16)
+def check_matrix_product_is_exact(there: Place = CPU) -> None:
+    """Compare worst-case matrix products with Python integers, once for every place.
 
     The largest residues of both signs, as many terms as `max_terms` admits, in the shapes of the
-    NTT and in a tiny one: a BLAS that splits, rescales or shortens its numbers is found here.
+    NTT, in a tiny one, and on a GPU in a large one: a BLAS that splits, rescales or shortens its
+    numbers is found here. Some may do so for large products only.
 
     Raises
     ------
     ExactnessError
-        If this machine's matrix product is not exact below 2^53.
+        If the matrix product there is not exact below 2^53.
     """
     p = PRIME_LIMIT - 2**14 + 1
     terms = min(max_terms(p), 128)
     generator = np.random.default_rng(1)
-    for rows, columns in ((1, 3), (64, 128), (128, 128)):
+    large = [] if there is CPU else [64]  # times as many columns
+    for rows, columns, times in [
+        (1, 3, 1),
+        (64, 128, 1),
+        (128, 128, 1),
+        *((512, 128, x) for x in large),
+    ]:
         signs = generator.choice(np.array([-1, 1], dtype=np.int64), size=(rows, terms))
         offsets = generator.integers(0, 2, size=(terms, columns), dtype=np.int64)
         left = signs * (bound(p) - generator.integers(0, 2, size=signs.shape, dtype=np.int64))
         right = np.where(signs[0][:, None] > 0, 1, -1) * (bound(p) - offsets)
-        product = np.matmul(left.astype(np.float64), right.astype(np.float64))
         expected = left @ right  # int64: exact, every sum stays below 2^53
-        if not np.array_equal(product, expected.astype(np.float64)):
+        x, y, z = (
+            there.put(m.astype(np.float64))
+            for m in (left, np.tile(right, times), np.tile(expected, times))
+        )
+        if not there.get((np.matmul(x, y) == z).all()):
             raise ExactnessError(
                 "this machine's float64 matrix product is not exact for integers below 2^53; "
                 "install a NumPy with a standard BLAS (OpenBLAS, MKL, Accelerate)"
+                if there is CPU
+                else f"the float64 matrix product of the {there.name} is not exact for integers "
+                "below 2^53: turn off what emulates or shortens it, such as "
+                "CUBLAS_EMULATE_DOUBLE_PRECISION"
             )
+
+
+def moved(x: FloatArray, name: Any) -> FloatArray:
+    """Return an array in the memory of a place, "cpu" or "gpu"; itself, if it is there.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such place.
+    DeviceError
+        If there is no GPU, or no CuPy.
+    ExactnessError
+        If matrix products are not exact there.
+    """
+    there = place(name)
+    if isinstance(x, there.arrays):
+        return x
+    check_matrix_product_is_exact(there)
+    found: FloatArray = there.put(host(x))
+    return found

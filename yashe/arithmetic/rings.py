@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from yashe.arithmetic.ntt import Ntt
-from yashe.arithmetic.residues import FloatArray, canonical, column, reduce
+from yashe.arithmetic.residues import FloatArray, canonical, column, moved, reduce
 from yashe.arithmetic.rns import RnsBasis, rescale
 from yashe.errors import FormError, KeyMismatchError, ParameterError
 
@@ -103,6 +103,10 @@ class Element:
             raise KeyMismatchError(f"elements of different rings: {self.ring!r} and {other.ring!r}")
         residues = reduce(operation(self.residues, other.residues), self.ring.moduli)
         return type(self)(self.ring, residues)
+
+    def to(self: Form, place: str) -> Form:
+        """Return the same polynomials in the memory of a place, "cpu" or "gpu"; see `moved`."""
+        return type(self)(self.ring, moved(self.residues, place))
 
     def canonical(self) -> FloatArray:
         """Return the residues in [-(q_i - 1)/2, (q_i - 1)/2], to compare elements bit for bit."""

@@ -15,9 +15,9 @@ split ratio Q/q_i = I_i + f_i and ratio Q = I + f into integers and fractions in
 
     round(ratio x) = sum_i y_i I_i - v I + round(sum_i y_i f_i - v f),
 
-which is one small matrix product over all coefficients, exact in its integer rows. The two rows of
-fractions are floating point with a known error; where a value lies closer to a half than that
-error, the coefficient is computed again with Python integers. The result is therefore always exact.
+which is one small matrix product over all coefficients, exact in its integer rows. The fractions
+are floating point with a known error; where a value lies closer to a half than that error, the
+coefficient is computed again with Python integers. The result is therefore always exact.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.blas import one_blas_thread
+from yashe.arithmetic.devices import blocks, host, near, repair
 from yashe.arithmetic.residues import (
     FloatArray,
     IntArray,
-    blocks,
     canonical,
     check_exact_sum,
     column,
+    multiply_modulo,
     reduce,
-    reduce_inplace,
+    reduce_modulo,
 )
 from yashe.errors import ParameterError
 
@@ -128,9 +129,9 @@ class RnsBasis:
         residues : float64 array, shape (..., k, n), absolute values below 2^29
         factor : any integer
         """
-        p = column(self.moduli)
-        product = residues * column(tuple(centred(factor % q, q) for q in self.moduli))
-        reduce_inplace(product, p, 1.0 / p, np.empty_like(product))
+        factors = column(tuple(centred(factor % q, q) for q in self.moduli))
+        product = np.empty(residues.shape, like=residues)
+        multiply_modulo(residues, near(factors, residues), self.moduli, product)
         return product
 
     def compose(self, residues: FloatArray) -> NDArray[np.object_]:
@@ -162,9 +163,9 @@ class RnsBasis:
         -------
         float64 array, shape (..., n), in [-1/2, 1/2], absolute error below (k + 2)^2 2^-30
         """
-        moduli = column(self.moduli)
-        y = reduce(residues * column(self.inverse_cofactors), moduli)
-        quotient: FloatArray = (y / moduli).sum(axis=-2)
+        moduli, factors = column(self.moduli), column(self.inverse_cofactors)
+        y = reduce(residues * near(factors, residues), moduli)
+        quotient: FloatArray = (y / near(moduli, y)).sum(axis=-2)
         return quotient - np.rint(quotient)
 
     def compose_int64(self, residues: FloatArray) -> IntArray:
@@ -191,10 +192,17 @@ class RnsBasis:
         return np.asarray((x + half) % self.product - half, dtype=np.int64)
 
 
-def _split(value: Fraction) -> tuple[int, float]:
-    """Return the nearest integer and the remaining fraction in [-1/2, 1/2] as a float64."""
+def _split(value: Fraction) -> tuple[int, Fraction]:
+    """Return the nearest integer and the remaining fraction in [-1/2, 1/2]."""
     integer = round(value)
-    return integer, float(value - integer)
+    return integer, value - integer
+
+
+def _in_two(values: list[Fraction], bits: int) -> list[list[float]]:
+    """Return two rows of floats that add up to the values: so many binary digits, and the rest."""
+    first = [Fraction(round(value * 2**bits), 2**bits) for value in values]
+    rest = [value - digits for value, digits in zip(values, first, strict=True)]
+    return [[float(x) for x in row] for row in (first, rest)]
 
 
 class Rescale:
@@ -209,25 +217,24 @@ class Rescale:
         check = len(source) + 2
         for p in target.moduli + source.moduli:
             check_exact_sum(max(p, *source.moduli), check)
-        q = source.product
+        q, k = source.product, len(source)
         parts = [_split(ratio * (q // p)) for p in source.moduli]
-        integer_of_q, self._fraction_of_q = _split(ratio * q)
-        # One row per target prime: I_1, ..., I_k, and -I for the quotient v.
+        integer_of_q, fraction_of_q = _split(ratio * q)
+        # One row per target prime: I_1, ..., I_k, and -I for the quotient v. Two for f_1, ..., f_k
+        # and -f: multiples of 2^-b, whose products with |y_i|, |v| <= 2^23 + 1 add up to less than
+        # (k + 2) 2^(22 + b) <= 2^52 such units, exactly; and rests of at most 2^-(b + 1).
         integers = [integer for integer, _ in parts] + [-integer_of_q]
-        self._integers = np.array(
-            [[float(centred(integer, p)) for integer in integers] for p in target.moduli]
-        )
-        # The fractions f_i, and 1/q_i for the quotient.
-        self._fractions = np.array(
-            [[fraction for _, fraction in parts], [1.0 / p for p in source.moduli]]
-        )
-        self._source_moduli = column(source.moduli)
+        fractions = [fraction for _, fraction in parts] + [-fraction_of_q]
+        rows = [[float(centred(integer, p)) for integer in integers] for p in target.moduli]
+        b = 30 - (k + 2).bit_length()
+        self._sums = np.array([*rows, *_in_two(fractions, b)])
+        # The quotient, sum_i y_i / q_i, in two parts as well.
+        inverses = [Fraction(1, p) for p in source.moduli]
+        self._quotient = np.array(_in_two(inverses, 53 - (k + 2).bit_length()))
         self._inverse_cofactors = column(source.inverse_cofactors)
-        self._target_moduli = column(target.moduli)
-        # |y_i| <= 2^23, |f_i| <= 1/2 with relative error 2^-53, partial sums of k terms below
-        # k 2^22: the float rows are off by less than k (k + 2) 2^(22 - 52), v f included.
-        k = len(source)
-        self._safe = 0.5 - (k + 2) ** 2 * 2.0**-30
+        # What is not exact is the sum of the rests, below (k + 2) 2^(22 - b) <= (k + 2)^2 2^-7. It
+        # is off by less than (k + 3) 2^-53 times that, and by 2^-54 when it is added.
+        self._safe = 0.5 - (k + 2) ** 3 * 2.0**-57
 
     @one_blas_thread
     def __call__(self, x: FloatArray) -> FloatArray:
@@ -245,36 +252,45 @@ class Rescale:
         if x.ndim < 2 or x.shape[-2] != k:
             raise ParameterError(f"expected residues of shape (..., {k}, n), got {x.shape}")
         if not x.size:
-            return np.empty((*x.shape[:-2], len(self.target), n))
+            return np.empty((*x.shape[:-2], len(self.target), n), like=x)
         rows = x.reshape(-1, k, n)
-        out = np.empty((len(rows), len(self.target), n))
+        out = np.empty((len(rows), len(self.target), n), like=x)
         column_bytes = 8 * (k + len(self.target))
-        for top in blocks(len(rows), n * column_bytes):
-            for left in blocks(n, column_bytes):
+        for top in blocks(len(rows), n * column_bytes, x):
+            for left in blocks(n, column_bytes, x):
                 self._convert(rows[top, :, left], out[top, :, left])
         return out.reshape(*x.shape[:-2], len(self.target), n)
 
     def _convert(self, x: FloatArray, out: FloatArray) -> None:
-        """Convert one block that stays in the cache: x (b, k_source, w), out (b, k_target, w)."""
-        k, height, width = len(self.source), len(x), x.shape[-1]
-        terms = np.empty((height, k + 1, width))  # y_1, ..., y_k and v
-        y, scratch = terms[:, :k], np.empty((height, max(k, len(self.target)), width))
-        np.multiply(x, self._inverse_cofactors, out=y)  # |.| < 2^47
-        reduce_inplace(y, self._source_moduli, 1.0 / self._source_moduli, scratch[:, :k])
-        sums = np.matmul(self._fractions, y)
-        v = np.rint(sums[:, 1], out=terms[:, k])
-        fraction = sums[:, 0] - v * self._fraction_of_q
+        """Convert one block: x (b, k_source, w), out (b, k_target, w)."""
+        k, k_target, height, width = len(self.source), len(self.target), len(x), x.shape[-1]
+        terms = np.empty((height, k + 1, width), like=x)  # y_1, ..., y_k and v
+        scratch = np.empty((height, max(k, k_target), width), like=x)
+        y, factors = terms[:, :k], near(self._inverse_cofactors, x)
+        multiply_modulo(x, factors, self.source.moduli, y, scratch[:, :k])  # |.| < 2^47
+        quotient = np.matmul(near(self._quotient, x), y)
+        v = np.rint(quotient[:, 0] + quotient[:, 1], out=terms[:, k])
+        off = quotient[:, 0] - v
+        off += quotient[:, 1]
+        sums = np.matmul(near(self._sums, x), terms)
+        result, fraction, rest = sums[:, :k_target], sums[:, k_target], sums[:, k_target + 1]
         rounded = np.rint(fraction)
-        result = np.matmul(self._integers, terms)
+        fraction -= rounded
+        rest += fraction
+        nearest = np.rint(rest, out=fraction)
+        rounded += nearest
         result += rounded[:, None]
-        p = self._target_moduli
-        reduce_inplace(result, p, 1.0 / p, scratch[:, : len(self.target)])
+        reduce_modulo(result, self.target.moduli, scratch[:, :k_target])
         out[...] = result
-        doubtful = np.abs(fraction - rounded) > self._safe
-        doubtful |= np.abs(sums[:, 1] - v) > self._safe
-        if doubtful.any():
-            for row, at in np.argwhere(doubtful):
-                out[row, :, at] = self._exactly(x[row, :, at : at + 1])
+        rest -= nearest
+        doubtful = np.maximum(np.abs(rest, out=rest), np.abs(off, out=off)) > self._safe
+
+        def compute_again() -> None:
+            for row, at in host(np.argwhere(doubtful)).tolist():
+                exact = self._exactly(host(x[row, :, at : at + 1]))
+                out[row, :, at] = np.asarray(exact, like=x)
+
+        repair(doubtful.any(), compute_again)
 
     def _exactly(self, x: FloatArray) -> FloatArray:
         """Return the result for one coefficient, x (k_source, 1), with Python integers."""

@@ -29,6 +29,7 @@ Arguments: TypeAlias = tuple[Any, ...]
 Mistakes: TypeAlias = Mapping[str, Function]
 
 MUTABLE = (list, dict, np.ndarray)  # what a function could change
+ALWAYS_THE_SAME = ("scheme", "keys")  # what an input is not told of
 LONGEST_TEXT = 200  # characters of an input or an answer that a report shows
 COMPARED_WITH_MISTAKES = 6  # inputs on which a function must agree with a planted mistake
 
@@ -196,7 +197,10 @@ class Check:
         for arguments in claim.inputs:
             try:
                 claim.compare(student, claim.right, *arguments)
-            except WrongAnswer as wrong:
+            except Exception as error:  # noqa: BLE001 - a ciphertext, say, that nobody can decrypt
+                told = f"{type(error).__name__}: {_short(str(error), quote=False)}"
+                unreadable = WrongAnswer(f"the check cannot read its answer: {told}")
+                wrong = error if isinstance(error, WrongAnswer) else unreadable
                 mistake = self._planted(claim, student) or wrong.mistake
                 answer = "" if wrong.answer is None else _short(wrong.answer)
                 failure = Failure(_named(claim, arguments), answer, mistake)
@@ -328,6 +332,9 @@ def require_equal(answer: Any, expected: Any) -> None:
     got, right = plain(answer), plain(expected)
     if got == right:
         return
+    both = isinstance(answer, np.ndarray) and isinstance(expected, np.ndarray)
+    if both and answer.shape != expected.shape:
+        raise WrongAnswer(f"its shape is {answer.shape}, where {expected.shape} is needed", answer)
     raise WrongAnswer(_difference(got, right), answer)
 
 
@@ -382,7 +389,8 @@ def error_text(error: BaseException) -> str:
 def _named(claim: Claim, arguments: Arguments) -> str:
     """Write arguments with the names that they have in the claim's function."""
     pairs = zip(inspect.signature(claim.right).parameters, arguments, strict=False)
-    return ", ".join(f"{name} = {_short(value)}" for name, value in pairs)
+    told = {name: value for name, value in pairs if name not in ALWAYS_THE_SAME}
+    return ", ".join(f"{name} = {_short(value)}" for name, value in told.items())
 
 
 def _short(value: object, quote: bool = True) -> str:

@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from yashe.arithmetic.devices import blocks
 from yashe.arithmetic.linear import add_rows, combine, scale_rows
-from yashe.arithmetic.residues import FloatArray, IntArray, reduce
+from yashe.arithmetic.residues import FloatArray, IntArray, add_modulo, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.rns import rescale
 from yashe.ciphertexts import noise
@@ -196,7 +197,7 @@ class Ciphertext(RowArray):
         if not index.shape[0] * weights.shape[1]:
             none = self.index.ravel()[:0]
             within = self.within_of(none)
-            return self.derive(self.rows[none], self.bound[none], shape, what, within=within)
+            return self.derive(self.rows[:0], self.bound[none], shape, what, within=within)
         if not weights.any(axis=0).all():
             raise TransparentCiphertextError(
                 "a result whose weights are all zero depends on no ciphertext: leave it out"
@@ -227,7 +228,7 @@ class Ciphertext(RowArray):
         """Add the same integer to all slots of a ciphertext."""
         index, constants = self._with_constants(values)
         flat = index.reshape(-1)
-        rows = self.rows[flat]
+        rows = self.rows[np.asarray(flat, like=self.rows)]
         self._add_constants_to(rows, constants)
         added = self.scheme.plain_addition_bound(self.degree) * (constants.reshape(-1) != 0)
         within = combined(operator.add, self.within_of(flat), constants.reshape(-1))
@@ -261,9 +262,10 @@ class Ciphertext(RowArray):
         """Add one constant to each row in place: to its first coefficient, which is all values."""
         columns = slice(None) if self.scheme.ntt_form else slice(0, 1)
         messages = self.params.plaintext_ring.basis.decompose(constants.reshape(-1))
-        for row, embedded in zip(rows, self.scheme.embedded(messages, self.factor).T, strict=True):
-            part = row[0, :, columns]
-            part[...] = reduce(part + embedded[:, None], self.params.ring.moduli)
+        residues = self.scheme.embedded(messages, self.factor).T[:, :, None]
+        embedded = np.asarray(residues, like=rows)
+        for some in blocks(len(rows), 8 * self.params.k * self.params.n, rows):
+            add_modulo(rows[some, 0, :, columns], embedded[some], self.params.moduli)
 
     def affine(self, matrix: Any, constants: Any) -> Ciphertext:
         """Return self @ matrix + constants without a copy in between.
@@ -297,11 +299,11 @@ class Ciphertext(RowArray):
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""
         index, message = self._with_plaintext(other)
-        rows = self.rows[index.reshape(-1)]
+        rows = self.rows[np.asarray(index.reshape(-1), like=self.rows)]
         q = self.params.ring
         for row, m in zip(rows, message, strict=True):
-            embedded = CoefficientElement(q, self.scheme.embedded(m, self.factor))
-            row[0] = reduce(row[0] + self.scheme.rows(embedded), q.moduli)
+            embedded = np.asarray(self.scheme.embedded(m, self.factor), like=rows)
+            add_modulo(row[0], self.scheme.rows(CoefficientElement(q, embedded)), q.basis.moduli)
         added = self.scheme.plaintext_addition_bound(message, self.degree)
         bound = self.bound[index.reshape(-1)] + added
         within = self._within_with(other, operator.add, index)
@@ -324,10 +326,11 @@ class Ciphertext(RowArray):
         """Multiply slot by slot with integers."""
         index, message = self._with_plaintext(other)
         t_basis, q = other.element.ring.basis, self.params.ring
-        rows = np.empty((index.size, *self.rows.shape[1:]))
+        rows = np.empty((index.size, *self.rows.shape[1:]), like=self.rows)
         norms = np.empty(index.size)
         for j, (i, m) in enumerate(zip(index.flat, message, strict=True)):
-            lifted = CoefficientElement(q, rescale(m, t_basis, q.basis)).ntt()
+            residues = np.asarray(rescale(m, t_basis, q.basis), like=rows)
+            lifted = CoefficientElement(q, residues).ntt()
             product = reduce(self.scheme.values(self.rows[i]).residues * lifted.residues, q.moduli)
             rows[j] = self.scheme.rows(NttElement(q, product))
             norms[j] = noise.canonical_norm(t_basis.compose_int64(m))

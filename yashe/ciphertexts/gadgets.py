@@ -35,7 +35,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yashe.arithmetic.residues import FloatArray, reduce_inplace
+from yashe.arithmetic.devices import CACHE_BYTES, blocks
+from yashe.arithmetic.residues import FloatArray, dot, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring
 from yashe.arithmetic.rns import RnsBasis, rescale
 from yashe.arithmetic.whole import whole
@@ -112,11 +113,12 @@ def digits(c: CoefficientElement, ring: Ring, gadget: Gadget = PER_PRIME) -> Flo
     Returns
     -------
     float64 array, shape (..., digits, k, n); entry [..., i, j, :] is congruent to digit i modulo
-    q_j, and not reduced; it may be a view
+    q_j, and not reduced. Digits of one prime are small integers, the same for every q_j: then it
+    is (..., digits, 1, n), and a view.
     """
-    rows, moduli, k = c.canonical(), c.ring.basis.moduli, len(ring.basis)
-    if gadget.size == 1:  # digits are small integers, the same for every prime
-        return np.broadcast_to(rows[..., :, None, :], (*rows.shape[:-1], k, rows.shape[-1]))
+    rows, moduli = c.canonical(), c.ring.basis.moduli
+    if gadget.size == 1:
+        return rows[..., :, None, :]
     return np.stack(
         [
             rescale(rows[..., group, :], RnsBasis(moduli[group]), ring.basis)
@@ -136,14 +138,13 @@ def switch(
     be given at once: the digits are transformed once for all of them. The new axis comes before the
     last two.
     """
-    ring = columns[0].ring
-    cut = digits(c, ring, gadget)
-    out = np.empty((*cut.shape[:-3], len(columns), *cut.shape[-2:]))
-    for j, p in enumerate(ring.moduli):
-        d = ring.transform.ntt_modulo(j, cut[..., j, :])
-        for column, key in enumerate(columns):
+    ring, cut = columns[0].ring, digits(c, columns[0].ring, gadget)
+    out = np.empty((*cut.shape[:-3], len(columns), len(ring.basis), ring.n), like=cut)
+    for primes in blocks(len(ring.basis), CACHE_BYTES, cut):
+        d = ring.transform.ntt_modulo(primes, cut)
+        for number, key in enumerate(columns):
             # A sum of k products of residues: within the bound that RnsBasis has checked.
-            total = np.einsum("...in,in->...n", d, key.residues[:, j])
-            reduce_inplace(total, p, 1.0 / p, np.empty_like(total))
-            out[..., column, j, :] = total
+            total = dot(d, key.residues[:, primes])
+            reduce_modulo(total, ring.basis.moduli[primes])
+            out[..., number, primes, :] = total
     return NttElement(ring, out)

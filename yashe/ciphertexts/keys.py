@@ -14,11 +14,12 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.residues import reduce
+from yashe.arithmetic.devices import CPU, place_of
+from yashe.arithmetic.residues import FloatArray, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import uniform
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
-from yashe.errors import KeyMismatchError, NotPicklableError
+from yashe.errors import KeyMismatchError, NotPicklableError, PlaceError
 from yashe.parameters.sets import Params
 
 AnyKey = TypeVar("AnyKey", bound="Key")
@@ -48,6 +49,22 @@ class Key:
             "keys, save_secret_key writes secret ones"
         )
 
+    @property
+    def elements(self) -> dict[str, NttElement]:
+        """The polynomials that it consists of, by name."""
+        return {name: x for name, x in vars(self).items() if isinstance(x, NttElement)}
+
+    def to(self: AnyKey, place: str) -> AnyKey:
+        """Return this key in the memory of a place, "cpu" or "gpu".
+
+        Raises
+        ------
+        DeviceError
+            If there is no GPU, or no CuPy.
+        """
+        moved: dict[str, Any] = {name: x.to(place) for name, x in self.elements.items()}
+        return replace(self, **moved)
+
     def shortened(self: AnyKey, params: Params) -> AnyKey:
         """Return this key for fewer primes of q: the other residues are just left out.
 
@@ -68,9 +85,8 @@ class Key:
                 "one there, with a scheme for these parameters"
             )
         digits = len(gadget.groups(params.k))
-        elements = {name: x for name, x in vars(self).items() if isinstance(x, NttElement)}
         kept: dict[str, Any] = {}
-        for name, element in elements.items():
+        for name, element in self.elements.items():
             residues = element.residues[..., : params.k, :]
             per_digit = residues.ndim > 2
             residues = residues[..., :digits, :, :] if per_digit else residues
@@ -111,11 +127,12 @@ class PerDigit(Key):
         if self.gadget != PER_PRIME or size == 1:
             return self
         starts, p = range(0, self.params.k, size), self.params.ring.moduli
-        changed: dict[str, Any] = {
-            name: NttElement(x.ring, reduce(np.add.reduceat(x.residues, starts, axis=0), p))
-            for name, x in vars(self).items()
-            if isinstance(x, NttElement)
-        }
+
+        def summed(x: NttElement) -> NttElement:
+            sums = [x.residues[start : start + size].sum(axis=0) for start in starts]
+            return NttElement(x.ring, reduce(np.stack(sums), p))
+
+        changed: dict[str, Any] = {name: summed(x) for name, x in self.elements.items()}
         changed["gadget"] = gadget
         return replace(self, **changed)
 
@@ -162,8 +179,7 @@ class RotationKeys(Key):
     def columns(self, g: int) -> list[NttElement]:
         """Return the columns of the key for X -> X^g, each with a batch axis for the digits."""
         number = self.exponents.index(g)
-        columns = (x for x in vars(self).values() if isinstance(x, NttElement))
-        return [NttElement(x.ring, x.residues[number]) for x in columns]
+        return [NttElement(x.ring, x.residues[number]) for x in self.elements.values()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,14 +255,20 @@ def check_kind(key: Any, *kinds: type[Key]) -> None:
         raise KeyMismatchError(f"this takes a {wanted}, but got a {type(key).__name__}")
 
 
-def check_key(params: Params, key_id: str, key: AnyKey) -> AnyKey:
+def check_key(params: Params, key_id: str, key: AnyKey, rows: FloatArray | None = None) -> AnyKey:
     """Return the key for these parameters, or refuse one that belongs to other ones.
 
     A key serves its own parameters, and those with fewer primes after a switch of the modulus.
 
+    Parameters
+    ----------
+    rows : residues of the ciphertexts; None for what is done on the processor only
+
     Raises
     ------
     KeyMismatchError
+    PlaceError
+        If it is not in the memory where the ciphertexts are.
     """
     if not params.shortens(key.params):
         raise KeyMismatchError(
@@ -257,4 +279,11 @@ def check_key(params: Params, key_id: str, key: AnyKey) -> AnyKey:
             f"the {type(key).__name__} {key.key_id[:8]} does not belong to the "
             f"ciphertext's keys {key_id[:8]}"
         )
+    there = CPU if rows is None else place_of(rows)
+    for element in key.elements.values():
+        if place_of(element.residues) is not there:
+            raise PlaceError(
+                f"the {type(key).__name__} is on the {place_of(element.residues).name}, what it is "
+                f'needed for is done on the {there.name}: give key.to("{there.name}")'
+            )
     return key.shortened(params)

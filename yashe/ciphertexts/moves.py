@@ -223,7 +223,7 @@ class Together:
             more = [getattr(other, name) for other in others]
             if isinstance(x, Together):
                 found[name] = x.each(function, more)
-            elif isinstance(x, np.ndarray):  # without axes it would come back as a number
+            elif isinstance(x, np.ndarray | np.generic):  # without axes NumPy gives numbers back
                 found[name] = np.asarray(function(x, *more), dtype=x.dtype)
         return replace(self, **found)
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.residues import FloatArray, IntArray
+from yashe.arithmetic.devices import place_of
+from yashe.arithmetic.residues import FloatArray, IntArray, moved
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import SeedArray
 from yashe.ciphertexts import noise
@@ -16,7 +17,7 @@ from yashe.ciphertexts.moves import Moves, join, numpys
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval, check_fits, combined, declared
 from yashe.ciphertexts.trace import observe
-from yashe.errors import FormError, KeyMismatchError
+from yashe.errors import FormError, KeyMismatchError, PlaceError
 from yashe.parameters.sets import Params
 
 Self = TypeVar("Self", bound="RowArray")
@@ -118,6 +119,30 @@ class RowArray(Moves):
         """Predicted noise budget in bits (see `noise`), array of the ciphertext's shape."""
         return self.bound[self.index].budget(self.params.n)
 
+    @property
+    def place(self) -> str:
+        """Where the rows are: "cpu" or "gpu"."""
+        return place_of(self.rows).name
+
+    def to(self: Self, place: str) -> Self:
+        """Return the same ciphertexts in the memory of a place, where operations on them are done.
+
+        Only rows that the index names are copied. Keys move with their own `to`.
+
+        Parameters
+        ----------
+        place : "cpu", or "gpu": the current one of CuPy
+
+        Raises
+        ------
+        DeviceError
+            If there is no GPU, or no CuPy.
+        ExactnessError
+            If matrix products are not exact there.
+        """
+        kept = self.without_spare_rows()
+        return replace(kept, rows=moved(kept.rows, place))
+
     def at(self: Self, index: IntArray) -> Self:
         """Return the ciphertexts in these rows."""
         return replace(self, index=index)
@@ -130,7 +155,7 @@ class RowArray(Moves):
         used, index = np.unique(self.index, return_inverse=True)
         return replace(
             self,
-            rows=self.rows[used],
+            rows=self.rows[np.asarray(used, like=self.rows)],
             bound=self.bound[used],
             index=index.reshape(self.shape).astype(np.int64),
             public_seed=None if self.public_seed is None else self.public_seed[used],
@@ -253,11 +278,11 @@ class RowArray(Moves):
         return store, [part.index + start for part, start in zip(kept, starts, strict=True)]
 
     def check_same_keys(self, other: RowArray) -> None:
-        """Refuse a ciphertext of another scheme, of other parameters, or under other keys.
+        """Refuse a ciphertext of another scheme, of other parameters, keys, or memory.
 
         Raises
         ------
-        KeyMismatchError
+        KeyMismatchError, PlaceError
         """
         if self.scheme.name != other.scheme.name or self.params.digest != other.params.digest:
             raise KeyMismatchError(
@@ -267,3 +292,8 @@ class RowArray(Moves):
             )
         if self.key_id != other.key_id:
             raise KeyMismatchError("the ciphertexts are encrypted under different keys")
+        if self.place != other.place:
+            raise PlaceError(
+                f"ciphertexts on the {self.place} and on the {other.place} do not mix: bring both "
+                f'to one place, with ct.to("{self.place}")'
+            )

@@ -18,6 +18,7 @@ reduction of the squares (`WeightedSum`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -25,9 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from yashe.arithmetic.linear import WeightedSum
+from yashe.arithmetic.devices import on_host, take
+from yashe.arithmetic.linear import WeightedSum, at_once, spread
 from yashe.arithmetic.parallel import for_each
-from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_inplace
+from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_modulo
+from yashe.arithmetic.rns import RnsBasis
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import check_undeclared
@@ -36,6 +39,9 @@ from yashe.errors import FormError, ParameterError
 from yashe.schemes.base import Scheme, check_scheme
 
 COLUMNS = 256  # at a time: enough for long calls, few enough for the cache
+MOST = 2**32  # bytes of units and inputs that a GPU has at a time
+MOST_KEPT = 64  # layers that are kept there
+_kept: dict[bytes, _Modulo] = {}
 
 
 @dataclass(frozen=True)
@@ -139,8 +145,6 @@ class SquareLayer:
         self.scheme, self.ct, self.weights = scheme, ct, weights
         self.constants = np.broadcast_to(constants, results)
         self.flat = ct.index.reshape(-1)
-        self.columns = [slice(c, c + COLUMNS) for c in range(0, params.n, COLUMNS)]
-        self.steps = params.k * len(self.columns)
         self.hidden = [
             replace(
                 some,
@@ -156,6 +160,12 @@ class SquareLayer:
         ]
         self.hidden_bound = Bound.concatenate(bounds)
         self.squared_bound = scheme.product_bound(self.hidden_bound, self.hidden_bound)
+        matrices = [weights, *(some.weight for some in self.hidden)]
+        self.primes = max((at_once(w, params.moduli, ct.rows) for w in matrices), key=len)
+        # A GPU takes all columns of all units, but not more than a few gigabytes.
+        width = COLUMNS if on_host(ct.rows) else max(1, MOST // (8 * params.k * (units + ct.size)))
+        self.columns = [slice(c, c + width) for c in range(0, params.n, width)]
+        self.steps = len(self.primes) * len(self.columns)
 
     def __repr__(self) -> str:
         units, results = self.weights.shape
@@ -170,58 +180,86 @@ class SquareLayer:
             If a sum is too noisy, or depends on no ciphertext.
         """
         params, t = self.scheme.params, self.scheme.params.t
-        out = np.empty((len(self.constants), 3, params.k, params.n))
-        modulo = [_ModuloPrime(self, i) for i in range(params.k)]
+        out = np.empty((len(self.constants), 3, params.k, params.n), like=self.ct.rows)
+        prepared = [self._prepared(primes) for primes in self.primes]
         for_each(
-            lambda task: modulo[task[0]].fill(self.ct.rows, task[1], out),
-            product(range(params.k), self.columns),
+            lambda task: task[0].fill(self.ct.rows, task[1], out),
+            product(prepared, self.columns),
         )
         squared = replace(self.ct, factor=self.ct.factor**2 % t)
         total = self.squared_bound @ self.weights
         total = total + self.scheme.plain_addition_bound(2) * (self.constants != 0)
         return squared.derive(out, total, total.shape, "a sum of squares", 2)
 
+    def _prepared(self, primes: slice) -> _Modulo:
+        """Return the computation modulo some primes; for a GPU it is kept, where its copies are."""
+        if on_host(self.ct.rows):
+            return _Modulo(self, primes)
+        digest = hashlib.sha256(repr((self.scheme.params.digest, self.ct.factor, primes)).encode())
+        arrays = [
+            getattr(some, name) for some in self.hidden for name in ("inputs", "weight", "bias")
+        ]
+        for array in (self.flat, self.weights, self.constants, *arrays):
+            digest.update(repr(array.shape).encode() + array.tobytes())
+        key = digest.digest()
+        if key not in _kept:
+            if len(_kept) >= MOST_KEPT:
+                _kept.clear()
+            _kept[key] = _Modulo(self, primes)
+        return _kept[key]
 
-def _embedded(scheme: Scheme, constants: IntArray, factor: int) -> FloatArray:
-    """Return what phases have to contain for constants (M,): residues (k, M)."""
-    messages = scheme.params.plaintext_ring.basis.decompose(constants)
-    return scheme.embedded(messages, factor)
+    def embedded(self, constants: IntArray, factor: int) -> FloatArray:
+        """Return what phases have to contain for constants (M,): residues (M, k, 1)."""
+        messages = self.scheme.params.plaintext_ring.basis.decompose(constants)
+        residues: FloatArray = self.scheme.embedded(messages, factor).T[:, :, None]
+        return residues
 
 
-class _ModuloPrime:
-    """The same modulo one prime, with everything that its blocks of columns have in common."""
+class _Modulo:
+    """The same modulo one prime or all, with what its blocks of columns have in common."""
 
-    def __init__(self, layer: SquareLayer, i: int) -> None:
-        scheme, factor = layer.scheme, layer.ct.factor
-        self.i, self.p = i, scheme.params.moduli[i]
-        self.taps = [layer.flat[some.inputs] for some in layer.hidden]
-        self.linear = [WeightedSum(some.weight, self.p, bound(self.p)) for some in layer.hidden]
-        self.bias = [_embedded(scheme, some.bias, factor)[i][:, None] for some in layer.hidden]
-        self.units = len(layer.weights)
+    def __init__(self, layer: SquareLayer, primes: slice) -> None:
+        p, factor = layer.scheme.params.moduli[primes], layer.ct.factor
+        self.primes, self.moduli, self.units = primes, p, len(layer.weights)
+        self.taps, self.linear, self.bias = (
+            list[IntArray](),
+            list[WeightedSum](),
+            list[FloatArray](),
+        )
+        for some in layer.hidden:
+            taps, weight = layer.flat[some.inputs], some.weight
+            bias = layer.embedded(some.bias, factor)[:, primes].copy()
+            if not on_host(layer.ct.rows):  # all positions in one product
+                weight = RnsBasis(p).decompose(weight)[:, 0].astype(np.int64)
+                taps, weight = spread(taps, weight)
+                bias = np.tile(bias, (weight.shape[1] // len(bias), 1, 1))
+            self.taps.append(taps)
+            self.linear.append(WeightedSum(weight, p, bound(max(p))))
+            self.bias.append(bias)
         # Reduces the squares only if their weighted sum would not be exact otherwise.
-        self.dense = WeightedSum(layer.weights, self.p, bound(self.p) ** 2)
-        self.constants = _embedded(scheme, layer.constants, factor**2)[i][:, None]
+        self.dense = WeightedSum(layer.weights, p, bound(max(p)) ** 2)
+        self.constants = layer.embedded(layer.constants, factor**2)[:, primes].copy()
 
     def fill(self, rows: FloatArray, columns: slice, out: FloatArray) -> None:
-        """Compute out[:, :, i, columns]."""
-        h_0, h_1 = (self._hidden(rows[:, part, self.i, columns], part) for part in (0, 1))
-        squares = np.empty_like(h_0)
+        """Compute out[:, :, primes, columns]."""
+        h_0, h_1 = (self._hidden(rows[:, part, self.primes, columns], part) for part in (0, 1))
+        squares = np.empty(h_0.shape, like=h_0)
         for part, x, y in ((0, h_0, h_0), (1, h_0, h_1), (2, h_1, h_1)):
             total = self.dense(
                 np.multiply(x, y, out=squares), offset=self.constants if part == 0 else None
-            )
+            ).reshape(len(self.constants), len(self.moduli), -1)
             if part == 1:  # doubled here, where it is a residue again
                 total *= 2
-                reduce_inplace(total, self.p, 1.0 / self.p, np.empty_like(total))
-            out[:, part, self.i, columns] = total
+                reduce_modulo(total, self.moduli)
+            out[:, part, self.primes, columns] = total
 
     def _hidden(self, x: FloatArray, part: int) -> FloatArray:
-        """Return one part of all hidden units, residues (units, width)."""
-        x = np.ascontiguousarray(x)
-        h, start = np.empty((self.units, x.shape[-1])), 0
+        """Return one part of all hidden units, residues (units, primes * width)."""
+        x = x.copy().reshape(len(x), -1)
+        h, start = np.empty((self.units, x.shape[-1]), like=x), 0
         for taps, linear, bias in zip(self.taps, self.linear, self.bias, strict=True):
             stop = start + len(taps) * len(bias)
             y = h[start:stop].reshape(len(taps), len(bias), -1)
-            linear(np.take(x, taps, axis=0), out=y, offset=bias if part == 0 else None)
+            linear(take(x, taps), out=y, offset=bias if part == 0 else None)
             start = stop
         return h

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from yashe.arithmetic.devices import take
 from yashe.arithmetic.linear import RunningSums
 from yashe.arithmetic.parallel import for_each_group
-from yashe.arithmetic.residues import FloatArray, IntArray, column, reduce
+from yashe.arithmetic.residues import FloatArray, IntArray, add_modulo
 from yashe.arithmetic.whole import whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
@@ -132,14 +133,14 @@ class SumsOfSquares:
         """
         flat = ct.index.reshape(-1)
         if len(self._buffer) < len(flat):
-            self._buffer = np.empty((len(flat), *self._tensors.total.shape[1:]))
+            self._buffer = np.empty((len(flat), *self._tensors.shape[1:]), like=ct.rows)
         tensors = self._buffer[: len(flat)]
 
         def square_some(some: slice) -> None:
-            x = self.scheme.extended(ct.rows[flat[some]])
+            x = self.scheme.extended(take(ct.rows, flat[some]))
             self.scheme.reduced_tensor(x, x, tensors[some])
 
-        for_each_group(square_some, len(flat))
+        for_each_group(square_some, len(flat), tensors)
         return tensors
 
     def _flush(self) -> None:
@@ -156,12 +157,12 @@ class SumsOfSquares:
     def _scale(self, tensors: FloatArray) -> FloatArray:
         """Return round(t/q x) of every row, on all workers."""
         params = self.scheme.params
-        rows = np.empty((len(tensors), self.scheme.parts(2), params.k, params.n))
+        rows = np.empty((len(tensors), self.scheme.parts(2), params.k, params.n), like=tensors)
 
         def scale_some(some: slice) -> None:
             rows[some] = self.scheme.scaled_down(tensors[some])
 
-        for_each_group(scale_some, len(tensors))
+        for_each_group(scale_some, len(tensors), tensors)
         return rows
 
     def total(self, constants: Any = 0) -> Ciphertext:
@@ -187,9 +188,9 @@ class SumsOfSquares:
         constants = np.broadcast_to(constants, (self.results,))
         rows = self._scale(self._tensors.reduce())
         if self._scaled is not None:
-            rows = reduce(rows + self._scaled.reduce(), column(params.moduli))
+            add_modulo(rows, self._scaled.reduce(), params.moduli)
         scheme.check_not_transparent(rows, what)  # which a constant could hide
-        embedded = scheme.embedded(params.plaintext_ring.basis.decompose(constants)).T
-        rows[:, 0, :, 0] = reduce(rows[:, 0, :, 0] + embedded, column(params.moduli)[:, 0])
+        embedded = scheme.embedded(params.plaintext_ring.basis.decompose(constants)).T[:, :, None]
+        add_modulo(rows[:, 0, :, :1], np.asarray(embedded, like=rows), params.moduli)
         bound = self._bound + scheme.plain_addition_bound(2) * (constants != 0)
         return self._template.derive(rows, bound, (self.results,), what, 2)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from yashe.arithmetic.rings import NttElement
 from yashe.arithmetic.whole import whole, whole_numbers
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
@@ -108,12 +107,11 @@ def rehearse(
     operations: Counter[str] = Counter()
     for step in trace.steps:
         operations[step.operation] += step.count
-    columns = (x for x in vars(keys.rotations).values() if isinstance(x, NttElement))
     before, left = float(ct.noise_budget.min()), float(result.noise_budget.min())
     return Rehearsal(
         operations=dict(operations),
         keys=len(keys.rotations.exponents),
-        key_bytes=sum(x.residues.nbytes for x in columns),
+        key_bytes=sum(x.residues.nbytes for x in keys.rotations.elements.values()),
         bits=before - left,
         left=left,
         primes=result.params.k,

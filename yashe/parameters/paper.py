@@ -94,16 +94,14 @@ def paper_set_a(name: str, t_at_least: int) -> Params:
     return Params(name, PAPER_A.n, moduli, t_primes, security=None)
 
 
-def paper_set_b(t: int) -> Params:
-    """Return set B for one of its plaintext moduli: q of 8 primes, log2 q = 189.6."""
-    name = f"INSECURE_YASHE_PAPER_B_{t}"
-    return make_params(name, PAPER_B.n, t, security=None, log2_q=PAPER_B.log2_q)
-
-
 # Set A with one t = 16760833 * 16580609 of 48.0 bits, the largest of two of our primes, where the
 # paper has two runs with t of 40 bits: its primes are too large for our arithmetic, and proved
 # ranges need fewer bits than the paper provided for. Two squares leave room for that much.
 INSECURE_YASHE_PAPER_A = paper_set_a("INSECURE_YASHE_PAPER_A", 16760833 * 16580609)
 
-# Set B with exactly the paper's t, one parameter set for each. Their product has 82.8 bits.
-INSECURE_YASHE_PAPER_B = tuple(paper_set_b(t) for t in PAPER_B.plaintext_moduli)
+# Set B with exactly the paper's t, one parameter set for each, and a q of 8 primes, log2 q = 189.6.
+# The product of the t has 82.8 bits.
+INSECURE_YASHE_PAPER_B = tuple(
+    make_params(f"INSECURE_YASHE_PAPER_B_{t}", PAPER_B.n, t, None, PAPER_B.log2_q)
+    for t in PAPER_B.plaintext_moduli
+)

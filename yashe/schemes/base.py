@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from yashe.arithmetic.devices import host, take
 from yashe.arithmetic.parallel import for_each, for_each_group
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.sampling import numbered_seeds
@@ -102,7 +103,7 @@ class Scheme(Definition):
             m = interpolate(params, numbers[some]) if encoded is None else flat[some]
             hide(range(some.start, some.stop), m, rows[some])
 
-        for_each_group(hide_some, len(rows))
+        for_each_group(hide_some, len(rows), rows)
         bound = self.fresh_bound(public=rho is None)
         noise.check_budget(float(bound.budget(params.n)), f"encryption under {params.name}")
         index = np.arange(len(rows), dtype=np.int64).reshape(shape)
@@ -226,13 +227,14 @@ class Scheme(Definition):
         scheme = self.scheme_of(a)
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
         flat_a, flat_b = index_a.ravel(), index_b.ravel()
-        rows = np.empty((len(flat_a), scheme.parts(2), scheme.params.k, scheme.params.n))
+        row = (scheme.parts(2), scheme.params.k, scheme.params.n)
+        rows = np.empty((len(flat_a), *row), like=a.rows)
 
         def multiply_some(some: slice) -> None:
-            x = a.rows[flat_a[some]]
-            rows[some] = scheme.product_rows(x, x if a is b else b.rows[flat_b[some]])
+            x = take(a.rows, flat_a[some])
+            rows[some] = scheme.product_rows(x, x if a is b else take(b.rows, flat_b[some]))
 
-        for_each_group(multiply_some, len(rows))
+        for_each_group(multiply_some, len(rows), rows)
         bound = scheme.product_bound(a.bound[flat_a], b.bound[flat_b])
         product = replace(a, factor=a.factor * b.factor % scheme.params.t)
         x, y = a.within_of(flat_a), b.within_of(flat_b)
@@ -283,12 +285,12 @@ class Scheme(Definition):
         if scheme is high:
             return ct
         source, target, flat = high.params, scheme.params, ct.index.reshape(-1)
-        rows = np.empty((len(flat), ct.rows.shape[1], target.k, target.n))
+        rows = np.empty((len(flat), ct.rows.shape[1], target.k, target.n), like=ct.rows)
 
-        def switch_one(j: int) -> None:
-            rows[j] = scheme.switched(ct.rows[flat[j]], source)
+        def switch_some(some: slice) -> None:
+            rows[some] = scheme.switched(take(ct.rows, flat[some]), source)
 
-        for_each(switch_one, range(len(flat)))
+        for_each_group(switch_some, len(flat), rows, group=1)
         bound = ct.bound[flat] + noise.rounding(target, self.secret_norm, ct.degree)
         factor = scheme.switched_factor(ct.factor, source)
         switched = replace(ct, scheme=scheme, factor=factor)
@@ -345,10 +347,11 @@ class Scheme(Definition):
 
         def decrypt_one(j: int) -> None:
             phase = scheme.phase(ct, int(ct.index.flat[j]), key)
-            largest = float(np.abs(params.ring.basis.fraction(scheme.scaled_noise(phase))).max())
+            shares = np.abs(params.ring.basis.fraction(scheme.scaled_noise(phase)))
+            largest = float(host(shares.max()))
             if largest > 2.0 ** -(1 + least):
                 overflows.append(-float(np.log2(2 * largest)))
-            out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor)))
+            out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor).to("cpu")))
 
         for_each(decrypt_one, range(ct.size))
         if overflows:
@@ -369,7 +372,7 @@ class Scheme(Definition):
 
         def measure_one(j: int) -> None:
             x = scheme.scaled_noise(scheme.phase(ct, int(ct.index.flat[j]), key))
-            out[j] = noise.measured_budget(x, scheme.params.ring.basis)
+            out[j] = noise.measured_budget(host(x), scheme.params.ring.basis)
 
         for_each(measure_one, range(ct.size))
         return out.reshape(ct.shape)

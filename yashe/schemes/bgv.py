@@ -35,7 +35,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from yashe.arithmetic.residues import FloatArray, reduce_inplace
+from yashe.arithmetic.devices import blocks
+from yashe.arithmetic.residues import FloatArray, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, Ring
 from yashe.arithmetic.rns import centred, rescale
 from yashe.arithmetic.sampling import stream
@@ -107,10 +108,11 @@ class BGV(RLWE):
 
     def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Return tensor(x, y) modulo q."""
-        rows, p = np.empty((len(x), 3, *x.shape[2:])), self.params.ring.moduli
+        rows = np.empty((len(x), 3, *x.shape[2:]), like=x)
         self.tensor(x, y, rows)
-        for part in rows.reshape(-1, *rows.shape[2:]):  # a part and its scratch fit in the cache
-            reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
+        parts = rows.reshape(-1, *rows.shape[2:])
+        for some in blocks(len(parts), 8 * self.params.k * self.params.n, rows):
+            reduce_modulo(parts[some], self.params.moduli)
         return rows
 
     def remainder(self, rows: FloatArray, gone: Ring) -> FloatArray:

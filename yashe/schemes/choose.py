@@ -153,21 +153,6 @@ def lacking(
     return max(0.0, noise.least_budget(params.n) + spare_bits - left), step
 
 
-def check_params(params: Params, computation: Computation, scheme: SchemeType) -> None:
-    """Refuse parameters that a computation would exhaust.
-
-    Raises
-    ------
-    NoiseBudgetExhausted
-        Naming the first step that goes too far.
-    """
-    steps = budgets(params, computation, scheme)
-    step, left = steps[-1]
-    before = steps[-2][1] if len(steps) > 1 else None
-    least = noise.least_budget(params.n)
-    noise.check_budget(left, f"the step '{step}' under {params.name}", before, least)
-
-
 def candidates(
     n: int, t_at_least: int | tuple[int, ...], scheme: SchemeType, security: int, name: str
 ) -> list[Params]:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from yashe.arithmetic.devices import check, host
 from yashe.arithmetic.residues import FloatArray
 from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring, ring
 from yashe.arithmetic.rns import rescale
@@ -188,7 +189,8 @@ class Definition(ABC):
         -------
         boolean array, shape (N,): here, whether all parts that need the secret are zero
         """
-        return np.asarray(~rows[:, self.first_secret_part :].any(axis=(1, 2, 3)))
+        hidden: NDArray[np.bool_] = (rows[:, self.first_secret_part :] != 0).any(axis=(1, 2, 3))
+        return ~hidden
 
     def check_not_transparent(self, rows: FloatArray, what: str) -> None:
         """Refuse rows that show their message to everybody.
@@ -200,12 +202,17 @@ class Definition(ABC):
         ------
         TransparentCiphertextError
         """
-        for j in np.flatnonzero(self.is_open(rows[..., :16])):
-            if self.is_open(rows[j : j + 1])[0]:
-                raise TransparentCiphertextError(
-                    f"{what} no longer depends on any ciphertext: anybody could read the result; "
-                    "compute it in the clear"
-                )
+        suspects = self.is_open(rows[..., :16])
+
+        def look() -> None:
+            for j in np.flatnonzero(host(suspects)):
+                if host(self.is_open(rows[j : j + 1]))[0]:
+                    raise TransparentCiphertextError(
+                        f"{what} no longer depends on any ciphertext: anybody could read the "
+                        "result; compute it in the clear"
+                    )
+
+        check(suspects.any(), look)
 
     def parts(self, degree: int) -> int:
         """Return how many parts a ciphertext of that degree has."""

@@ -23,8 +23,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from yashe.arithmetic.automorphisms import move_values
-from yashe.arithmetic.parallel import for_each
-from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
+from yashe.arithmetic.devices import take
+from yashe.arithmetic.parallel import for_each_group
+from yashe.arithmetic.residues import FloatArray, add_modulo, reduce, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import (
     check_seed,
@@ -204,7 +205,7 @@ class RLWE(RotatingScheme):
         e = self._errors(seed, "encrypt-e", numbers)
         c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
         c_0 -= self.values(out[:, 1]).residues * key.s.residues
-        reduce_inplace(c_0, q.moduli, 1.0 / q.moduli, np.empty_like(c_0))
+        reduce_modulo(c_0, q.basis.moduli)
         out[:, 0] = self.rows(NttElement(q, c_0))
 
     def _hide_with_public(
@@ -229,7 +230,7 @@ class RLWE(RotatingScheme):
         q = self.params.ring
         noisy = self.embedded(messages)
         noisy += e[:, None] * q.basis.decompose(np.array([self.error_unit], dtype=np.int64))
-        reduce_inplace(noisy, q.moduli, 1.0 / q.moduli, np.empty_like(noisy))
+        reduce_modulo(noisy, q.basis.moduli)
         return CoefficientElement(q, noisy)
 
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
@@ -240,8 +241,8 @@ class RLWE(RotatingScheme):
         x, y : float64 arrays, shape (..., 2, k, n), rows in NTT form; one object for a square
         out : float64 array, shape (..., 3, k, n), not reduced: absolute values below 2^48
         """
-        (x_0, x_1), (y_0, y_1) = (np.moveaxis(z, -3, 0) for z in (x, y))
-        out_0, out_1, out_2 = np.moveaxis(out, -3, 0)
+        (x_0, x_1), (y_0, y_1) = ((z[..., 0, :, :], z[..., 1, :, :]) for z in (x, y))
+        out_0, out_1, out_2 = (out[..., part, :, :] for part in range(3))
         np.multiply(x_0, y_0, out=out_0)
         np.multiply(x_0, y_1, out=out_1)
         out_1 += out_1 if x is y else x_1 * y_0
@@ -258,28 +259,28 @@ class RLWE(RotatingScheme):
         if (scheme := self.scheme_of(ct)) is not self:
             return scheme.relinearize(ct, key)
         check_kind(key, self.relinearization_key_type)
-        key = check_key(self.params, ct.key_id, key)
+        key = check_key(self.params, ct.key_id, key, ct.rows)
         if ct.degree == 1:
             return ct
-        q, flat = self.params.ring, ct.index.reshape(-1)
-        rows = np.empty((len(flat), 2, self.params.k, self.params.n))
+        flat = ct.index.reshape(-1)
+        rows = np.empty((len(flat), 2, self.params.k, self.params.n), like=ct.rows)
 
-        def relinearize_one(j: int) -> None:  # one at a time: its digits fill the cache
-            parts = ct.rows[flat[j]]
-            cut = self.cut(parts[2], key.gadget)
+        def relinearize_some(some: slice) -> None:
+            parts = take(ct.rows, flat[some])
+            cut = self.cut(parts[:, 2], key.gadget)
             switched = self.rows(switch(cut, [key.b, key.a], key.gadget))
-            switched += parts[:2]
-            reduce_inplace(switched, q.moduli, 1.0 / q.moduli, np.empty_like(switched))
-            rows[j] = switched
+            add_modulo(switched, parts[:, :2], self.params.moduli)
+            rows[some] = switched
 
-        for_each(relinearize_one, range(len(rows)))
+        # A processor takes one at a time: its digits fill the cache.
+        for_each_group(relinearize_some, len(rows), rows, group=1)
         bound = ct.bound[flat] + self.switching_bound(key.gadget)
         return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
         """Return c_0 + c_1 s (+ c_2 s^2) of one row."""
         check_kind(key, SecretKey)
-        key = check_key(self.params, ct.key_id, key)
+        key = check_key(self.params, ct.key_id, key, ct.rows)
         parts = self.values(ct.rows[row]).residues
         total = parts[-1]
         for part in parts[-2::-1]:  # Horner's rule

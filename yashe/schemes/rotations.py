@@ -34,8 +34,9 @@ from yashe.arithmetic.automorphisms import (
     rotation_exponent,
     swap_exponent,
 )
+from yashe.arithmetic.devices import take
 from yashe.arithmetic.parallel import for_each_group
-from yashe.arithmetic.residues import FloatArray, reduce_inplace
+from yashe.arithmetic.residues import FloatArray, add_modulo
 from yashe.arithmetic.sampling import derive_seed
 from yashe.arithmetic.whole import shown, whole
 from yashe.ciphertexts.array import Ciphertext
@@ -166,30 +167,28 @@ class RotatingScheme(Scheme):
         if (scheme := self.scheme_of(ct)) is not self:
             return scheme.rotations(ct, rotations, keys)
         check_kind(keys, self.rotation_key_type)
-        keys = check_key(self.params, ct.key_id, keys)
+        keys = check_key(self.params, ct.key_id, keys, ct.rows)
         if ct.degree != 1:
             raise FormError(f"a rotation needs degree 1, got {ct.degree}: relinearize first")
         exponents = [self._with_key(rotation, keys) for rotation in _listed(rotations)]
         moving = [number for number, g in enumerate(exponents) if g != 1]
         columns = [column for j in moving for column in keys.columns(exponents[j])]
         flat, row = ct.index.reshape(-1), ct.rows.shape[1:]
-        rows = np.empty((len(exponents), len(flat), *row))
+        rows = np.empty((len(exponents), len(flat), *row), like=ct.rows)
 
         def rotate_some(some: slice) -> None:
-            parts = ct.rows[flat[some]]
+            parts = take(ct.rows, flat[some])
             rows[:, some] = parts  # what stays where it is
             if not moving:
                 return
             cut = self.cut(parts[:, -1], keys.gadget)
             switched = self.rows(switch(cut, columns, keys.gadget))
             switched = switched.reshape(len(parts), len(moving), *row)
-            others, p = switched[:, :, :-1], self.params.ring.moduli
-            others += parts[:, None, :-1]
-            reduce_inplace(others, p, 1.0 / p, np.empty_like(others))
+            add_modulo(switched[:, :, :-1], parts[:, None, :-1], self.params.moduli)
             for i, j in enumerate(moving):
                 rows[j, some] = self.moved(switched[:, i], exponents[j])
 
-        for_each_group(rotate_some, len(flat))
+        for_each_group(rotate_some, len(flat), ct.rows)
         still, moved = ct.bound[flat], ct.bound[flat] + self.switching_bound(keys.gadget, 1)
         bounds = [still, *(still if g == 1 else moved for g in exponents)]
         within = combined(

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from yashe.arithmetic.residues import FloatArray, reduce, reduce_inplace
+from yashe.arithmetic.devices import blocks
+from yashe.arithmetic.residues import FloatArray, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement
 from yashe.arithmetic.rns import rescale
 from yashe.ciphertexts import noise
@@ -36,8 +37,7 @@ class ScaleInvariant(Scheme):
 
     def scaled_noise(self, phase: CoefficientElement) -> FloatArray:
         """Return q nu = [t phase]_q as residues: the noise times q."""
-        t_mod_q = self.params.ring.basis.decompose(np.array([self.params.t], dtype=np.int64))
-        return reduce(phase.residues * t_mod_q, self.params.ring.moduli)
+        return self.params.ring.basis.times(phase.residues, self.params.t)
 
     def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Return round(t/q tensor(x, y)).
@@ -51,7 +51,7 @@ class ScaleInvariant(Scheme):
     def extended(self, rows: FloatArray) -> FloatArray:
         """Return residues (..., parts, k, n) modulo q P instead of q, in NTT form."""
         ring, k = self.params.product_ring, self.params.k
-        residues = np.empty((*rows.shape[:-2], len(ring.basis), ring.n))
+        residues = np.empty((*rows.shape[:-2], len(ring.basis), ring.n), like=rows)
         residues[..., :k, :] = rows
         residues[..., k:, :] = rescale(rows, self.params.ring.basis, self.params.auxiliary_basis)
         return ring.transform.ntt(residues)
@@ -61,11 +61,11 @@ class ScaleInvariant(Scheme):
     ) -> FloatArray:
         """Return the parts of products of extended rows in NTT form, as centred residues."""
         if out is None:
-            out = np.empty((*x.shape[:-3], self.parts(2), *x.shape[-2:]))
+            out = np.empty((*x.shape[:-3], self.parts(2), *x.shape[-2:]), like=x)
         self.tensor(x, y, out)
-        p = self.params.product_ring.moduli
-        for part in out.reshape(-1, *out.shape[-2:]):  # one part and its scratch fit in the cache
-            reduce_inplace(part, p, 1.0 / p, np.empty_like(part))
+        parts = out.reshape(-1, *out.shape[-2:])
+        for some in blocks(len(parts), 8 * out.shape[-2] * out.shape[-1], out):
+            reduce_modulo(parts[some], self.params.product_ring.basis.moduli)
         return out
 
     def scaled_down(self, tensor: FloatArray) -> FloatArray:

@@ -34,7 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.automorphisms import move_values
-from yashe.arithmetic.parallel import for_each
+from yashe.arithmetic.devices import take
+from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, canonical, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import check_seed, gaussian, stream, ternary
@@ -260,24 +261,24 @@ class YASHE(ScaleInvariant, RotatingScheme):
         if (scheme := self.scheme_of(ct)) is not self:
             return scheme.relinearize(ct, key)
         check_kind(key, EvaluationKey)
-        key = check_key(self.params, ct.key_id, key)
+        key = check_key(self.params, ct.key_id, key, ct.rows)
         if ct.degree == 1:
             return ct
         ring, flat = self.params.ring, ct.index.reshape(-1)
-        rows = np.empty((len(flat), 1, self.params.k, self.params.n))
+        rows = np.empty((len(flat), 1, self.params.k, self.params.n), like=ct.rows)
 
-        def relinearize_one(j: int) -> None:
-            c = CoefficientElement(ring, ct.rows[flat[j], 0])
-            rows[j] = switch(c, [key.gamma], key.gadget).intt().residues
+        def relinearize_some(some: slice) -> None:
+            c = CoefficientElement(ring, take(ct.rows, flat[some])[:, 0])
+            rows[some] = switch(c, [key.gamma], key.gadget).intt().residues
 
-        for_each(relinearize_one, range(len(rows)))
+        for_each_group(relinearize_some, len(rows), rows, group=1)
         bound = ct.bound[flat] + self.switching_bound(key.gadget)
         return ct.derive(rows, bound, ct.shape, "a key switching", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
         """Return f c of one row, or f^2 c if its degree is 2."""
         check_kind(key, YasheSecretKey)
-        key = check_key(self.params, ct.key_id, key)
+        key = check_key(self.params, ct.key_id, key, ct.rows)
         value = CoefficientElement(self.params.ring, ct.rows[row, 0]).ntt()
         for _ in range(ct.degree):
             value = value * key.f
@@ -286,9 +287,9 @@ class YASHE(ScaleInvariant, RotatingScheme):
     def is_open(self, rows: FloatArray) -> NDArray[np.bool_]:
         """Return which rows decrypt with f = 1, like (x + 5) - x, which is round(q/t 5)."""
         q, t = self.params.ring, self.params.t
-        t_mod_q = q.basis.decompose(np.array([t], dtype=np.int64))
-        nu = np.abs(q.basis.fraction(reduce(rows[:, 0] * t_mod_q, q.moduli))).max(axis=-1)
-        return np.asarray(nu <= 2.0 ** -(1 + noise.least_budget(self.params.n)), dtype=np.bool_)
+        nu = np.abs(q.basis.fraction(q.basis.times(rows[:, 0], t))).max(axis=-1)
+        found: NDArray[np.bool_] = nu <= 2.0 ** -(1 + noise.least_budget(self.params.n))
+        return found
 
     # Noise: nu of t/q f^degree c = m + t k + nu, tracked as `yashe.ciphertexts.noise` says. f = t
     # f' + 1 takes the place of (1, s), and is larger by a factor t.

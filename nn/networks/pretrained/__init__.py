@@ -30,7 +30,7 @@ def pretrained(name: str) -> Sequential:
     Parameters
     ----------
     name : str
-        "cryptonets" (or "mnist") or "lean" for MNIST, "digits" for the 8x8 digits.
+        "cryptonets" (or "mnist"), "lean" or "light" for MNIST, "digits" for the 8x8 digits.
 
     Raises
     ------

@@ -46,6 +46,11 @@ def encode_slots() -> Check:
             "the numbers became coefficients; products of those are not slot by slot": (
                 lambda slots, psi, t: poly_mod(slots, t)
             ),
+            "slot i goes to index (g - 1) / 2; here it comes from there": (
+                lambda slots, psi, t: intt(
+                    [slots[(g - 1) // 2] for g in slot_exponents(len(slots))], psi, t
+                )
+            ),
             "this decodes: it evaluates, where encoding interpolates": (
                 lambda slots, psi, t: decoded(slots, psi, t)
             ),
@@ -79,6 +84,7 @@ def decode_slots() -> Check:
             "the values at powers of 5 themselves; slots are at powers of psi": (
                 lambda m, psi, t: [evaluate(m, g, t) for g in slot_exponents(len(m))]
             ),
+            "slot i comes from index (g - 1) / 2; here it goes there": sent_back,
             "coefficients are not slots": lambda m, psi, t: poly_mod(m, t),
             "right modulo t, but not centred": (
                 lambda m, psi, t: [x % t for x in decoded(m, psi, t)]
@@ -88,6 +94,13 @@ def decode_slots() -> Check:
             ),
         },
     )
+
+
+def sent_back(m: Poly, psi: int, t: int) -> Poly:
+    """Return the values of m in the order that undoes that of the slots."""
+    order = [(g - 1) // 2 for g in slot_exponents(len(m))]
+    values = textbook.ntt(m, psi, t)
+    return [values[order.index(j)] for j in range(len(m))]
 
 
 def automorphism(m: Poly, g: int) -> Poly:
@@ -121,6 +134,9 @@ def rotate() -> Check:
             ),
             "no sign changes at all: x^n is -1": (
                 lambda m, t: [abs_place(m, j) for j in range(len(m))]
+            ),
+            "coefficient j goes to place 5 j; here place j gets coefficient 5 j": (
+                lambda m, t: poly_mod(automorphism(m, pow(5, -1, 2 * len(m))), t)
             ),
             "the coefficients are rotated, not the slots": lambda m, t: m[1:] + m[:1],
             "right modulo t, but not centred": lambda m, t: [x % t for x in right(m, t)],
