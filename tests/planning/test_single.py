@@ -159,7 +159,7 @@ def test_two_replies_of_one_image_have_different_masks(digits) -> None:
 
 
 def toy(layers, most: int = 10**6) -> Plan:
-    """A plan of a network of 2 x 2 pixels whose weights are 1, 2, 3, ..., most, 1, ...; 64 slots."""
+    """A plan of a network of 2 x 2 pixels with weights 1, 2, 3, ..., most, 1, ...; 64 slots."""
     model = Sequential(layers, (2, 2, 1), info=ModelInfo(levels=1))
     for layer in model.layers:
         for name, value in layer.parameters.items():
