@@ -4,7 +4,8 @@
     python docs/make_scaling.py bench.json
 
 Speeds and memory come from the benchmark. Sizes on the wire, and the time to read and write them,
-are measured here. Prices, links and the data sheet of a GPU are assumptions, and printed as such.
+are measured here. Prices and links are assumptions, and printed as such. The figures of a GPU are
+those of docs/gpu.md.
 """
 
 from __future__ import annotations
@@ -23,17 +24,13 @@ import numpy as np
 from nn import Dense, Square, make_plan, pretrained
 from nn.bench.measurements import timed
 from nn.cluster.tasks import first_stage_parts
-from nn.planning.flops import network_flops
 from yashe import BGV, Ciphertext, wire, workers
 
 TARGETS = (10**6, 10**9)  # predictions by the hour
 LINK_GBIT, MACHINE_CORES = 10.0, 64  # of one machine in a data centre
 HOUR = 3600.0
-# NVIDIA's data sheet of the H200 SXM: float64 on the tensor cores, memory, and PCIe 5.0 x16.
-GPU, GPU_TFLOPS, GPU_MEMORY_TB, GPU_LINK_GB = "H200", 67.0, 4.8, 64.0
-# How often kernels that fuse what can be fused read or write every residue of images and hidden
-# units: once in, once out.
-GPU_PASSES = 2
+# docs/gpu.md: a batch of cryptonets with the six fused functions, and its way there.
+GPU, GPU_SECONDS, GPU_UPLOAD_SECONDS = "H100", 0.0132, 0.017
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,6 @@ class Figures:
     request, reply, sums, key : bytes of a batch of images, of its logits before any prime is
         dropped, of the sums of one part, and of the evaluation key
     read, written : core-seconds to read a batch from bytes, and to write it
-    flops : of the matrix products for a batch
-    residue_bytes : of all residues of the images and the hidden units, two parts each
     first_stage : share of the squares that is in the first stage
     """
 
@@ -65,8 +60,6 @@ class Figures:
     key: float
     read: float
     written: float
-    flops: float
-    residue_bytes: float
     first_stage: float
 
     def per_hour(self, seconds: float) -> float:
@@ -113,8 +106,6 @@ def figures(name: str, runs: list[dict[str, Any]]) -> Figures:
         len(wire.to_bytes(keys.relinearization)),
         pixels / len(ct) * read,
         pixels / len(ct) * written,
-        network_flops(model, scheme),
-        8.0 * 2 * (pixels + squares) * params.n * params.k,
         len(stage.units) / squares if stage.tiles else 0.0,
     )
 
@@ -184,15 +175,6 @@ def limits(f: Figures) -> dict[str, float]:
     }
 
 
-def gpu_seconds(f: Figures) -> dict[str, float]:
-    """Return what a batch would take a GPU at least, by what limits it."""
-    return {
-        "matrix products, at the full speed of the units": f.flops / (GPU_TFLOPS * 1e12),
-        f"memory, {GPU_PASSES} passes": GPU_PASSES * f.residue_bytes / (GPU_MEMORY_TB * 1e12),
-        "images over PCIe": f.request / (GPU_LINK_GB * 1e9),
-    }
-
-
 def latency(f: Figures) -> str:
     """Return how long one batch takes when its first stage is cut into parts."""
     link, rows = LINK_GBIT * 1e9 / 8, []
@@ -210,10 +192,7 @@ def facts_of_page(facts: dict[str, Any], price: float) -> dict[str, str]:
     machine, f = facts["machine"], found[0]
     load, cores = machine["load_average"], machine["cores"]
     core, _, relay, link = limits(f).values()
-    seconds = gpu_seconds(f)
-    gpu = sum(seconds.values())
     resources = [[what, *[rounded(limits(x)[what]) for x in found]] for what in limits(f)]
-    on_gpu = [[what, f"{1e3 * value:.1f}"] for what, value in seconds.items()]
     busy = (
         f"**The machine was busy (load {load:.0f} on {cores} cores): these figures are too "
         "pessimistic. Measure again on a quiet one.**\n"
@@ -241,15 +220,14 @@ def facts_of_page(facts: dict[str, Any], price: float) -> dict[str, str]:
         "sums": quantity(f.sums, "B"),
         "latency": latency(f),
         "gpu": GPU,
-        "gpu_sheet": f"{GPU_TFLOPS:g} TFLOP/s, {GPU_MEMORY_TB:g} TB/s, PCIe {GPU_LINK_GB:g} GB/s",
-        "on_gpu": table(["", "milliseconds"], on_gpu),
-        "gpu_milliseconds": f"{1e3 * gpu:.0f}",
-        "gpu_rate": rounded(f.per_hour(gpu)),
-        "gpu_cores": rounded(f.core_seconds / gpu),
-        "gpu_largest": max(seconds, key=lambda what: seconds[what]),
-        "gpu_bits": quantity(8 * f.request / gpu, "bit/s"),
-        "gpu_readers": f"{f.read / gpu:,.0f}",
-        "gpus": count(TARGETS[-1] / f.per_hour(gpu)),
+        "gpu_milliseconds": f"{1e3 * GPU_SECONDS:.1f}",
+        "gpu_upload_milliseconds": f"{1e3 * GPU_UPLOAD_SECONDS:.0f}",
+        "gpu_rate": rounded(f.per_hour(GPU_SECONDS)),
+        "gpu_cores": rounded(f.core_seconds / GPU_SECONDS),
+        "gpu_bits": quantity(8 * f.request / GPU_SECONDS, "bit/s"),
+        "gpu_readers": f"{f.read / GPU_SECONDS:,.0f}",
+        "gpu_clients": f"{f.client_core_seconds / GPU_SECONDS:,.0f}",
+        "gpus": count(TARGETS[-1] / f.per_hour(GPU_SECONDS)),
         "links": count(TARGETS[-1] / link),
     }
 

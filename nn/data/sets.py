@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from nn.data.download import MNIST_MD5, download_mnist, mnist_advice
 from nn.data.idx import read_idx
+from yashe.arithmetic.whole import of_kind
 from yashe.errors import DataError, ParameterError
 
 DATA_VARIABLE = "CRYPTONETS_DATA"
@@ -224,6 +225,7 @@ def mnist_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     must not silently load something else.
     """
     if folder is not None:
+        of_kind(folder, "the folder", str, os.PathLike)
         return Path(folder).expanduser()
     if variable := os.environ.get(DATA_VARIABLE):
         return Path(variable).expanduser()

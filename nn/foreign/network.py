@@ -77,13 +77,16 @@ class FloatNetwork:
         """
         try:
             values = np.asarray(rows, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"rows must be an array of numbers: {error}.") from error
         if values.ndim < 1 or values.shape[1:] != self.row_shape or not len(values):
             wanted = ", ".join(map(str, self.row_shape))
             raise DataError(f"rows must have the shape (rows, {wanted}); got {values.shape}.")
-        if not np.isfinite(values).all():
-            row = int(np.argwhere(~np.isfinite(values))[0][0])
+        missing = ~np.isfinite(values)
+        if np.ma.is_masked(rows):
+            missing |= np.ma.getmaskarray(rows)
+        if missing.any():
+            row = int(np.argwhere(missing)[0][0])
             raise DataError(f"rows must be numbers, none of them missing; row {row} has others.")
         if len(self.input_shape) == 1:
             return values

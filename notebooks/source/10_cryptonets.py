@@ -45,6 +45,7 @@ from nn.inference.encrypted import Report
 from yashe import BGV, checks, workers
 from yashe.arithmetic.parallel import available_cores
 from yashe.ciphertexts import noise
+from yashe.errors import DeviceError
 from yashe.parameters.paper import PAPER_A, PAPER_B
 from yashe.textbook import polynomials as textbook
 
@@ -343,6 +344,20 @@ rows = [
 ]
 for name, *values in rows:
     print(f"{name:<24}{values[0]:>10,}{values[1]:>14,}{values[2]:>14,}")
+
+# %% [markdown]
+# The same source runs on a GPU, if there is one, and CuPy (`docs/gpu.md` says how): ciphertexts and key go there, and everything follows them.
+
+# %%
+try:
+    there, key = encrypted.to("gpu"), keys.relinearization.to("gpu")
+    infer(scheme, plan, there, key)  # the first time its programs are compiled
+    start = time.perf_counter()
+    again = infer(scheme, plan, there, key).to("cpu")
+    print(f"{1e3 * (time.perf_counter() - start):.1f} ms on the GPU")
+    assert np.array_equal(again.rows, reply.rows)  # the same residues
+except DeviceError:
+    print("There is no GPU here.")
 
 # %% [markdown]
 # ## What the paper did with a large range

@@ -92,6 +92,15 @@ def test_what_is_computed_elsewhere_is_the_same(way: str, gpu: str) -> None:
     assert same(x, there)  # as it was
 
 
+def test_canonical_folds_what_a_reduction_leaves_beyond_a_half() -> None:
+    """Where the rounded 1/p picks the neighbour: residues of (p + 1) / 2 of either sign."""
+    p = 4882433
+    x = np.array([6688850015782897.0, -6688850015782897.0, 8053291075255713.0, -8053291075255713.0])
+    assert np.abs(reduce(x, p)).tolist() == [(p + 1) / 2] * 4
+    assert np.abs(canonical(x, p)).tolist() == [(p - 1) / 2] * 4
+    assert same(canonical(x, p), canonical(put(x), p))
+
+
 @given(st.data())
 def test_results_elsewhere_are_the_same_for_all_residues(data: st.DataObject) -> None:
     values = data.draw(st.lists(st.integers(-(2**21), 2**21), min_size=8, max_size=8))

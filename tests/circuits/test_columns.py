@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from elsewhere import register
 from strategies_engine import SEED, integers_up_to
 from yashe.arithmetic.parallel import watched, workers
 from yashe.arithmetic.residues import EXACT_LIMIT, IntArray, bound, canonical, column
@@ -478,3 +479,74 @@ def test_sums_that_are_too_noisy_are_refused() -> None:
         ct = BGV(WIDE).relinearize(square, keys_of(WIDE).relinearization) * (WIDE.t // 2)
     with pytest.raises(NoiseBudgetExhausted, match="a sum of squares leaves a noise budget of -"):
         SquareLayer(BGV(WIDE), ct, hidden, weights).sums()
+
+
+# On a GPU.
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["NumPy's functions", "fused functions"])
+def test_layers_elsewhere_are_those_of_a_processor_and_each_is_its_own(
+    fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is prepared is kept there; a layer that differs in anything is another one."""
+    place = register(monkeypatch, fused)
+    monkeypatch.setattr(columns, "_kept", {})
+    ct, hidden, weights = an_example(WIDE)
+    first, second = hidden
+    variants = [
+        (ct, hidden, weights, 0),
+        (ct, hidden, -weights, 0),
+        (ct, hidden, weights, 5),
+        (replace(ct, factor=3), hidden, weights, 5),
+        (ct[::-1], hidden, weights, 0),
+        (ct, [replace(first, bias=first.bias + 1), second], weights, 0),
+        (ct, [replace(first, weight=2 * first.weight), second], weights, 0),
+        (ct, [replace(first, inputs=first.inputs[::-1]), second], weights, 0),
+        (ct, [second, first], weights, 0),
+    ]
+    for _ in range(2):
+        for some, units, numbers, constants in variants:
+            with noise.unchecked():
+                expected = SquareLayer(BGV(WIDE), some, units, numbers, constants).sums()
+                found = SquareLayer(BGV(WIDE), some.to(place), units, numbers, constants).sums()
+            assert found.place == place
+            assert np.array_equal(canonical_rows(found.to("cpu")), canonical_rows(expected))
+    assert len(columns._kept) == len(variants)
+
+
+@pytest.mark.parametrize("params", LARGE_T, ids=lambda p: p.name)
+def test_large_weights_elsewhere_are_summed_prime_by_prime(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = register(monkeypatch)
+    ct, (first, second), weights = an_example(params)
+    large = first.weight * (params.t // 11)
+    for units, numbers in (
+        ([replace(first, weight=large), second], weights),
+        ([first, second], weights * (params.t // 11)),
+    ):
+        with noise.unchecked():
+            expected = SquareLayer(BGV(params), ct, units, numbers, 7).sums()
+            layer = SquareLayer(BGV(params), ct.to(place), units, numbers, 7)
+            assert len(layer.primes) == params.k
+            assert np.array_equal(canonical_rows(layer.sums().to("cpu")), canonical_rows(expected))
+
+
+def test_a_layer_elsewhere_is_cut_where_it_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = register(monkeypatch)
+    ct, hidden, weights = an_example(WIDE)
+    expected = SquareLayer(BGV(WIDE), ct, hidden, weights).sums()
+    monkeypatch.setattr(columns, "MOST", 8 * WIDE.k * (14 + 6) * 5)  # five columns
+    layer = SquareLayer(BGV(WIDE), ct.to(place), hidden, weights)
+    assert layer.steps == -(-16 // 5)
+    assert np.array_equal(layer.sums().to("cpu").rows, expected.rows)
+
+
+def test_not_more_than_some_layers_are_kept_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = register(monkeypatch)
+    monkeypatch.setattr(columns, "_kept", {})
+    monkeypatch.setattr(columns, "MOST_KEPT", 2)
+    ct, hidden, weights = an_example(WIDE)
+    for constant in range(5):
+        SquareLayer(BGV(WIDE), ct.to(place), hidden, weights, constant).sums()
+        assert len(columns._kept) <= 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from elsewhere import Elsewhere, calls, register
-from yashe import BFV, BGV, YASHE, Ciphertext, Gadget
+from yashe import BFV, BGV, YASHE, Ciphertext, Gadget, wire
 from yashe.ciphertexts import noise
 from yashe.circuits.matrices import SlotMatrix
 from yashe.circuits.polynomials import SlotPolynomial
@@ -146,6 +146,14 @@ def test_moving_there_and_back_changes_nothing(gpu: str) -> None:
     again = keys.relinearization.to(gpu).to("cpu")
     assert np.array_equal(again.b.residues, keys.relinearization.b.residues)
     assert again.gadget == keys.relinearization.gadget
+
+
+def test_what_is_there_is_written_as_what_is_here(gpu: str) -> None:
+    """To write is to ask for the numbers; what is read is here."""
+    _, keys, ct = subject(BGV)
+    for thing in (ct, ct * ct, keys.relinearization, keys.rotations):
+        frame = wire.to_bytes(thing.to(gpu))
+        assert frame == wire.to_bytes(thing)
 
 
 # Mixing places is refused, and it is said what to call.

@@ -283,6 +283,8 @@ def test_an_unknown_name_is_refused():
         ParameterError, match="one of cryptonets, lean, light, digits; got 'alexnet'"
     ):
         train("alexnet", load_digits())
+    with pytest.raises(ParameterError, match="the data must be a Dataset"):
+        train("digits", "digits")
 
 
 def test_a_data_set_without_images_left_for_training_is_refused():

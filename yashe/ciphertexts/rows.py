@@ -140,6 +140,8 @@ class RowArray(Moves):
         ExactnessError
             If matrix products are not exact there.
         """
+        if self.place == place:
+            return self
         kept = self.without_spare_rows()
         return replace(kept, rows=moved(kept.rows, place))
 

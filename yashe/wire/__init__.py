@@ -85,7 +85,7 @@ def _write_key(stream: BinaryIO, key: Key) -> None:
     described = ("gadget", "exponents", "rho") if form.described else ()
     extra = {name: getattr(key, name) for name in described if hasattr(key, name)}
     contents = Contents(form.kind, params, key.key_id, **extra)
-    columns = [getattr(key, name).intt().residues for name in form.polynomials]
+    columns = [getattr(key, name).to("cpu").intt().residues for name in form.polynomials]
     residues, expected = np.stack(columns, axis=-3), (*contents.polynomials, params.k, params.n)
     if residues.shape != expected:
         raise ParameterError(f"a key of shape {expected} was required, got {residues.shape}")

@@ -91,7 +91,7 @@ class CiphertextWriter:
         KeyMismatchError
             If they belong to other keys, parameters or schemes.
         """
-        like, record = self.contents, self.contents.record
+        ct, like, record = ct.to("cpu"), self.contents, self.contents.record
         if (ct.key_id, ct.params.digest) != (like.key_id, like.params.digest):
             raise KeyMismatchError("the ciphertexts of one array belong to the same keys")
         if type(ct.scheme) is not type(like.scheme):
