@@ -227,6 +227,7 @@ def shown(found: Figures, columns: int) -> str:
     fastest = min(found.seconds, key=sum)  # what disturbs makes it slower, never faster
     same = sum(map(operator.eq, found.secret, found.whole))
     keys, rows, reply = (size / 2**20 for size in found.sent)
+    once = f"keys {keys:.2f} MiB, once" if keys else "no keys"
     steps = zip(("keys", "encrypting", "server", "decrypting"), fastest, strict=True)
     security = f"{plan.params.security} bits"
     layers = ", ".join(f"{hidden[0]} units" if hidden else "none" for hidden in found.hidden)
@@ -241,8 +242,7 @@ def shown(found: Figures, columns: int) -> str:
         "rows with the same integer in every output": f"{found.equal} of {found.rows}",
         "seconds for the rows of a part, best of five": f"{sum(fastest):.2f} on {CORES} cores: "
         + ", ".join(f"{name} {seconds:.2f}" for name, seconds in steps),
-        "sent": f"keys {keys:.2f} MiB, once; rows {rows:.2f} MiB, for up to {plan.params.n:,}; "
-        f"reply {reply:.2f} MiB",
+        "sent": f"{once}; rows {rows:.2f} MiB, for up to {plan.params.n:,}; reply {reply:.2f} MiB",
         "parameters": f"n = {plan.params.n}, log₂ q = {plan.params.log2_q:.0f}, log₂ t = "
         f"{plan.params.log2_t:.0f}; {security} of security",
         "outputs, proved": f"{plan.range_bits:.1f} bits; noise budget left "

@@ -225,10 +225,9 @@ def merged(trace: Trace) -> list[tuple[str, str, float, float]]:
     for step in trace.steps:
         if step.layer != layer or step.operation == "a sum of squares":
             layer, number = step.layer, number + 1
-        operation = step.operation.replace("a key switching", "a relinearisation")
-        old = found.get((number, operation), ("", "", np.inf, np.inf))
+        old = found.get((number, step.operation), ("", "", np.inf, np.inf))
         predicted, measured = min(old[2], step.predicted_bits), min(old[3], step.measured_bits)
-        found[number, operation] = (layer, operation, predicted, measured)
+        found[number, step.operation] = (layer, step.operation, predicted, measured)
     return list(found.values())
 
 

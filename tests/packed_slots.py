@@ -25,6 +25,17 @@ def gathered(layout: Layout, sums: IntArray) -> IntArray:
 
 
 def before_the_answer(network: PackedNetwork, image: IntArray) -> IntArray:
+    """Return slots (n,) behind all matrices but the last one, or behind the only one."""
+    slots = behind_the_first(network, image)
+    n, classes = network.params.n, network.packing.classes
+    for matrix, d, m in zip(network.stages.matrices[1:-1], classes, classes[1:], strict=False):
+        assert np.array_equal(slots, np.tile(slots[:d], n // d))  # whatever the next one takes
+        x = slots[: len(matrix.weight)].astype(object) ** 2
+        slots = Layout(n, 1, m).repeated(x @ matrix.weight + matrix.bias)
+    return slots
+
+
+def behind_the_first(network: PackedNetwork, image: IntArray) -> IntArray:
     """Return slots (n,) behind the first matrix, its biases added."""
     taps, first = network.stages.taps, network.stages.matrices[0]
     slots = network.packing.slots(image).astype(object)

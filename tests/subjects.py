@@ -128,6 +128,7 @@ class EngineGadget:
 
     def digits(self, a: Poly) -> list[Poly]:
         found = digits(self.ring.element(np.array(a, dtype=object)), self.ring, self.cut)
+        found = np.broadcast_to(found, (len(found), len(self.ring.basis), self.n))
         return [integers(row) for row in self.ring.basis.compose(found)]
 
 

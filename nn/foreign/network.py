@@ -7,7 +7,7 @@ has a `FloatNetwork` gives rows as the other library takes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +77,16 @@ class FloatNetwork:
         """
         try:
             values = np.asarray(rows, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"rows must be an array of numbers: {error}.") from error
         if values.ndim < 1 or values.shape[1:] != self.row_shape or not len(values):
             wanted = ", ".join(map(str, self.row_shape))
             raise DataError(f"rows must have the shape (rows, {wanted}); got {values.shape}.")
-        if not np.isfinite(values).all():
-            row = int(np.argwhere(~np.isfinite(values))[0][0])
+        missing = ~np.isfinite(values)
+        if np.ma.is_masked(rows):
+            missing |= np.ma.getmaskarray(rows)
+        if missing.any():
+            row = int(np.argwhere(missing)[0][0])
             raise DataError(f"rows must be numbers, none of them missing; row {row} has others.")
         if len(self.input_shape) == 1:
             return values
@@ -126,6 +129,8 @@ def answers_for(outputs: int, labels: Sequence[Any] | None, regression: bool) ->
             "a single output must be a value or decide between two classes by its sign: say "
             "regression=True, or labels=(no, yes)."
         )
+    if isinstance(labels, str) or not isinstance(labels, Iterable | None):
+        raise ParameterError(f"labels are a list, one for each class; got {labels!r}.")
     found = range(outputs) if labels is None else labels
     return Classes(
         tuple(label.item() if isinstance(label, np.generic) else label for label in found)

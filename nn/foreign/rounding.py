@@ -277,12 +277,19 @@ def checked_targets(
     network: FloatNetwork, targets: Any, shape: tuple[int, ...]
 ) -> npt.NDArray[Any]:
     """Return the targets of calibration rows, or refuse what cannot be such."""
-    wanted = np.asarray(targets)
+    classes = isinstance(network.answers, Classes)
+    try:
+        wanted = np.asarray(targets)
+        different = np.unique(wanted).tolist() if classes else []
+    except (TypeError, ValueError) as error:
+        raise DataError(f"targets must be a row of labels or numbers: {error}.") from error
+    if np.ma.is_masked(targets):
+        raise DataError("targets must be there for all rows, and none of them masked.")
     if wanted.shape != shape:
         raise DataError(f"targets must have the shape {shape}; got {wanted.shape}.")
     if isinstance(network.answers, Classes):
         labels = network.answers.labels
-        unknown = [label for label in np.unique(wanted).tolist() if label not in labels]
+        unknown = [label for label in different if label not in labels]
         if unknown:
             raise DataError(f"targets must be among {labels[:10]}; got {unknown[0]!r}.")
     elif wanted.dtype.kind not in "iuf" or not np.isfinite(wanted).all():

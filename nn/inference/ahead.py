@@ -110,7 +110,7 @@ class Ahead:
     def __init__(self, run: Plan, seeds: SeedArray, keys: ServerKeys) -> None:
         program, params = run.program, run.params
         kinds = [type(step) for step in program.steps]
-        if not isinstance(program, PackedProgram) or TwoPartsStep not in kinds:
+        if not isinstance(program, PackedProgram) or not program.network.stages.matrices[0].squared:
             raise ParameterError(
                 "a plan of mode 'single' whose first matrix sums squares was required: of other "
                 "networks hardly anything can be done ahead"

@@ -6,7 +6,7 @@ layer (`yashe.attacks.misuse.weights_from_noise`). A server that minds adds to e
 reply
 
 - an encryption of zero with the client's public key, after which c_1 is as good as fresh; where
-  three parts are sent (`nn.planning.program`) c_2, a function of the weights without any noise,
+  three parts are sent (`nn.planning.program`) c_2, a sum of weighted squares of what is public,
   needs one more, (0, z_0, z_1), which is s times an encryption of zero; and
 - t times a polynomial with coefficients uniform in [-B, B), so wide that the noise drowns in it.
 

@@ -10,5 +10,6 @@ Modules, in the order of reading:
     answer   the last layer: all logits in one polynomial, and the mask on everything else
     network  what client and server know of a packed network
 
-Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, networks.
+Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes,
+yashe.circuits, networks.
 """

@@ -14,7 +14,9 @@ from nn.packing.stages import PackingError, Stages, stages_of
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.ciphertexts.noise import canonical_norm
 from yashe.ciphertexts.slots import encode_constant, interpolate
+from yashe.circuits.matrices import SlotMatrix, power_of_two
 from yashe.parameters.sets import Params
+from yashe.schemes.bgv import BGV
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +29,14 @@ class Packing:
     layout : of the positions
     outputs : how many logits there are
     answered : whether they are in a polynomial (`nn.packing.answer`), else in the first slots
+    between : how many numbers each matrix puts out that is not the first and not the last one
     """
 
     pixels: IntArray
     layout: Layout
     outputs: int
     answered: bool
+    between: tuple[int, ...] = ()
 
     @property
     def taps(self) -> int:
@@ -46,7 +50,17 @@ class Packing:
 
     def answer(self, params: Params) -> Answer:
         """Return where the logits are, modulo the t of these parameters."""
-        return Answer(params, self.layout.classes, self.outputs)
+        return Answer(params, self.classes[-1], self.outputs)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """The shapes of the matrices between the first and the last one, rows and columns."""
+        return shapes_of(self.layout.classes, self.between)
+
+    @property
+    def classes(self) -> list[int]:
+        """With which period the numbers behind each matrix but the last one fill the rows."""
+        return [self.layout.classes, *map(power_of_two, self.between)]
 
     def logits(self, params: Params, slots: IntArray) -> IntArray:
         """Return the logits modulo t, int64 array (outputs,), from decrypted slots (n,)."""
@@ -55,6 +69,12 @@ class Packing:
         basis = params.plaintext_ring.basis
         coefficients = basis.compose_int64(interpolate(params, slots[None]))[0]
         return self.answer(params).logits(coefficients)
+
+
+def shapes_of(classes: int, between: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Return the shapes of matrices that take what fills the rows with this period, in a row."""
+    periods = (classes, *map(power_of_two, between))
+    return tuple(zip(between, periods, strict=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +103,8 @@ class PackedNetwork:
         """
         stages = stages_of(model)
         layout, answered = layout_of(stages, params.n), len(stages.matrices) > 1
-        packing = Packing(stages.taps.pixels, layout, stages.outputs[-1], answered)
+        between = stages.outputs[1:-1]
+        packing = Packing(stages.taps.pixels, layout, stages.outputs[-1], answered, between)
         found = cls(stages, packing, params)
         if answered:
             packing.answer(params)
@@ -113,14 +134,36 @@ class PackedNetwork:
         return canonical_norm(self.weights)
 
     @cached_property
-    def biases(self) -> IntArray:
-        """Biases of the first matrix in slots, int64 array (n,)."""
-        return encode_constant(self.params, self.layout.repeated(self.stages.matrices[0].bias))
+    def biases(self) -> list[IntArray]:
+        """Biases of every matrix but the last one in slots, int64 arrays (n,)."""
+        pairs = zip(self.packing.classes, self.stages.matrices, strict=False)
+        slots = [Layout(self.params.n, 1, c).repeated(matrix.bias) for c, matrix in pairs]
+        return [encode_constant(self.params, values) for values in slots]
+
+    @cached_property
+    def middle(self) -> list[SlotMatrix]:
+        """The matrices that are not the first and not the last one; any q does."""
+        found = []
+        pairs = zip(self.packing.classes, self.stages.matrices[1:-1], strict=False)
+        for period, matrix in pairs:
+            padded = np.zeros((matrix.weight.shape[1], period), dtype=np.int64)
+            padded[:, : len(matrix.weight)] = encode_constant(self.params, matrix.weight.T)
+            found.append(SlotMatrix(BGV(self.params), padded))
+        return found
+
+    @cached_property
+    def middle_norms(self) -> list[list[FloatArray]]:
+        """By how much these enlarge noise: for each giant step, of its products."""
+        basis = self.params.plaintext_ring.basis
+        return [
+            [canonical_norm(basis.compose_int64(x.element.residues)) for _, _, x in matrix.giants]
+            for matrix in self.middle
+        ]
 
     @cached_property
     def answers(self) -> IntArray:
-        """The second matrix, int64 coefficients (n,)."""
-        weight = self.stages.matrices[1].weight
+        """The last matrix, int64 coefficients (n,)."""
+        weight = self.stages.matrices[-1].weight
         return self.packing.answer(self.params).polynomial(weight)
 
     @cached_property

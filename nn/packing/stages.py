@@ -26,7 +26,7 @@ from nn.networks.model import Sequential
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import ParameterError
 
-MOST_MATRICES = 2  # matrices behind each other: a third would take numbers apart that were summed
+MOST_MATRICES = 3  # behind each other; with a fourth q would be too large for a fast answer
 INT64_SAFE = 2.0**62
 
 
@@ -87,7 +87,7 @@ class Stages:
     Attributes
     ----------
     taps : of the first layer
-    matrices : one or two, in their order
+    matrices : one to three, in their order
     """
 
     taps: Taps
@@ -106,7 +106,7 @@ def stages_of(model: Sequential) -> Stages:
     ------
     PackingError
         If it has another form than [convolution or pool, Square] linear layers [Square, linear
-        layers], naming the layer where it ends.
+        layers [Square, linear layers]], naming the layer where it ends.
     """
     layers, numbers = model.layers, range(len(model.layers))
     kinds = [i for i in numbers if not isinstance(layers[i], Flatten)]
@@ -126,9 +126,9 @@ def stages_of(model: Sequential) -> Stages:
         if any(isinstance(layer, Linear) for layer in layers[start:stop]):
             if len(matrices) == MOST_MATRICES:
                 raise PackingError(
-                    f"layer {stop - 1}, {layers[stop - 1]!r}, would be the third matrix in a row, "
-                    "and one image at once takes two: a convolution, dense layers and squares "
-                    "between them; mode='batch' runs any network"
+                    f"layer {stop - 1}, {layers[stop - 1]!r}, would be matrix number "
+                    f"{MOST_MATRICES + 1} in a row, and one image at once takes {MOST_MATRICES}, "
+                    "with squares between them; mode='batch' runs any network"
                 )
             matrices.append(Matrix(*matrix_of(layers[start:stop]), squared, stop - 1))
             squared = False

@@ -11,6 +11,7 @@ Modules, in the order of reading:
     steps       what a server does between two steps of a client
     program     a network compiled to a list of steps
     packed      steps for one image that fills the slots
+    middle      a matrix in the middle of such a program
     single      a network compiled for one image at once
     planned     a plan: program and parameters, and step by step what is known of them
     plan        where plans are made: proofs of range and noise, for given parameters or the best

@@ -5,7 +5,7 @@
     TwoPartsStep relinearisation, behind squares
     GatherStep   rotations: what belongs to one output is merged, and folded over the blocks
     BiasStep     biases, and the level of the next square
-    AnswerStep   squares, times the weights of the second matrix, and a mask on all but the logits
+    AnswerStep   squares, times the weights of the last matrix, and a mask on all but the logits
 
 Rotations stand behind the first matrix, because its products are so noisy that digits of several
 primes add little to them (`yashe.ciphertexts.gadgets`). On fresh ciphertexts only digits of one
@@ -67,11 +67,13 @@ class PackedStep(Step):
     network : modulo the t of the scheme
     gadgets : how polynomials are cut into digits: fine ones, and coarse ones
     fine_stages : how many stages of the fold take fine digits, as all that is before them
+    number : of the matrix that it is for
     """
 
     network: PackedNetwork
     gadgets: tuple[Gadget, Gadget]
     fine_stages: int
+    number: int
 
     scheme: BGV  # and no other
 
@@ -257,19 +259,19 @@ class GatherStep(PackedStep):
 
 
 class BiasStep(PackedStep):
-    """Biases of the first matrix, after a switch to the level of what comes next."""
+    """Biases of a matrix, after a switch to the level of what comes next."""
 
     @property
     def what(self) -> str:
-        return f"{self.network.stages.outputs[0]} biases{self.below}"
+        return f"{self.network.stages.outputs[self.number]} biases{self.below}"
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         x = self.scheme.switch_modulus(x, self.level)
-        return x + self.scheme.encode(self.network.biases)
+        return x + self.scheme.encode(self.network.biases[self.number])
 
     def forecast(self, x: Forecast) -> Forecast:
-        x = x.switched(self.level)
-        message = self.network.params.plaintext_ring.basis.decompose(self.network.biases)
+        x, basis = x.switched(self.level), self.network.params.plaintext_ring.basis
+        message = basis.decompose(self.network.biases[self.number])
         added = x.scheme.plaintext_addition_bound(message, 1)
         return Forecast(x.scheme, x.bound + added)
 
@@ -278,7 +280,7 @@ class BiasStep(PackedStep):
 
 
 class AnswerStep(PackedStep):
-    """The second matrix as `nn.packing.answer` has it: y^2 times a polynomial, plus a mask."""
+    """The last matrix as `nn.packing.answer` has it: y^2 times a polynomial, plus a mask."""
 
     @property
     def what(self) -> str:
@@ -306,7 +308,7 @@ class AnswerStep(PackedStep):
     def _mask(self) -> Plaintext:
         """Return a mask, never the same one twice."""
         params, answer = self.network.params, self.network.packing.answer(self.network.params)
-        mask = answer.mask(self.network.stages.matrices[1].bias, fresh_seed())
+        mask = answer.mask(self.network.stages.matrices[-1].bias, fresh_seed())
         residues = params.plaintext_ring.basis.decompose(mask[None])
         return Plaintext(self.scheme.params, CoefficientElement(params.plaintext_ring, residues))
 

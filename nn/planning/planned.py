@@ -12,7 +12,7 @@ from typing import Any
 from nn.networks.base import Shape
 from nn.packing.network import Packing
 from nn.planning.calibrate import Calibration
-from nn.planning.program import HEAD, Line, Program, or_dash
+from nn.planning.program import Line, Program
 from nn.planning.single import PackedProgram
 from yashe.parameters.sets import Params
 
@@ -127,8 +127,10 @@ class Plan:
     def __str__(self) -> str:
         mib = {name: size / 2**20 for name, size in self.bytes.items()}
         lines = [
-            HEAD,
-            *map(str, self.steps),
+            f"{'':<45}{'cipher-':>8}{'range, bits':>13}{'bits':>7}{'sec-':>7}",
+            f"{'on':<7}{'step':<32}{'level':>6}{'texts':>8}{'proved':>7}{'seen':>6}"
+            f"{'left':>7}{'onds':>7}",
+            *map(row, self.steps),
             "",
             f"wire    images {mib['images']:.1f} MiB, keys {mib['keys']:.1f} MiB, "
             f"reply {mib['reply']:.2f} MiB",
@@ -154,3 +156,15 @@ class Plan:
         }
         facts["server_seconds"] = self.server_seconds
         return facts
+
+
+def row(line: Line) -> str:
+    """Return a line of a plan's table as text."""
+    known = f"{or_dash(line.range_bits, 1):>7}{or_dash(line.seen_bits, 1):>6}"
+    made = f"{line.level:>6}{line.ciphertexts:>8,}{known}{line.budget_bits:>7.1f}"
+    return f"{line.on:<7}{line.what:<32}{made}{or_dash(line.seconds, 2):>7}"
+
+
+def or_dash(value: float | None, digits: int) -> str:
+    """Return a number as text, or a dash for what is not known."""
+    return "-" if value is None else f"{value:.{digits}f}"

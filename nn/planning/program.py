@@ -202,13 +202,11 @@ class Program:
         )
 
     def __str__(self) -> str:
-        return "\n".join([HEAD, *map(str, self.lines())])
-
-
-HEAD = (
-    f"{'':<45}{'cipher-':>8}{'range, bits':>13}{'bits':>7}{'sec-':>7}\n"
-    f"{'on':<7}{'step':<32}{'level':>6}{'texts':>8}{'proved':>7}{'seen':>6}{'left':>7}{'onds':>7}"
-)
+        lines = [f"{'on':<8}{'step':<34}{'level':>6}{'ciphertexts':>13}{'bits left':>11}"]
+        for line in self.lines():
+            made = f"{line.level:>6}{line.ciphertexts:>13,}{line.budget_bits:>11.1f}"
+            lines.append(f"{line.on:<8}{line.what:<34}{made}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -244,18 +242,6 @@ class Line:
     def ciphertexts(self) -> int:
         """Number of its outputs."""
         return math.prod(self.shape)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.on:<7}{self.what:<32}{self.level:>6}{self.ciphertexts:>8,}"
-            f"{or_dash(self.range_bits, 1):>7}{or_dash(self.seen_bits, 1):>6}"
-            f"{self.budget_bits:>7.1f}{or_dash(self.seconds, 2):>7}"
-        )
-
-
-def or_dash(value: float | None, digits: int) -> str:
-    """Return a number as text, or a dash for what is not known."""
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program:

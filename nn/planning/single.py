@@ -14,13 +14,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import chain
+from itertools import chain, combinations_with_replacement
 
 from nn.networks.base import Shape
 from nn.networks.model import Sequential
 from nn.packing.layout import Layout
 from nn.packing.network import PackedNetwork
 from nn.packing.stages import PackingError
+from nn.planning.middle import RepeatStep, SquareOnceStep
 from nn.planning.packed import (
     AnswerStep,
     BiasStep,
@@ -36,6 +37,7 @@ from yashe.arithmetic.primes import next_ntt_primes, ntt_primes, prime_limit
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.keys import SecretKey
+from yashe.circuits.matrices import steps_of
 from yashe.errors import NoiseBudgetExhausted
 from yashe.parameters.sets import Params, counted, primes_of_q
 from yashe.schemes.bgv import BGV
@@ -43,6 +45,7 @@ from yashe.schemes.choose import candidates
 
 RINGS = (4096, 8192, 16384)
 LARGEST_DIGIT = 4  # primes; no network here bears the noise of larger ones
+TAPS = -1  # the number of the taps, where matrices have theirs
 MOST_SKEW_BITS = 3  # beyond that the smaller q costs more than is won
 
 
@@ -53,22 +56,25 @@ class Levels:
     Attributes
     ----------
     first : fresh ciphertexts, the first matrix, and rotations
-    last : the second matrix
+    last : the last matrix
     gadget : how polynomials are cut into digits: the larger these are, the less work, and the more
         noise
     fine_stages : of the fold that use it; the others have one digit only, and leave to the noise
         what the primes that go next can hold
+    between : matrices that are not the first and not the last one
     """
 
     first: int
     last: int
     gadget: Gadget
     fine_stages: int
+    between: tuple[int, ...] = ()
 
     @property
     def gadgets(self) -> tuple[Gadget, Gadget]:
         """Fine digits, and coarse ones."""
-        return self.gadget, Gadget(self.last, spare=self.first - self.last)
+        second = (*self.between, self.last)[0]
+        return self.gadget, Gadget(second, spare=self.first - second)
 
 
 @dataclass(frozen=True)
@@ -78,16 +84,22 @@ class KeyPlan:
     Attributes
     ----------
     layout, levels : of the program
+    shapes : of the matrices between the first and the last one
     """
 
     layout: Layout
     levels: Levels
+    shapes: tuple[tuple[int, int], ...] = ()
 
     @property
     def rotations(self) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
         """What slots are moved by with fine digits, and with coarse ones."""
         folds, fine = self.layout.folds, self.levels.fine_stages
-        return (*self.layout.merges, *chain(*folds[:fine])), tuple(chain(*folds[fine:]))
+        found = [*self.layout.merges, *chain(*folds[:fine])]
+        for shape in self.shapes:
+            baby, giants, blocks = steps_of(*shape)
+            found += {*range(1, baby), *giants[1:], *blocks}.difference(found)
+        return tuple(found), tuple(chain(*folds[fine:]))
 
     @property
     def polynomials(self) -> int:
@@ -131,7 +143,7 @@ class PackedProgram(Program):
     @property
     def keys(self) -> KeyPlan:
         """Which keys the server needs."""
-        return KeyPlan(self.network.layout, self.levels)
+        return KeyPlan(self.network.layout, self.levels, self.network.packing.shapes)
 
     @property
     def key_polynomials(self) -> int:
@@ -148,22 +160,28 @@ def packed_program(
     """Compile a packed network under a scheme with `levels.first` primes."""
     steps, stages = list[PackedStep](), network.stages
 
-    def add(kind: type[PackedStep], layer: int, shape: Shape, primes: int) -> None:
+    def add(kind: type[PackedStep], number: int, shape: Shape, primes: int) -> None:
+        layer = stages.matrices[number].layer if number >= 0 else stages.taps.layer
         at = scheme.level(steps[-1].level if steps else levels.first)
         layers = (model.layers[max(layer, 0)],)
-        how = levels.gadgets, levels.fine_stages
+        how = levels.gadgets, levels.fine_stages, number
         steps.append(kind(layers, layer, shape, at, primes, network, *how))
 
-    first, sums = stages.matrices[0], (network.layout.turns,)
+    sums, primes = (network.layout.turns,), levels.first
     if stages.taps.layer >= 0:
-        add(TapsStep, stages.taps.layer, (stages.taps.maps,), levels.first)
-    add(WeighStep, first.layer, sums, levels.first)
-    if first.squared:
-        add(TwoPartsStep, first.layer, sums, levels.first)
-    add(GatherStep, first.layer, (1,), levels.first)
-    add(BiasStep, first.layer, (1,), levels.last)
+        add(TapsStep, TAPS, (stages.taps.maps,), primes)
+    add(WeighStep, 0, sums, primes)
+    if stages.matrices[0].squared:
+        add(TwoPartsStep, 0, sums, primes)
+    add(GatherStep, 0, (1,), primes)
+    for number, primes in enumerate((*levels.between, levels.last)):
+        if number:
+            add(SquareOnceStep, number, (1,), steps[-1].level)
+            add(TwoPartsStep, number, (1,), steps[-1].level)
+            add(RepeatStep, number, (1,), steps[-1].level)
+        add(BiasStep, number, (1,), primes)
     if network.packing.answered:
-        add(AnswerStep, stages.matrices[1].layer, (1,), levels.last)
+        add(AnswerStep, len(stages.matrices) - 1, (1,), levels.last)
     return PackedProgram(model, scheme, tuple(steps), network, levels)
 
 
@@ -286,43 +304,46 @@ class Search:
     def possible(self, params: Params) -> Iterator[Levels]:
         """Yield levels, but for those where not even the finest digits would do."""
         k, stages = params.k, len(self.networks[0].layout.folds)
-        for last in range(1, k + 1):
+        count = len(self.networks[0].packing.between)
+        for last, *higher in combinations_with_replacement(range(1, k + 1), count + 1):
             if 2 * params.t < math.prod(params.moduli[:last]):
-                finest, *others = all_levels(k, last, stages)
+                finest, *others = all_levels(k, last, stages, tuple(higher[::-1]))
                 if self.carries(params, finest):
                     yield from (finest, *others)
 
 
 def skewed(params: Params, levels: Levels) -> Iterator[Params]:
-    """Yield parameters whose first primes, those of the last level, are smaller and smaller.
+    """Yield parameters whose first primes, those behind the fold, are smaller and smaller.
 
     Where the others are spare, what the fold adds is as large as the first primes are in comparison
     with them, and that counts twice in the square that follows.
     """
     yield params
+    second = levels.gadgets[1].size
     if levels.gadgets[1].spare:
         for bits in range(1, MOST_SKEW_BITS + 1):
-            size = math.floor(math.log2(math.prod(params.moduli[: levels.last]))) - bits
-            first = primes_of_q(params.n, size, params.plaintext_moduli, levels.last)
+            size = math.floor(math.log2(math.prod(params.moduli[:second]))) - bits
+            first = primes_of_q(params.n, size, params.plaintext_moduli, second)
             avoid = (*params.plaintext_moduli, *first)
-            others = ntt_primes(params.n, params.k - levels.last, avoid=avoid)
+            others = ntt_primes(params.n, params.k - second, avoid=avoid)
             if 2 * params.t < math.prod(first) and math.prod(first + others) < params.q:
                 yield replace(params, moduli=first + others)
 
 
-def all_levels(k: int, last: int, stages: int) -> Iterator[Levels]:
+def all_levels(k: int, last: int, stages: int, between: tuple[int, ...] = ()) -> Iterator[Levels]:
     """Yield all levels with so many primes, with digits of up to `LARGEST_DIGIT` primes.
 
     The first ones have the least noise.
 
     Parameters
     ----------
-    k, last : `Levels.first` and `Levels.last`
+    k, last, between : of `Levels`, the first of them `first`
     stages : of the fold
     """
+    second = (*between, last)[0]
     for size in range(1, min(k, LARGEST_DIGIT) + 1):
-        for fine in range(stages, stages - 1 if last == k else -1, -1):
-            yield Levels(k, last, Gadget(size), fine)
+        for fine in range(stages, stages - 1 if second == k else -1, -1):
+            yield Levels(k, last, Gadget(size), fine, between)
 
 
 def spare(program: PackedProgram, public: bool) -> float:

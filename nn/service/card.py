@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from nn.networks.checks import check_facts, json_object
 from nn.networks.model import Sequential
 from nn.networks.schema import Schema
 from nn.packing.layout import Layout
-from nn.packing.network import Packing
+from nn.packing.network import Packing, shapes_of
+from nn.packing.stages import MOST_MATRICES
 from nn.planning.descent import promised_bits
 from nn.planning.plan import MODES, SPARE_BITS, joint, make_plan
 from nn.planning.planned import Plan
@@ -52,32 +53,40 @@ class SingleCard:
     pixels : for every tap, which pixel it reads at each position, -1 for none
     slot_classes : C, of the layout
     answered : whether the logits come in a polynomial
-    last, digit, fine_stages : see `nn.planning.single.Levels`
+    coarse, digit, fine_stages : how many primes the one coarse digit has, and fine digits, and how
+        many stages of the fold take these; see `nn.planning.single.Levels`
+    between : how many numbers each matrix puts out that is not the first and not the last one
     """
 
     pixels: tuple[tuple[int, ...], ...]
     slot_classes: int
     answered: bool
-    last: int
+    coarse: int
     digit: int
     fine_stages: int
+    between: tuple[int, ...]
 
     @classmethod
     def parsed(cls, facts: dict[str, Any], shape: tuple[int, ...], params: Params) -> SingleCard:
         """Return it from a stranger's JSON; ValueError if its numbers do not belong together."""
-        numbers = {"slot_classes": int, "last": int, "digit": int, "fine_stages": int}
-        check_facts(facts, {"pixels": list, "answered": bool, **numbers})
+        numbers = {"slot_classes": int, "coarse": int, "digit": int, "fine_stages": int}
+        check_facts(facts, {"pixels": list, "answered": bool, "between": list, **numbers})
         rows, size, n = facts["pixels"], math.prod(shape), params.n
         if not rows or len({len(row) if type(row) is list else -1 for row in rows}) != 1:
             raise ValueError("taps of different lengths")
         if not all(type(x) is int and -1 <= x < size for row in rows for x in row):
             raise ValueError("taps that read no pixel of the image")
-        found = cls(tuple(map(tuple, rows)), *(facts[f.name] for f in fields(cls)[1:]))
+        between = facts["between"]
+        if not all(type(x) is int and 0 < x <= n // 2 for x in between):
+            raise ValueError("matrices of sizes that are none")
+        if len(between) > (MOST_MATRICES - 2) * facts["answered"]:
+            raise ValueError(f"{len(between)} matrices between the first and the last one")
+        found = cls(**{**facts, "pixels": tuple(map(tuple, rows)), "between": tuple(between)})
         c, positions = found.slot_classes, len(rows[0])
         if not (0 < c <= n // 2 and c & (c - 1) == 0 and 0 < positions <= n):
             raise ValueError(f"{positions} positions and {c} classes in {n} slots")
         stages = len(Layout(n, positions, c).folds)
-        if not (0 < found.last <= params.k and 0 < found.digit <= params.k):
+        if not (0 < found.coarse <= params.k and 0 < found.digit <= params.k):
             raise ValueError("levels that the parameters do not have")
         if not 0 <= found.fine_stages <= stages:
             raise ValueError(f"{found.fine_stages} of {stages} stages")
@@ -125,17 +134,17 @@ class ModelCard:
         if self.single is None:
             return None
         pixels = np.array(self.single.pixels, dtype=np.int64)
-        return Packing(pixels, self.key_plan.layout, self.classes, self.single.answered)
+        part, layout = self.single, self.key_plan.layout
+        return Packing(pixels, layout, self.classes, part.answered, part.between)
 
     @property
     def key_plan(self) -> KeyPlan:
         """Which keys a server needs for one image at once."""
         assert self.single is not None
         layout = Layout(self.params.n, len(self.single.pixels[0]), self.single.slot_classes)
-        levels = Levels(
-            self.params.k, self.single.last, Gadget(self.single.digit), self.single.fine_stages
-        )
-        return KeyPlan(layout, levels)
+        part = self.single
+        levels = Levels(self.params.k, part.coarse, Gadget(part.digit), part.fine_stages)
+        return KeyPlan(layout, levels, shapes_of(layout.classes, part.between))
 
     @property
     def final_budget_bits(self) -> float:
@@ -186,9 +195,10 @@ class ModelCard:
                 tuple(map(tuple, packing.pixels.tolist())),
                 packing.layout.classes,
                 packing.answered,
-                levels.last,
+                levels.gadgets[1].size,
                 levels.gadget.size,
                 levels.fine_stages,
+                packing.between,
             )
             params = joint([run.program for run in plan.runs])
         schema = model.schema or Schema.plain(classes)

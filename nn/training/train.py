@@ -34,6 +34,7 @@ from nn.training.augment import Augmentation
 from nn.training.loss import cross_entropy, distillation, smooth_labels
 from nn.training.optim import Adam, clip_gradients, cosine_rate
 from nn.training.quantize import StraightThrough, export, proved_bits, quantize_pixels
+from yashe.arithmetic.whole import of_kind
 from yashe.errors import ParameterError, TrainingError
 
 CLASSES = 10
@@ -181,7 +182,8 @@ def train(
     TrainingError
         If the loss stops being a number, or the exported network disagrees with the trained one.
     """
-    if name not in RECIPES:
+    of_kind(dataset, "the data", Dataset)
+    if not isinstance(name, str) or name not in RECIPES:
         raise ParameterError(f"name must be one of {', '.join(RECIPES)}; got {name!r}.")
     # One thread: more of them would add up in another order, and the products are small.
     with threadpool_limits(limits=1):

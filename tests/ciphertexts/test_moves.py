@@ -345,3 +345,5 @@ def test_arrays_that_belong_together_move_as_each_of_them_does() -> None:
                 found, expected = getattr(moved, name), np.asarray(move(array), array.dtype)
                 assert (found.dtype, found.shape) == (array.dtype, moved.shape)
                 assert found.tolist() == expected.tolist()
+    total = Bound.of(1.0, 2) + Bound.of(2.0, 3)  # what NumPy adds without axes is no array
+    assert total.broadcast((2,)).order.tolist() == [3, 3]

@@ -340,6 +340,9 @@ def test_bounds_of_sums_add_deviations_and_keep_the_larger_order() -> None:
     total = x + Bound.of(5.0, 1)
     assert total.deviation.tolist() == [6, 15]
     assert total.order.tolist() == [1, 3]
+    alone = (x[1] + Bound.of(5.0, 4)).capped()  # NumPy makes numbers of arrays without axes
+    assert alone.order.shape == ()
+    assert Bound.concatenate([alone.reshape(1), x]).order.tolist() == [4, 0, 3]
 
 
 # Running out.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -263,5 +264,11 @@ def test_a_circuit_refuses_what_is_no_scheme_and_what_is_no_ciphertext() -> None
     for shape in ((0,), (-1,), "ab", 3):
         with pytest.raises(ParameterError, match="shape"):
             rehearse(scheme, lambda ct, keys: ct, shape=shape)  # type: ignore[arg-type]
-    with pytest.raises(ParameterError, match="rotations are a list, not None"):
-        scheme.rotations(scheme.encrypt([1], keys.secret), None, keys.rotations)  # type: ignore[arg-type]
+    ct = scheme.encrypt([1], keys.secret)
+    for wrong in (None, 3, np.array(1)):
+        with pytest.raises(ParameterError, match="rotations are a list, not"):
+            scheme.rotations(ct, wrong, keys.rotations)
+        with pytest.raises(ParameterError, match="rotations are a list, not"):
+            scheme.keygen(rotations=wrong)
+    with pytest.raises(ParameterError, match="there are fewer than 64 rotations"):
+        scheme.keygen(rotations=count())  # which never ends

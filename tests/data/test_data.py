@@ -19,7 +19,7 @@ from nn.data.download import MNIST_MD5
 from nn.data.idx import MAX_IDX_BYTES, read_idx
 from nn.data.sets import DataNotFoundError, Dataset, load_digits, load_mnist, mnist_folder
 from tiny_mnist import NAMES, idx, tiny_mnist, write
-from yashe.errors import DataError, FormatError, ParameterError
+from yashe.errors import DataError, FormatError, KindError, ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +302,8 @@ def test_the_folder_is_the_argument_then_the_variable_then_the_cache(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert mnist_folder(tmp_path / "argument") == tmp_path / "argument"
     assert mnist_folder() == tmp_path / "variable"
+    with pytest.raises(KindError, match="the folder must be a path; got 3"):
+        load_mnist(3)  # type: ignore[arg-type]
     monkeypatch.delenv("CRYPTONETS_DATA")
     assert mnist_folder() == tmp_path / "cache" / "cryptonets" / "mnist"
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -124,6 +124,9 @@ def test_seeds_of_something_else_are_refused(sides) -> None:
         Ahead(run, np.concatenate([announced.seeds, announced.seeds]), server)
     with pytest.raises(ParameterError, match="whose first matrix sums squares was required"):
         Ahead(toy([Flatten(), Dense(2)]), announced.seeds, server)
+    deep = [Flatten(), Dense(1), Square(), Dense(1), Square(), Dense(1)]  # squares come later
+    with pytest.raises(ParameterError, match="whose first matrix sums squares was required"):
+        Ahead(toy(deep), announced.seeds, server)
     with pytest.raises(ParameterError, match="a plan of mode 'single'"):
         Ahead(make_plan(run.program.model, run.params), announced.seeds, server)
     with pytest.raises(KeyMismatchError, match="SecretKey"):

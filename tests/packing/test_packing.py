@@ -72,7 +72,7 @@ def test_a_matrix_product_is_weights_a_merge_and_a_fold(data: st.DataObject) -> 
 
 @given(data=st.data())
 def test_a_packed_network_is_the_network(data: st.DataObject) -> None:
-    model = data.draw(networks())
+    model = data.draw(networks(most_squares=3))
     image = data.draw(images(model, 1))
     try:
         network = PackedNetwork.of(model, TOY)
@@ -84,8 +84,9 @@ def test_a_packed_network_is_the_network(data: st.DataObject) -> None:
         assert y[: len(expected)].tolist() == expected.tolist()
         return
     message = product(TOY, y * y, network.answers)
-    message = message + network.packing.answer(TOY).mask(network.stages.matrices[1].bias, bytes(32))
-    logits = network.packing.answer(TOY).logits(encode_constant(TOY, message))
+    answer = network.packing.answer(TOY)
+    message = message + answer.mask(network.stages.matrices[-1].bias, bytes(32))
+    logits = answer.logits(encode_constant(TOY, message))
     assert logits.tolist() == encode_constant(TOY, expected).tolist()
 
 
@@ -189,8 +190,8 @@ def test_a_pool_is_a_convolution_and_padding_is_zero() -> None:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([Square(), Flatten(), Dense(2), Square(), Dense(2), Square(), Dense(1)],
-         r"layer 6, Dense\(units=1\), would be the third matrix"),
+        ([Flatten(), Dense(2), Square(), Dense(2), Square(), Dense(2), Square(), Dense(1)],
+         r"layer 7, Dense\(units=1\), would be matrix number 4 in a row"),
         ([Flatten(), Dense(2), Square()], r"layer 2, Square\(\), is the last one"),
         ([Square(), Square(), Flatten(), Dense(2)], "layer 1, Square, follows a square"),
         ([Flatten()], r"layer 0, Flatten\(\), is the last one"),

@@ -11,7 +11,7 @@ from nn.data.sets import load_digits, load_mnist
 from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
 from nn.inference.replies import reply_of
 from nn.inference.split import join
-from nn.networks.layers import Dense, Flatten, Square
+from nn.networks.layers import Conv2D, Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.packing.stages import PackingError
@@ -42,7 +42,7 @@ def classified(plan, image):
 
 
 def deep_network() -> Sequential:
-    """A network of three matrices in a row."""
+    """A network of four matrices in a row."""
     deep = [Flatten(), Dense(1), Square(), Dense(2), Square(), Dense(2), Square(), Dense(2)]
     network = Sequential(deep, (2, 2, 1), info=ModelInfo(levels=1))
     for layer in network.layers:
@@ -61,6 +61,30 @@ def test_encrypted_logits_are_those_of_the_integers(data: st.DataObject) -> None
     except PackingError:
         return
     assert np.array_equal(classified(plan, image), model.forward(image))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Flatten(), Dense(3), Square(), Dense(5), Square(), Dense(2)],
+        [Conv2D(2, 1), Square(), Flatten(), Dense(5), Square(), Dense(3), Square(), Dense(3)],
+    ],
+)
+def test_three_matrices_in_a_row_are_right_and_as_noisy_as_planned(layers) -> None:
+    plan = toy(layers, 3)
+    assert plan.packing.between == (layers[-3].units,)
+    program, image = plan.program, np.arange(4).reshape(1, 2, 2, 1) % 2
+    scheme = BGV(plan.params)
+    keys = scheme.keygen(bytes(32))
+    server = plan.server_keys(keys)
+    assert set(program.keys.rotations[0]) >= {1, *program.network.middle[0].rotations}
+    x = encrypt_images(scheme, plan, image, keys.secret)
+    for step, forecast in zip(program.steps, program.forecasts()[1:], strict=True):
+        x = step.run(x, server)
+        assert np.allclose(x.noise_budget, forecast.noise_budget, rtol=0, atol=1e-9)
+        assert x.shape == forecast.shape
+        assert (scheme.noise_budget(x, keys.secret) >= x.noise_budget).all()
+    assert np.array_equal(classified(plan, image), program.model.forward(image))
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +158,13 @@ def test_two_replies_of_one_image_have_different_masks(digits) -> None:
     assert np.array_equal(read[0] % t, model.forward(pixels[:1]) % t)
 
 
-def toy(layers) -> Plan:
-    """A plan of a network of 2 x 2 pixels whose weights are 1, 2, 3, ...; 64 slots."""
+def toy(layers, most: int = 10**6) -> Plan:
+    """A plan of a network of 2 x 2 pixels with weights 1, 2, 3, ..., most, 1, ...; 64 slots."""
     model = Sequential(layers, (2, 2, 1), info=ModelInfo(levels=1))
     for layer in model.layers:
         for name, value in layer.parameters.items():
-            layer.parameters[name] = np.arange(value.size, dtype=np.int64).reshape(value.shape) + 1
+            numbers = np.arange(value.size, dtype=np.int64) % most + 1
+            layer.parameters[name] = numbers.reshape(value.shape)
     return make_plan(model, insecure_params_for(model, 64), mode="single")
 
 
@@ -188,8 +213,20 @@ def test_what_cannot_be_is_refused(digits) -> None:
     ct = scheme.encrypt(np.ones((9, 1), dtype=np.int64), keys.secret)
     with pytest.raises(ParameterError, match=r"a reply for one image has shape \(1,\), got \(9,\)"):
         decrypt_logits(scheme, ct, keys.secret, 1, plan)
-    with pytest.raises(PackingError, match="layer 5, Dense"):
+    with pytest.raises(PackingError, match="layer 7, Dense"):
         make_plan(deep_network(), mode="single")
+
+
+@pytest.mark.slow
+def test_two_hidden_layers_at_128_bits() -> None:
+    layers = [Flatten(), Dense(32), Square(), Dense(16), Square(), Dense(10)]
+    model, rng = Sequential(layers, (8, 8, 1), info=ModelInfo(levels=3)), np.random.default_rng(0)
+    for layer in model.layers:
+        for name, value in layer.parameters.items():
+            layer.parameters[name] = rng.integers(-3, 4, value.shape)
+    plan, image = make_plan(model, mode="single"), rng.integers(0, 4, (1, 8, 8, 1))
+    assert (plan.params.n, plan.params.k, plan.params.security) == (8192, 9, 128)
+    assert np.array_equal(classified(plan, image), model.forward(image))
 
 
 @pytest.mark.slow
@@ -223,4 +260,4 @@ def test_the_faster_mode_is_taken_and_the_crossover_told(digits) -> None:
     assert few.seconds_for(crossover - 1, cores) < many.seconds_for(crossover, cores)
     deep = make_plan(deep_network(), insecure_params_for(deep_network(), 64), mode="auto")
     assert deep.mode == "batch"
-    assert "Not one image at once: layer 5, Dense" in deep.reasons[-1]
+    assert "Not one image at once: layer 7, Dense" in deep.reasons[-1]

@@ -95,8 +95,10 @@ def single_card() -> str:
     ("name", "value"),
     [
         ("pixels", []), ("pixels", [[0], [0, 1]]), ("pixels", [[64]]), ("pixels", [["a"]]),
-        ("pixels", [0]), ("slot_classes", 3), ("slot_classes", 8192), ("last", 0), ("last", 9),
-        ("digit", 0), ("fine_stages", 7), ("fine_stages", -1), ("answered", 1), ("last", "4"),
+        ("pixels", [0]), ("slot_classes", 3), ("slot_classes", 8192), ("coarse", 0), ("coarse", 9),
+        ("digit", 0), ("fine_stages", 7), ("fine_stages", -1), ("answered", 1), ("coarse", "4"),
+        ("between", [0]), ("between", [8192]), ("between", ["a"]), ("between", [4, 4]),
+        ("between", 3),
     ],
 )  # fmt: skip
 def test_a_card_whose_numbers_do_not_belong_together_is_refused(name: str, value) -> None:

@@ -131,9 +131,9 @@ def test_a_pipe_may_be_reached_through_a_link_as_dev_stdout_is(tmp_path: Path) -
 def test_what_is_no_place_for_a_file_is_refused_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for path in ("", ".", "/", "a\0b"):
+    for path in ("", ".", "/", "a\0b", None, 3, b"a"):
         with pytest.raises(FormatError, match="the name of a file was required, got"):
-            write(path)
+            write(path)  # type: ignore[arg-type]
     with pytest.raises(FormatError, match="it is a folder; name a file"):
         write(tmp_path)
     with pytest.raises(FormatError, match="its folder must exist and be writable"):

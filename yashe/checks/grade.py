@@ -38,7 +38,9 @@ from yashe.checks.report import EXERCISES, CheckFailed, Exercise, Report, WrongA
 from yashe.checks.values import LONGEST_LINE, read, written
 from yashe.errors import DataError, ParameterError
 
-MOST_PROCESSES = 64  # and threads, of a user who has nothing but submissions
+# And threads, of a user who has nothing but submissions: so few that, where they share a memory of
+# 4 GiB with this process, one of them is the largest, which is what the kernel ends if it is full.
+MOST_PROCESSES = 16
 START_SECONDS = 60.0  # Python and NumPy start in two, but a grading machine may be busy
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 # What a submission sees of the environment: nothing that could be a secret.
@@ -246,7 +248,7 @@ class Process:
 
 def remove(folder: str) -> None:
     """Remove a submission's folder, as far as possible and however deep it is."""
-    if os.name == "posix":  # shutil.rmtree calls itself for each of ten thousand folders
+    if os.name == "posix":  # shutil.rmtree calls itself for every level
         with suppress(OSError):
             subprocess.run(["rm", "-rf", folder], check=False, stderr=subprocess.DEVNULL)
     else:

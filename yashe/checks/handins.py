@@ -123,16 +123,13 @@ def programs(path: Path) -> list[str]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"it has more than {LARGEST_FILE >> 20} MiB")
-        text = path.read_text(encoding="utf-8")
-        found = (
-            [text]
-            if path.suffix == ".py"
-            else [
+        found = [path.read_text(encoding="utf-8")]
+        if path.suffix == ".ipynb":
+            found = [
                 "".join(cell["source"])
-                for cell in json.loads(text)["cells"]
+                for cell in json.loads(found[0])["cells"]
                 if cell["cell_type"] == "code" and "check" not in tags_of(cell)
             ]
-        )
         if sum(map(len, found)) > LARGEST_PROGRAM:
             raise ValueError(f"it has more than {LARGEST_PROGRAM >> 10} KiB of code")
         return [without_magics(program) for program in found]

@@ -45,7 +45,7 @@ def _dict(pairs: list[Any]) -> dict[Any, Any]:
 
 
 def _integers(make: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Return what makes something of integers only: "1e999999999" is a Fraction as well."""
+    """Return what makes something, but of integers only: Fraction("1e999999999") takes for ever."""
 
     def of_integers(content: Any) -> Any:
         arguments = content if isinstance(content, list) else [content]

@@ -214,6 +214,11 @@ class Together:
     What is no array, and not arrays together, stays as it is.
     """
 
+    def __post_init__(self) -> None:
+        for name, x in vars(self).items():
+            if isinstance(x, np.generic):  # what NumPy makes of an array without axes
+                object.__setattr__(self, name, np.asarray(x))
+
     def each(
         self: AnyTogether, function: Callable[..., Any], others: Sequence[AnyTogether] = ()
     ) -> AnyTogether:
@@ -223,7 +228,7 @@ class Together:
             more = [getattr(other, name) for other in others]
             if isinstance(x, Together):
                 found[name] = x.each(function, more)
-            elif isinstance(x, np.ndarray):  # without axes it would come back as a number
+            elif isinstance(x, np.ndarray | np.generic):  # NumPy makes numbers of what has no axes
                 found[name] = np.asarray(function(x, *more), dtype=x.dtype)
         return replace(self, **found)
 

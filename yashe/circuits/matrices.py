@@ -82,20 +82,16 @@ class SlotMatrix:
             )
         if not self.matrix.any():
             raise TransparentCiphertextError("a product with a zero matrix depends on no slot")
-        self.outputs, self.inputs = (1 << (x - 1).bit_length() for x in self.matrix.shape)
-        diagonals = min(self.outputs, self.inputs)
-        # A hoisted baby step is about half the work of a giant one: B is near sqrt(2 diagonals).
-        self.baby = min(1 << diagonals.bit_length() // 2, diagonals)
+        self.outputs, self.inputs = (power_of_two(x) for x in self.matrix.shape)
+        self.baby, giants, self.folds = steps_of(*self.matrix.shape)
         padded = np.zeros((self.outputs, self.inputs), dtype=np.int64)
         padded[: self.matrix.shape[0], : self.matrix.shape[1]] = self.matrix
         self.giants: list[tuple[int, IntArray, Plaintext]] = []
-        for step in range(0, diagonals, self.baby):
+        for step in giants:
             weights = np.stack([self._diagonal(padded, step + i, step) for i in range(self.baby)])
             used = np.flatnonzero(weights.any(axis=-1))
             if len(used):
                 self.giants.append((step, used, scheme.encode(weights[used])))
-        blocks = max(self.inputs // self.outputs, 1)
-        self.folds = [self.outputs << i for i in range(blocks.bit_length() - 1)]
         steps = {*range(self.baby), *(step for step, _, _ in self.giants), *self.folds}
         self.rotations = tuple(sorted(steps - {0}))
 
@@ -147,8 +143,8 @@ class SlotMatrix:
         ------
         MissingKeyError, FormError, KeyMismatchError, NoiseBudgetExhausted
         """
-        scheme, total = self.scheme, None
-        scheme.check_own(ct)
+        self.scheme.check_own(ct)
+        scheme, total = type(self.scheme)(ct.params), None  # with the q of the ciphertexts
         shape = (-1, *(1 for _ in ct.shape))
         babies = ct[None]
         if self.baby > 1:
@@ -162,3 +158,24 @@ class SlotMatrix:
         for step in self.folds:
             total = total + scheme.rotate(total, step, keys)
         return total
+
+
+def power_of_two(size: int) -> int:
+    """Return the smallest power of two that is not smaller."""
+    return 1 << (size - 1).bit_length()
+
+
+def steps_of(m: int, d: int) -> tuple[int, range, list[int]]:
+    """Return B, the giant steps and the rotations that add up blocks, for a matrix of this shape.
+
+    Examples
+    --------
+    >>> steps_of(10, 64)
+    (4, range(0, 16, 4), [16, 32])
+    """
+    outputs, inputs = power_of_two(m), power_of_two(d)
+    diagonals, blocks = min(outputs, inputs), max(inputs // outputs, 1)
+    # A hoisted baby step is about half the work of a giant one: B is near sqrt(2 diagonals).
+    baby = min(1 << diagonals.bit_length() // 2, diagonals)
+    folds = [outputs << i for i in range(blocks.bit_length() - 1)]
+    return baby, range(0, diagonals, baby), folds

@@ -23,9 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from yashe.arithmetic.automorphisms import move_values
-from yashe.arithmetic.devices import take
-from yashe.arithmetic.parallel import for_each_group
-from yashe.arithmetic.residues import FloatArray, add_modulo, reduce, reduce_modulo
+from yashe.arithmetic.residues import FloatArray, reduce, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import (
     check_seed,
@@ -37,7 +35,7 @@ from yashe.arithmetic.sampling import (
 )
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.keys import (
     BfvRotationKeys,
     Key,
@@ -247,35 +245,6 @@ class RLWE(RotatingScheme):
         np.multiply(x_0, y_1, out=out_1)
         out_1 += out_1 if x is y else x_1 * y_0
         np.multiply(x_1, y_1, out=out_2)
-
-    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
-        """Return ciphertexts of two parts for the same messages; degree 1 ones are unchanged.
-
-        Raises
-        ------
-        KeyMismatchError
-            If the key is another's, or another scheme's.
-        """
-        if (scheme := self.scheme_of(ct)) is not self:
-            return scheme.relinearize(ct, key)
-        check_kind(key, self.relinearization_key_type)
-        key = check_key(self.params, ct.key_id, key, ct.rows)
-        if ct.degree == 1:
-            return ct
-        flat = ct.index.reshape(-1)
-        rows = np.empty((len(flat), 2, self.params.k, self.params.n), like=ct.rows)
-
-        def relinearize_some(some: slice) -> None:
-            parts = take(ct.rows, flat[some])
-            cut = self.cut(parts[:, 2], key.gadget)
-            switched = self.rows(switch(cut, [key.b, key.a], key.gadget))
-            add_modulo(switched, parts[:, :2], self.params.moduli)
-            rows[some] = switched
-
-        # A processor takes one at a time: its digits fill the cache.
-        for_each_group(relinearize_some, len(rows), rows, group=1)
-        bound = ct.bound[flat] + self.switching_bound(key.gadget)
-        return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
         """Return c_0 + c_1 s (+ c_2 s^2) of one row."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,7 +42,7 @@ from yashe.arithmetic.sampling import derive_seed
 from yashe.arithmetic.whole import shown, whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
-from yashe.ciphertexts.keys import AnyKey, Key, RotationKeys, check_key, check_kind
+from yashe.ciphertexts.keys import AnyKey, Key, PerDigit, RotationKeys, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval, combined
 from yashe.errors import FormError, MissingKeyError, ParameterError
@@ -51,9 +52,10 @@ SWAP = "swap"  # the name of a rotation that exchanges the rows
 
 
 class RotatingScheme(Scheme):
-    """A scheme whose slots move."""
+    """A scheme that switches keys: relinearisation, and slots that move."""
 
     secret_key_type: ClassVar[type[Key]]
+    relinearization_key_type: ClassVar[type[PerDigit]]
     rotation_key_type: ClassVar[type[RotationKeys]]
 
     @abstractmethod
@@ -104,6 +106,28 @@ class RotatingScheme(Scheme):
             raise ParameterError(f"keys are made for a Gadget(size, spare), not for {gadget!r}")
         label = f"{what}/{secret.key_id}/{gadget.size}/{gadget.spare}"
         return secret, derive_seed(self.own_seed(seed), label)
+
+    def relinearize(self, ct: Ciphertext, key: Any) -> Ciphertext:
+        if (scheme := self.scheme_of(ct)) is not self:
+            return scheme.relinearize(ct, key)
+        check_kind(key, self.relinearization_key_type)
+        key = check_key(self.params, ct.key_id, key, ct.rows)
+        if ct.degree == 1:
+            return ct
+        columns, flat = list(key.elements.values()), ct.index.reshape(-1)
+        rows = np.empty((len(flat), len(columns), *ct.rows.shape[2:]), like=ct.rows)
+
+        def relinearize_some(some: slice) -> None:
+            parts = take(ct.rows, flat[some])
+            kept, cut = parts[:, :-1], self.cut(parts[:, -1], key.gadget)
+            switched = self.rows(switch(cut, columns, key.gadget))
+            add_modulo(switched[:, : kept.shape[1]], kept, self.params.moduli)
+            rows[some] = switched
+
+        # A processor takes one at a time: its digits fill the cache.
+        for_each_group(relinearize_some, len(rows), rows, group=1)
+        bound = ct.bound[flat] + self.switching_bound(key.gadget)
+        return ct.derive(rows, bound, ct.shape, "a relinearisation", 1, ct.within_of(flat))
 
     def rotate(self, ct: Ciphertext, steps: int, keys: RotationKeys) -> Ciphertext:
         """Return ciphertexts whose slots have moved to the left by `steps`, in each of both rows.
@@ -170,7 +194,7 @@ class RotatingScheme(Scheme):
         keys = check_key(self.params, ct.key_id, keys, ct.rows)
         if ct.degree != 1:
             raise FormError(f"a rotation needs degree 1, got {ct.degree}: relinearize first")
-        exponents = [self._with_key(rotation, keys) for rotation in _listed(rotations)]
+        exponents = [self._with_key(rotation, keys) for rotation in self._listed(rotations)]
         moving = [number for number, g in enumerate(exponents) if g != 1]
         columns = [column for j in moving for column in keys.columns(exponents[j])]
         flat, row = ct.index.reshape(-1), ct.rows.shape[1:]
@@ -231,7 +255,7 @@ class RotatingScheme(Scheme):
         keys : RotationKeys, with "sums" at least, if stride is a power of two
         width : how many slots are summed, from each slot to the right, around the end of its row;
             default: all n of them, both rows
-        stride : the distance from one of them to the next
+        stride : the distance from one of them to the next; goes with a width
 
         Returns
         -------
@@ -240,13 +264,17 @@ class RotatingScheme(Scheme):
         Raises
         ------
         ParameterError
-            If a width exceeds a row.
+            If a width exceeds a row, or there is a stride without one.
         MissingKeyError, FormError, KeyMismatchError, NoiseBudgetExhausted, RangeError
         """
         row = self.params.n // 2
         stride = whole(stride, "stride")
         if width is None:
-            rows = self.sum_slots(ct, keys, row, stride)
+            if stride != 1:  # an even one would sum half of the slots, twice
+                raise ParameterError(
+                    "a stride goes with a width: without one, all slots are summed"
+                )
+            rows = self.sum_slots(ct, keys, row)
             return rows + self.swap_rows(rows, keys)
         width = whole(width, "width", 1, row)
         total: Ciphertext | None = None
@@ -294,15 +322,18 @@ class RotatingScheme(Scheme):
                     f"{rotations!r}"
                 )
             rotations = named[rotations]
-        found = dict.fromkeys(self.exponent(rotation) for rotation in _listed(rotations))
+        found = dict.fromkeys(self.exponent(rotation) for rotation in self._listed(rotations))
         return tuple(sorted(found.keys() - {1}))
 
-
-def _listed(rotations: Any) -> Iterable[int | str]:
-    """Return what may be a list of rotations, or refuse what is none."""
-    if not isinstance(rotations, Iterable):
-        raise ParameterError(f"rotations are a list, not {shown(rotations)}")
-    return rotations
+    def _listed(self, rotations: Any) -> list[Any]:
+        """Return a list of what may be rotations, or refuse what is none, or never ends."""
+        try:
+            found = list(islice(rotations, self.params.n + 1))
+        except TypeError as error:
+            raise ParameterError(f"rotations are a list, not {shown(rotations)}") from error
+        if len(found) > self.params.n:
+            raise ParameterError(f"there are fewer than {self.params.n} rotations, not more")
+        return found
 
 
 def signed_powers(steps: int, row: int) -> list[int]:

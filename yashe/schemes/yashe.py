@@ -34,14 +34,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.automorphisms import move_values
-from yashe.arithmetic.devices import take
-from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, canonical, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import check_seed, gaussian, stream, ternary
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.gadgets import PER_PRIME, Gadget, switch
+from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.keys import Key, PerDigit, RotationKeys, check_key, check_kind
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import SecurityError
@@ -127,6 +125,7 @@ class YASHE(ScaleInvariant, RotatingScheme):
     first_secret_part = 0
     fixed_parts = True
     secret_key_type = YasheSecretKey
+    relinearization_key_type = EvaluationKey
     rotation_key_type = YasheRotationKeys
     encryption_keys = (YashePublicKey,)  # the paper has no other encryption
 
@@ -246,34 +245,6 @@ class YASHE(ScaleInvariant, RotatingScheme):
         out : float64 array, shape (..., 1, k, n), not reduced: absolute values below 2^47
         """
         np.multiply(x, y, out=out)
-
-    def relinearize(self, ct: Ciphertext, key: EvaluationKey) -> Ciphertext:
-        """Return ciphertexts under f instead of f^2 (KeySwitch); degree 1 ones are unchanged.
-
-        The paper switches keys right after each product. Like BFV's relinearisation it can wait
-        until after a linear layer.
-
-        Raises
-        ------
-        KeyMismatchError
-            If the key is another's.
-        """
-        if (scheme := self.scheme_of(ct)) is not self:
-            return scheme.relinearize(ct, key)
-        check_kind(key, EvaluationKey)
-        key = check_key(self.params, ct.key_id, key, ct.rows)
-        if ct.degree == 1:
-            return ct
-        ring, flat = self.params.ring, ct.index.reshape(-1)
-        rows = np.empty((len(flat), 1, self.params.k, self.params.n), like=ct.rows)
-
-        def relinearize_some(some: slice) -> None:
-            c = CoefficientElement(ring, take(ct.rows, flat[some])[:, 0])
-            rows[some] = switch(c, [key.gamma], key.gadget).intt().residues
-
-        for_each_group(relinearize_some, len(rows), rows, group=1)
-        bound = ct.bound[flat] + self.switching_bound(key.gadget)
-        return ct.derive(rows, bound, ct.shape, "a key switching", 1, ct.within_of(flat))
 
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
         """Return f c of one row, or f^2 c if its degree is 2."""

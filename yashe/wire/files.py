@@ -36,6 +36,7 @@ def whole_file(path: str | os.PathLike[str], private: bool = False) -> Iterator[
     FormatError
         If `check_output` refuses the path, or the disk the file.
     """
+    check_name(path)
     target = Path(path)
     if check_output(target):
         if private:

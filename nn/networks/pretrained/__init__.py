@@ -37,7 +37,7 @@ def pretrained(name: str) -> Sequential:
     ParameterError
         If there is no network of this name.
     """
-    if name not in known_names():
+    if not isinstance(name, str) or name not in known_names():
         raise ParameterError(
             f"got {name!r}, and the pretrained networks are {nearest(str(name), known_names())}. "
             "Your own networks are loaded with nn.networks.model.Sequential.load(path)."

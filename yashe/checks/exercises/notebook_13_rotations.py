@@ -33,6 +33,11 @@ def diagonals() -> Check:
                     [row[(k - i) % len(M)] for i, row in enumerate(M)] for k in range(len(M))
                 ]
             ),
+            "column i - k, where i + k is asked for: the right diagonals in the wrong order": (
+                lambda M: [
+                    [row[(i - k) % len(M)] for i, row in enumerate(M)] for k in range(len(M))
+                ]
+            ),
             "the diagonals of the transposed matrix: row i stays row i": (
                 lambda M: [[M[(i + k) % len(M)][i] for i in range(len(M))] for k in range(len(M))]
             ),
