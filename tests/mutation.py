@@ -21,8 +21,9 @@ MODULES = (
 )  # fmt: skip
 TESTS = (
     "arithmetic/test_residues", "arithmetic/test_ntt", "arithmetic/test_rns",
-    "arithmetic/test_linear", "circuits/test_columns", "schemes/test_bfv", "schemes/test_bgv",
-    "ciphertexts/test_keys", "schemes/test_yashe", "schemes/test_bounds", "schemes/test_schemes",
+    "arithmetic/test_linear", "circuits/test_columns", "schemes/test_rlwe", "schemes/test_bfv",
+    "schemes/test_bgv", "ciphertexts/test_keys", "schemes/test_yashe", "schemes/test_bounds",
+    "schemes/test_schemes",
 )  # fmt: skip
 # A change in a constructor is not seen while objects that were made before it are kept in caches.
 FIXTURE = """

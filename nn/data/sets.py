@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from nn.data.download import MNIST_MD5, download_mnist, mnist_advice
 from nn.data.idx import read_idx
-from yashe.arithmetic.whole import of_kind
-from yashe.errors import DataError, ParameterError
+from yashe.errors import DataError, KindError, ParameterError
 
 DATA_VARIABLE = "CRYPTONETS_DATA"
 DIGITS_SHA256 = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
@@ -225,7 +224,8 @@ def mnist_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     must not silently load something else.
     """
     if folder is not None:
-        of_kind(folder, "the folder", str, os.PathLike)
+        if not isinstance(folder, str | os.PathLike):
+            raise KindError(f"the folder must be a path; got {folder!r}.")
         return Path(folder).expanduser()
     if variable := os.environ.get(DATA_VARIABLE):
         return Path(variable).expanduser()

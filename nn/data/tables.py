@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn.networks.schema import LARGEST_WIDTH, RealArray, check_text
-from yashe.errors import FormatError, ParameterError
+from yashe.errors import FormatError, IndexingError, ParameterError
 from yashe.wire.files import read_input, whole_file
 
 LARGEST_BYTES = 2**27
@@ -61,7 +61,12 @@ class Table:
 
     def __getitem__(self, rows: Any) -> Table:
         """Return some rows: a slice, a mask, or positions."""
-        chosen = self.values[rows]
+        try:
+            chosen = self.values[rows]
+        except IndexError as error:
+            raise IndexingError(
+                f"a table is indexed by rows, table[:10] or a mask: {error}"
+            ) from error
         if chosen.ndim != 2 or chosen.shape[1] != len(self.columns):
             raise ParameterError("a table is indexed by rows: table[:10], table[mask]")
         return Table(self.columns, chosen)

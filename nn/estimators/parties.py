@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from nn.networks.base import NumberArray
+from nn.estimators.checks import TableError, check_names, check_table, names_of
 from nn.networks.model import Sequential
-from nn.networks.schema import RealArray
 from nn.planning.plan import make_plan
 from nn.service import roles, single
 from nn.service.card import ModelCard
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
+from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.keys import BgvRelinearizationKey, SecretKey
 from yashe.schemes.bgv import BGV
 
@@ -38,6 +38,7 @@ class Server:
     """
 
     def __init__(self, model: Sequential, mode: str = "batch") -> None:
+        of_kind(model, "the network", Sequential)
         self._model = model
         self._card = ModelCard.of(model, mode=mode)
 
@@ -105,29 +106,53 @@ class Client:
     def _secrets(self) -> list[SecretKey]:
         return [keys.secret for keys in self._keys]
 
-    def encrypt(self, rows: RealArray) -> bytes:
+    def encrypt(self, rows: Any) -> bytes:
         """Prepare raw rows as the card says, and encrypt them.
 
         Parameters
         ----------
-        rows : float64 array, shape (rows, columns); or pictures, integers 0..255 of shape
-            (pictures, height, width, 1)
+        rows : a table as for `predict`, whose columns, if they have names, have those of the card;
+            or pictures, integers 0..255 of shape (pictures, height, width, 1)
+
+        Raises
+        ------
+        TableError
+            If they are no table, or have other columns.
+        ParameterError, DataError
+            If they are no such pictures, or there are too many.
         """
         card, file, most = self._card, io.BytesIO(), 255
-        whole: NumberArray = np.asarray(rows)
-        if card.schema.columns is not None:
-            whole = card.schema.columns.prepare(np.asarray(rows, dtype=np.float64), card.levels)
-            most = card.levels
-        if card.single is None:
-            roles.encrypt(file, card, self._secrets[0], whole, most)
+        columns = card.schema.columns
+        if columns is None:
+            try:
+                pixels = np.asanyarray(rows)  # which keeps a mask, so that it is seen
+            except ValueError as error:
+                raise TableError(f"pictures are of one size: {error}.") from error
         else:
-            single.encrypt(file, card, self._secrets, whole, most)
+            names, known = names_of(rows), np.array(columns.names, dtype=object)
+            check_names(known, known if names is None else names, card.name)
+            table, most = check_table(rows, card.name), card.levels
+            if table.shape[1] != len(known):
+                raise TableError(f"{len(known)} columns were required, got {table.shape[1]}.")
+            pixels = columns.prepare(table, card.levels)
+        if card.single is None:
+            roles.encrypt(file, card, self._secrets[0], pixels, most)
+        else:
+            single.encrypt(file, card, self._secrets, pixels, most)
         return file.getvalue()
 
     def outputs(self, reply: bytes, rows: int) -> IntArray:
-        """Return the decrypted integers, shape (rows, outputs)."""
+        """Return the decrypted integers, shape (rows, outputs).
+
+        Raises
+        ------
+        FormatError, ParameterError
+            If it is no reply to this client, or has not so many rows.
+        """
+        rows = whole(rows, "the number of rows", 1)
         if self._card.single is not None:
-            return single.decrypt(io.BytesIO(reply), self._card, self._secrets)[:rows]
+            found = single.decrypt(io.BytesIO(reply), self._card, self._secrets)
+            return found[: whole(rows, "the number of rows", 1, len(found))]
         return roles.decrypt(io.BytesIO(reply), self._card, self._secrets[0], rows)
 
     def decrypt(self, reply: bytes, rows: int) -> Any:

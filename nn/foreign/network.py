@@ -7,7 +7,7 @@ has a `FloatNetwork` gives rows as the other library takes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +129,8 @@ def answers_for(outputs: int, labels: Sequence[Any] | None, regression: bool) ->
             "a single output must be a value or decide between two classes by its sign: say "
             "regression=True, or labels=(no, yes)."
         )
+    if isinstance(labels, str) or not isinstance(labels, Iterable | None):
+        raise ParameterError(f"labels are a list, one for each class; got {labels!r}.")
     found = range(outputs) if labels is None else labels
     return Classes(
         tuple(label.item() if isinstance(label, np.generic) else label for label in found)

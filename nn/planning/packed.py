@@ -267,15 +267,11 @@ class BiasStep(PackedStep):
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         x = self.scheme.switch_modulus(x, self.level)
-        found = x + self.scheme.encode(self.network.biases[self.number])
-        tick(1.0)
-        return found
+        return x + self.scheme.encode(self.network.biases[self.number])
 
     def forecast(self, x: Forecast) -> Forecast:
-        x = x.switched(self.level)
-        message = self.network.params.plaintext_ring.basis.decompose(
-            self.network.biases[self.number]
-        )
+        x, basis = x.switched(self.level), self.network.params.plaintext_ring.basis
+        message = basis.decompose(self.network.biases[self.number])
         added = x.scheme.plaintext_addition_bound(message, 1)
         return Forecast(x.scheme, x.bound + added)
 

@@ -144,7 +144,7 @@ class Program:
         try:
             with checks_later():  # a GPU computes ahead of us, and is looked at once
                 return self._run(x, key, report, start)
-        except LookedTooLate:  # in one of many thousand runs
+        except LookedTooLate:  # in one of hundreds of thousands of runs
             return self._run(x, key, report, start)
 
     def _run(self, x: Ciphertext, key: Any, told: Report | None, start: int) -> Ciphertext:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nn.data import tables
 from nn.data.tables import Table, read_table, write_table
-from yashe.errors import FormatError, ParameterError
+from yashe.errors import FormatError, IndexingError, ParameterError
 
 GOOD = 'age,"weight, kg",sick\n30,70.5,no\n41,8e1,yes\n'
 
@@ -172,5 +172,8 @@ def test_a_table_is_indexed_by_rows() -> None:
     assert table[np.array([True, False, False, True])].values.tolist() == [[0, 1], [6, 7]]
     assert np.asarray(table).shape == table.shape == (4, 2)
     assert repr(table) == "Table(4 rows of a, b)"
+    for column in ("a", 9, [9], [True]):
+        with pytest.raises(IndexingError, match="indexed by rows"):
+            table[column]
     with pytest.raises(ParameterError, match="indexed by rows"):
         table[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nn import SquareNet, SquareNetRegressor
+from nn import SquareNet, SquareNetRegressor, pretrained
 from nn.data.tables import Table
 from nn.estimators.checks import ClippedWarning, NotFittedError, TableError
 from nn.estimators.parties import Client, Server
@@ -17,6 +17,7 @@ from nn.estimators.pictures import fit_pictures
 from nn.service.card import ModelCard
 from nn.training.quantize import quantize_pixels
 from yashe.errors import (
+    FheError,
     FormatError,
     KeyMismatchError,
     KindError,
@@ -129,6 +130,40 @@ def test_client_and_server_share_bytes_only(net: SquareNet) -> None:
     assert all(str(row) not in card.decode() for row in weights.tolist())
     with pytest.raises(FormatError, match="cut off"):
         server.infer(rows, keys)
+
+
+@pytest.mark.parametrize("mode", ["batch", "single"])
+def test_a_client_encrypts_tables_of_the_columns_of_its_card_and_no_others(
+    net: SquareNet, mode: str
+) -> None:
+    client, server = net.split(mode)
+    rows: Any
+    for rows, message in (
+        (X[:, :1], "3 columns were required, got 1"),  # which would be spread to all of them
+        (X[0], "Expected 2D array"),
+        ([[1, 2, 3], [4]], "rows of one length"),
+        (np.ma.masked_less(X, 0), "none of them masked"),
+        (X * np.nan, "contains NaN"),
+        ([["a", 1, 2]], "must hold numbers"),
+        (Table(("x1", "x0", "x2"), X), "must be in the same order"),
+    ):
+        with pytest.raises(TableError, match=message):
+            client.encrypt(rows)
+    reply = server.infer(client.keys(), client.encrypt(Table(("x0", "x1", "x2"), X[:2])))
+    assert client.outputs(reply, 2).tolist() == net._outputs(X[:2], "integers").tolist()
+    for count in (0, -1, 5000, None):
+        with pytest.raises(ParameterError, match="rows|images"):
+            client.outputs(reply, count)  # type: ignore[arg-type]
+    with pytest.raises(KindError, match="the network must be a Sequential"):
+        Server(net)  # type: ignore[arg-type]
+
+
+def test_a_client_encrypts_pictures_and_sees_what_is_none() -> None:
+    client = Client(Server(pretrained("digits")).card())
+    pictures: Any
+    for pictures in (np.ma.masked_all((1, 8, 8, 1)), [[1], [2, 3]], np.full((1, 8, 8, 1), np.nan)):
+        with pytest.raises(FheError, match="masked|of one size|must lie in"):
+            client.encrypt(pictures)
 
 
 def test_a_server_computes_for_the_keys_of_whoever_encrypted(short: None) -> None:

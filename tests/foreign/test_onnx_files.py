@@ -355,6 +355,9 @@ def test_labels_are_those_of_the_outputs(tmp_path):
     assert network.predict(np.eye(4)).tolist() == ["low"] * 4  # both outputs are 1
     with pytest.raises(ParameterError, match="2 outputs"):
         from_onnx(path, labels=["one", "two", "three"])
+    for labels in (5, "ab"):
+        with pytest.raises(ParameterError, match="labels are a list"):
+            from_onnx(path, labels=labels)
     with pytest.raises(ParameterError):  # noqa: PT011 (two outputs are no single value)
         from_onnx(path, regression=True)
     with pytest.raises(DataError, match=r"rows must have the shape \(rows, 4\); got \(2, 3\)"):

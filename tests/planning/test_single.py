@@ -21,7 +21,6 @@ from nn.planning.plan import Plan, make_plan
 from nn.planning.strategies import images, insecure_params_for, networks
 from nn.training.quantize import quantize_pixels
 from yashe.arithmetic.parallel import available_cores
-from yashe.arithmetic.primes import ntt_primes
 from yashe.ciphertexts.slots import interpolate
 from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
 from yashe.schemes.bfv import BFV
@@ -72,7 +71,7 @@ def test_encrypted_logits_are_those_of_the_integers(data: st.DataObject) -> None
     ],
 )
 def test_three_matrices_in_a_row_are_right_and_as_noisy_as_planned(layers) -> None:
-    plan = toy(layers, 3, primes=2)
+    plan = toy(layers, 3)
     assert plan.packing.between == (layers[-3].units,)
     program, image = plan.program, np.arange(4).reshape(1, 2, 2, 1) % 2
     scheme = BGV(plan.params)
@@ -159,19 +158,14 @@ def test_two_replies_of_one_image_have_different_masks(digits) -> None:
     assert np.array_equal(read[0] % t, model.forward(pixels[:1]) % t)
 
 
-def toy(layers, most: int = 10**6, primes: int = 0) -> Plan:
-    """A plan of a network of 2 x 2 pixels whose weights are 1, 2, 3, ..., most, 1, ...; 64 slots.
-
-    With more primes of q than `insecure_params_for` gives.
-    """
+def toy(layers, most: int = 10**6) -> Plan:
+    """A plan of a network of 2 x 2 pixels with weights 1, 2, 3, ..., most, 1, ...; 64 slots."""
     model = Sequential(layers, (2, 2, 1), info=ModelInfo(levels=1))
     for layer in model.layers:
         for name, value in layer.parameters.items():
             numbers = np.arange(value.size, dtype=np.int64) % most + 1
             layer.parameters[name] = numbers.reshape(value.shape)
-    params = insecure_params_for(model, 64)
-    more = ntt_primes(64, primes, below=min(params.moduli), avoid=params.plaintext_moduli)
-    return make_plan(model, replace(params, moduli=params.moduli + more), mode="single")
+    return make_plan(model, insecure_params_for(model, 64), mode="single")
 
 
 def test_a_reply_is_uniform_but_for_the_logits(monkeypatch) -> None:

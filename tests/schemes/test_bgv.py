@@ -23,8 +23,8 @@ from strategies_engine import (
     toy_params,
     toys,
 )
+from twins import book_ct, message, polynomial, solve
 from yashe import wire
-from yashe.arithmetic import sampling
 from yashe.arithmetic.primes import next_ntt_primes, ntt_primes
 from yashe.arithmetic.residues import canonical, column
 from yashe.arithmetic.rings import CoefficientElement, NttElement
@@ -45,7 +45,6 @@ from yashe.schemes import rlwe
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV, from_bfv, to_bfv
-from yashe.textbook import bfv as textbook_bfv
 from yashe.textbook import bgv as textbook_bgv
 from yashe.textbook import polynomials as textbook
 from yashe.textbook.polynomials import Poly
@@ -57,87 +56,12 @@ def keys_of(params: Params, seed: bytes = SEED) -> Keys:
     return BGV(params).keygen(seed)
 
 
-def polynomial(element: NttElement, row: int | None = None) -> Poly:
-    """The centred coefficients, as the textbook keeps them."""
-    residues = element.residues if row is None else element.residues[row]
-    return list(NttElement(element.ring, residues).intt().integers())  # type: ignore[call-overload]
-
-
-def book_ct(ct: Ciphertext, row: int = 0) -> textbook_bgv.Ciphertext:
-    """One row as a ciphertext of the textbook."""
-    coefficients = NttElement(ct.params.ring, ct.rows[row]).intt()
-    parts = [list(part) for part in np.asarray(coefficients.integers())]
-    return textbook_bgv.Ciphertext(parts, ct.factor)
-
-
-def message(params: Params, values: Any) -> Poly:
-    psis = params.plaintext_ring.transform.psi
-    return textbook.encode(np.asarray(values).tolist(), params.plaintext_moduli, psis)
-
-
 # The same seeds give the textbook's numbers.
-
-
-@given(toys, seeds)
-@settings(max_examples=20)
-def test_keys_are_those_of_the_textbook(params: Params, seed: bytes) -> None:
-    keys, book, own = keys_of(params, seed), textbook_params(params), BGV(params).own_seed(seed)
-    s, (b, a) = textbook_bgv.keygen(book, own)
-    assert polynomial(keys.secret.s) == s
-    assert polynomial(keys.public.b) == b
-    assert polynomial(keys.public.a) == a
-    relin = keys.relinearization
-    for i, (b_i, a_i) in enumerate(textbook_bgv.relin_keygen(book, s, own)):
-        assert polynomial(relin.b, i) == b_i
-        assert polynomial(relin.a, i) == a_i
-
-
-@given(st.data(), toys, seeds)
-@settings(max_examples=20)
-def test_ciphertexts_are_those_of_the_textbook(
-    data: st.DataObject, params: Params, seed: bytes
-) -> None:
-    scheme, keys, book = BGV(params), keys_of(params), textbook_params(params)
-    s, public = textbook_bgv.keygen(book, scheme.own_seed(SEED))
-    psis = list(params.ring.transform.psi)
-    values = data.draw(slot_values(params, (2,)))
-    by_public = scheme.encrypt(values, keys.public, seed)
-    by_secret, own = scheme.encrypt(values, keys.secret, seed), scheme.own_seed(seed)
-    for j in range(2):
-        m = message(params, values[j])
-        assert book_ct(by_public, j) == textbook_bgv.encrypt(book, public, m, own, j)
-        expected = textbook_bgv.encrypt_symmetric(book, psis, s, m, own, j)
-        assert book_ct(by_secret, j) == expected
-        assert list(scheme.phase(by_secret, j, keys.secret).integers()) == textbook_bfv.phase(
-            book, s, expected.parts
-        )
 
 
 # Room for the product of two phases.
 MULTIPLICATIVE = [params for params in TOYS if params.log2_q - 2 * params.log2_t > 30]
 multiplicative = st.sampled_from(MULTIPLICATIVE)
-
-
-@given(st.data(), multiplicative)
-@settings(max_examples=20)
-def test_products_and_relinearised_products_are_those_of_the_textbook(
-    data: st.DataObject, params: Params
-) -> None:
-    scheme, keys, book = BGV(params), keys_of(params), textbook_params(params)
-    s, _ = textbook_bgv.keygen(book, scheme.own_seed(SEED))
-    rlk = textbook_bgv.relin_keygen(book, s, scheme.own_seed(SEED))
-    values = data.draw(slot_values(params, (2,)))
-    ct = scheme.encrypt(values, keys.public, SEED)
-    for product, i, j in ((ct[0] * ct[1], 0, 1), (scheme.square(ct[0]), 0, 0)):
-        expected = textbook_bgv.multiply(book, book_ct(ct, i), book_ct(ct, j))
-        assert book_ct(product) == expected
-        assert scheme.decrypt(product, keys.secret).tolist() == list(
-            centred(values[i].astype(object) * values[j], params.t)
-        )
-        short = scheme.relinearize(product, keys.relinearization)
-        assert book_ct(short) == textbook_bgv.relinearise(book, rlk, expected)
-        plain = textbook_bgv.decrypt(book, s, book_ct(short))
-        assert message(params, scheme.decrypt(short, keys.secret)) == plain
 
 
 @given(st.data(), toys)
@@ -521,18 +445,6 @@ def test_a_computation_may_change_the_scheme_in_between() -> None:
 # What encryption promises.
 
 
-@given(st.data(), toys, st.booleans())
-@settings(max_examples=40)
-def test_decryption_undoes_encryption(data: st.DataObject, params: Params, public: bool) -> None:
-    scheme, keys = BGV(params), keys_of(params)
-    values = data.draw(slot_values(params, (2, 2)))
-    ct = scheme.encrypt(values, keys.public if public else keys.secret)
-    assert (ct.shape, ct.degree, ct.factor) == ((2, 2), 1, 1)
-    decrypted = scheme.decrypt(ct, keys.secret)
-    assert decrypted.dtype == np.int64
-    assert decrypted.tolist() == values.tolist()
-
-
 TOY = toy_params(64, 2, 4, t_above=2000)
 
 
@@ -551,29 +463,6 @@ def test_arrays_without_ciphertexts_go_through_all_verbs() -> None:
     assert not scheme.decrypt(scheme.encrypt([], keys.public), keys.secret).any()
 
 
-@pytest.mark.parametrize("kind", ["public", "secret"])
-def test_a_seed_repeats_an_encryption_and_without_one_it_is_fresh(kind: str) -> None:
-    scheme, keys = BGV(TOY), keys_of(TOY)
-    key, values = getattr(keys, kind), np.zeros((2, 64), dtype=np.int64)
-    same = [scheme.encrypt(values, key, SEED).rows for _ in range(2)]
-    assert np.array_equal(*same)
-    others = [scheme.encrypt(values, key, seed).rows for seed in (OTHER_SEED, None, None)]
-    parts = {part.tobytes() for rows in (same[0], *others) for row in rows for part in row}
-    assert len(parts) == 4 * 2 * 2
-
-
-def test_the_uniform_half_comes_from_a_seed_that_does_not_give_the_error() -> None:
-    scheme, keys, t = BGV(TOY), keys_of(TOY), TOY.t
-    ct = scheme.encrypt([0], keys.secret, SEED)
-    rho = sampling.derive_seed(scheme.own_seed(SEED), "encrypt-rho")
-    assert ct.public_seed is not None
-    assert ct.public_seed["seed"].tobytes() == rho
-    assert np.array_equal(ct.rows[0, 1], sampling.uniform(rho, "encrypt-a/0", 64, TOY.moduli))
-    phase = [int(x) for x in np.asarray(scheme.phase(ct, 0, keys.secret).integers())]
-    assert phase == (-t * sampling.gaussian(scheme.own_seed(SEED), "encrypt-e/0", 64)).tolist()
-    assert phase != (-t * sampling.gaussian(rho, "bgv-encrypt-e/0", 64)).tolist()
-
-
 def test_transparent_ciphertexts_are_refused() -> None:
     scheme, keys = BGV(TOY), keys_of(TOY)
     ct = scheme.encrypt([[1], [2]], keys.public)
@@ -590,27 +479,6 @@ def test_transparent_ciphertexts_are_refused() -> None:
 
 
 # Attacks on public data: they work exactly when there are no errors.
-
-
-def solve(b: NttElement, a: NttElement) -> Poly:
-    """-b/a modulo q, value by value: the secret, if b = -a s had no error."""
-    rows = [
-        [-int(x) * pow(int(y), -1, p) % p for x, y in zip(row_b, row_a, strict=True)]
-        for row_b, row_a, p in zip(b.residues, a.residues, b.ring.basis.moduli, strict=True)
-    ]
-    return polynomial(NttElement(b.ring, np.array(rows, dtype=np.float64)))
-
-
-def test_the_public_key_gives_the_secret_only_if_it_has_no_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    honest = keys_of(TOY)
-    found = solve(honest.public.b, honest.public.a)
-    assert found != polynomial(honest.secret.s)
-    assert max(abs(x) for x in found) > TOY.q // 8
-    monkeypatch.setattr(rlwe, "gaussian", lambda seed, label, n: np.zeros(n))
-    broken = BGV(TOY).keygen(SEED)
-    assert solve(broken.public.b, broken.public.a) == polynomial(broken.secret.s)
 
 
 def test_one_seed_gives_unrelated_keys_in_bfv_and_bgv() -> None:
@@ -840,31 +708,6 @@ def test_ciphertexts_of_bfv_are_refused_by_every_verb() -> None:
     for operation in (lambda: own + ct, lambda: ct - own, lambda: own * ct):
         with pytest.raises(KeyMismatchError, match=r"B.V .* do not mix|BFV was given to BGV"):
             operation()
-
-
-def test_another_key_does_not_decrypt() -> None:
-    scheme, keys, others = BGV(TOY), keys_of(TOY), keys_of(TOY, OTHER_SEED)
-    ct = scheme.encrypt([1, 2, 3], keys.public)
-    for verb in (scheme.decrypt, scheme.noise_budget):
-        with pytest.raises(KeyMismatchError, match="does not belong to the ciphertext's keys"):
-            verb(ct, others.secret)
-    with pytest.raises(KeyMismatchError, match="does not belong to the ciphertext's keys"):
-        scheme.relinearize(ct * ct, others.relinearization)
-    with pytest.raises(KeyMismatchError, match="encrypted under different keys"):
-        ct * scheme.encrypt([1], others.public)
-    # Even if the names are made to agree, the result is noise and is refused.
-    forged = replace(ct, key_id=others.secret.key_id)
-    with pytest.raises(NoiseBudgetExhausted, match="leaves a noise budget of"):
-        scheme.decrypt(forged, others.secret)
-
-
-def test_products_of_degree_2_are_refused() -> None:
-    scheme, keys = BGV(TOY), keys_of(TOY)
-    ct = scheme.encrypt([1, 2], keys.public)
-    square = ct * ct
-    for product in (lambda: square * ct, lambda: ct * square, lambda: scheme.square(square)):
-        with pytest.raises(FormError, match="degree 1, got 2: relinearize first"):
-            product()
 
 
 def test_products_are_refused_when_their_noise_is_too_large() -> None:

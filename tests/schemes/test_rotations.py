@@ -179,6 +179,8 @@ def test_without_a_width_all_slots_are_summed(kind: type[RotatingScheme]) -> Non
     assert set(scheme.decrypt(total, keys.secret)) == {SLOTS.sum()}
     assert total.within is not None
     assert (total.within.low[0], total.within.high[0]) == (-5 * TOY.n, 58 * TOY.n)
+    with pytest.raises(ParameterError, match="a stride goes with a width"):
+        scheme.sum_slots(ct, keys.rotations, stride=2)
 
 
 @every_scheme

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import nn.training.train
 from nn.data.sets import load_digits
-from nn.networks.layers import Conv2D, Dense
+from nn.networks.layers import Conv2D, Dense, Flatten, Square
 from nn.networks.model import Sequential
 from nn.training.augment import Augmentation, interpolation, sample
 from nn.training.loss import cross_entropy, distillation, smooth_labels, softmax
@@ -254,6 +254,17 @@ def test_validation_and_test_images_are_not_learned_from():
     held[-QUICK.validation :] = 0
     changed = replace(dataset, train_images=held, test_images=np.zeros_like(dataset.test_images))
     assert weights(train("digits", dataset)[0]) == weights(train("digits", changed)[0])
+
+
+def test_a_recipe_without_hidden_units_has_one_square():
+    recipe = replace(QUICK, hidden=0, limits=(3, 7), densities=(0.8, 1.5))
+    trainer = Trainer(recipe, load_digits(), seed=0, progress=False)
+    model, floats = trainer.integer_network()
+    assert [type(layer) for layer in model.layers] == [Conv2D, Square, Flatten, Dense]
+    largest = [np.abs(layer.weight).max() for layer, _ in model.linear_layers()]
+    assert largest[0] == 3 < largest[1] <= 7
+    assert len(floats) == recipe.networks
+    assert trainer.validation_accuracy(model) > 0.5  # it has learnt something, in a moment
 
 
 def test_a_network_without_brakes_is_stopped_when_it_diverges():

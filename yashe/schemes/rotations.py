@@ -255,7 +255,7 @@ class RotatingScheme(Scheme):
         keys : RotationKeys, with "sums" at least, if stride is a power of two
         width : how many slots are summed, from each slot to the right, around the end of its row;
             default: all n of them, both rows
-        stride : the distance from one of them to the next
+        stride : the distance from one of them to the next; goes with a width
 
         Returns
         -------
@@ -264,13 +264,17 @@ class RotatingScheme(Scheme):
         Raises
         ------
         ParameterError
-            If a width exceeds a row.
+            If a width exceeds a row, or there is a stride without one.
         MissingKeyError, FormError, KeyMismatchError, NoiseBudgetExhausted, RangeError
         """
         row = self.params.n // 2
         stride = whole(stride, "stride")
         if width is None:
-            rows = self.sum_slots(ct, keys, row, stride)
+            if stride != 1:  # an even one would sum half of the slots, twice
+                raise ParameterError(
+                    "a stride goes with a width: without one, all slots are summed"
+                )
+            rows = self.sum_slots(ct, keys, row)
             return rows + self.swap_rows(rows, keys)
         width = whole(width, "width", 1, row)
         total: Ciphertext | None = None
