@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from yashe.arithmetic.devices import (
     checks_later,
     host,
     near,
-    repair,
     take,
 )
 from yashe.arithmetic.linear import RunningSums, add_rows, combine, scale_rows, spread
@@ -207,31 +207,21 @@ def test_take_is_indexing_and_no_copy_of_what_is_consecutive(numbers: list[int],
 
 def test_checks_look_at_once_or_all_together_at_the_end() -> None:
     found: list[int] = []
-    flags = [put(np.asarray(flag)) for flag in (True, False, True)]
-    for number, flag in enumerate(flags):
-        check(flag, lambda number=number: found.append(number))  # type: ignore[misc]
+    for number, flag in enumerate([True, False, True]):
+        check(put(np.asarray(flag)), lambda number=number: found.append(number))  # type: ignore[misc]
     assert found == [0, 2]
     assert calls["get"] == 3
-    calls.clear()
-    with checks_later():
-        for number, flag in enumerate(flags):
-            check(flag, lambda number=number: found.append(number))  # type: ignore[misc]
-        check(np.bool_(True), lambda: found.append(-1))  # one of NumPy's
-        assert found == [0, 2, -1]
-        assert calls["get"] == 0
-    assert found == [0, 2, -1, 0, 2]
-    assert calls["get"] == 1
-
-
-def test_what_must_be_repaired_is_computed_again() -> None:
-    done: list[int] = []
-    with pytest.raises(LookedTooLate, match="compute it again"), checks_later():
-        repair(put(np.asarray(True)), lambda: done.append(1))
-    assert not done
-    with checks_later():
-        repair(put(np.asarray(False)), lambda: done.append(2))
-    repair(put(np.asarray(True)), lambda: done.append(3))
-    assert done == [3]
+    for flags in ([False] * 3, [False, True, False]):
+        calls.clear()
+        set_one = pytest.raises(LookedTooLate, match="compute it again")
+        with set_one if any(flags) else nullcontext(), checks_later():
+            for flag in flags:
+                check(put(np.asarray(flag)), lambda: found.append(3))
+            check(np.bool_(True), lambda: found.append(-1))  # one of NumPy's: at once
+            assert found.pop() == -1
+            assert calls["get"] == 0
+        assert calls["get"] == 1
+    assert found == [0, 2]
 
 
 def test_an_error_inside_is_not_hidden_by_the_checks() -> None:

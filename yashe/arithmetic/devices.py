@@ -135,47 +135,36 @@ def kernels(x: Any) -> Any:
     return None if isinstance(x, np.ndarray) else place_of(x).kernels
 
 
-_later: ContextVar[list[tuple[Any, Callable[[], None]]] | None] = ContextVar("later", default=None)
+_later: ContextVar[list[Any] | None] = ContextVar("later", default=None)
 
 
 class LookedTooLate(Exception):
-    """A look at the end has found what had to be repaired at once: compute it again."""
+    """A look at the end has found something: compute again, and look at once."""
 
 
 @contextmanager
 def checks_later() -> Iterator[None]:
-    """Let `check` and `repair` look at the flags of a GPU when the block ends, all at once.
+    """Let `check` look at the flags of a GPU when the block ends, all at once.
 
     Raises
     ------
     LookedTooLate
-        If a flag of `repair` was set.
+        If one of them was set.
     """
-    pending: list[tuple[Any, Callable[[], None]]] = []
+    pending: list[Any] = []
     token = _later.set(pending)
     try:
         yield
     finally:
         _later.reset(token)
-    if pending:
-        flags = host(np.stack([flag for flag, _ in pending]))
-        for number in np.flatnonzero(flags):
-            pending[number][1]()
+    if pending and host(np.stack(pending)).any():
+        raise LookedTooLate("compute it again, without checks_later")
 
 
 def check(flag: Any, act: Callable[[], None]) -> None:
-    """Call act() if the flag is set: now, or when `checks_later` ends."""
+    """Call act(), which repairs a result or refuses it, if the flag is set; see `checks_later`."""
     pending = _later.get()
     if pending is not None and place_of(flag) is not CPU:
-        pending.append((flag, act))
+        pending.append(flag)
     elif host(flag):
         act()
-
-
-def repair(flag: Any, act: Callable[[], None]) -> None:
-    """Call act(), which changes a result, if the flag is set; `checks_later` cannot."""
-
-    def give_up() -> None:
-        raise LookedTooLate("compute it again, without checks_later")
-
-    check(flag, act if _later.get() is None or place_of(flag) is CPU else give_up)

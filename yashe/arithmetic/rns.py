@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.blas import one_blas_thread
-from yashe.arithmetic.devices import blocks, host, near, repair
+from yashe.arithmetic.devices import blocks, check, host, near
 from yashe.arithmetic.residues import (
     FloatArray,
     IntArray,
@@ -214,9 +214,8 @@ class Rescale:
 
     def __init__(self, source: RnsBasis, target: RnsBasis, ratio: Fraction) -> None:
         self.source, self.target, self.ratio = source, target, ratio
-        check = len(source) + 2
         for p in target.moduli + source.moduli:
-            check_exact_sum(max(p, *source.moduli), check)
+            check_exact_sum(max(p, *source.moduli), len(source) + 2)
         q, k = source.product, len(source)
         parts = [_split(ratio * (q // p)) for p in source.moduli]
         integer_of_q, fraction_of_q = _split(ratio * q)
@@ -290,7 +289,7 @@ class Rescale:
                 exact = self._exactly(host(x[row, :, at : at + 1]))
                 out[row, :, at] = np.asarray(exact, like=x)
 
-        repair(doubtful.any(), compute_again)
+        check(doubtful.any(), compute_again)
 
     def _exactly(self, x: FloatArray) -> FloatArray:
         """Return the result for one coefficient, x (k_source, 1), with Python integers."""
