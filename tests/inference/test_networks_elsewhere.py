@@ -42,12 +42,18 @@ def subject(name: str, kind: Any = BGV) -> tuple[Any, Any, Any, Any, Any, Any]:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "kind"),
-    [(False, BGV), (True, BGV), (True, BFV), (True, YASHE)],
-    ids=["BGV by NumPy's functions", "BGV", "BFV", "YASHE"],
+    ("gpu", "kind", "name"),
+    [
+        (True, BGV, "cryptonets"),
+        (False, BGV, "lean"),
+        (True, BFV, "lean"),
+        (True, YASHE, "lean"),
+        pytest.param(True, BFV, "cryptonets", marks=pytest.mark.slow),
+        pytest.param(True, YASHE, "cryptonets", marks=pytest.mark.slow),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
     indirect=["gpu"],
 )
-@pytest.mark.parametrize("name", ["cryptonets", "lean"])
 def test_a_network_runs_there_bit_for_bit(name: str, kind: Any, gpu: str) -> None:
     model, scheme, keys, pixels, ct, expected = subject(name, kind)
     with noise.unchecked():
@@ -74,7 +80,11 @@ def single(name: str, n: int) -> tuple[Plan, Any, Any, Any, Any]:
 
 @pytest.mark.parametrize(
     ("name", "n"),
-    [("digits", 1024), ("cryptonets", 2048), ("lean", 2048)],
+    [
+        ("digits", 1024),
+        ("lean", 2048),
+        pytest.param("cryptonets", 2048, marks=pytest.mark.slow),
+    ],
 )
 def test_one_image_at_once_runs_there(name: str, n: int, gpu: str) -> None:
     """The mask of a reply is another one each time; what is before it is the same bit for bit."""
