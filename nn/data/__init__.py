@@ -12,5 +12,5 @@ Modules, in the order of reading:
     sources   what a client has: sets, IDX, .npy files and pictures
     tables    rows of numbers in CSV files
 
-Uses yashe.errors, yashe.arithmetic, yashe.wire, networks.
+Uses yashe.errors, yashe.wire, networks.
 """

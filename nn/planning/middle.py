@@ -89,5 +89,7 @@ class RepeatStep(PackedStep):
         products = sum(len(used) for _, used, _ in matrix.giants)
         return {
             "transform": cuts * self.cutting(self.gadgets[0]) + products * self.level,
-            "pass": 2 * self.passes(rotations) + self.passes(products),
+            "pass": self.rotating(rotations)
+            + cuts * self.converting(self.gadgets[0])
+            + self.passes(products),
         }

@@ -96,6 +96,14 @@ class PackedStep(Step):
         """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
         return self.level * (1 + len(gadget.groups(self.level)))
 
+    def converting(self, gadget: Gadget) -> int:
+        """Count the passes in which its digits are written modulo every prime, if they are long."""
+        return self.level * len(gadget.groups(self.level)) if gadget.size > 1 else 0
+
+    def rotating(self, rotations: int) -> int:
+        """Count the passes of rotations: a product with a key, a permutation, a sum."""
+        return 3 * self.passes(rotations)
+
 
 class TapsStep(PackedStep):
     """h = taps @ weight + bias."""
@@ -215,8 +223,9 @@ class TwoPartsStep(PackedStep):
         return Forecast(self.scheme, x.bound + added)
 
     def work(self) -> Work:
-        sums = self.shape[0]
-        return {"transform": sums * self.cutting(self.gadgets[0]), "pass": self.passes(sums)}
+        sums, fine = self.shape[0], self.gadgets[0]
+        passes = self.passes(sums) + sums * self.converting(fine)
+        return {"transform": sums * self.cutting(fine), "pass": passes}
 
 
 class GatherStep(PackedStep):
@@ -250,12 +259,14 @@ class GatherStep(PackedStep):
         return Forecast(self.scheme, total)
 
     def work(self) -> Work:
-        layout, (fine, coarse) = self.network.layout, map(self.cutting, self.gadgets)
-        merges, stages = layout.turns - 1, len(layout.folds)
-        cuts = (merges + self.fine_stages) * fine + (stages - self.fine_stages) * coarse
-        rotations = merges + sum(map(len, layout.folds))
-        # Each is a product with a key, and then a permutation and a sum, which are another pass.
-        return {"transform": cuts, "pass": 2 * self.passes(rotations)}
+        layout, merges = self.network.layout, self.network.layout.turns - 1
+        cuts = merges + self.fine_stages, len(layout.folds) - self.fine_stages
+        pairs = list(zip(cuts, self.gadgets, strict=True))
+        passes = self.rotating(merges + sum(map(len, layout.folds)))
+        return {
+            "transform": sum(count * self.cutting(gadget) for count, gadget in pairs),
+            "pass": passes + sum(count * self.converting(gadget) for count, gadget in pairs),
+        }
 
 
 class BiasStep(PackedStep):

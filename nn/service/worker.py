@@ -106,7 +106,7 @@ class Worker(threading.Thread):
                     single.classify(source, target, self._plan, key, progress, self._device)
                 else:
                     assert isinstance(key, BgvRelinearizationKey | Params)
-                    roles.classify(source, target, self._model, key, progress, device=self._device)
+                    roles.classify(source, target, self._model, key, progress, None, self._device)
                 target.flush()
                 os.fsync(target.fileno())
         except NoiseBudgetExhausted:  # whose numbers are those of the weights

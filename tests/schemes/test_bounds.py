@@ -6,7 +6,7 @@ import pytest
 
 from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.noise import EVENT_BITS, Bound
-from yashe.parameters.sets import Params
+from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE
@@ -69,6 +69,21 @@ def test_bounds_of_products_of_bgv(orders: tuple[int, int], same: float) -> None
     for product in (BGV(PARAMS).product_bound(x, y), BGV(PARAMS).product_bound(y, x)):
         assert float(product.deviation) == pytest.approx(same * 2 * 15e-8 * 97 * 113, rel=1e-12)
         assert int(product.order) == sum(orders) + 1
+
+
+@pytest.mark.parametrize("kind", [BFV, BGV, YASHE])
+@pytest.mark.parametrize("gadget", [Gadget(), Gadget(3), Gadget(2, spare=4)])
+def test_the_largest_q_loses_no_bound(
+    kind: type[BFV] | type[BGV] | type[YASHE], gadget: Gadget
+) -> None:
+    # The squares of D_i / q and of P / q are below the smallest float: 0.
+    params = make_params("INSECURE_LARGE", 16, 257, security=None, log2_q=1000)
+    scheme = kind(params)
+    keys = scheme.keygen(bytes(32))
+    moved = scheme.rotation_keys(keys.secret, [1], bytes(32), gadget)
+    ct = scheme.rotate(scheme.encrypt([1, 2], keys.encryption, bytes(32)), 1, moved)
+    margin = float(scheme.noise_budget(ct, keys.secret) - ct.noise_budget)
+    assert 0 < margin < 8
 
 
 def test_hopeless_noise_of_bgv_overflows_no_float() -> None:

@@ -312,7 +312,7 @@ def working(store: Store) -> Iterator[Worker]:
 def test_a_worker_survives_every_error_and_the_job_says_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: str
 ) -> None:
-    def fail(source: Any, target: Any, *rest: Any) -> None:
+    def fail(source: Any, target: Any, *rest: Any, **options: Any) -> None:
         target.write(b"half of a reply")
         raise error
 
@@ -400,9 +400,9 @@ def test_while_it_shuts_down_a_server_answers_and_finishes_its_job(
 ) -> None:
     gate, real = threading.Event(), roles.classify
 
-    def waiting(*arguments: Any) -> Any:
+    def waiting(*arguments: Any, **options: Any) -> Any:
         gate.wait(60)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(roles, "classify", waiting)
     with running(tmp_path) as (service, url):
@@ -461,7 +461,7 @@ def test_a_server_that_loses_keys_or_a_job_gets_them_again(
 def test_a_question_that_fails_leaves_no_key_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise FheError("no")
 
     monkeypatch.setattr(roles, "classify", fail)

@@ -283,9 +283,9 @@ def test_a_full_queue_says_when_to_come_back(
     gate = threading.Event()
     real = roles.classify
 
-    def waiting(*arguments: Any) -> Any:
+    def waiting(*arguments: Any, **options: Any) -> Any:
         gate.wait(60)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(roles, "classify", waiting)
     with running(tmp_path, queued=1) as (_, url):
@@ -324,7 +324,7 @@ def test_a_job_that_takes_too_long_fails_and_the_next_one_runs(tmp_path: Path, s
 def test_a_fault_of_the_server_is_reported_and_the_worker_lives(
     tmp_path: Path, sent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fault(*arguments: Any) -> Any:
+    def fault(*arguments: Any, **options: Any) -> Any:
         raise ZeroDivisionError("with something secret in the message")
 
     with running(tmp_path) as (_, url):
@@ -342,7 +342,7 @@ def test_a_fault_of_the_server_is_reported_and_the_worker_lives(
 def test_a_failed_job_tells_no_noise_budget_because_that_is_one_of_the_weights(
     tmp_path: Path, sent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*arguments: Any) -> Any:
+    def exhausted(*arguments: Any, **options: Any) -> Any:
         raise NoiseBudgetExhausted("the layer Dense leaves a noise budget of -1.2 bits")
 
     with running(tmp_path) as (_, url):

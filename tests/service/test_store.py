@@ -130,9 +130,9 @@ def test_a_stopping_worker_finishes_its_job_and_leaves_the_others_for_later(
         worker = Worker(store, tiny_network(), threads=1)
         real = roles.classify
 
-        def stopping(*arguments: Any) -> Any:
+        def stopping(*arguments: Any, **options: Any) -> Any:
             worker.stop()
-            return real(*arguments)
+            return real(*arguments, **options)
 
         monkeypatch.setattr(roles, "classify", stopping)
         worker.start()
@@ -241,7 +241,9 @@ def test_status_and_removal_at_the_same_time_disturb_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker between two notes of a job, and clients that want it away."""
-    monkeypatch.setattr(roles, "classify", lambda source, target, *rest: target.write(b"reply"))
+    monkeypatch.setattr(
+        roles, "classify", lambda source, target, *_, **options: target.write(b"reply")
+    )
     with opened(tmp_path) as store:
         keys, worker = add_key(store), Worker(store, tiny_network(), threads=1)
         worker.start()

@@ -239,11 +239,11 @@ def key_switching(
     if gadget.summed:
         errors *= gadget.size
     digits, spare = gadget.moduli(params.moduli)
-    # As fractions of q first: their squares alone could overflow a float.
-    sizes = [float(Fraction(params.t * d, params.q)) ** 2 for d in (*digits, spare)]
-    lost = sizes[-1] * hidden if gadget.spare else 0.0
-    variance = ROUNDING_VARIANCE * (params.n * errors * sum(sizes[:-1]) + lost)
-    return Bound.of(math.sqrt(variance), 1)
+    # By hypot, and as fractions of q: as a float D_i^2 is infinite, and (D_i / q)^2 would be 0.
+    *sizes, left = (float(Fraction(params.t * d, params.q)) for d in (*digits, spare))
+    lost = left * math.sqrt(hidden) if gadget.spare else 0.0
+    size = math.hypot(*(math.sqrt(params.n * errors) * x for x in sizes), lost)
+    return Bound.of(math.sqrt(ROUNDING_VARIANCE) * size, 1)
 
 
 def canonical_norm(coefficients: IntArray) -> FloatArray:
