@@ -48,8 +48,6 @@ def subject(name: str, kind: Any = BGV) -> tuple[Any, Any, Any, Any, Any, Any]:
         (False, BGV, "lean"),
         (True, BFV, "lean"),
         (True, YASHE, "lean"),
-        pytest.param(True, BFV, "cryptonets", marks=pytest.mark.slow),
-        pytest.param(True, YASHE, "cryptonets", marks=pytest.mark.slow),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
     indirect=["gpu"],
@@ -64,6 +62,12 @@ def test_a_network_runs_there_bit_for_bit(name: str, kind: Any, gpu: str) -> Non
     if kind is not YASHE:  # whose noise takes more of q
         logits = decrypt_logits(scheme, reply_of(scheme, found), keys.secret, 64)
         assert np.array_equal(logits, model.forward(pixels))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [BFV, YASHE])
+def test_the_larger_network_runs_there_under_other_schemes(kind: Any, gpu: str) -> None:
+    test_a_network_runs_there_bit_for_bit("cryptonets", kind, gpu)
 
 
 @cache
