@@ -119,6 +119,7 @@ class Ahead:
             raise ParameterError(f"{program.inputs[0]} seeds were required, got {len(seeds)}")
         self._program, self._keys, self._seeds, self._used = program, keys, seeds.copy(), False
         self._next = kinds.index(TwoPartsStep) + 1
+        self._bound = program.forecasts()[self._next].bound
         (weigh,) = (step for step in program.steps if isinstance(step, WeighStep))
         self._weigh, self._taps = weigh, TapsStep in kinds
         rows = np.zeros((len(seeds), 2, params.k, params.n))
@@ -160,11 +161,11 @@ class Ahead:
         given = None if ct.public_seed is None else ct.public_seed[ct.index]
         if given is None or not np.array_equal(given, self._seeds):
             raise ParameterError("the image has other seeds than those that were announced for it")
-        if self._used:
+        used, self._used = self._used, True
+        if used:
             raise ParameterError(
                 "two images under one seed show their difference: announce another one"
             )
-        self._used = True
         h_0, params = self._first_parts(ct), scheme.params
 
         def parts(i: int) -> FloatArray:
@@ -172,8 +173,7 @@ class Ahead:
             return reduce(np.stack([x * x, 2 * x * self._maps[:, i]]), p)
 
         rows = reduce(self._weigh.sums(2, parts, h_0) + self._switched, params.ring.moduli)
-        bound = program.forecasts()[self._next].bound
-        x = ct.modulo().derive(rows, bound, (len(rows),), "sums of squares")
+        x = ct.modulo().derive(rows, self._bound, (len(rows),), "sums of squares")
         return program.run(x, self._keys, report, self._next)
 
     def _first_parts(self, ct: Ciphertext) -> FloatArray:

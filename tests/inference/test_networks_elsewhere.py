@@ -42,12 +42,16 @@ def subject(name: str, kind: Any = BGV) -> tuple[Any, Any, Any, Any, Any, Any]:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "kind"),
-    [(False, BGV), (True, BGV), (True, BFV), (True, YASHE)],
-    ids=["BGV by NumPy's functions", "BGV", "BFV", "YASHE"],
+    ("gpu", "kind", "name"),
+    [
+        (True, BGV, "cryptonets"),
+        (False, BGV, "lean"),
+        (True, BFV, "lean"),
+        (True, YASHE, "lean"),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
     indirect=["gpu"],
 )
-@pytest.mark.parametrize("name", ["cryptonets", "lean"])
 def test_a_network_runs_there_bit_for_bit(name: str, kind: Any, gpu: str) -> None:
     model, scheme, keys, pixels, ct, expected = subject(name, kind)
     with noise.unchecked():
@@ -58,6 +62,12 @@ def test_a_network_runs_there_bit_for_bit(name: str, kind: Any, gpu: str) -> Non
     if kind is not YASHE:  # whose noise takes more of q
         logits = decrypt_logits(scheme, reply_of(scheme, found), keys.secret, 64)
         assert np.array_equal(logits, model.forward(pixels))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [BFV, YASHE])
+def test_the_larger_network_runs_there_under_other_schemes(kind: Any, gpu: str) -> None:
+    test_a_network_runs_there_bit_for_bit("cryptonets", kind, gpu)
 
 
 @cache
@@ -74,7 +84,11 @@ def single(name: str, n: int) -> tuple[Plan, Any, Any, Any, Any]:
 
 @pytest.mark.parametrize(
     ("name", "n"),
-    [("digits", 1024), ("cryptonets", 2048), ("lean", 2048)],
+    [
+        ("digits", 1024),
+        ("lean", 2048),
+        pytest.param("cryptonets", 2048, marks=pytest.mark.slow),
+    ],
 )
 def test_one_image_at_once_runs_there(name: str, n: int, gpu: str) -> None:
     """The mask of a reply is another one each time; what is before it is the same bit for bit."""
