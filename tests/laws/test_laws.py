@@ -83,7 +83,7 @@ QUICK = [
 @pytest.mark.parametrize("case", QUICK)
 def test_ours_keep_the_law(case: str) -> None:
     law, implementation = CASES[case]
-    law.check(implementation, examples=6)
+    law.check(implementation, examples=5)
 
 
 @pytest.mark.slow
