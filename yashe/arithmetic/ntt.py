@@ -205,22 +205,23 @@ class Ntt:
         """
         a, t, even, odd = (near(m, x)[primes] for m in self._forward)
         (b, count), n1, n2 = out.shape[:2], self.n1, self.n2
-        y = np.empty((b, count, n1, n2), like=x)
+        other = np.empty(out.shape, like=x)
+        now, then = (out, other) if on_host(x) else (other, out)  # two buffers, which take turns
+        y = now.reshape(b, count, n1, n2)
         np.matmul(a, x.reshape(b, -1, n1, n2), out=y)
-        self._twist(y, t, primes, out)
-        if on_host(x):  # y and out take turns
+        self._twist(y, t, primes, then)
+        if on_host(x):
             left, right = y[..., : n2 // 2], y[..., n2 // 2 :]
-            total, difference = np.moveaxis(out.reshape(b, count, 2, n1, n2 // 2), 2, 0)
+            total, difference = np.moveaxis(other.reshape(b, count, 2, n1, n2 // 2), 2, 0)
             np.add(left, right, out=total)
             np.subtract(left, right, out=difference)
-            z = y.reshape(b, count, n2, n1)
+            z = out.reshape(b, count, n2, n1)
             np.matmul(even, total.swapaxes(-1, -2), out=z[..., 0::2, :])
             np.matmul(odd, difference.swapaxes(-1, -2), out=z[..., 1::2, :])
-            out[...] = y.reshape(out.shape)
         else:
             w = near(self._whole[0], x)[primes]
             np.matmul(w, y.swapaxes(-1, -2), out=out.reshape(b, count, n2, n1))
-        reduce_modulo(out, self.moduli[primes], y.reshape(out.shape))
+        reduce_modulo(out, self.moduli[primes], other)
 
     def _interpolate(self, values: FloatArray, primes: slice, out: FloatArray) -> None:
         """Write the polynomials with these values, the lines of `_evaluate` backwards."""
