@@ -228,7 +228,7 @@ class Together:
             more = [getattr(other, name) for other in others]
             if isinstance(x, Together):
                 found[name] = x.each(function, more)
-            elif isinstance(x, np.ndarray | np.generic):  # NumPy makes numbers of what has no axes
+            elif isinstance(x, np.ndarray):
                 found[name] = np.asarray(function(x, *more), dtype=x.dtype)
         return replace(self, **found)
 
