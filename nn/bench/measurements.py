@@ -239,8 +239,8 @@ def whole(
 ) -> dict[str, Any]:
     """Run a pretrained network on one batch of images, once, in rings of at least so many slots."""
     model = pretrained(name)
-    params = make_plan(model, scheme=scheme_type, slots=slots).params
-    scheme = scheme_type(params)
+    plan = make_plan(model, scheme=scheme_type, slots=slots)
+    params, scheme = plan.params, scheme_type(plan.params)
     pixels = np.resize(pixels, (params.n, *pixels.shape[1:]))
     seconds, report = {}, Report()
 
@@ -254,12 +254,13 @@ def whole(
         speed = matrix_product_gflops(threads)
         keys = clocked("keys", scheme.keygen)
         ct = clocked("encrypt", lambda: encrypt_images(scheme, model, pixels, keys.secret))
-        reply = clocked("infer", lambda: infer(scheme, model, ct, keys.relinearization, report))
+        key = plan.server_keys(keys)
+        reply = clocked("infer", lambda: infer(scheme, plan, ct, key, report))
         logits = clocked("decrypt", lambda: decrypt_logits(scheme, reply, keys.secret, params.n))
     agree = int((logits == model.forward(pixels)).all(axis=1).sum())
     if agree < params.n:
         raise ExactnessError(f"{name} under {scheme}: {params.n - agree} images have wrong logits")
-    flops = network_flops(model, scheme)
+    flops = network_flops(plan.program)
     return {
         "model": name,
         "scheme": scheme.name,

@@ -326,13 +326,15 @@ def classify(
     if flooding is not None:
         check_key(params, contents.key_id, flooding.key)
         spare = needed_spare(flooding.bits, math.prod(model.output_shape) * n, n)
-    make_plan(model, params, public=public, spare_bits=spare)
+    # With one square at most nothing is relinearised, and both ways are one.
+    plan = make_plan(model, params, public=public, spare_bits=spare, relinearize=key_id is not None)
     writer: CiphertextWriter | None = None
     for _ in range(shape[0]):
         ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)
         ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
         report = Report(progress=lambda share: progress(share / shape[0]))
-        logits = infer(scheme, model, ct, key, report, device=device).reshape(-1)
+        own = None if isinstance(key, Params) else key
+        logits = infer(scheme, plan, ct, own, report, device=device).reshape(-1)
         del ct  # a gigabyte, before the next one is read
         reply = reply_of(scheme, logits, flooding)
         writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))

@@ -4,7 +4,7 @@ In NTT form every operation of a network between two relinearisations is pointwi
 result depends on values i of the inputs only, prime by prime. So the computation
 
     h_j   = sum_i w_ij x_i + b_j            (two parts)
-    h_j^2 = (h_j0^2, 2 h_j0 h_j1, h_j1^2)   (three parts)
+    h_j^2 = (h_j0^2, 2 h_j0 h_j1, h_j1^2)   (three parts; of three parts five)
     s_m   = sum_j v_jm h_j^2 + c_m
 
 can be carried through for a few columns before the next ones are touched. Nothing but x and s ever
@@ -37,6 +37,7 @@ from yashe.ciphertexts.ranges import check_undeclared
 from yashe.ciphertexts.slots import check_integers, encode_constant
 from yashe.errors import FormError, ParameterError
 from yashe.schemes.base import Scheme, check_scheme
+from yashe.schemes.rlwe import square_part
 
 COLUMNS = 256  # at a time: enough for long calls, few enough for the cache
 MOST = 2**32  # bytes of units and inputs that a GPU has at a time
@@ -91,7 +92,7 @@ class SquareLayer:
     Parameters
     ----------
     scheme : Scheme in NTT form
-    ct : Ciphertext of any shape, degree 1
+    ct : Ciphertext of any shape, of which the scheme has squares
     hidden : units, one or more, all of whose inputs are in ct
     weights : integers, shape (units, results)
     constants : integers that are added to the sums, shape (results,), or one for all
@@ -104,7 +105,7 @@ class SquareLayer:
     Raises
     ------
     FormError
-        If the scheme keeps its ciphertexts in coefficient form, or ct has degree 2.
+        If the scheme keeps its ciphertexts in coefficient form, or squares have too high a degree.
     KeyMismatchError
         If ct belongs to another scheme or to other parameters.
     EncodingError
@@ -153,7 +154,7 @@ class SquareLayer:
             )
             for some in hidden
         ]
-        added = scheme.plain_addition_bound(1)
+        added = scheme.plain_addition_bound(ct.degree)
         bounds = [  # a bias of zero adds nothing
             (ct.bound[self.flat[some.inputs]] @ some.weight + added * (some.bias != 0)).reshape(-1)
             for some in self.hidden
@@ -172,15 +173,16 @@ class SquareLayer:
         return f"SquareLayer({self.scheme!r}, {units} units, {results} sums)"
 
     def sums(self) -> Ciphertext:
-        """Return the sums s, an array of shape (results,) and degree 2.
+        """Return the sums s, an array of shape (results,) and twice the degree of ct.
 
         Raises
         ------
         NoiseBudgetExhausted, TransparentCiphertextError
             If a sum is too noisy, or depends on no ciphertext.
         """
-        params, t = self.scheme.params, self.scheme.params.t
-        out = np.empty((len(self.constants), 3, params.k, params.n), like=self.ct.rows)
+        params, t, degree = self.scheme.params, self.scheme.params.t, 2 * self.ct.degree
+        parts = self.scheme.parts(degree)
+        out = np.empty((len(self.constants), parts, params.k, params.n), like=self.ct.rows)
         prepared = [self._prepared(primes) for primes in self.primes]
         for_each(
             lambda task: task[0].fill(self.ct.rows, task[1], out),
@@ -188,8 +190,8 @@ class SquareLayer:
         )
         squared = replace(self.ct, factor=self.ct.factor**2 % t)
         total = self.squared_bound @ self.weights
-        total = total + self.scheme.plain_addition_bound(2) * (self.constants != 0)
-        return squared.derive(out, total, total.shape, "a sum of squares", 2)
+        total = total + self.scheme.plain_addition_bound(degree) * (self.constants != 0)
+        return squared.derive(out, total, total.shape, "a sum of squares", degree)
 
     def _prepared(self, primes: slice) -> _Modulo:
         """Return the computation modulo some primes; for a GPU it is kept, where its copies are."""
@@ -236,19 +238,23 @@ class _Modulo:
             self.taps.append(taps)
             self.linear.append(WeightedSum(weight, p, bound(max(p))))
             self.bias.append(bias)
-        # Reduces the squares only if their weighted sum would not be exact otherwise.
-        self.dense = WeightedSum(layer.weights, p, bound(max(p)) ** 2)
+        # Reduces the squares only if their weighted sum would not be exact otherwise. Of so many
+        # products a part of a square consists, where it is not doubled later.
+        terms = layer.ct.degree // 2 * 2 + 1
+        self.dense = WeightedSum(layer.weights, p, terms * bound(max(p)) ** 2)
         self.constants = layer.embedded(layer.constants, factor**2)[:, primes].copy()
 
     def fill(self, rows: FloatArray, columns: slice, out: FloatArray) -> None:
         """Compute out[:, :, primes, columns]."""
-        h_0, h_1 = (self._hidden(rows[:, part, self.primes, columns], part) for part in (0, 1))
-        squares = np.empty(h_0.shape, like=h_0)
-        for part, x, y in ((0, h_0, h_0), (1, h_0, h_1), (2, h_1, h_1)):
-            total = self.dense(
-                np.multiply(x, y, out=squares), offset=self.constants if part == 0 else None
-            ).reshape(len(self.constants), len(self.moduli), -1)
-            if part == 1:  # doubled here, where it is a residue again
+        h = [
+            self._hidden(rows[:, part, self.primes, columns], part) for part in range(rows.shape[1])
+        ]
+        squares = np.empty(h[0].shape, like=h[0])
+        for part in range(out.shape[1]):
+            square_part(h, part, squares)
+            total = self.dense(squares, offset=self.constants if part == 0 else None)
+            total = total.reshape(len(self.constants), len(self.moduli), -1)
+            if part % 2:  # doubled here, where it is a residue again
                 total *= 2
                 reduce_modulo(total, self.moduli)
             out[:, part, self.primes, columns] = total

@@ -8,12 +8,17 @@ the message is at the lower end, and noise consists of multiples of t. Keys, enc
 relinearisation are those of `yashe.schemes.rlwe`, and
 
     embedded(m) factor * m
-    decrypt     [c_0 + c_1 s + c_2 s^2]_q / factor mod t
+    decrypt     [c_0 + c_1 s + c_2 s^2 + ...]_q / factor mod t
     multiply    (c_0 c'_0, c_0 c'_1 + c_1 c'_0, c_1 c'_1) mod q; the factors are multiplied
 
 A product is nothing but a product modulo q: no auxiliary modulus, no scaling, no change of form.
 Ciphertexts stay in NTT form, where all of arithmetic is pointwise, and that is what makes BGV
 several times faster than BFV for a network (`yashe.circuits.columns`).
+
+*Relinearisation is a choice.* A ciphertext is a polynomial in s, and a product the product of these
+polynomials: of three parts and three it has five. Whoever multiplies twice without a relinearisation
+needs no key for it, and its owner decrypts with s up to s^4. The price is noise, because a switch
+of the modulus rounds every part, and rounding errors are multiplied by s^2 as well.
 
 *The price.* The phases are multiplied, and so is their size: after d products without precaution it
 is of the order of t^(2^d). Modulus switching (`switch_modulus`) divides phase and q by the same
@@ -44,7 +49,7 @@ from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, BgvRotationKeys
 from yashe.ciphertexts.noise import Bound
-from yashe.errors import KeyMismatchError
+from yashe.errors import FormError, KeyMismatchError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
@@ -66,6 +71,7 @@ class BGV(RLWE):
     """
 
     name = "BGV"
+    largest_degree = 8  # three squares in a row; each of them takes more noise than the one before
     ntt_form = True
     public_key_type = BgvPublicKey
     relinearization_key_type = BgvRelinearizationKey
@@ -108,7 +114,7 @@ class BGV(RLWE):
 
     def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Return tensor(x, y) modulo q."""
-        rows = np.empty((len(x), 3, *x.shape[2:]), like=x)
+        rows = np.empty((len(x), x.shape[1] + y.shape[1] - 1, *x.shape[2:]), like=x)
         self.tensor(x, y, rows)
         parts = rows.reshape(-1, *rows.shape[2:])
         for some in blocks(len(parts), 8 * self.params.k * self.params.n, rows):
@@ -129,17 +135,18 @@ class BGV(RLWE):
         t = self.params.t
         return factor * pow(source.q // self.params.q, -1, t) % t
 
-    def best_for_products(self, x: Bound, y: Bound | None = None) -> int:
+    def best_for_products(self, x: Bound, y: Bound | None = None, degree: int = 1) -> int:
         """Return with how many primes the worst product of these, or square, is least noisy.
 
         A phase of q nu and rounding errors of size r give a square of noise (nu + r/q)^2 q times a
-        constant, which is least where q nu = r.
+        constant, which is least where q nu = r. The more parts a factor has, by its degree, the
+        larger r is.
         """
         left, y = {}, x if y is None else y
         for k in range(self.params.k, 0, -1):  # of equally hopeless ones, the largest
             if 2 * self.params.t < math.prod(self.params.moduli[:k]):
                 scheme = self.level(k)
-                added = noise.rounding(scheme.params, self.secret_norm, 1)
+                added = noise.rounding(scheme.params, self.secret_norm, degree)
                 a, b = (x, y) if k == self.params.k else (x + added, y + added)
                 product = scheme.product_bound(a, b)
                 left[k] = float(product.budget(scheme.params.n).min(initial=math.inf))
@@ -173,7 +180,7 @@ class BGV(RLWE):
             a, b = _scaled(a, u), _scaled(b, v)
         return self.at_one_level(a, b)
 
-    # Noise: nu = [c_0 + c_1 s + c_2 s^2]_q / q, tracked as `yashe.ciphertexts.noise` says.
+    # Noise: nu = [c_0 + c_1 s + c_2 s^2 + ...]_q / q, tracked as `yashe.ciphertexts.noise` says.
 
     def fresh_bound(self, public: bool) -> Bound:
         """Return the bound of (m + t r + t e) / q, or of (m + t r + t (e_0 + e_1 s - e u)) / q.
@@ -253,8 +260,12 @@ def to_bfv(ct: Ciphertext) -> Ciphertext:
     ------
     KeyMismatchError
         If it is not of BGV.
+    FormError
+        If BFV has no ciphertexts of its degree.
     """
     params = _params_of(ct, BGV)
+    if ct.degree > BFV.largest_degree:
+        raise FormError(f"ciphertexts of BFV have degree 1 or 2, and this one {ct.degree}")
     if ct.factor != -params.q % params.t:
         ct = _scaled(ct, centred(-params.q * pow(ct.factor, -1, params.t) % params.t, params.t))
     x = CoefficientElement(params.ring, params.ring.transform.intt(ct.rows))
