@@ -49,7 +49,7 @@ from yashe.wire.bits import packed_bytes
 
 MODES = ("batch", "single", "auto")
 SPARE_BITS = 1.0  # for the promise of a reply, and for the rounding of predictions
-MOST_GROWTH = 1.1  # of images, for a program without a relinearisation
+MOST_GROWTH = 17 / 16  # of images, for a program without a relinearisation
 HEAD_BYTES = 44  # of a ciphertext on the wire: noise bound and seed
 
 
@@ -91,7 +91,7 @@ def make_plan(
     calibration : how a machine is measured, for mode "auto"
     relinearize : for batches, whether sums of squares are relinearised before they are squared
         again, which takes a key, or keep all their parts (`nn.planning.program`); None takes what
-        is less work, where that makes images larger by a tenth at most
+        is less work, where that makes images larger by a sixteenth at most
 
     Raises
     ------

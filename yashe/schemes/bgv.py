@@ -15,10 +15,10 @@ A product is nothing but a product modulo q: no auxiliary modulus, no scaling, n
 Ciphertexts stay in NTT form, where all of arithmetic is pointwise, and that is what makes BGV
 several times faster than BFV for a network (`yashe.circuits.columns`).
 
-*Relinearisation is a choice.* A ciphertext is a polynomial in s, and a product the product of these
-polynomials: of three parts and three it has five. Whoever multiplies twice without a relinearisation
-needs no key for it, and its owner decrypts with s up to s^4. The price is noise, because a switch
-of the modulus rounds every part, and rounding errors are multiplied by s^2 as well.
+*Relinearisation is a choice.* A ciphertext is a polynomial in s, and a product the product of
+these polynomials: of three parts and three it has five. Whoever multiplies twice without a
+relinearisation needs no key for it, and the owner decrypts with s up to s^4. The price is noise,
+because a switch of the modulus rounds every part, and rounding errors are multiplied by s^2, too.
 
 *The price.* The phases are multiplied, and so is their size: after d products without precaution it
 is of the order of t^(2^d). Modulus switching (`switch_modulus`) divides phase and q by the same

@@ -242,7 +242,9 @@ class RLWE(RotatingScheme):
         out : float64 array, shape (..., a + b - 1, k, n), not reduced: absolute values below
             min(a, b) 2^46
         """
-        x_parts, y_parts, parts = (np.moveaxis(z, -3, 0) for z in (x, y, out))
+        x_parts, y_parts, parts = (
+            [z[..., i, :, :] for i in range(z.shape[-3])] for z in (x, y, out)
+        )
         for power, part in enumerate(parts):
             if x is y:
                 square_part(x_parts, power, part)
