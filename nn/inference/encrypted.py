@@ -30,15 +30,15 @@ from nn.networks.model import Sequential
 from nn.packing.network import Packing
 from nn.planning.packed import ServerKeys
 from nn.planning.plan import Plan
+from nn.planning.program import NEEDS_A_KEY, program_of
 from nn.planning.program import Report as Report
-from nn.planning.program import program_of
 from nn.planning.proofs import check_network
 from yashe.arithmetic.residues import IntArray
 from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.slots import encode_constant
-from yashe.errors import EncodingError, ParameterError
+from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
 from yashe.schemes.base import Scheme
 
 
@@ -185,4 +185,8 @@ def infer(
     check_network(model, ct.params, joined_with)
     # The network's range is proved as a whole: what was declared of the images has done its work.
     program = program_of(model, own, relinearize=relinearization is not None)
-    return program.run(ct.modulo(), relinearization, report)
+    try:
+        return program.run(ct.modulo(), relinearization, report)
+    except NoiseBudgetExhausted as error:
+        hint = NEEDS_A_KEY if relinearization is None else ""
+        raise NoiseBudgetExhausted(f"{error}{hint}") from None

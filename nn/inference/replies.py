@@ -31,7 +31,7 @@ def reply_of(scheme: Scheme, logits: Ciphertext, flooding: Flooding | None = Non
     Returns
     -------
     Ciphertext of the same shape. Its noise bound, factor and parameters are the same for all
-    networks that have as many squares, under these parameters.
+    networks that have as many squares and relinearisations, under these parameters.
 
     Raises
     ------

@@ -32,7 +32,7 @@ from nn.networks.layers import Square
 from nn.networks.model import Sequential
 from nn.planning.calibrate import Calibration, calibrate
 from nn.planning.planned import Plan as Plan
-from nn.planning.program import Line, Program, program_of
+from nn.planning.program import NEEDS_A_KEY, Line, Program, program_of
 from nn.planning.proofs import check_depends, check_fits, ranges
 from nn.planning.single import packed_programs
 from yashe.arithmetic.parallel import available_cores
@@ -234,7 +234,11 @@ def less_work(
     """
     squares = sum(isinstance(layer, Square) for layer in model.layers)
     if relinearize is not None or squares < 2 or 2**squares > getattr(scheme, "largest_degree", 2):
-        return compiled(relinearize is not False)
+        try:
+            return compiled(relinearize is not False)
+        except NoiseBudgetExhausted as error:
+            hint = NEEDS_A_KEY if squares > 1 and relinearize is False else ""
+            raise NoiseBudgetExhausted(f"{error}{hint}") from None
     found, refused = dict[bool, tuple[Program, tuple[str, ...]]](), list[NoiseBudgetExhausted]()
     for way in (True, False):
         try:

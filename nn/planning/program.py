@@ -48,6 +48,9 @@ from yashe.errors import FormError, ParameterError
 from yashe.schemes.base import Scheme
 
 
+NEEDS_A_KEY = "; or relinearise between squares, which takes less noise and a key"
+
+
 @dataclass(frozen=True)
 class StepReport:
     """What one step of a run has cost.

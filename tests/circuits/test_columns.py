@@ -450,10 +450,12 @@ def test_schemes_in_coefficient_form_are_refused() -> None:
         SquareLayer(scheme, ct, hidden, weights)
 
 
-def test_ciphertexts_of_degree_2_are_refused() -> None:
+def test_ciphertexts_of_too_high_a_degree_are_refused() -> None:
     ct, hidden, weights = an_example(WIDE)
-    with pytest.raises(FormError, match="degree 1, got 2: relinearize first"):
-        SquareLayer(BGV(WIDE), ct * ct, hidden, weights)
+    with noise.unchecked():
+        power = ((ct**2) ** 2) ** 2
+    with pytest.raises(FormError, match="degree 8 at most, .* 8 and 8 were given: relinearize f"):
+        SquareLayer(BGV(WIDE), power, hidden, weights)
 
 
 def test_a_sum_without_weights_is_refused_and_so_is_one_of_constants() -> None:

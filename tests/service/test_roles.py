@@ -41,7 +41,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(1).integers(0, 256, (5, 3, 2), dtype=np.uint8)
     np.save(folder / "images.npy", images)
     keys = ["--keys", str(folder / "client" / "keys")]
-    assert main(["keygen", keys[1], "--model", str(folder / "model.npz"), "--public"]) == 0
+    card = ModelCard.of(tiny_network(), public=True, relinearize=True)
+    (folder / "card.json").write_text(card.to_json())
+    assert main(["keygen", keys[1], "--card", str(folder / "card.json"), "--public"]) == 0
     out = ["--out", str(folder / "client" / "images.fhe")]
     assert main(["encrypt", str(folder / "images.npy"), *keys, *out]) == 0
     return folder
