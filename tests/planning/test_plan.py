@@ -21,11 +21,12 @@ from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.planning import calibrate
-from nn.planning.plan import Plan, make_plan
+from nn.planning.plan import MOST_GROWTH, Plan, make_plan
 from nn.planning.program import program_of
 from nn.planning.proofs import Interval, ranges
 from yashe import __version__, wire
-from yashe.errors import NoiseBudgetExhausted, RangeError
+from yashe.ciphertexts.noise import least_budget
+from yashe.errors import FormError, NoiseBudgetExhausted, ParameterError, RangeError
 from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -249,6 +250,38 @@ def test_a_network_with_one_square_needs_no_key_and_says_so() -> None:
     two = make_plan(network(6), relinearize=True)
     assert two.server_keys(keys) is keys.relinearization
     assert two.bytes["keys"] > 0
+
+
+def test_a_plan_relinearises_where_images_would_grow_too_much() -> None:
+    """Of two networks of the paper's kind one needs no key, and the other one a larger ring."""
+    plan = make_plan(pretrained("cryptonets"))
+    assert (plan.program.needs_keys, plan.bytes["keys"], plan.params.n) == (False, 0, 8192)
+    assert plan.reasons[-1].startswith("Not relinearised: that would be 1.")
+    keyed = make_plan(pretrained("cryptonets"), relinearize=True)
+    assert 1 < plan.bytes["images"] / keyed.bytes["images"] < MOST_GROWTH
+    assert keyed.program.effort > 1.2 * plan.program.effort
+    digits, without = (make_plan(pretrained("digits"), relinearize=way) for way in (None, False))
+    assert digits.program.needs_keys
+    assert without.params.log2_q > MOST_GROWTH * digits.params.log2_q
+    assert (
+        digits.reasons[-1] == f"Relinearised: else n = 8192, log2 q = {without.params.log2_q:.1f}."
+    )
+
+
+def test_given_parameters_decide_whether_there_is_a_relinearisation() -> None:
+    model = network(3)
+    need = ranges(model, 3)[-1].smallest_t
+    params = make_params("INSECURE_PLAN", 64, need, security=None, log2_q=210)
+    more, less = (make_plan(model, params, relinearize=way) for way in (True, False))
+    assert not make_plan(model, params).program.needs_keys
+    between = (more.final_budget_bits + less.final_budget_bits) / 2 - least_budget(64)
+    assert make_plan(model, params, spare_bits=between).program.needs_keys
+    with pytest.raises(NoiseBudgetExhausted, match="or relinearise between squares, .* and a key"):
+        make_plan(model, params, spare_bits=between, relinearize=False)
+    with pytest.raises(FormError, match="2 squares .* degree 4, and ciphertexts of BFV 2 at most"):
+        make_plan(model, relinearize=False, scheme=BFV)
+    with pytest.raises(ParameterError, match="relinearize must be True or False"):
+        make_plan(model, relinearize="no")
 
 
 def test_what_was_seen_stands_beside_what_is_proved() -> None:

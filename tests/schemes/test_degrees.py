@@ -140,7 +140,9 @@ def test_all_parts_travel(degree: int) -> None:
 def test_without_relinearisation_three_squares_are_the_most() -> None:
     scheme = BGV(MANY)
     ct = power(scheme.encrypt([1, 2], keys_of(MANY).secret, SEED), 8)
-    with pytest.raises(FormError, match="degree 8 at most, .* degrees 8 and 1 .* relinearize first"):
+    with pytest.raises(
+        FormError, match="degree 8 at most, .* degrees 8 and 1 .* relinearize first"
+    ):
         mul(ct, scheme.encrypt([1], keys_of(MANY).secret, SEED))
 
 
