@@ -386,7 +386,8 @@ def skipped_reduction(patch: pytest.MonkeyPatch) -> None:
 
 
 def other_order_of_slots(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(slots, "slot_positions", lambda n: np.arange(n, dtype=np.int64))
+    for name in ("slot_positions", "_slot_numbers"):  # both directions, so that they fit
+        patch.setattr(slots, name, lambda n: np.arange(n, dtype=np.int64))
 
 
 def other_root_of_unity(patch: pytest.MonkeyPatch) -> None:

@@ -560,6 +560,20 @@ def test_fresh_noise_has_the_width_of_theory_and_mean_0(
     assert relative().std() < 0.9
 
 
+def test_a_coefficient_beside_half_of_a_large_t_may_be_taken_on_either_side_of_it() -> None:
+    """In floating point (t - 1)/2 is t/2 for a t of 59 bits: which multiple of t to take is open."""
+    params = toy_params(64, 3, 6, t_above=2**19)
+    assert params.t > 2**57
+    ct = BGV(params).encrypt(unlucky(params, (4,)), keys_of(params).secret, SEED)
+    assert (BGV(params).decrypt(ct, keys_of(params).secret) == params.t // 2).all()
+    errors = np.array(
+        [BGV(params).phase(ct, j, keys_of(params).secret).integers() for j in range(4)]
+    )
+    shares = errors.astype(np.float64) / params.t  # m/t + r + e, of mean 0
+    assert np.abs(shares).max() < 40
+    assert abs(shares.mean()) < 5 * 3.24 / math.sqrt(shares.size)
+
+
 def test_theory_by_hand() -> None:
     # t (e + r) + m: 3.2^2 + 1/4 = 10.49, whose root is 3.2388.
     ct = BGV(WIDE).encrypt([0], keys_of(WIDE).secret)
