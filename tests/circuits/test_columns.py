@@ -168,7 +168,7 @@ def extreme(params: Params, count: int, value: str) -> Ciphertext:
     sizes = {"largest": (p + 3) / 2, "odd": (p - 3) / 2, "negative": -(p - 3) / 2}
     rows = np.broadcast_to(sizes[value], (count, 2, params.k, params.n)).copy()
     rows[:, :, :, 1::2] *= -1
-    return replace(encrypted(params, count), rows=rows)
+    return replace(encrypted(params, count), store=rows)
 
 
 def identity(count: int) -> Units:

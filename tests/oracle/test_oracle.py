@@ -30,7 +30,7 @@ from yashe.ciphertexts import slots
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
 from yashe.schemes import bgv, rlwe
-from yashe.wire import streams
+from yashe.wire import packed
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parent / "vectors"
@@ -399,7 +399,7 @@ def other_uniform_parts(patch: pytest.MonkeyPatch) -> None:
     def other(seed: bytes, row: int, n: int, moduli: tuple[int, ...]) -> Any:
         return uniform(seed, f"encrypt-a/{row}/", n, moduli)
 
-    for module in (rlwe, streams):
+    for module in (rlwe, packed):
         patch.setattr(module, "uniform_half", other)
 
 

@@ -124,7 +124,7 @@ def by_hand(*constants: int) -> tuple[Ciphertext, Any]:
     part = [[[c] * 4 for _ in HAND.moduli] for c in constants]
     with noise.unchecked():
         ct = scheme.encrypt([0], keys.secret)
-    return replace(ct, rows=np.array([part], dtype=np.float64)), replace(keys.secret, s=s)
+    return replace(ct, store=np.array([part], dtype=np.float64)), replace(keys.secret, s=s)
 
 
 def slots(*coefficients: int) -> list[int]:
@@ -466,7 +466,7 @@ def test_arrays_without_ciphertexts_go_through_all_verbs() -> None:
 def test_transparent_ciphertexts_are_refused() -> None:
     scheme, keys = BGV(TOY), keys_of(TOY)
     ct = scheme.encrypt([[1], [2]], keys.public)
-    readable = replace(ct, rows=ct.rows * [[[1.0]], [[0.0]]])  # c_1 = 0: the phase is c_0
+    readable = replace(ct, store=ct.rows * [[[1.0]], [[0.0]]])  # c_1 = 0: the phase is c_0
     for operation in (
         lambda: ct - ct,
         lambda: ct * 0,

@@ -258,7 +258,7 @@ def from_bfv(ct: Ciphertext) -> Ciphertext:
     x = CoefficientElement(params.ring, params.ring.basis.times(ct.rows, params.t))
     bound, factor = ct.bound * math.sqrt(params.n), -params.q % params.t
     return replace(
-        ct, scheme=scheme, rows=scheme.rows(x), bound=bound, factor=factor, public_seed=None
+        ct, scheme=scheme, store=scheme.rows(x), bound=bound, factor=factor, public_seed=None
     )
 
 
@@ -277,7 +277,7 @@ def to_bfv(ct: Ciphertext) -> Ciphertext:
         ct = _scaled(ct, centred(-params.q * pow(ct.factor, -1, params.t) % params.t, params.t))
     x = CoefficientElement(params.ring, params.ring.transform.intt(ct.rows))
     rows = params.ring.basis.times(x.residues, pow(params.t, -1, params.q))
-    return replace(ct, scheme=BFV(params), rows=rows, factor=1, public_seed=None)
+    return replace(ct, scheme=BFV(params), store=rows, factor=1, public_seed=None)
 
 
 def _params_of(ct: Ciphertext, scheme: type[Scheme]) -> Params:

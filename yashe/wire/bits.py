@@ -7,6 +7,8 @@ in ceil(n b / 8) bytes; bits beyond n b are zero. docs/wire-format.md has an exa
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,16 +49,24 @@ def pack_polynomials(residues: FloatArray, moduli: tuple[int, ...]) -> ByteArray
     return np.concatenate(rows, axis=-1)
 
 
-def unpack_polynomials(packed: ByteArray, n: int, moduli: tuple[int, ...]) -> FloatArray:
+def unpack_polynomials(
+    packed: ByteArray,
+    n: int,
+    moduli: tuple[int, ...],
+    primes: slice = slice(None),
+    out: FloatArray | None = None,
+) -> FloatArray:
     """Unpack residues of polynomials, the inverse of `pack_polynomials`.
 
     Parameters
     ----------
     packed : uint8 array, shape (..., packed_bytes(n, moduli)), from anybody
+    primes : those whose residues are wanted
+    out : where to write them
 
     Returns
     -------
-    float64 array, shape (..., k, n), canonical centred residues
+    float64 array, shape (..., primes, n), canonical centred residues
 
     Raises
     ------
@@ -64,22 +74,38 @@ def unpack_polynomials(packed: ByteArray, n: int, moduli: tuple[int, ...]) -> Fl
         If a number is not below its prime, or a bit beyond the last number is set: every
         polynomial has one form only.
     """
-    out = np.empty((*packed.shape[:-1], len(moduli), n))
-    start = 0
-    for i, p in enumerate(moduli):
-        bits = p.bit_length()
-        stop = start + packed_bytes(n, (p,))
-        row = packed[..., start:stop]
-        unused = 8 * (stop - start) - n * bits
-        if (row[..., -1] >> (8 - unused)).any():
-            raise FormatError(f"the last {unused} bits of a row modulo {p} must be zero")
-        values = unpack(row, bits, n)
-        largest = int(values.max())
-        if largest >= p:
-            raise FormatError(f"a residue modulo {p} must be smaller than {p}, got {largest}")
-        out[..., i, :] = np.where(values > p // 2, values.astype(np.float64) - p, values)
-        start = stop
+    chosen = range(len(moduli))[primes]
+    out = np.empty((*packed.shape[:-1], len(chosen), n)) if out is None else out
+    for row, i in zip(np.moveaxis(out, -2, 0), chosen, strict=True):
+        values = _numbers(packed, n, moduli, i)
+        p = np.int32(moduli[i])
+        row[...] = values.view(np.int32) - p * (values > p // 2)
     return out
+
+
+def check_polynomials(packed: ByteArray, n: int, moduli: tuple[int, ...]) -> None:
+    """Refuse what `unpack_polynomials` refuses.
+
+    Raises
+    ------
+    FormatError
+    """
+    for i in range(len(moduli)):
+        _numbers(packed, n, moduli, i)
+
+
+def _numbers(packed: ByteArray, n: int, moduli: tuple[int, ...], i: int) -> NDArray[np.uint32]:
+    """Return the residues modulo prime i in [0, p), shape (..., n)."""
+    p, start, bits = moduli[i], packed_bytes(n, moduli[:i]), moduli[i].bit_length()
+    row = packed[..., start : start + packed_bytes(n, (p,))]
+    unused = 8 * row.shape[-1] - n * bits
+    if (row[..., -1] >> (8 - unused)).any():
+        raise FormatError(f"the last {unused} bits of a row modulo {p} must be zero")
+    values = unpack(row, bits, n)
+    largest = int(values.max(initial=0))
+    if largest >= p:
+        raise FormatError(f"a residue modulo {p} must be smaller than {p}, got {largest}")
+    return values
 
 
 def pack(values: FloatArray, bits: int) -> ByteArray:
@@ -104,9 +130,13 @@ def unpack(packed: ByteArray, bits: int, n: int) -> NDArray[np.uint32]:
     first, shift = _places(n, bits)
     padded = np.zeros((*packed.shape[:-1], packed.shape[-1] + 3), dtype=np.uint8)
     padded[..., :-3] = packed
-    return np.asarray(_words(padded)[..., first] >> shift & np.uint32(2**bits - 1))
+    values = np.take(_words(padded), first, axis=-1)
+    values >>= shift
+    values &= np.uint32(2**bits - 1)
+    return values
 
 
+@lru_cache(maxsize=64)
 def _places(n: int, bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """Return in which byte each of n numbers begins, and at which bit of it."""
     first, shift = np.divmod(np.arange(n, dtype=np.int64) * bits, 8)
