@@ -42,10 +42,13 @@ def pack_polynomials(residues: FloatArray, moduli: tuple[int, ...]) -> ByteArray
     """
     rows = []
     for i, p in enumerate(moduli):
-        centred = residues[..., i, :]  # |r| <= bound(p) < p, so that adding p once is enough
-        if not ((np.abs(centred) < p) & (np.rint(centred) == centred)).all():
+        centred = residues[..., i, :]
+        with np.errstate(invalid="ignore"):  # what is no integer is another one then
+            values = centred.astype(np.int32)
+        if not ((values == centred).all() and -p < values.min() and values.max() < p):
             raise ParameterError(f"residues modulo {p} were required: integers |r| < {p}")
-        rows.append(pack(np.where(centred < 0, centred + p, centred), p.bit_length()))
+        values += np.int32(p) * (values < 0)
+        rows.append(pack(values, p.bit_length()))
     return np.concatenate(rows, axis=-1)
 
 
@@ -108,20 +111,21 @@ def _numbers(packed: ByteArray, n: int, moduli: tuple[int, ...], i: int) -> NDAr
     return values
 
 
-def pack(values: FloatArray, bits: int) -> ByteArray:
-    """Pack numbers in [0, 2^bits), bits <= 24: float64 (..., n) to bytes (..., ceil(n bits / 8)).
+def pack(values: NDArray[np.int32], bits: int) -> ByteArray:
+    """Pack numbers in [0, 2^bits), bits <= 24: int32 (..., n) to bytes (..., ceil(n bits / 8)).
 
-    Number i is added to the 4 bytes in which it begins: at most 7 + 24 bits. Numbers whose 4 bytes
-    do not overlap are written together; they are `step` apart.
+    Number i is added to the 4 bytes in which it begins: at most 7 + 24 bits. Numbers that are
+    `step` apart begin `bits` or a few times as many bytes apart, so that their 4 bytes do not
+    overlap: they are added together.
     """
-    first, shift = _places(values.shape[-1], bits)
-    length = (values.shape[-1] * bits + 7) // 8
+    n, step = values.shape[-1], 8 * -(-4 // bits)
+    first, shift = _places(n, bits)
+    length = (n * bits + 7) // 8
     out = np.zeros((*values.shape[:-1], length + 3), dtype=np.uint8)
-    words = _words(out)
     shifted = values.astype(np.uint32) << shift
-    step = -(-39 // bits)  # step * bits >= 32 + 7
-    for i in range(step):
-        words[..., first[i::step]] |= shifted[..., i::step]
+    for i in range(min(step, n)):
+        some = shifted[..., i::step]
+        _words(out, int(first[i]), step * bits // 8)[..., : some.shape[-1]] |= some
     return out[..., :length]
 
 
@@ -143,8 +147,12 @@ def _places(n: int, bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     return first, shift.astype(np.uint32)
 
 
-def _words(data: ByteArray) -> NDArray[np.uint32]:
-    """Return a view of bytes (..., length + 3) as overlapping little-endian 4-byte numbers."""
-    shape = (*data.shape[:-1], data.shape[-1] - 3)
-    words: NDArray[np.uint32] = np.ndarray(shape, dtype="<u4", buffer=data, strides=data.strides)
+def _words(data: ByteArray, first: int = 0, apart: int = 1) -> NDArray[np.uint32]:
+    """Return a view of bytes, from the first one on, as little-endian 4-byte numbers.
+
+    They begin so many bytes apart, and overlap where those are less than 4.
+    """
+    shape = (*data.shape[:-1], (data.shape[-1] - 4 - first) // apart + 1)
+    strides = (*data.strides[:-1], apart)
+    words: NDArray[np.uint32] = np.ndarray(shape, "<u4", data, first, strides)
     return words

@@ -7,15 +7,22 @@ for as many primes as somebody asks for, on all workers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.parallel import GROUP, for_each
-from yashe.arithmetic.residues import FloatArray
+from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.sampling import uniform_half
 from yashe.ciphertexts.rows import PackedRows
 from yashe.parameters.sets import Params
-from yashe.wire.bits import check_polynomials, unpack_polynomials
+from yashe.wire.bits import (
+    ByteArray,
+    check_polynomials,
+    pack_polynomials,
+    unpack_polynomials,
+)
 
 
 class ReceivedRows(PackedRows):
@@ -47,8 +54,7 @@ class ReceivedRows(PackedRows):
                 for head, row in zip(records["head"], rows[some], strict=True):
                     row[1] = expanded(head, n, moduli[primes])
 
-        groups = (slice(start, start + GROUP) for start in range(0, count, GROUP))
-        for_each(unpack, groups, lambda some: 0)  # no step of what is computed
+        _for_each_group(unpack, count)
         return rows
 
 
@@ -64,8 +70,28 @@ def check_records(params: Params, records: NDArray[np.void]) -> None:
     def check(some: slice) -> None:
         check_polynomials(records["parts"][some], params.n, params.moduli)
 
-    groups = (slice(start, start + GROUP) for start in range(0, len(records), GROUP))
-    for_each(check, groups, lambda some: 0)
+    _for_each_group(check, len(records))
+
+
+def pack_rows(rows: FloatArray, index: IntArray, out: ByteArray, moduli: tuple[int, ...]) -> None:
+    """Write the first parts of some rows, as many as out, shape (M, parts, bytes), has room for.
+
+    Raises
+    ------
+    ParameterError
+        If they are no residues.
+    """
+
+    def pack(some: slice) -> None:
+        out[some] = pack_polynomials(rows[index[some], : out.shape[1]], moduli)
+
+    _for_each_group(pack, len(out))
+
+
+def _for_each_group(body: Callable[[slice], None], count: int) -> None:
+    """Call body(slice) for a few rows at a time; whoever watches a computation is told nothing."""
+    groups = (slice(start, start + GROUP) for start in range(0, count, GROUP))
+    for_each(body, groups, lambda some: 0)
 
 
 def expanded(head: np.void, n: int, moduli: tuple[int, ...]) -> FloatArray:

@@ -19,10 +19,9 @@ from yashe.ciphertexts.noise import LARGEST_ORDER, Bound
 from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
-from yashe.wire.bits import pack_polynomials
 from yashe.wire.envelope import CIPHERTEXTS, SEEDED_CIPHERTEXTS, FrameReader
 from yashe.wire.header import NOISE, Contents, read_contents
-from yashe.wire.packed import ReceivedRows, check_records, expanded
+from yashe.wire.packed import ReceivedRows, check_records, expanded, pack_rows
 
 BLOCK_BYTES = 2**24  # of the body that are read or written at a time
 SAMPLE = 4  # coefficients of a half that are compared with its seed
@@ -105,12 +104,12 @@ class CiphertextWriter:
         if ct.rows.shape[1:] != expected:
             raise ParameterError(f"rows of shape {expected} were required: {ct.rows.shape[1:]}")
         flat, step = ct.index.reshape(-1), max(1, BLOCK_BYTES // record.itemsize)
-        heads, parts = _heads(ct, flat), record["parts"].shape[0]
+        heads = _heads(ct, flat)
         for start in range(0, len(flat), step):
             some = slice(start, start + step)
             records = np.zeros(len(flat[some]), dtype=record)
             records["head"] = heads[some]
-            records["parts"] = pack_polynomials(ct.rows[flat[some], :parts], ct.params.moduli)
+            pack_rows(ct.rows, flat[some], records["parts"], ct.params.moduli)
             self._frame.write(records.tobytes())
             self._missing -= len(records)
 
