@@ -123,12 +123,22 @@ def whole(facts: dict[str, Any]) -> str:
             products = statistics.median(run["times_matrix_products"] for run in runs)
             memory = max(run["peak_memory_bytes"] for run in runs)
             lines.append(row(what, rates) + f" {products:.2f} | {memory / 1e9:.2f} GB |")
-        lines += ["", *phases(programs), ""]
-    lines.append(
-        "The peak memory is that of client and server in one process. n = 4096 is too small for"
-    )
-    lines.append("these networks at 128 bits (`cryptonets plan`).\n")
+        lines += ["", *phases(programs), "", *two_programs(facts["alone"][name]), ""]
+    lines += [
+        "The peak memory in the table is that of client and server in one process, which has all",
+        "images as numbers. n = 4096 is too small for these networks at 128 bits",
+        "(`cryptonets plan`).\n",
+    ]
     return "\n".join(lines)
+
+
+def two_programs(alone: dict[str, Any]) -> list[str]:
+    """Return what client and server take as two programs with a file between them."""
+    return [
+        f"{who.capitalize()} alone, from file to file: {facts['seconds']:.2f} s, "
+        f"{facts['peak_memory_bytes'] / 1e9:.2f} GB."
+        for who, facts in alone.items()
+    ]
 
 
 def phases(programs: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ Modules, in the order of reading:
     seal          the same networks on Microsoft SEAL
     operations    operation by operation: this package, SEAL, TenSEAL
     growth        how the cost grows with images, ring degree, primes, units, threads
+    alone         client and server as two programs with a file between them
     latency       one image at once
     measurements  what `cryptonets bench` measures
     gpu           whole networks on a GPU
