@@ -12,5 +12,5 @@ Modules, in the order of reading:
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes,
 yashe.circuits, networks, data, training, planning, inference, cluster,
-experiment.
+experiment, service.
 """
