@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from nn.bench import operations
+from nn.bench.alone import two_programs
 from nn.bench.growth import growth_table, series
 from nn.bench.latency import one_by_one
 from nn.bench.seal import compare, comparison_table, in_processes
@@ -374,11 +375,12 @@ def everything(
             facts["micro"][scheme.name] = as_json(speeds)
             if seal and scheme.params.n == operations.N:
                 facts["operations"][scheme.name] = beside_seal(scheme, speeds)
-    facts["whole"], facts["seal"], facts["plans"], facts["single"] = {}, {}, {}, {}
+    facts |= {what: {} for what in ("whole", "alone", "seal", "plans", "single")}
     for name in names:
         images, levels = dataset.test_images, pretrained(name).info.levels
         pixels = quantize_pixels(images, dataset.pixel_max, levels)
         facts["whole"][name] = networks(name, pixels, 1 if quick else rounds)
+        facts["alone"][name] = two_programs(name, pixels, available_cores())
         alone = facts["whole"][name]["1 thread"]
         seconds = statistics.median(run["seconds"]["infer"] for run in alone)
         facts["plans"][name] = beside_the_plan(name, seconds)

@@ -48,5 +48,5 @@ def reply_of(scheme: Scheme, logits: Ciphertext, flooding: Flooding | None = Non
         logits = flood(logits, flooding.key, flooding.bits)
     elif left >= promised_bits(n):  # less only inside of `noise.unchecked`
         promised = promised_bound(n, int(logits.bound.order.max()))
-        logits = replace(logits, bound=promised.broadcast((len(logits.rows),)), public_seed=None)
+        logits = replace(logits, bound=promised.broadcast(logits.bound.shape), public_seed=None)
     return scheme.switch_modulus(logits)

@@ -163,7 +163,7 @@ class Program:
 
     def _run(self, x: Ciphertext, key: Any, told: Report | None, start: int) -> Ciphertext:
         """Go through the steps, for `run`."""
-        report, wait = told or Report(), place_of(x.rows).wait
+        report, wait = told or Report(), place_of(x.like).wait
         report.steps, effort = [], self.effort
 
         def tick(step: Step, share: float) -> None:

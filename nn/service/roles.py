@@ -331,7 +331,7 @@ def classify(
     writer: CiphertextWriter | None = None
     for _ in range(shape[0]):
         ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)
-        ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
+        ct = replace(ct, bound=scheme.fresh_bound(public).broadcast(ct.bound.shape))
         report = Report(progress=lambda share: progress(share / shape[0]))
         own = None if isinstance(key, Params) else key
         logits = infer(scheme, plan, ct, own, report, device=device).reshape(-1)

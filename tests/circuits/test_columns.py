@@ -176,7 +176,7 @@ def extreme(params: Params, count: int, value: str, parts: int = 2) -> Ciphertex
     sizes = {"largest": (p + 3) / 2, "odd": (p - 3) / 2, "negative": -(p - 3) / 2}
     rows = np.broadcast_to(sizes[value], (count, parts, params.k, params.n)).copy()
     rows[:, :, :, 1::2] *= -1
-    return replace(encrypted(params, count), rows=rows, degree=parts - 1)
+    return replace(encrypted(params, count), store=rows, degree=parts - 1)
 
 
 def identity(count: int) -> Units:

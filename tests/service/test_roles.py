@@ -332,7 +332,7 @@ def test_nothing_of_a_reply_is_unpacked_before_its_head_and_its_hash_are_right(
     foreign = make_params("foreign", n=2048, t_at_least=2**10)
     data, scheme = bytearray(reply.read_bytes()), BGV(foreign)
     strangers = scheme.encrypt([[1], [2]], scheme.keygen().secret).reshape(1, 2)
-    monkeypatch.setattr("yashe.wire.streams.unpack_polynomials", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr("yashe.wire.bits._numbers", lambda *_: pytest.fail("unpacked"))
     for at in (len(data) // 2, len(data) - 1):  # one bit of a residue, one bit of the hash
         data[at] ^= 4
         with pytest.raises(

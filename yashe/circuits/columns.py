@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -162,9 +162,9 @@ class SquareLayer:
         self.hidden_bound = Bound.concatenate(bounds)
         self.squared_bound = scheme.product_bound(self.hidden_bound, self.hidden_bound)
         matrices = [weights, *(some.weight for some in self.hidden)]
-        self.primes = max((at_once(w, params.moduli, ct.rows) for w in matrices), key=len)
+        self.primes = max((at_once(w, params.moduli, ct.like) for w in matrices), key=len)
         # A GPU takes all columns of all units, but not more than a few gigabytes.
-        width = COLUMNS if on_host(ct.rows) else max(1, MOST // (8 * params.k * (units + ct.size)))
+        width = COLUMNS if on_host(ct.like) else max(1, MOST // (8 * params.k * (units + ct.size)))
         self.columns = [slice(c, c + width) for c in range(0, params.n, width)]
         self.steps = len(self.primes) * len(self.columns)
 
@@ -182,12 +182,11 @@ class SquareLayer:
         """
         params, t, degree = self.scheme.params, self.scheme.params.t, 2 * self.ct.degree
         parts = self.scheme.parts(degree)
-        out = np.empty((len(self.constants), parts, params.k, params.n), like=self.ct.rows)
-        prepared = [self._prepared(primes) for primes in self.primes]
-        for_each(
-            lambda task: task[0].fill(self.ct.rows, task[1], out),
-            product(prepared, self.columns),
-        )
+        out = np.empty((len(self.constants), parts, params.k, params.n), like=self.ct.like)
+        for primes in self.primes:
+            rows = self.ct.rows_modulo(primes)  # unpacked now, if they are packed
+            fill = partial(self._prepared(primes).fill, rows, out[:, :, primes])
+            for_each(fill, self.columns)
         squared = replace(self.ct, factor=self.ct.factor**2 % t)
         total = self.squared_bound @ self.weights
         total = total + self.scheme.plain_addition_bound(degree) * (self.constants != 0)
@@ -195,7 +194,7 @@ class SquareLayer:
 
     def _prepared(self, primes: slice) -> _Modulo:
         """Return the computation modulo some primes; for a GPU it is kept, where its copies are."""
-        if on_host(self.ct.rows):
+        if on_host(self.ct.like):
             return _Modulo(self, primes)
         digest = hashlib.sha256(repr((self.scheme.params.digest, self.ct.factor, primes)).encode())
         arrays = [
@@ -222,7 +221,7 @@ class _Modulo:
 
     def __init__(self, layer: SquareLayer, primes: slice) -> None:
         p, factor = layer.scheme.params.moduli[primes], layer.ct.factor
-        self.primes, self.moduli, self.units = primes, p, len(layer.weights)
+        self.moduli, self.units = p, len(layer.weights)
         self.taps, self.linear, self.bias = (
             list[IntArray](),
             list[WeightedSum](),
@@ -231,7 +230,7 @@ class _Modulo:
         for some in layer.hidden:
             taps, weight = layer.flat[some.inputs], some.weight
             bias = layer.embedded(some.bias, factor)[:, primes].copy()
-            if not on_host(layer.ct.rows):  # all positions in one product
+            if not on_host(layer.ct.like):  # all positions in one product
                 weight = RnsBasis(p).decompose(weight)[:, 0].astype(np.int64)
                 taps, weight = spread(taps, weight)
                 bias = np.tile(bias, (weight.shape[1] // len(bias), 1, 1))
@@ -244,11 +243,9 @@ class _Modulo:
         self.dense = WeightedSum(layer.weights, p, terms * bound(max(p)) ** 2)
         self.constants = layer.embedded(layer.constants, factor**2)[:, primes].copy()
 
-    def fill(self, rows: FloatArray, columns: slice, out: FloatArray) -> None:
-        """Compute out[:, :, primes, columns]."""
-        h = [
-            self._hidden(rows[:, part, self.primes, columns], part) for part in range(rows.shape[1])
-        ]
+    def fill(self, rows: FloatArray, out: FloatArray, columns: slice) -> None:
+        """Compute out[..., columns] from rows[..., columns], both modulo these primes."""
+        h = [self._hidden(rows[:, part, :, columns], part) for part in range(rows.shape[1])]
         squares = np.empty(h[0].shape, like=h[0])
         for part in range(out.shape[1]):
             square_part(h, part, squares)
@@ -257,7 +254,7 @@ class _Modulo:
             if part % 2:  # doubled here, where it is a residue again
                 total *= 2
                 reduce_modulo(total, self.moduli)
-            out[:, part, self.primes, columns] = total
+            out[:, part, :, columns] = total
 
     def _hidden(self, x: FloatArray, part: int) -> FloatArray:
         """Return one part of all hidden units, residues (units, primes * width)."""

@@ -37,13 +37,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from yashe.arithmetic.devices import blocks
 from yashe.arithmetic.residues import FloatArray, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, Ring
-from yashe.arithmetic.rns import centred, rescale
+from yashe.arithmetic.rns import RnsBasis, centred, rescale
 from yashe.arithmetic.sampling import stream
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
@@ -105,12 +106,22 @@ class BGV(RLWE):
 
         Noise is predicted for phases with random signs, but a message may be anything. So each
         coefficient of m, centred, is lowered or raised by t with probability |m| / t: towards 0.
+
+        With m = sum_i y_i t/t_i - v t (`yashe.arithmetic.rns`), that is one matrix product modulo
+        q, of the t/t_i and t with the y_i and e + r - v. Where m / t is so near to 1/2 that v may
+        be the other neighbour, m becomes m - t, which says the same, and r fits to that.
         """
-        share = self.params.plaintext_ring.basis.fraction(messages)  # m / t in [-1/2, 1/2]
+        q, t_basis = self.params.ring, self.params.plaintext_ring.basis
+        y, quotient = t_basis.split(messages)
+        v = np.rint(quotient)
+        share = quotient - v  # m / t
         streams = [stream(seed, f"encrypt-r/{j}", 4 * self.params.n) for j in numbers]
         draws = np.stack([np.frombuffer(one, dtype="<u4") for one in streams]) * 2.0**-32
-        r = np.where(draws < np.abs(share), -np.sign(share), 0.0)
-        return super()._noisy(messages, e + r, seed, numbers)
+        r = np.copysign(draws < np.abs(share), -share)
+        terms = np.concatenate([y, (e + r - v)[:, None]], axis=1)
+        noisy = np.matmul(_multiples(t_basis, q.basis), terms)
+        reduce_modulo(noisy, q.basis.moduli)
+        return CoefficientElement(q, noisy)
 
     def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Return tensor(x, y) modulo q."""
@@ -221,6 +232,13 @@ class BGV(RLWE):
         return Bound(np.exp2(bits), x.order + y.order + 1).capped()
 
 
+@lru_cache(maxsize=64)
+def _multiples(t_basis: RnsBasis, q_basis: RnsBasis) -> FloatArray:
+    """Return t/t_1, t/t_2, ..., t modulo the primes of q, shape (k, primes of t + 1)."""
+    t = t_basis.product
+    return q_basis.decompose(np.array([*(t // p for p in t_basis.moduli), t], dtype=object))
+
+
 def _scaled(ct: Ciphertext, u: int) -> Ciphertext:
     """Return u times the rows, which is the same message with u times the factor."""
     if u == 1:
@@ -247,7 +265,7 @@ def from_bfv(ct: Ciphertext) -> Ciphertext:
     x = CoefficientElement(params.ring, params.ring.basis.times(ct.rows, params.t))
     bound, factor = ct.bound * math.sqrt(params.n), -params.q % params.t
     return replace(
-        ct, scheme=scheme, rows=scheme.rows(x), bound=bound, factor=factor, public_seed=None
+        ct, scheme=scheme, store=scheme.rows(x), bound=bound, factor=factor, public_seed=None
     )
 
 
@@ -270,7 +288,7 @@ def to_bfv(ct: Ciphertext) -> Ciphertext:
         ct = _scaled(ct, centred(-params.q * pow(ct.factor, -1, params.t) % params.t, params.t))
     x = CoefficientElement(params.ring, params.ring.transform.intt(ct.rows))
     rows = params.ring.basis.times(x.residues, pow(params.t, -1, params.q))
-    return replace(ct, scheme=BFV(params), rows=rows, factor=1, public_seed=None)
+    return replace(ct, scheme=BFV(params), store=rows, factor=1, public_seed=None)
 
 
 def _params_of(ct: Ciphertext, scheme: type[Scheme]) -> Params:

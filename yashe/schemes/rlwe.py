@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from yashe.arithmetic.automorphisms import move_values
-from yashe.arithmetic.residues import FloatArray, reduce, reduce_modulo
+from yashe.arithmetic.residues import FloatArray, by_prime, reduce, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import (
     check_seed,
@@ -203,7 +203,9 @@ class RLWE(RotatingScheme):
             row[1] = uniform_half(rho, j, n, q.basis.moduli)
         e = self._errors(seed, "encrypt-e", numbers)
         c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
-        c_0 -= self.values(out[:, 1]).residues * key.s.residues
+        arrays = c_0, self.values(out[:, 1]).residues, key.s.residues
+        for x, a, s in zip(*map(by_prime, arrays), strict=True):
+            x -= a * s
         reduce_modulo(c_0, q.basis.moduli)
         out[:, 0] = self.rows(NttElement(q, c_0))
 
