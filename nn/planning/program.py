@@ -47,7 +47,6 @@ from yashe.ciphertexts.trace import label
 from yashe.errors import FormError, ParameterError
 from yashe.schemes.base import Scheme
 
-
 NEEDS_A_KEY = "; or relinearise between squares, which takes less noise and a key"
 
 
