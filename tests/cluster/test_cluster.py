@@ -364,7 +364,7 @@ def test_a_pool_that_stays_broken_is_given_up():
 
 
 def test_a_cluster_without_dask_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("nn.cluster.crews.distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingDaskError, match=r"pip install .*\[cluster\]"), dask_cluster(2):
         pass
 
