@@ -1,5 +1,6 @@
 """Settings and fixtures that every test shares."""
 
+import math
 import os
 from pathlib import Path
 
@@ -43,3 +44,9 @@ def mnist_folder() -> Path:
     if missing:
         pytest.skip(f"MNIST is not in {folder} ({missing[0]} is missing): set CRYPTONETS_DATA")
     return folder
+
+
+@pytest.fixture
+def as_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no law shrink its counter-example, as if all were statistical: test_laws.py does."""
+    monkeypatch.setattr("yashe.laws.law.FEW", math.inf)
