@@ -70,9 +70,7 @@ def tightest(kind: type[BGV] | type[BFV] | type[YASHE], spare: float = SPARE_BIT
 
     def runs(log2_q: int) -> bool:
         try:
-            make_plan(
-                largest_network(), params(log2_q), public=True, scheme=kind, spare_bits=spare
-            )
+            make_plan(largest_network(), params(log2_q), public=True, scheme=kind, spare_bits=spare)
         except NoiseBudgetExhausted:
             return False
         return True
