@@ -1,5 +1,6 @@
 """Settings and fixtures that every test shares."""
 
+import gc
 import math
 import os
 from pathlib import Path
@@ -33,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Leave BLAS one thread in each process of pytest-xdist: they share the cores already."""
     if hasattr(config, "workerinput"):
         threadpool_limits(1)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end: thousands of tests, and what they load."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
