@@ -32,13 +32,15 @@ settings.load_profile("project-ci" if os.environ.get("CI") == "true" else "proje
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave BLAS one thread in each process of pytest-xdist: they share the cores already."""
+    gc.disable()  # what is loaded now stays to the end
     if hasattr(config, "workerinput"):
         threadpool_limits(1)
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what stays to the end: thousands of tests, and what they load."""
+    """Spare the garbage collector the thousands of tests, which it would look at ever again."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
