@@ -64,7 +64,8 @@ def walk() -> dict[str, set[Place]]:
     steps["encrypt_images"], ct = touched(
         lambda: encrypt_images(scheme, model, pixels, keys.secret)
     )
-    steps["infer"], reply = touched(lambda: infer(scheme, model, ct, keys.relinearization))
+    key = plan.server_keys(keys)
+    steps["infer"], reply = touched(lambda: infer(scheme, plan, ct, key))
     steps["decrypt_logits"], logits = touched(
         lambda: decrypt_logits(scheme, reply, keys.secret, len(pixels))
     )
