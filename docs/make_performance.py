@@ -45,10 +45,11 @@ TAIL = """
 - **Reductions only where a bound needs them.** The primes are as small as the noise allows
   (`yashe.schemes.choose.narrowed`), about 2^22 for the CryptoNets network; a weighted sum of 845
   unreduced squares then stays below 2^53.
-- **What is received stays packed** (`yashe/wire/packed.py`): a batch is bits and seeds, a sixth of its
-  numbers, until the first step asks for one prime of all images at a time. That costs no more than
-  unpacking everything at once, and two thirds of a server's memory were images. What is packed is no array:
-  nobody can multiply it by mistake.
+- **Images stay packed** (`yashe/ciphertexts/packed.py`): as float32 in the process that encrypts,
+  as bits and seeds where they were received, until the first step asks for one prime of all of them
+  at a time. New memory is dear, so that encryption is faster, too; and to unpack prime by prime
+  costs no more than to unpack at once. What is packed is no array: nobody can multiply it by
+  mistake.
 - **A message and its errors are one matrix product** (`BGV._noisy`): the t/t_i and t, modulo all
   primes of q, times the y_i of the message and e + r - v, without a change of base before.
 - **No relinearisation where nobody needs one** (`nn/planning/program.py`). Three parts, squared, are
@@ -75,8 +76,9 @@ TAIL = """
 - **A convolution without a gather.** Products with whole rows of an image take no copies of inputs,
   but multiply by five times as many zeros; blocks of 2 x 2 positions copy half as much and multiply
   twice as much. Neither was faster on two threads.
-- **SHAKE-128 in the place of SHAKE-256**, and fewer bytes for a Gaussian sample. A quarter of the time of
-  an encryption is SHAKE; the first would save a fifth of that. All seeds would mean something else.
+- **SHAKE-128 in the place of SHAKE-256**, and fewer bytes for a Gaussian sample. A quarter of the
+  time of an encryption is SHAKE; the first would save a fifth of that. All seeds would mean
+  something else.
 - **More ciphertexts in one call.** Two threads wait for each other between calls of NumPy, but
   larger calls leave the cache: one ciphertext at a time is relinearised, four are encrypted.
 """

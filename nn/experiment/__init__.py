@@ -293,7 +293,7 @@ def run(
 
 def wire_bytes(ct: Ciphertext) -> int:
     """Return the bytes of ciphertexts, n log2 q bits for each ring element."""
-    elements = ct.size * int(ct.rows.shape[1])
+    elements = ct.size * int(ct.store.shape[1])
     return round(elements * ct.params.n * ct.params.log2_q / 8)
 
 

@@ -321,8 +321,7 @@ def classify(
     reader = CiphertextReader.open(source, params)
     contents = reader.contents
     shape, scheme = contents.shape, check_images(contents, model.input_shape, key_id)
-    public, n = contents.kind != SEEDED_CIPHERTEXTS, params.n
-    spare = SPARE_BITS
+    public, n, spare = contents.kind != SEEDED_CIPHERTEXTS, params.n, SPARE_BITS
     if flooding is not None:
         check_key(params, contents.key_id, flooding.key)
         spare = needed_spare(flooding.bits, math.prod(model.output_shape) * n, n)
@@ -335,7 +334,7 @@ def classify(
         report = Report(progress=lambda share: progress(share / shape[0]))
         own = None if isinstance(key, Params) else key
         logits = infer(scheme, plan, ct, own, report, device=device).reshape(-1)
-        del ct  # a gigabyte, before the next one is read
+        del ct  # before the next one is read
         reply = reply_of(scheme, logits, flooding)
         writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))
         writer.append(reply)
