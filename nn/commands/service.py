@@ -15,10 +15,9 @@ from nn.commands.options import add_device_option, add_image_options, load_model
 from nn.commands.tables import called, load_input, shown_answers, write_answers
 from nn.experiment.terminal import bar
 from nn.planning.plan import MODES
-from nn.service import roles
-from nn.service.asking import AskingKeys, kept_keys
 from nn.service.card import BOTH, ModelCard
 from nn.service.client import WAIT_SECONDS, Client
+from nn.service.keyfiles import SECRET, AskingKeys, kept_keys, load_card
 from nn.service.limits import Limits, check_token
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.wire.files import check_private, open_input, whole_file
@@ -199,8 +198,8 @@ def ask_command(arguments: argparse.Namespace) -> None:
     offer, mode = client.offer(), arguments.mode
     images = load_input(arguments, next(iter(offer.cards.values())))
     pixels, kept = images.pixels[: arguments.count], arguments.keys
-    if mode == "auto" and kept is not None and (kept / roles.SECRET).exists():
-        mode = roles.load_card(kept).mode
+    if mode == "auto" and kept is not None and (kept / SECRET).exists():
+        mode = load_card(kept).mode
     card = offer.card(mode, len(pixels))
     print(f"{len(pixels)} {called(card)} for {card.name}, mode {card.mode}, {card.params}")
     keys: AskingKeys | None = None if kept is None else kept_keys(kept, card)

@@ -3,7 +3,7 @@
     with Client(pretrained("cryptonets")) as client:
         answer = client.ask(image)
 
-Server and client exchange bytes: once the public keys, then a file of `nn.service.single` for each
+Server and client exchange bytes: once the public keys, then a file of `nn.service.roles` for each
 image and one for each reply. There is a process of the server's for every plaintext modulus, so
 that two cores share the work (`nn.cluster.runs` says why not threads).
 """
@@ -28,8 +28,10 @@ from nn.drawing.strokes import WHITE
 from nn.networks.model import Sequential
 from nn.planning.plan import make_plan
 from nn.planning.planned import Plan
-from nn.service import single
+from nn.service import roles
 from nn.service.card import ModelCard
+from nn.service.frames import frame_name
+from nn.service.keyfiles import read_evaluation_keys, write_evaluation_keys
 from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.parallel import workers
@@ -80,11 +82,11 @@ class Client:
 
     def __init__(self, model: Sequential) -> None:
         self.plan = make_plan(model, mode="single")
-        self.card = ModelCard.of(model, mode="single")
+        self.card = ModelCard.of_plan(self.plan)
         self._schemes = [BGV(params) for params in self.card.runs]
-        self._secrets = [scheme.keygen().secret for scheme in self._schemes]
-        keys = io.BytesIO()
-        single.write_server_keys(keys, self.card, self._secrets)
+        made, keys = [scheme.keygen() for scheme in self._schemes], io.BytesIO()
+        self._secrets = [one.secret for one in made]
+        write_evaluation_keys(keys, self.card, made)
         self.key_bytes = len(keys.getvalue())
         self._stack = ExitStack()
         self._servers = [
@@ -129,7 +131,7 @@ class Client:
             marks.append(time.perf_counter())
 
         with workers(len(self._servers)):
-            single.encrypt(upload, self.card, self._secrets, image[None, ..., None], WHITE)
+            roles.encrypt(upload, self.card, self._secrets, image[None, ..., None], WHITE)
         mark()
         frames = [
             server.submit(serve, frame)
@@ -137,9 +139,9 @@ class Client:
         ]
         with zipfile.ZipFile(reply, "w") as archive:
             for number, frame in enumerate(self._finished(frames), 1):
-                archive.writestr(single.frame_name(number), frame)
+                archive.writestr(frame_name(number), frame)
         mark()
-        logits = single.decrypt(reply, self.card, self._secrets)[0]
+        logits = roles.decrypt(reply, self.card, self._secrets)[0]
         mark()
         encrypt, server, decrypt = np.diff(marks).tolist()
         pixels = quantize_pixels(image, WHITE, self.card.levels)
@@ -179,11 +181,11 @@ def begin_server(plan: Plan, card: ModelCard, number: int, keys: bytes) -> None:
     use_one_thread()
     run = plan.runs[number]
     run.program.prepare()
-    _own[:] = run, single.read_server_keys(io.BytesIO(keys), card)[number]
+    _own[:] = run, read_evaluation_keys(io.BytesIO(keys), card)[number]
 
 
 def serve(frame: bytes) -> bytes:
     """Return the reply to an encrypted image."""
     reply = io.BytesIO()
-    single.classify_run(io.BytesIO(frame), reply, *_own)
+    roles.classify_run(io.BytesIO(frame), reply, *_own)
     return reply.getvalue()
