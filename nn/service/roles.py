@@ -80,31 +80,40 @@ def encrypt(
     """
     keys = keys if isinstance(keys, Sequence) else [keys]
     check_keys(card, keys)
-    most, packing = MOST_BATCHES * card.batch, card.packing
+    most = MOST_BATCHES * card.batch
     if images.shape[1:] != card.input_shape:
         raise DataError(f"images of shape {card.input_shape} were required, got {images.shape[1:]}")
     if not 0 < len(images) <= most:
         raise DataError(f"a file takes 1 to {most} images, got {len(images)}")
     pixels = quantize_pixels(images, white, card.levels)
-    starts = range(0, len(pixels), card.batch)
-    shape = (len(starts), *card.inputs)
     with writing(file, card.single is not None) as frame:
         for name, key in zip(frame_names(len(keys)), keys, strict=True):
-            scheme, writer = BGV(key.params), None
             with frame(name) as out:
-                for start in starts:
-                    batch = pixels[start : start + card.batch]
-                    places = batch.reshape(len(batch), -1).T
-                    if packing is not None:
-                        places = packing.slots(batch[0])
-                    for first in range(0, len(places), AT_ONCE):
-                        some = encode_constant(key.params, places[first : first + AT_ONCE])
-                        ct = scheme.encrypt(some, key)
-                        writer = writer or CiphertextWriter(out, ct, shape)
-                        writer.append(ct)
-                        progress(ct.size / math.prod(shape) / len(keys))
-                assert writer is not None
-                writer.close()
+                shape = encrypt_run(out, card, key, pixels, lambda s: progress(s / len(keys)))
+    return shape
+
+
+def encrypt_run(
+    file: BinaryIO,
+    card: ModelCard,
+    key: SecretKey | BgvPublicKey,
+    pixels: IntArray,
+    progress: Progress,
+) -> tuple[int, ...]:
+    """Write the frame of one run, for `encrypt`."""
+    scheme, packing = BGV(key.params), card.packing
+    shape = (-(-len(pixels) // card.batch), *card.inputs)
+    writer: CiphertextWriter | None = None
+    for start in range(0, len(pixels), card.batch):
+        batch = pixels[start : start + card.batch]
+        places = batch.reshape(len(batch), -1).T if packing is None else packing.slots(batch[0])
+        for first in range(0, len(places), AT_ONCE):
+            ct = scheme.encrypt(encode_constant(key.params, places[first : first + AT_ONCE]), key)
+            writer = writer or CiphertextWriter(file, ct, shape)
+            writer.append(ct)
+            progress(ct.size / math.prod(shape))
+    assert writer is not None
+    writer.close()
     return shape
 
 
@@ -186,13 +195,13 @@ def classify(
     single, names = isinstance(network, Plan), frame_names(len(runs))
     shapes = set[tuple[int, ...]]()
 
-    def told(share: float) -> None:
-        progress(share / len(runs))
-
     with reading(source, names if single else []) as streams, writing(target, single) as frame:
         for name, run, key, stream in zip(names, runs, keys, streams, strict=True):
             with frame(name) as out:
-                shapes.add(classify_run(stream, out, run, key, told, flooding, device))
+                shape = classify_run(
+                    stream, out, run, key, lambda s: progress(s / len(runs)), flooding, device
+                )
+            shapes.add(shape)
             if len(shapes) > 1:
                 raise FormatError(f"the runs have different numbers of images: {shapes}")
     return shapes.pop()

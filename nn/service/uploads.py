@@ -39,8 +39,8 @@ def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
     """Return how many bytes a key, encrypted images and a reply take at most."""
     params, scheme, single = card.params, BGV(card.params), card.single is not None
 
-    def body(kind: int, *of: Any, seed: bytes = b"") -> int:
-        return Contents(kind, params, "0" * 32, *of, rho=seed).body_bytes
+    def body(kind: int, **of: Any) -> int:
+        return Contents(kind, params, "0" * 32, **of).body_bytes
 
     if single:
         key = card.key_plan.polynomials * packed_bytes(params.n, params.moduli)
@@ -49,11 +49,11 @@ def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
         seeds = {
             kind: bytes(SEED_BYTES * bool(form.halves)) for kind, form in ACCEPTED_KEYS.items()
         }
-        key = max(body(kind, seed=seed) for kind, seed in seeds.items())
+        key = max(body(kind, rho=seed) for kind, seed in seeds.items())
         fresh, batches = CIPHERTEXTS, limits.batches
     degree = 1 if card.needs_keys and not single else 2  # then nobody has relinearised it
-    images = body(fresh, scheme, 1, (batches, *card.inputs))
-    reply = body(CIPHERTEXTS, scheme, degree, (batches, *card.outputs))
+    images = body(fresh, scheme=scheme, degree=1, shape=(batches, *card.inputs))
+    reply = body(CIPHERTEXTS, scheme=scheme, degree=degree, shape=(batches, *card.outputs))
     runs = len(card.runs)
     return runs * (key + FRAME_BYTES), runs * (images + FRAME_BYTES), runs * (reply + FRAME_BYTES)
 
