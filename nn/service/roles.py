@@ -194,7 +194,6 @@ def classify(
     runs: Sequence[Sequential | Plan] = network.runs if isinstance(network, Plan) else [network]
     single, names = isinstance(network, Plan), frame_names(len(runs))
     shapes = set[tuple[int, ...]]()
-
     with reading(source, names if single else []) as streams, writing(target, single) as frame:
         for name, run, key, stream in zip(names, runs, keys, streams, strict=True):
             with frame(name) as out:

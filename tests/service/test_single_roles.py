@@ -36,13 +36,18 @@ def folder(tmp_path_factory):
     keyfiles.keygen(place / "keys", ModelCard.of(MODEL, mode="single"))
     card = keyfiles.load_card(place / "keys")
     secrets = keyfiles.load_secret_keys(place / "keys", card)
+    shares: list[float] = []
     with open(place / "images", "wb") as file:
-        assert roles.encrypt(file, card, secrets, IMAGES, DATA.pixel_max) == (2, 9)
+        written = roles.encrypt(file, card, secrets, IMAGES, DATA.pixel_max, shares.append)
+    assert written == (2, 9)
+    assert sum(shares) == pytest.approx(1)
+    shares.clear()
     plan = make_plan(MODEL, mode="single")
     with open(place / "keys/public/evaluation.key", "rb") as file:
         keys = keyfiles.read_evaluation_keys(file, card)
     with open(place / "images", "rb") as source, open(place / "reply", "wb") as target:
-        assert roles.classify(source, target, plan, keys) == (2, 1)
+        assert roles.classify(source, target, plan, keys, shares.append) == (2, 1)
+    assert sum(shares) == pytest.approx(1)
     return place, card, secrets, plan, keys
 
 
