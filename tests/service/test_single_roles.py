@@ -11,6 +11,7 @@ import pytest
 
 from nn.commands.main import main
 from nn.data.sets import load_digits
+from nn.drawing.sides import frames_of
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
@@ -23,6 +24,8 @@ from nn.service.keyfiles import kept_keys, key_digest
 from nn.training.quantize import quantize_pixels
 from tiny_roles import SHAPE, tiny_network
 from tiny_service import running
+from yashe import wire
+from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
 
 MODEL, DATA = pretrained("digits"), load_digits()
@@ -156,6 +159,30 @@ def test_keys_of_somebody_else_and_wrong_images_are_refused(folder) -> None:
         roles.encrypt(io.BytesIO(), card, secrets, IMAGES[:, :4], 16)
     with pytest.raises(DataError, match="1 to 4096 images, got 0"):
         roles.encrypt(io.BytesIO(), card, secrets, IMAGES[:0], 16)
+
+
+def test_the_runs_of_a_file_belong_together(folder) -> None:
+    place, card, secrets, plan, keys = folder
+    few, answer = io.BytesIO(), io.BytesIO()
+    roles.encrypt(few, card, secrets, IMAGES[:1], 16)
+    roles.classify(few, answer, plan, keys)
+
+    def mixed(one: bytes, other: bytes) -> io.BytesIO:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("1.fhe", one)
+            archive.writestr("2.fhe", other)
+        return file
+
+    (one, two), (_, other) = frames_of((place / "images").read_bytes()), frames_of(few.getvalue())
+    with pytest.raises(FormatError, match="the runs have different numbers of images"):
+        roles.classify(mixed(one, other), io.BytesIO(), plan, keys)
+    public = wire.to_bytes(wire.from_bytes(one, Ciphertext) + 0)
+    with pytest.raises(FormatError, match=r"of shape \(batches, 9\) .* of BGV, not seeded"):
+        roles.classify(mixed(public, two), io.BytesIO(), plan, keys)
+    (one, _), (_, other) = frames_of((place / "reply").read_bytes()), frames_of(answer.getvalue())
+    with pytest.raises(FormatError, match="the runs of a reply have different numbers of images"):
+        roles.decrypt(mixed(one, other), card, secrets)
 
 
 def test_one_service_takes_both_modes_and_its_client_chooses(tmp_path) -> None:
