@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from nn.commands.options import (
     natural,
     positive,
 )
-from nn.commands.tables import called, load_input, shown_answers, write_answers
+from nn.commands.tables import called, load_input, tell_answers
 from nn.data.idx import read_idx
 from nn.data.sources import SETS, load_images
 from nn.experiment.terminal import bar
@@ -242,23 +241,9 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
     keys = load_secret_keys(arguments.keys, card)
     with step("decrypted"), open_input(arguments.reply) as source:
         logits = roles.decrypt(source, card, keys, arguments.images)
-    found = card.schema.answers.answers(logits)
-    facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
-    if arguments.labels:
-        labels = load_labels(arguments.labels, card, arguments.data)[: len(found)]
-        if len(labels) < len(found):
-            raise DataError(f"{len(labels)} labels for {len(found)} images")
-        facts["accuracy"] = float((found == labels).mean())
-        print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
-    else:
-        print(f"{len(found)} {called(card)}: {shown_answers(found)}")
-    if arguments.csv:
-        write_answers(arguments.csv, card, logits)
-        show(arguments.csv)
-    if arguments.json:
-        with whole_file(arguments.json) as file:
-            file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")
-        show(arguments.json)
+    labels = load_labels(arguments.labels, card, arguments.data) if arguments.labels else None
+    tell_answers(arguments, card, logits, labels)
+    show(*filter(None, (arguments.csv, arguments.json)))
 
 
 def load_labels(source: str, card: ModelCard, data: Path | None) -> Any:

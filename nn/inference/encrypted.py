@@ -75,7 +75,7 @@ def encrypt_images(
     """
     of_kind(scheme, "the scheme", Scheme)
     pixels = check_pixels(network, pixels)
-    packing = packing_of(network)
+    packing: Packing | None = getattr(network, "packing", None)  # of a plan or a card
     if packing is not None:
         if len(pixels) != 1:
             raise EncodingError(
@@ -90,12 +90,6 @@ def encrypt_images(
         )
     slots = encode_constant(scheme.params, np.moveaxis(pixels, 0, -1))
     return scheme.encrypt(slots, key, seed)
-
-
-def packing_of(network: Any) -> Packing | None:
-    """Return how a plan or card fills the slots with one image; None if slot i is image i."""
-    found: Packing | None = getattr(network, "packing", None)
-    return found
 
 
 def decrypt_logits(
@@ -114,7 +108,7 @@ def decrypt_logits(
         If there are not so many slots.
     """
     of_kind(scheme, "the scheme", Scheme)
-    packing = packing_of(network)
+    packing: Packing | None = getattr(network, "packing", None)
     images = whole(images, "the number of images", 1, scheme.params.n if packing is None else 1)
     if packing is not None:
         if ct.shape != (1,):

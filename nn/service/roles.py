@@ -235,7 +235,7 @@ def classify_run(
     writer: CiphertextWriter | None = None
     for _ in range(batches):
         ct = reader.take(math.prod(inputs)).reshape(inputs)
-        ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
+        ct = replace(ct, bound=scheme.fresh_bound(public).broadcast(ct.bound.shape))
         report = Report(progress=lambda share: progress(share / batches))
         logits = infer(scheme, plan, ct, key, report, device=device).reshape(-1)
         del ct  # a gigabyte, before the next one is read
