@@ -30,7 +30,9 @@ def run_batches(
     with story.timed("keys"):
         keys = scheme.keygen()
     story.tell("client  makes keys", story.seconds["keys"])
-    sides = Sides(plan, scheme, keys, story, device)
+    sides = Sides(plan, scheme, keys, plan.server_keys(keys), story, device)
+    if sides.server_key is None:
+        story.tell("server  needs no key")
     n = plan.params.n
     batches = [pixels[start : start + n] for start in range(0, len(pixels), n)]
     # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
@@ -49,7 +51,8 @@ class Sides:
 
     Attributes
     ----------
-    plan, scheme, keys : of the run; the server uses `keys.relinearization` only
+    plan, scheme, keys : of the run
+    server_key : what the server has of the keys, which is nothing for many networks
     story : of the run
     device : where the server computes
     images : how many the last batch has
@@ -59,6 +62,7 @@ class Sides:
     plan: Plan
     scheme: Scheme
     keys: Any = field(repr=False)
+    server_key: Any = field(repr=False)
     story: Story
     device: str
     images: int = 0
@@ -85,8 +89,7 @@ class Sides:
         """Server: return the reply to an encrypted batch, computed in this process."""
         with self.story.timed("infer"), bar("inferring", self.images, "images") as done:
             report = Report(progress=done)
-            key = self.keys.relinearization
-            logits = infer(self.scheme, self.plan, ct, key, report, device=self.device)
+            logits = infer(self.scheme, self.plan, ct, self.server_key, report, device=self.device)
             reply = reply_of(self.scheme, logits)
         for step in report.steps:
             self.story.tell(f"server  {step.what}", step.seconds, step.budget_bits, "predicted")
@@ -108,7 +111,7 @@ class Sides:
             for logits in predict(
                 self.plan.program.model,
                 batches,
-                self.keys.relinearization,
+                self.server_key,
                 crew.executor,
                 parts=parts,
                 in_flight=crew.size + 1,

@@ -36,6 +36,7 @@ from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey, check_key
 from yashe.ciphertexts.slots import encode_constant
 from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
+from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
 from yashe.wire.envelope import SEEDED_CIPHERTEXTS
 from yashe.wire.header import Contents
@@ -231,13 +232,16 @@ def classify_run(
             check_key(params, contents.key_id, flooding.key)
             outputs = math.prod(network.output_shape)
             spare = needed_spare(flooding.bits, outputs * params.n, params.n)
-        plan = make_plan(network, params, public=public, spare_bits=spare)
+        # With one square at most nothing is relinearised, and both ways are one.
+        relinearize = key_id is not None
+        plan = make_plan(network, params, public=public, spare_bits=spare, relinearize=relinearize)
     writer: CiphertextWriter | None = None
+    own = None if isinstance(key, Params) else key
     for _ in range(batches):
         ct = reader.take(math.prod(inputs)).reshape(inputs)
         ct = replace(ct, bound=scheme.fresh_bound(public).broadcast(ct.bound.shape))
         report = Report(progress=lambda share: progress(share / batches))
-        logits = infer(scheme, plan, ct, key, report, device=device).reshape(-1)
+        logits = infer(scheme, plan, ct, own, report, device=device).reshape(-1)
         del ct  # a gigabyte, before the next one is read
         reply = reply_of(scheme, logits, flooding)
         writer = writer or CiphertextWriter(target, reply, (batches, reply.size))

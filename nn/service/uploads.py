@@ -51,7 +51,8 @@ def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
         }
         key = max(body(kind, rho=seed) for kind, seed in seeds.items())
         fresh, batches = CIPHERTEXTS, limits.batches
-    degree = 1 if card.needs_keys and not single else 2  # then nobody has relinearised it
+    # Without keys nobody has relinearised it, however many squares there were.
+    degree = 1 if card.needs_keys and not single else BGV.largest_degree
     images = body(fresh, scheme=scheme, degree=1, shape=(batches, *card.inputs))
     reply = body(CIPHERTEXTS, scheme=scheme, degree=degree, shape=(batches, *card.outputs))
     runs = len(card.runs)

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.arithmetic.devices import CPU, Place, host, kernels, near, on_host, place
+from yashe.arithmetic.devices import CACHE_BYTES, CPU, Place, host, kernels, near, on_host, place
 from yashe.errors import ExactnessError, ParameterError
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -118,10 +118,22 @@ def _moduli_near(moduli: tuple[int, ...], x: FloatArray) -> tuple[Any, Any]:
     return near(column(moduli), x), near(_inverses(moduli), x)
 
 
+def by_prime(x: FloatArray) -> FloatArray:
+    """Return a view of residues, shape (..., k, n), with the axis of the primes in front."""
+    return np.moveaxis(x, -2, 0)
+
+
 def reduce_modulo(
     x: FloatArray, moduli: tuple[int, ...], scratch: FloatArray | None = None
 ) -> None:
-    """Reduce integers of shape (..., k, n) in place, row i modulo moduli[i]."""
+    """Reduce integers of shape (..., k, n) in place, row i modulo moduli[i].
+
+    What is too large for the cache is reduced prime by prime, so that its four passes are there.
+    """
+    if len(moduli) > 1 and scratch is None and on_host(x) and x.nbytes > CACHE_BYTES:
+        for row, p in zip(by_prime(x), moduli, strict=True):
+            reduce_inplace(row, float(p), 1.0 / p)
+        return
     reduce_inplace(x, *_moduli_near(moduli, x), scratch)
 
 
