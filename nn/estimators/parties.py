@@ -58,6 +58,8 @@ class Server:
         FormatError, KeyMismatchError
             If the bytes are not what a client of this network sends.
         """
+        of_kind(keys, "what a client sends for keys", bytes)
+        of_kind(rows, "what a client sends for rows", bytes)
         reply, known = io.BytesIO(), read_evaluation_keys(io.BytesIO(keys), self._card)
         roles.classify(io.BytesIO(rows), reply, self._network, known)
         return reply.getvalue()

@@ -349,7 +349,6 @@ class Client:
         card, once = self.offer().card(mode_of(keys, mode), len(images)), keys is None
         with tempfile.TemporaryDirectory() as folder:
             secret, evaluation = keys or fresh_keys(card, Path(folder))
-            check_keys(card, secret if isinstance(secret, list) else [secret])
             if isinstance(evaluation, Pair):
                 check_keys(card, [evaluation])
             sent, received = Path(folder) / "images.fhe", Path(folder) / "reply.fhe"
