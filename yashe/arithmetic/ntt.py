@@ -209,7 +209,8 @@ class Ntt:
         now, then = (out, other) if on_host(x) else (other, out)  # two buffers, which take turns
         y = now.reshape(b, count, n1, n2)
         np.matmul(a, x.reshape(b, -1, n1, n2), out=y)
-        self._twist(y, t, primes, then)
+        rows, p = y.reshape(then.shape), self.moduli[primes]
+        twist_modulo(rows, t.reshape(then.shape[1:]), p, then)
         if on_host(x):
             left, right = y[..., : n2 // 2], y[..., n2 // 2 :]
             total, difference = np.moveaxis(other.reshape(b, count, 2, n1, n2 // 2), 2, 0)
@@ -221,7 +222,7 @@ class Ntt:
         else:
             w = near(self._whole[0], x)[primes]
             np.matmul(w, y.swapaxes(-1, -2), out=out.reshape(b, count, n2, n1))
-        reduce_modulo(out, self.moduli[primes], other)
+        reduce_modulo(out, p, other)
 
     def _interpolate(self, values: FloatArray, primes: slice, out: FloatArray) -> None:
         """Write the polynomials with these values, the lines of `_evaluate` backwards."""
@@ -237,11 +238,7 @@ class Ntt:
             np.subtract(from_even, from_odd, out=y[..., half:, :])
         else:
             np.matmul(near(self._whole[1], z)[primes], z, out=y)
-        self._twist(y, t, primes, out)
+        rows, p = y.reshape(out.shape), self.moduli[primes]
+        twist_modulo(rows, t.reshape(out.shape[1:]), p, out)
         np.matmul(a, y.swapaxes(-1, -2), out=out.reshape(b, count, n1, n2))
-        reduce_modulo(out, self.moduli[primes], y.reshape(out.shape))
-
-    def _twist(self, y: FloatArray, t: FloatArray, primes: slice, scratch: FloatArray) -> None:
-        """Multiply the matrices y by T, entry by entry."""
-        rows = y.reshape(scratch.shape)
-        twist_modulo(rows, t.reshape(scratch.shape[1:]), self.moduli[primes], scratch)
+        reduce_modulo(out, p, rows)
