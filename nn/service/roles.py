@@ -17,12 +17,14 @@ import math
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
+from nn.inference.batches import streamed
 from nn.inference.encrypted import Report, infer
 from nn.inference.flooding import Flooding, needed_spare
 from nn.inference.replies import reply_of
@@ -328,15 +330,19 @@ def classify(
         spare = needed_spare(flooding.bits, math.prod(model.output_shape) * n, n)
     make_plan(model, params, public=public, spare_bits=spare)
     writer: CiphertextWriter | None = None
-    for _ in range(shape[0]):
-        ct = reader.take(math.prod(model.input_shape)).reshape(model.input_shape)
-        ct = replace(ct, bound=scheme.fresh_bound(public).broadcast((len(ct.rows),)))
-        report = Report(progress=lambda share: progress(share / shape[0]))
-        logits = infer(scheme, model, ct, key, report, device=device).reshape(-1)
-        del ct  # a gigabyte, before the next one is read
-        reply = reply_of(scheme, logits, flooding)
-        writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))
-        writer.append(reply)
+    size = math.prod(model.input_shape)
+    fresh = scheme.fresh_bound(public).broadcast((size,))
+    batches = (
+        replace(reader.take(size), bound=fresh).reshape(model.input_shape) for _ in range(shape[0])
+    )
+    with closing(streamed(batches, device)) as images:
+        for ct in images:
+            report = Report(progress=lambda share: progress(share / shape[0]))
+            logits = infer(scheme, model, ct, key, report, device=device).reshape(-1).to("cpu")
+            del ct  # a gigabyte, before the next one is read
+            reply = reply_of(scheme, logits, flooding)
+            writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))
+            writer.append(reply)
     reader.close()
     assert writer is not None
     writer.close()

@@ -134,6 +134,7 @@ def test_the_bench_of_a_gpu_says_how_fast_and_how_right(
 ) -> None:
     monkeypatch.setattr(bench, "make_plan", small_plan)
     monkeypatch.setattr(bench, "RUNS", 2)
+    monkeypatch.setattr(bench, "STREAM", 2)
     out = tmp_path / "gpu.json"
     assert main(["bench", "--quick", "--device", "gpu", "--json", str(out)]) == 0
     (facts,) = json.loads(out.read_text())["whole"]
@@ -141,6 +142,7 @@ def test_the_bench_of_a_gpu_says_how_fast_and_how_right(
     said = capsys.readouterr().out
     assert said.startswith("a stand-in, CuPy 0\nfull batches on the server, medians of 2\n")
     assert "  digits, BGV, n = 64: " in said
+    assert "in a stream, read from memory, a batch takes " in said
     assert "all logits and residues are right" in said
 
 
@@ -149,6 +151,7 @@ def test_a_bench_with_another_residue_is_an_error(
 ) -> None:
     monkeypatch.setattr(bench, "make_plan", small_plan)
     monkeypatch.setattr(bench, "RUNS", 1)
+    monkeypatch.setattr(bench, "STREAM", 1)
     infer, seen = bench.infer, []
 
     def wrong(*arguments: Any) -> Any:

@@ -44,6 +44,7 @@ class Place:
     put, get : copy a NumPy array there, and one from there
     wait : returns when everything there is computed
     kernels : what `kernels` returns, or None
+    uploads : as in `yashe.arithmetic.gpu`, or None where arrays are at once
     """
 
     name: str
@@ -53,6 +54,7 @@ class Place:
     get: Callable[[Any], Any]
     wait: Callable[[], None]
     kernels: Any = None
+    uploads: Any = None
 
 
 CPU = Place("cpu", "the processor", np.ndarray, np.asarray, np.asarray, lambda: None)

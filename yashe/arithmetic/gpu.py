@@ -9,20 +9,29 @@ Where the compiler fuses a product and a sum nothing changes: the products are e
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from yashe.arithmetic.devices import Place
-from yashe.errors import DeviceError
+from yashe.arithmetic.parallel import for_each
+from yashe.errors import DeviceError, ExactnessError
 
 try:
     import cupy
     from cupy import rint, where
+    from cupyx import empty_pinned
 except ImportError as error:
     raise DeviceError(
         "a GPU needs CuPy, which is not installed: pip install 'cryptonets-yashe[gpu]' is for "
         "CUDA 12; for CUDA 13 it is pip install cupy-cuda13x"
     ) from error
+
+STAGED = 2**22  # residues that wait for their copy at a time: 16 MiB
+NARROWED = 2**17  # of them that a worker makes integers of 32 bits at a time, in its cache
 
 
 @cache
@@ -43,12 +52,87 @@ def place() -> Place:
             "which there are, and the newest CUDA that their driver knows"
         ) from error
     about, kernels = f"{card}, CuPy {cupy.__version__}", sys.modules[__name__]
-    return Place("gpu", about, cupy.ndarray, cupy.asarray, cupy.asnumpy, wait, kernels)
+    return Place("gpu", about, cupy.ndarray, cupy.asarray, cupy.asnumpy, wait, kernels, uploads)
 
 
 def wait() -> None:
     """Return when everything that was started is computed."""
     cupy.cuda.get_current_stream().synchronize()
+
+
+@cache
+def _beside() -> Any:
+    """Return the stream on which arrays come; one for all, since memory stays with its stream."""
+    return cupy.cuda.Stream(non_blocking=True)
+
+
+@contextmanager
+def uploads() -> Iterator[Callable[[Any], Callable[[], Any]]]:
+    """Yield `begin`, which begins to copy residues to the GPU beside what it computes.
+
+    `begin(x)` returns as soon as x is no longer needed, and may be called in another thread; what
+    it returns, `arrive`, gives the array to whoever computes. Half of the bytes are saved on the
+    way, as integers of 32 bits.
+
+    Nobody tells CuPy which streams use some memory (cupy/cupy#8068), so there is an event for each
+    handing over: from pinned memory to the copy and back, from the copy to what is computed and
+    back.
+
+    Raises
+    ------
+    ExactnessError
+        By `begin`, if x are no integers of 32 bits. Residues are below 2^24.
+    """
+    device, beside = cupy.cuda.Device(), _beside()
+    buffers = [(empty_pinned(STAGED, np.int32), cupy.cuda.Event(block=True)) for _ in range(2)]
+
+    def begin(x: Any) -> Callable[[], Any]:
+        shape, x = x.shape, x.reshape(-1)
+        with device, beside:
+            there = cupy.empty(x.size, np.int32)
+            for number, start in enumerate(range(0, x.size, STAGED)):
+                pinned, copied = buffers[number % 2]
+                some = x[start : start + STAGED]
+                copied.synchronize()  # what was in this buffer before
+                narrow(some, pinned[: len(some)])
+                there[start : start + STAGED].set(pinned[: len(some)], stream=beside)
+                beside.record(copied)
+            arrived = beside.record()
+
+        def arrive() -> Any:
+            nonlocal there
+            here = cupy.cuda.get_current_stream()
+            here.wait_event(arrived)
+            wide = there.reshape(shape).astype(np.float64)
+            beside.wait_event(here.record())  # and only then others may write to
+            there = None
+            return wide
+
+        return arrive
+
+    try:
+        yield begin
+    finally:
+        beside.synchronize()  # before others get the pinned memory
+
+
+def narrow(x: Any, out: Any) -> None:
+    """Write x, float64 on the processor, as integers of 32 bits, on all workers.
+
+    Raises
+    ------
+    ExactnessError
+        If it is something else.
+    """
+
+    def narrow_some(start: int) -> None:
+        some, written = x[start : start + NARROWED], out[start : start + NARROWED]
+        with np.errstate(invalid="ignore"):
+            np.copyto(written, some, casting="unsafe")
+        if not (written == some).all():
+            raise ExactnessError("residues were required, integers of 32 bits: use ct.to")
+
+    for_each(narrow_some, range(0, len(x), NARROWED))
 
 
 @cupy.fuse()  # type: ignore[untyped-decorator]
