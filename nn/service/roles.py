@@ -153,10 +153,7 @@ def read_card(path: Path, insecure: bool = False) -> ModelCard:
 def load_encryption_key(folder: Path, card: ModelCard) -> SecretKey | BgvPublicKey:
     """Return the secret key of a folder, with which its owner encrypts, or else the public one."""
     if (folder / SECRET).exists():
-        key: SecretKey | BgvPublicKey = wire.load_secret_key(folder / SECRET, SecretKey)
-        if key.params.digest != card.params.digest:
-            raise KeyMismatchError(f"{folder / SECRET} is not for the parameters of {CARD}")
-        return key
+        return load_secret_keys(folder, card)[0]
     inner = folder / PUBLIC / ENCRYPTION
     return wire.load(inner if inner.exists() else folder / ENCRYPTION, BgvPublicKey, card.params)
 
@@ -330,12 +327,10 @@ def classify(
         spare = needed_spare(flooding.bits, math.prod(model.output_shape) * n, n)
     make_plan(model, params, public=public, spare_bits=spare)
     writer: CiphertextWriter | None = None
-    size = math.prod(model.input_shape)
+    size = math.prod(shape[1:])
     fresh = scheme.fresh_bound(public).broadcast((size,))
-    batches = (
-        replace(reader.take(size), bound=fresh).reshape(model.input_shape) for _ in range(shape[0])
-    )
-    with closing(streamed(batches, device)) as images:
+    read = (replace(reader.take(size), bound=fresh).reshape(shape[1:]) for _ in range(shape[0]))
+    with closing(streamed(read, device)) as images:
         for ct in images:
             report = Report(progress=lambda share: progress(share / shape[0]))
             logits = infer(scheme, model, ct, key, report, device=device).reshape(-1).to("cpu")
