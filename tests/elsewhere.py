@@ -29,8 +29,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from yashe.arithmetic import devices
-from yashe.arithmetic.residues import check_matrix_product_is_exact
+from yashe.arithmetic import devices, large, places
+from yashe.arithmetic.places import check_place_is_exact
 
 CREATE = {np.asarray, np.empty, np.zeros}  # with like=
 FUNCTIONS = {
@@ -283,11 +283,10 @@ def register(patch: Any, fused: bool = True) -> str:
     """Make the place known for a test, and return its name, for `ct.to(name)`."""
     there = module().place()
     if not fused:
-        there = replace(there, kernels=None)
-    patch.setitem(devices.LOADERS, "gpu", lambda: there)
-    patch.setattr(devices, "_places", dict(devices._places))
-    patch.setattr(devices, "_copies", {})
-    devices.place("gpu")
-    check_matrix_product_is_exact(there)  # once for all tests
+        there = replace(there, ways=large.WAYS)
+    patch.setitem(places.LOADERS, "gpu", lambda: there)
+    patch.setitem(devices.elsewhere, Elsewhere, there)
+    patch.setattr(module(), "_copies", {})
+    check_place_is_exact(there)  # once for all tests
     calls.clear()
     return there.name

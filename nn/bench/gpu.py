@@ -21,8 +21,8 @@ from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.training.quantize import quantize_pixels
-from yashe.arithmetic.devices import place
 from yashe.arithmetic.parallel import workers
+from yashe.arithmetic.places import place
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import ExactnessError
 from yashe.schemes.base import Scheme

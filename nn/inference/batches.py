@@ -18,8 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from yashe.arithmetic.devices import place
-from yashe.arithmetic.residues import check_matrix_product_is_exact
+from yashe.arithmetic.places import check_place_is_exact, place
 from yashe.ciphertexts.array import Ciphertext
 
 
@@ -46,7 +45,7 @@ def streamed(
     if there.uploads is None:
         yield from batches
         return
-    check_matrix_product_is_exact(there)
+    check_place_is_exact(there)
     given = iter(batches)
     with there.uploads() as begin, ThreadPoolExecutor(1, "batches") as reader:
 

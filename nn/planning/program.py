@@ -30,7 +30,7 @@ from nn.planning.calibrate import Work
 from nn.planning.descent import levels_of_squares
 from nn.planning.proofs import Forecast
 from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, Step, SumsStep
-from yashe.arithmetic.devices import LookedTooLate, checks_later, place_of
+from yashe.arithmetic.places import place_of
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.trace import label
 from yashe.errors import ParameterError
@@ -141,15 +141,15 @@ class Program:
         expected = self.steps[start - 1].shape if start else self.inputs
         if x.shape != expected:
             raise ParameterError(f"the network takes shape {expected}, got {x.shape}")
-        try:
-            with checks_later():  # a GPU computes ahead of us, and is looked at once
-                return self._run(x, key, report, start)
-        except LookedTooLate:  # in one of hundreds of thousands of runs
-            return self._run(x, key, report, start)
+        there = place_of(x.rows)
+        found: Ciphertext = there.looked(lambda: self._run(x, key, report, start, there.wait))
+        return found
 
-    def _run(self, x: Ciphertext, key: Any, told: Report | None, start: int) -> Ciphertext:
+    def _run(
+        self, x: Ciphertext, key: Any, told: Report | None, start: int, wait: Callable[[], None]
+    ) -> Ciphertext:
         """Go through the steps, for `run`."""
-        report, wait = told or Report(), place_of(x.rows).wait
+        report = told or Report()
         report.steps, effort = [], self.effort
 
         def tick(step: Step, share: float) -> None:

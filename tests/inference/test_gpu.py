@@ -20,9 +20,9 @@ from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.planning.strategies import insecure_params_for
 from nn.training.quantize import quantize_pixels
-from yashe.arithmetic.devices import place
 from yashe.arithmetic.linear import combine
-from yashe.arithmetic.residues import column, moved
+from yashe.arithmetic.places import moved, place
+from yashe.arithmetic.residues import column
 from yashe.arithmetic.rns import rescale
 from yashe.ciphertexts import noise
 from yashe.errors import DeviceError, PlaceError, TransparentCiphertextError
@@ -164,12 +164,11 @@ def test_products_that_are_emulated_with_too_few_bits_are_refused() -> None:
     """Or are exact all the same: not every cuBLAS emulates, and not every card is asked to."""
     program = (
         "import numpy as np\n"
-        "from yashe.arithmetic.devices import place\n"
-        "from yashe.arithmetic.residues import check_matrix_product_is_exact\n"
+        "from yashe.arithmetic.places import check_place_is_exact, place\n"
         "from yashe.errors import ExactnessError\n"
         "gpu = place('gpu')\n"
         "try:\n"
-        "    check_matrix_product_is_exact(gpu)\n"
+        "    check_place_is_exact(gpu)\n"
         "except ExactnessError:\n"
         "    raise SystemExit\n"
         "x = np.full((4096, 128), 2.0**22) + np.arange(128)\n"
