@@ -59,12 +59,12 @@ def blocks(total: int, bytes_per_item: int, x: Any) -> Iterator[slice]:
 
 
 def by_place(function: F) -> F:
-    """Let other places have a function of this name for the array that comes first or second."""
+    """Let places have a function of this name for the array among the first three arguments."""
 
     @wraps(function)
     def chosen(*given: Any, **options: Any) -> Any:
         way: Callable[..., Any] = function
-        if elsewhere and (there := [x for x in given[:2] if not on_host(x)]):
+        if elsewhere and (there := [x for x in given[:3] if not on_host(x)]):
             way = elsewhere[type(there[0])].ways.get(function.__name__, function)
         return way(*given, **options)
 

@@ -2,21 +2,24 @@
 
 A call of a GPU costs as much as some 10^5 multiplications, and additions are dearer there than
 products, which run on units of their own. So it has the time for the zeros that make many small
-products to one (`spread`); small weights are the same modulo all primes (`at_once`); and a
-transform has no level of butterflies, but takes W as it is.
+products to one (`spread`); small weights are the same modulo all primes (`at_once`); a transform
+has no level of butterflies, but takes W as it is; and a loop is done in few steps.
 
 The functions have the names of those that they stand for (`yashe.arithmetic.devices.by_place`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from yashe.arithmetic.devices import near, on_host, take
+from yashe.arithmetic.devices import blocks, near, on_host, take
 from yashe.arithmetic.linear import WeightedSum
 from yashe.arithmetic.ntt import Ntt
+from yashe.arithmetic.parallel import for_each, workers
 from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_modulo, twist_modulo
 from yashe.arithmetic.rns import RnsBasis
 
@@ -132,4 +135,14 @@ def interpolate(transform: Ntt, values: FloatArray, primes: slice, out: FloatArr
     reduce_modulo(out, moduli, rows)
 
 
-WAYS = {f.__name__: f for f in (dot, combine, add_products, evaluate, interpolate)}
+def for_each_group(
+    body: Callable[[slice], None], count: int, results: Any, group: int | None = None
+) -> None:
+    """Call body(slice) for as many of `count` items as memory has room for, one after the other."""
+    with workers(1):  # threads of a processor would fill it, each with its own
+        some = blocks(count, results.nbytes // max(1, count), results)
+        for_each(body, some, lambda part: part.stop - part.start)
+
+
+CHOSEN = (dot, combine, add_products, evaluate, interpolate, for_each_group)
+WAYS: dict[str, Callable[..., Any]] = {way.__name__: way for way in CHOSEN}

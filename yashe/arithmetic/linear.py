@@ -89,15 +89,16 @@ class WeightedSum:
         out : where to write them, or None for new memory
         offset : centred residues to add, shape (M, number of primes, 1), kept by somebody
         """
-        w, step, y = near(self._weights, x), self._step, out
+        w, offset = (near(constant, x) for constant in (self._weights, offset))
+        step, y = self._step, out
         if self._reduces_first:
-            x = reduce(self._by_prime(x), near(column(self.moduli), x)).reshape(x.shape)
+            x = reduce(self._by_prime(x), column(self.moduli)).reshape(x.shape)
         if y is None:
             y = np.empty((*x.shape[:-2], len(w), x.shape[-1]), like=x)
         np.matmul(w[:, :step], x[..., :step, :], out=y)
         rows = self._by_prime(y)
         if offset is not None:
-            rows += near(offset, x)
+            rows += offset
         scratch = np.empty(y.shape, like=x)
         reduce_modulo(rows, self.moduli, self._by_prime(scratch))
         for start in range(step, w.shape[1], step):
