@@ -39,7 +39,7 @@ def host(x: Any) -> Any:
 
 def near(constant: Any, x: Any) -> Any:
     """Return an array that somebody keeps and nobody changes, or a number, where x is."""
-    return constant if on_host(x) else elsewhere[type(x)].near(constant, x)
+    return elsewhere[type(x)].near(constant, x) if type(x) in elsewhere else constant
 
 
 def take(x: Any, numbers: Any) -> Any:

@@ -198,7 +198,8 @@ class Ntt:
         np.matmul(a, x.reshape(b, -1, n1, n2), out=y)
         self._twist(y, t, primes, other)
         left, right = y[..., : n2 // 2], y[..., n2 // 2 :]
-        total, difference = np.moveaxis(other.reshape(b, count, 2, n1, n2 // 2), 2, 0)
+        halves = other.reshape(b, count, 2, n1, n2 // 2)
+        total, difference = halves[:, :, 0], halves[:, :, 1]
         np.add(left, right, out=total)
         np.subtract(left, right, out=difference)
         np.matmul(even, total.swapaxes(-1, -2), out=z[..., 0::2, :])
