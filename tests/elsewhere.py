@@ -279,11 +279,15 @@ def module() -> ModuleType:
     return gpu
 
 
+@cache
+def only_numpy() -> places.Place:
+    """Return the place without fused functions."""
+    return replace(module().place(), ways=large.WAYS)
+
+
 def register(patch: Any, fused: bool = True) -> str:
     """Make the place known for a test, and return its name, for `ct.to(name)`."""
-    there = module().place()
-    if not fused:
-        there = replace(there, ways=large.WAYS)
+    there = module().place() if fused else only_numpy()
     patch.setitem(places.LOADERS, "gpu", lambda: there)
     patch.setitem(devices.elsewhere, Elsewhere, there)
     patch.setattr(module(), "_copies", {})

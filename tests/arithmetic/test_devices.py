@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elsewhere import Elsewhere, calls, module, put, register
-from yashe.arithmetic import places, residues
+from yashe.arithmetic import linear, parallel, places, residues
 from yashe.arithmetic.automorphisms import move_coefficients, move_values
-from yashe.arithmetic.devices import CACHE_BYTES, blocks, check, host, near, take
+from yashe.arithmetic.devices import CACHE_BYTES, blocks, by_place, check, host, near, take
 from yashe.arithmetic.large import spread
 from yashe.arithmetic.linear import RunningSums, add_rows, combine, scale_rows
+from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.places import CPU, Place, check_place_is_exact, moved
 from yashe.arithmetic.residues import bound, canonical, column, reduce
 from yashe.arithmetic.rings import CoefficientElement, Ring
@@ -187,6 +189,39 @@ def test_take_is_indexing_and_no_copy_of_what_is_consecutive(numbers: list[int],
         assert np.array_equal(take(x, chosen), x[chosen])
         assert same(x[chosen], take(put(x), chosen))
     assert np.shares_memory(take(x, np.arange(a, a + 3)), x)
+
+
+def test_ways_of_a_gpu_are_marked_where_a_processor_has_its_own() -> None:
+    """By name and arguments: one that nothing is marked for would never be called."""
+    marked = {
+        way.__name__: way
+        for owner in (residues, linear, parallel, Ntt)
+        for way in vars(owner).values()
+        if getattr(way, "__code__", None) is by_place(len).__code__
+    }
+    ways = module().place().ways
+    assert set(ways) == set(marked)
+    for name, way in ways.items():
+        own, theirs = (list(signature(f).parameters) for f in (marked[name], way))
+        assert own[own[0] == "self" :] == theirs[own[0] == "self" :]
+
+
+def test_a_way_is_taken_for_an_array_among_the_first_three_arguments() -> None:
+    @by_place
+    def dot(*given: Any) -> str:
+        return "of the processor"
+
+    here, there = np.zeros((1, 1, 1)), put(np.zeros((1, 1, 1)))
+    assert dot(here, here) == dot(1, "x", here, there) == "of the processor"
+    assert type(dot(there, there)) is Elsewhere
+    with pytest.raises(TypeError, match="positional arguments"):  # the way takes two
+        dot(1, 2, there)
+
+    @by_place
+    def another(*given: Any) -> str:
+        return "of all places"
+
+    assert another(there) == "of all places"
 
 
 def checks(*flags: bool) -> list[int]:
