@@ -131,7 +131,7 @@ def size_of(plan: Plan) -> str:
     """Parameters, bytes and matrix products of an image, as cells of a table."""
     params, program = plan.params, plan.program
     kilobytes = plan.bytes["images"] / params.n / 1e3
-    flops = network_flops(program.model, program.scheme) / params.n / 1e6
+    flops = network_flops(program) / params.n / 1e6
     return f"{params.n}, {params.log2_q:.0f} | {params.k} | {kilobytes:.1f} | {flops:.1f}"
 
 

@@ -614,7 +614,7 @@ def engine_schemes() -> dict[str, Any]:
     bfv, yashe = BFV(params), YASHE(params)
 
     def half_switched(keys: Any, x: Any) -> Any:
-        return replace(x, rows=x.rows[:, :2], degree=1)
+        return replace(x, store=x.rows[:, :2], degree=1)
 
     def halved(x: Any, y: Any) -> Any:
         return replace(x * y, degree=1)

@@ -69,9 +69,10 @@ def full_batch(
     with workers():
         keys = scheme.keygen()
         ct = encrypt_images(scheme, model, pixels, keys.encryption)
-        expected = infer(scheme, plan, ct, keys.relinearization)
+        expected = infer(scheme, plan, ct, plan.server_keys(keys))
     upload = times_of(lambda: ct.to(device), there.wait, 3)
-    images, key = ct.to(device), keys.relinearization.to(device)
+    images, key = ct.to(device), plan.server_keys(keys)
+    key = key if key is None else key.to(device)
     times = times_of(lambda: infer(scheme, plan, images, key), there.wait, RUNS)
 
     def stream() -> None:

@@ -53,15 +53,15 @@ def network(maps: int = 4, hidden: int = 32) -> Sequential:
 
 def seconds_of(model: Sequential, images: int = 1, params: Params | None = None) -> float:
     """Return the server's seconds for `images` images, batch after batch."""
-    params = params or make_plan(model).params
-    scheme = BGV(params)
+    plan = make_plan(model, params)
+    params, scheme = plan.params, BGV(plan.params)
     keys = scheme.keygen()
     total = 0.0
     for start in range(0, images, params.n):
         size = (min(images - start, params.n), *model.input_shape)
         ct = encrypt_images(scheme, model, np.ones(size, dtype=np.int64), keys.secret)
         begin = time.perf_counter()
-        infer(scheme, model, ct, keys.relinearization)
+        infer(scheme, plan, ct, plan.server_keys(keys))
         total += time.perf_counter() - begin
     return total
 

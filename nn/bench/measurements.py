@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from nn.bench import operations
+from nn.bench.alone import two_programs
 from nn.bench.growth import growth_table, series
 from nn.bench.latency import one_by_one
 from nn.bench.seal import compare, comparison_table, in_processes
@@ -239,8 +240,8 @@ def whole(
 ) -> dict[str, Any]:
     """Run a pretrained network on one batch of images, once, in rings of at least so many slots."""
     model = pretrained(name)
-    params = make_plan(model, scheme=scheme_type, slots=slots).params
-    scheme = scheme_type(params)
+    plan = make_plan(model, scheme=scheme_type, slots=slots)
+    params, scheme = plan.params, scheme_type(plan.params)
     pixels = np.resize(pixels, (params.n, *pixels.shape[1:]))
     seconds, report = {}, Report()
 
@@ -254,12 +255,13 @@ def whole(
         speed = matrix_product_gflops(threads)
         keys = clocked("keys", scheme.keygen)
         ct = clocked("encrypt", lambda: encrypt_images(scheme, model, pixels, keys.secret))
-        reply = clocked("infer", lambda: infer(scheme, model, ct, keys.relinearization, report))
+        key = plan.server_keys(keys)
+        reply = clocked("infer", lambda: infer(scheme, plan, ct, key, report))
         logits = clocked("decrypt", lambda: decrypt_logits(scheme, reply, keys.secret, params.n))
     agree = int((logits == model.forward(pixels)).all(axis=1).sum())
     if agree < params.n:
         raise ExactnessError(f"{name} under {scheme}: {params.n - agree} images have wrong logits")
-    flops = network_flops(model, scheme)
+    flops = network_flops(plan.program)
     return {
         "model": name,
         "scheme": scheme.name,
@@ -373,11 +375,12 @@ def everything(
             facts["micro"][scheme.name] = as_json(speeds)
             if seal and scheme.params.n == operations.N:
                 facts["operations"][scheme.name] = beside_seal(scheme, speeds)
-    facts["whole"], facts["seal"], facts["plans"], facts["single"] = {}, {}, {}, {}
+    facts |= {what: {} for what in ("whole", "alone", "seal", "plans", "single")}
     for name in names:
         images, levels = dataset.test_images, pretrained(name).info.levels
         pixels = quantize_pixels(images, dataset.pixel_max, levels)
         facts["whole"][name] = networks(name, pixels, 1 if quick else rounds)
+        facts["alone"][name] = two_programs(name, pixels, available_cores())
         alone = facts["whole"][name]["1 thread"]
         seconds = statistics.median(run["seconds"]["infer"] for run in alone)
         facts["plans"][name] = beside_the_plan(name, seconds)

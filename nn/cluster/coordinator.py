@@ -127,7 +127,7 @@ def predict(
     ----------
     model : integer network
     batches : Ciphertexts of the model's input shape; one is taken when there is room for it
-    relinearization : the relinearisation key of the same keys; None, if the network needs none
+    relinearization : the relinearisation key of the same keys, or None, as for `infer`
     executor : whose workers compute; by default this process does, as
         `nn.inference.encrypted.infer`
     parts : into how many tasks the first stage of a batch is cut

@@ -96,12 +96,12 @@ def whole(
     model: Sequential, key: Key | None, ct: Ciphertext, report: Report | None = None
 ) -> Ciphertext:
     """Return the logits of a batch."""
-    return program_for(model, ct).run(ct, key, report)
+    return program_for(model, key, ct).run(ct, key, report)
 
 
 def rest(model: Sequential, key: Key | None, ct: Ciphertext) -> Ciphertext:
     """Return the logits, from the sums of the first step, which have no bias yet."""
-    program = program_for(model, ct)
+    program = program_for(model, key, ct)
     return program.run(ct + first_sums(program).dense.bias, key, start=1)
 
 
@@ -119,13 +119,13 @@ def sums_of_part(
     index = np.zeros(math.prod(model.input_shape), dtype=np.int64)
     index[part.inputs] = ct.index  # the other pixels are not there, and nobody looks at them
     x = replace(ct, index=index.reshape(model.input_shape))
-    return first_sums(program_for(model, ct)).sums(x, part.tiles)
+    return first_sums(program_for(model, key, ct)).sums(x, part.tiles)
 
 
-def program_for(model: Sequential, ct: Ciphertext) -> Program:
-    """Return the program for the scheme that ciphertexts carry."""
+def program_for(model: Sequential, key: Key | None, ct: Ciphertext) -> Program:
+    """Return the program for the scheme that ciphertexts carry, and the key that there is."""
     assert isinstance(ct.scheme, Scheme)
-    return program_of(model, ct.scheme)
+    return program_of(model, ct.scheme, relinearize=key is not None)
 
 
 def first_sums(program: Program) -> SumsStep:

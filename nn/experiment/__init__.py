@@ -85,7 +85,8 @@ class Sides:
 
     Attributes
     ----------
-    model, scheme, keys : of the run; the server uses `keys.relinearization` only
+    plan, scheme, keys : of the run
+    server_key : what the server has of the keys, which is nothing for many networks
     say : receives the story, line by line
     device : where the server computes
     clock : seconds for "keys", "encrypt", "infer" and "decrypt"
@@ -96,16 +97,20 @@ class Sides:
     """
 
     def __init__(
-        self, model: Sequential, scheme: Scheme, say: Callable[[str], None], device: str = "cpu"
+        self, plan: Plan, scheme: Scheme, say: Callable[[str], None], device: str = "cpu"
     ) -> None:
-        self.model, self.scheme, self.say, self.device = model, scheme, say, device
+        self.plan, self.scheme, self.say, self.device = plan, scheme, say, device
+        self.model = plan.program.model
         self.clock = Clock()
         self.fresh = self.final = float("inf")
         self.first_seconds, self.batch_images = 0.0, 0
         self.encrypted_bytes = self.reply_bytes = 0
         with self.clock("keys"):
             self.keys = scheme.keygen()
+        self.server_key = plan.server_keys(self.keys)
         self.tell("client  makes keys", self.clock.seconds["keys"])
+        if self.server_key is None:
+            self.tell("server  needs no key")
 
     def __repr__(self) -> str:
         return f"Sides({self.model.info.name!r} under {self.scheme})"
@@ -140,8 +145,8 @@ class Sides:
         """Server: return the reply to an encrypted batch, computed in this process."""
         with self.clock("infer"), bar("inferring", self.batch_images, "images") as done:
             report = Report(progress=done)
-            key = self.keys.relinearization
-            logits = infer(self.scheme, self.model, ct, key, report, device=self.device)
+            key = self.server_key
+            logits = infer(self.scheme, self.plan, ct, key, report, device=self.device)
             reply = reply_of(self.scheme, logits)
         for step in report.steps:
             self.tell(f"server  {step.what}", step.seconds, step.budget_bits, "predicted")
@@ -163,7 +168,7 @@ class Sides:
             for logits in predict(
                 self.model,
                 batches,
-                self.keys.relinearization,
+                self.server_key,
                 crew.executor,
                 parts=parts,
                 in_flight=crew.size + 1,
@@ -260,7 +265,7 @@ def run(
         say(f"{plan.reasons[-1]}\n")
     if plan.mode == "single":
         return run_single(plan, pixels, labels, say, processes or available_cores(), device)
-    sides = Sides(model, scheme, say, device)
+    sides = Sides(plan, scheme, say, device)
     batches = [pixels[start : start + params.n] for start in range(0, len(pixels), params.n)]
     # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
     images = map(sides.encrypt, batches)

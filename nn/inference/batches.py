@@ -53,8 +53,8 @@ def streamed(
             if (ct := next(given, None)) is None:
                 return None
             ct = ct.without_spare_rows()
-            arrive, ct = begin(ct.rows), replace(ct, rows=np.empty(0))
-            return lambda: replace(ct, rows=arrive())
+            arrive, ct = begin(ct.rows), replace(ct, store=np.empty(0))
+            return lambda: replace(ct, store=arrive())
 
         def bring_next() -> Future[Callable[[], Ciphertext] | None]:
             return reader.submit(copy_context().run, bring)

@@ -30,15 +30,15 @@ from nn.networks.model import Sequential
 from nn.packing.network import Packing
 from nn.planning.packed import ServerKeys
 from nn.planning.plan import Plan
+from nn.planning.program import NEEDS_A_KEY, program_of
 from nn.planning.program import Report as Report
-from nn.planning.program import program_of
 from nn.planning.proofs import check_network
 from yashe.arithmetic.residues import IntArray
 from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import Key
 from yashe.ciphertexts.slots import encode_constant
-from yashe.errors import EncodingError, ParameterError
+from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
 from yashe.schemes.base import Scheme
 
 
@@ -145,8 +145,9 @@ def infer(
     scheme : the scheme of the ciphertexts
     model : integer network, or a plan of it, whose program is run as it is
     ct : Ciphertext of the model's input shape, or of as many taps as the plan says
-    relinearization : the relinearisation key of the same keys; None for a network with at most one
-        square (`nn.planning.program`); for one image at once what `Plan.server_keys` makes
+    relinearization : the relinearisation key of the same keys, or None: then nothing is
+        relinearised, whose noise not all parameters bear (`nn.planning.program`). With a plan, what
+        its `server_keys` makes
     report : collects times and predicted noise budgets, if given
     joined_with : product of other plaintext moduli under which the same is computed, for logits
         that are joined afterwards (`nn.inference.split.join`); with more than 1 they are logits
@@ -156,7 +157,7 @@ def infer(
 
     Returns
     -------
-    Ciphertext of the model's output shape, of degree 2 if there was one square, else 1; for one
+    Ciphertext of the model's output shape, of degree 1 if there was a relinearisation; for one
     image at once of shape (1,)
 
     Raises
@@ -183,4 +184,9 @@ def infer(
         return model.program.run(ct.modulo(), relinearization, report)
     check_network(model, ct.params, joined_with)
     # The network's range is proved as a whole: what was declared of the images has done its work.
-    return program_of(model, own).run(ct.modulo(), relinearization, report)
+    program = program_of(model, own, relinearize=relinearization is not None)
+    try:
+        return program.run(ct.modulo(), relinearization, report)
+    except NoiseBudgetExhausted as error:
+        hint = NEEDS_A_KEY if relinearization is None else ""
+        raise NoiseBudgetExhausted(f"{error}{hint}") from None

@@ -31,7 +31,7 @@ def reply_of(scheme: Scheme, logits: Ciphertext, flooding: Flooding | None = Non
     Returns
     -------
     Ciphertext of the same shape. Its noise bound, factor and parameters are the same for all
-    networks that have as many squares, under these parameters.
+    networks that have as many squares and relinearisations, under these parameters.
 
     Raises
     ------
@@ -48,5 +48,5 @@ def reply_of(scheme: Scheme, logits: Ciphertext, flooding: Flooding | None = Non
         logits = flood(logits, flooding.key, flooding.bits)
     elif left >= promised_bits(n):  # less only inside of `noise.unchecked`
         promised = promised_bound(n, int(logits.bound.order.max()))
-        logits = replace(logits, bound=promised.broadcast((len(logits.rows),)), public_seed=None)
+        logits = replace(logits, bound=promised.broadcast(logits.bound.shape), public_seed=None)
     return scheme.switch_modulus(logits)

@@ -21,7 +21,6 @@ from nn.planning.proofs import ranges
 from nn.planning.single import RINGS, enough_primes
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
-from yashe.parameters.sets import Params
 from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates
 
@@ -116,20 +115,16 @@ def classify(model: Sequential, plans: Sequence[Plan], pixels: IntArray) -> IntA
     """
     moduli = [plan.params.t for plan in plans]
     product = math.prod(moduli)
-    residues = [
-        classify_modulo(model, pixels, plan.params, product // plan.params.t) for plan in plans
-    ]
+    residues = [classify_modulo(model, pixels, plan, product // plan.params.t) for plan in plans]
     return join(residues, moduli)
 
 
-def classify_modulo(
-    model: Sequential, pixels: IntArray, params: Params, joined_with: int
-) -> IntArray:
+def classify_modulo(model: Sequential, pixels: IntArray, plan: Plan, joined_with: int) -> IntArray:
     """Return the logits modulo one t, with keys of their own."""
-    scheme = BGV(params)
+    scheme = BGV(plan.params)
     keys = scheme.keygen()
     ct = encrypt_images(scheme, model, pixels, keys.secret)
-    logits = infer(scheme, model, ct, keys.relinearization, joined_with=joined_with)
+    logits = infer(scheme, model, ct, plan.server_keys(keys), joined_with=joined_with)
     return decrypt_logits(scheme, reply_of(scheme, logits), keys.secret, len(pixels))
 
 

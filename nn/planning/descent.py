@@ -50,7 +50,9 @@ class Level(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def levels_of_squares(kind: type[Scheme], params: Params, squares: int) -> tuple[Level, ...]:
+def levels_of_squares(
+    kind: type[Scheme], params: Params, squares: int, relinearize: bool = True
+) -> tuple[Level, ...]:
     """Return where each square of a network is computed, first to last.
 
     Parameters
@@ -58,15 +60,19 @@ def levels_of_squares(kind: type[Scheme], params: Params, squares: int) -> tuple
     kind : class of the scheme; only BGV drops primes
     params : of the encrypted images
     squares : how many squares there are in a row
+    relinearize : whether it is done before each but the first, or degrees double
     """
     # With w bits for each of the layers logits have (2^(squares + 1) - 1) w bits.
     scheme, bits = kind(params), (params.log2_t - 1) / (2 ** (squares + 1) - 1)
     bound, levels, width = (scheme.fresh_bound(False) * 2.0**bits).capped(), list[Level](), 1
     for square in range(squares):
         if square > 0:
-            width = widest_digits(scheme, bound)
-            bound = bound + scheme.switching_bound(Gadget(width, summed=True))
-            scheme, bound = switched(scheme, bound, scheme.best_for_products(bound))
+            degree = 1 if relinearize else 2**square
+            if relinearize:
+                width = widest_digits(scheme, bound)
+                bound = bound + scheme.switching_bound(Gadget(width, summed=True))
+            primes = scheme.best_for_products(bound, degree=degree)
+            scheme, bound = switched(scheme, bound, primes, degree)
         levels.append(Level(scheme.params.k, width))
         bound = (scheme.product_bound(bound, bound) * 2.0**bits).capped()
     return tuple(levels)

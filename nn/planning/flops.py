@@ -10,12 +10,10 @@ from __future__ import annotations
 import math
 
 from nn.networks.base import Linear
-from nn.networks.model import Sequential
-from nn.planning.program import program_of
+from nn.planning.program import Program, program_of
 from nn.planning.proofs import Forecast
-from nn.planning.steps import RelinearizeStep, SquareStep, Step
+from nn.planning.steps import RelinearizeStep, SquareStep, Step, SwitchStep
 from yashe.arithmetic.primes import ntt_shape
-from yashe.schemes.base import Scheme
 
 
 def ntt_flops(n: int, transforms: float) -> float:
@@ -24,9 +22,9 @@ def ntt_flops(n: int, transforms: float) -> float:
     return 2.0 * n * (n1 + n2 / 2) * transforms
 
 
-def network_flops(model: Sequential, scheme: Scheme) -> float:
-    """Return the operations of a run on one batch, step by step as `encrypted.infer` does."""
-    program = program_of(model, scheme, fused=False)
+def network_flops(of: Program) -> float:
+    """Return the operations of a run on one batch, layer by layer."""
+    program = program_of(of.model, of.scheme, fused=False, relinearize=of.needs_keys)
     inputs = program.forecasts()
     return sum(step_flops(step, x) for step, x in zip(program.steps, inputs, strict=False))
 
@@ -37,6 +35,8 @@ def step_flops(step: Step, x: Forecast) -> float:
     wide = 0 if ntt_form else len(params.product_ring.basis)  # primes of q P
     if isinstance(step, SquareStep):
         return ntt_flops(params.n, step.squares * 2 * wide)
+    if isinstance(step, SwitchStep):
+        return ntt_flops(params.n, math.prod(step.shape) * step.scheme.parts(x.degree) * params.k)
     if isinstance(step, RelinearizeStep):
         # In coefficient form sums of squares are computed modulo q P, and then scaled down.
         transforms = 3 * wide + relinearization_transforms(params.k, ntt_form, step.width)

@@ -28,10 +28,11 @@ from types import NoneType
 import numpy as np
 
 from nn.networks.checks import check_pixels
+from nn.networks.layers import Square
 from nn.networks.model import Sequential
 from nn.planning.calibrate import Calibration, calibrate
 from nn.planning.planned import Plan as Plan
-from nn.planning.program import Line, Program, program_of
+from nn.planning.program import NEEDS_A_KEY, Line, Program, program_of
 from nn.planning.proofs import check_depends, check_fits, ranges
 from nn.planning.single import packed_programs
 from yashe.arithmetic.parallel import available_cores
@@ -48,6 +49,7 @@ from yashe.wire.bits import packed_bytes
 
 MODES = ("batch", "single", "auto")
 SPARE_BITS = 1.0  # for the promise of a reply, and for the rounding of predictions
+MOST_GROWTH = 17 / 16  # of images, for a program without a relinearisation
 HEAD_BYTES = 44  # of a ciphertext on the wire: noise bound and seed
 
 
@@ -64,6 +66,7 @@ def make_plan(
     mode: str = "batch",
     images: int = 1,
     calibration: Callable[..., Calibration] = calibrate,
+    relinearize: bool | None = None,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
 
@@ -86,6 +89,9 @@ def make_plan(
         is faster for so many images; `Plan.reasons` says from how many on it is a batch
     images : how many there will be, for mode "auto"
     calibration : how a machine is measured, for mode "auto"
+    relinearize : for batches, whether sums of squares are relinearised before they are squared
+        again, which takes a key, or keep all their parts (`nn.planning.program`); None takes what
+        is less work, where that makes images larger by a sixteenth at most
 
     Raises
     ------
@@ -107,9 +113,11 @@ def make_plan(
     if mode not in MODES:
         raise ParameterError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
     public = truth(public, "public")
+    if relinearize is not None:
+        relinearize = truth(relinearize, "relinearize")
     if mode == "auto":
         common = (security, public, scheme, spare_bits, pixels, joined_with, slots)
-        batch = make_plan(model, params, *common)
+        batch = make_plan(model, params, *common, relinearize=relinearize)
         return faster(
             batch,
             lambda: make_plan(model, params, *common, "single"),
@@ -129,15 +137,26 @@ def make_plan(
     if mode == "single":
         if scheme is not BGV:
             raise ParameterError("one image at once runs under BGV, whose products need no scaling")
+        if relinearize is not None:
+            raise ParameterError("one image at once is always relinearised: its slots move anyway")
         programs = packed_programs(model, need, security, spare_bits, public, params)
         check_fits(model, need, joint(programs), joined_with)
     else:
-        if params is None:
-            params, reasons = cheapest_params(
-                model, need, security, public, scheme, spare_bits, slots
-            )
-        check_fits(model, need, params, joined_with)
-        programs = (program_of(model, scheme(params)),)
+        if params is not None:
+            check_fits(model, need, params, joined_with)
+
+        def compiled(way: bool) -> tuple[Program, tuple[str, ...]]:
+            common = (security, public, scheme, spare_bits, slots, way)
+            if params is None:
+                chosen, why = cheapest_params(model, need, *common)
+                return program_of(model, scheme(chosen), relinearize=way), why
+            program = program_of(model, scheme(params), relinearize=way)
+            check_noise(program, program.lines(public), spare_bits)
+            return program, ()
+
+        program, reasons = less_work(model, scheme, compiled, relinearize)
+        check_fits(model, need, program.scheme.params, joined_with)
+        programs = (program,)
     plans = []
     for program in programs:
         params, lines = program.scheme.params, program.lines(public)
@@ -195,6 +214,49 @@ def joint(programs: Sequence[Program]) -> Params:
     return replace(sets[0], plaintext_moduli=tuple(params.t for params in sets))
 
 
+def less_work(
+    model: Sequential,
+    scheme: Callable[[Params], Scheme],
+    compiled: Callable[[bool], tuple[Program, tuple[str, ...]]],
+    relinearize: bool | None,
+) -> tuple[Program, tuple[str, ...]]:
+    """Return the program that is less work, and the reasons for its parameters.
+
+    Parameters
+    ----------
+    compiled : the program with a relinearisation between squares, or without one
+    relinearize : which of them was asked for; None for the better one
+
+    Raises
+    ------
+    NoiseBudgetExhausted
+        If the noise allows none of them.
+    """
+    squares = sum(isinstance(layer, Square) for layer in model.layers)
+    if relinearize is not None or squares < 2 or 2**squares > getattr(scheme, "largest_degree", 2):
+        try:
+            return compiled(relinearize is not False)
+        except NoiseBudgetExhausted as error:
+            hint = NEEDS_A_KEY if squares > 1 and relinearize is False else ""
+            raise NoiseBudgetExhausted(f"{error}{hint}") from None
+    found, refused = dict[bool, tuple[Program, tuple[str, ...]]](), list[NoiseBudgetExhausted]()
+    for way in (True, False):
+        try:
+            found[way] = compiled(way)
+        except NoiseBudgetExhausted as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    if len(found) == 1:
+        return next(iter(found.values()))
+    (keyed, why), (keyless, why_not) = found[True], found[False]
+    large, small = (program.scheme.params for program in (keyless, keyed))
+    share = keyed.effort / keyless.effort
+    if large.n > small.n or large.log2_q > MOST_GROWTH * small.log2_q or share < 1:
+        return keyed, (*why, f"Relinearised: else n = {large.n}, log2 q = {large.log2_q:.1f}.")
+    return keyless, (*why_not, f"Not relinearised: that would be {share:.1f} times as much work.")
+
+
 def check_noise(program: Program, lines: Sequence[Line], spare_bits: float) -> None:
     """Refuse a program whose noise would leave less than decryption and `spare_bits` need.
 
@@ -219,6 +281,7 @@ def cheapest_params(
     scheme: Callable[[Params], Scheme],
     spare_bits: float = 0,
     slots: int = 1,
+    relinearize: bool = True,
 ) -> tuple[Params, tuple[str, ...]]:
     """Return the parameters with the smallest n, then the fewest primes, and the reasons.
 
@@ -229,7 +292,7 @@ def cheapest_params(
     """
 
     def computation(of: Scheme) -> list[tuple[str, Bound]]:
-        program = program_of(model, of)
+        program = program_of(model, of, relinearize=relinearize)
         names = ["encryption", *(step.what for step in program.steps)]
         bounds = (found.bound for found in program.forecasts(public))
         return list(zip(names, bounds, strict=True))

@@ -11,7 +11,11 @@ its steps or pieces of them.
 
 Relinearisation comes as late as possible: before the next square, and at the end, because two parts
 make a smaller reply than three. With a single square there is none. Its owner decrypts three parts
-with s and s^2, and the server needs no key at all: nothing to send, to keep and to look after.
+with s and s^2, and the server needs no key at all: nothing to send, to keep and to look after, and
+nothing that encrypts s^2 under s. With more squares that is a choice in BGV: three parts, squared,
+are five. They take more noise, because a switch of the modulus rounds all parts, and the errors of
+the third one are multiplied by s^2; but the switch is then all there is between two squares
+(`nn.planning.plan` compares both).
 """
 
 from __future__ import annotations
@@ -29,12 +33,21 @@ from nn.networks.model import Sequential
 from nn.planning.calibrate import Work
 from nn.planning.descent import levels_of_squares
 from nn.planning.proofs import Forecast
-from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, Step, SumsStep
+from nn.planning.steps import (
+    LayerStep,
+    RelinearizeStep,
+    SquareStep,
+    Step,
+    SumsStep,
+    SwitchStep,
+)
 from yashe.arithmetic.places import place_of
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.trace import label
-from yashe.errors import ParameterError
+from yashe.errors import FormError, ParameterError
 from yashe.schemes.base import Scheme
+
+NEEDS_A_KEY = "; or relinearise between squares, which takes less noise and a key"
 
 
 @dataclass(frozen=True)
@@ -141,7 +154,7 @@ class Program:
         expected = self.steps[start - 1].shape if start else self.inputs
         if x.shape != expected:
             raise ParameterError(f"the network takes shape {expected}, got {x.shape}")
-        there = place_of(x.rows)
+        there = place_of(x.like)
         found: Ciphertext = there.looked(lambda: self._run(x, key, report, start, there.wait))
         return found
 
@@ -244,7 +257,9 @@ class Line:
         return math.prod(self.shape)
 
 
-def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program:
+def program_of(
+    model: Sequential, scheme: Scheme, fused: bool = True, relinearize: bool = True
+) -> Program:
     """Compile a network.
 
     Parameters
@@ -253,38 +268,58 @@ def program_of(model: Sequential, scheme: Scheme, fused: bool = True) -> Program
     scheme : of the encrypted images, with its parameters
     fused : whether squares and the dense layer behind them are computed at once; without it, layer
         after layer is, which gives the same messages
+    relinearize : whether sums of squares are relinearised before they are squared again, which
+        takes a key, or keep all their parts
+
+    Raises
+    ------
+    FormError
+        If the scheme has no ciphertexts of so high a degree.
     """
     layers, steps, given = model.layers, list[Step](), scheme
-    levels = levels_of_squares(
-        type(scheme), scheme.params, sum(isinstance(layer, Square) for layer in layers)
-    )
+    squares = sum(isinstance(layer, Square) for layer in layers)
+    if not relinearize and 2**squares > scheme.largest_degree:
+        raise FormError(
+            f"without a relinearisation {squares} squares in a row have degree {2**squares}, and "
+            f"ciphertexts of {scheme.name} {scheme.largest_degree} at most: give a "
+            "relinearisation key"
+        )
+    levels = levels_of_squares(type(scheme), scheme.params, squares, relinearize)
     squared, degree = 0, 1
 
-    def relinearize(last: int, left: int, width: int = 1) -> None:
-        nonlocal scheme, degree
-        shape = layers[last].output_shape
-        steps.append(RelinearizeStep((layers[last],), last, shape, scheme, left, width))
-        scheme, degree = scheme.level(left), 1
+    def add(kind: type[Step], first: int, stop: int, level: int, **options: int) -> None:
+        chosen = tuple(layers[first:stop])
+        shape = chosen[-1].output_shape
+        steps.append(kind(chosen, stop - 1, shape, scheme, level, degree=degree, **options))
 
     def compute(kind: type[Step], first: int, stop: int) -> None:
-        chosen = tuple(layers[first:stop])
-        steps.append(kind(chosen, stop - 1, chosen[-1].output_shape, scheme, scheme.params.k))
+        add(kind, first, stop, scheme.params.k)
+
+    def lower(last: int, primes: int, width: int = 1) -> None:
+        nonlocal scheme, degree
+        if relinearize:
+            add(RelinearizeStep, last, last + 1, primes, width=width)
+            degree = 1
+        elif primes < scheme.params.k:
+            add(SwitchStep, last, last + 1, primes)
+        scheme = scheme.level(primes)
 
     for start, stop in stages(layers) if fused else [(i, i + 1) for i in range(len(layers))]:
         first = start
-        if stop - start > 1 and degree == 2 and isinstance(layers[start], Linear):
-            compute(LayerStep, start, start + 1)  # acts on three parts as well as on two
+        if stop - start > 1 and degree > 1 and isinstance(layers[start], Linear):
+            compute(LayerStep, start, start + 1)  # acts on all parts, however many there are
             first += 1
-        if degree == 2 and any(isinstance(layer, Square) for layer in layers[first:stop]):
-            relinearize(first - 1, *levels[squared])
+        square = any(isinstance(layer, Square) for layer in layers[first:stop])
+        if square and degree > 1:
+            lower(first - 1, *levels[squared])
         if stop - start > 1:
             compute(SumsStep, first, stop)
         else:
-            compute(SquareStep if isinstance(layers[start], Square) else LayerStep, start, stop)
-        if any(isinstance(layer, Square) for layer in layers[first:stop]):
-            squared, degree = squared + 1, 2
-    if degree == 2 and squared > 1:
-        relinearize(len(layers) - 1, scheme.params.k)
+            compute(SquareStep if square else LayerStep, start, stop)
+        if square:
+            squared, degree = squared + 1, 2 * degree
+    if relinearize and degree > 1 and squared > 1:
+        lower(len(layers) - 1, scheme.params.k)
     return Program(model, given, tuple(steps))
 
 

@@ -69,7 +69,8 @@ class Forecast(Together):
         return replace(self, bound=self.bound.broadcast(shape) + added)
 
     def __mul__(self, other: Forecast) -> Forecast:
-        return replace(self, bound=self.scheme.product_bound(self.bound, other.bound), degree=2)
+        bound = self.scheme.product_bound(self.bound, other.bound)
+        return replace(self, bound=bound, degree=self.degree + other.degree)
 
     def relinearized(self, primes: int, width: int = 1) -> Forecast:
         """Return the forecast after relinearisation, and a switch to fewer primes of q."""

@@ -7,6 +7,7 @@ is (`work`). `nn.planning.program` puts them in a row.
     SquareStep       squares
     SumsStep         squares of the outputs of a linear layer, summed up by a dense layer, at once
     RelinearizeStep  degree 2 becomes degree 1; in BGV some primes of q go, too
+    SwitchStep       some primes of q go, and nothing else does
 
 `SumsStep` is what makes networks fast. Its hidden units, the largest layer of all, never stand in
 memory as a whole,
@@ -22,7 +23,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ class Step(ABC):
     shape : of the array of ciphertexts that it makes
     scheme : Scheme at the level of its inputs, that is with as many primes of q
     level : with how many primes of q its outputs go on
+    degree : of its inputs
     """
 
     layers: tuple[Layer, ...]
@@ -67,6 +69,7 @@ class Step(ABC):
     shape: Shape
     scheme: Scheme
     level: int
+    degree: int = field(default=1, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -88,6 +91,10 @@ class Step(ABC):
         """How much work it is, typically, by which progress is measured."""
         times = TYPICAL[self.scheme.ntt_form]
         return sum(count * times[kind] for kind, count in self.work().items())
+
+    def times_parts(self, count: int) -> int:
+        """Return how much work it is to do something to all parts of an input, by those of two."""
+        return count * self.scheme.parts(self.degree) // self.scheme.parts(1)
 
     def prepare(self) -> None:
         """Compute what does not depend on the inputs, if there is something."""
@@ -152,7 +159,7 @@ class LayerStep(Step):
         found = {}
         for layer in self.layers:
             if isinstance(layer, Linear):
-                found["multiply_add"] = layer.multiply_adds()
+                found["multiply_add"] = self.times_parts(layer.multiply_adds())
                 found["output"] = math.prod(layer.output_shape)
         return found
 
@@ -172,7 +179,7 @@ class SquareStep(Step):
         return self.scheme.square(x, self.level)
 
     def work(self) -> Work:
-        return {"square": self.squares, "sum": self.squares}
+        return {"square": products_in(self.degree) * self.squares // 3, "sum": self.squares}
 
 
 class SumsStep(Step):
@@ -245,11 +252,18 @@ class SumsStep(Step):
         return sums.total(bias)
 
     def work(self) -> Work:
-        found = {"square": self.squares, "sum": len(self.dense.bias)}
-        found["weigh"] = self.dense.multiply_adds()
+        found = {"square": products_in(self.degree) * self.squares // 3}
+        found["sum"] = len(self.dense.bias)
+        found["weigh"] = (2 * self.degree + 1) * self.dense.multiply_adds() // 3
         if self.linear:
-            found["multiply_add"], found["output"] = self.linear.multiply_adds(), self.squares
+            found["multiply_add"] = self.times_parts(self.linear.multiply_adds())
+            found["output"] = self.squares
         return found
+
+
+def products_in(degree: int) -> int:
+    """Return how many products of parts a square consists of: three of two parts."""
+    return (degree + 1) * (degree + 2) // 2
 
 
 @dataclass(frozen=True)
@@ -280,3 +294,22 @@ class RelinearizeStep(Step):
 
     def work(self) -> Work:
         return {"relinearize": math.prod(self.shape)}
+
+
+class SwitchStep(Step):
+    """A switch to the level of the next square, of all parts that there are."""
+
+    @property
+    def what(self) -> str:
+        return f"switch, {self.scheme.params.k} -> {self.level} primes"
+
+    def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
+        with watched(lambda: tick(1 / len(x.rows))):
+            return self.scheme.switch_modulus(x, self.level)
+
+    def forecast(self, x: Forecast) -> Forecast:
+        return x.switched(self.level)
+
+    def work(self) -> Work:
+        parts = math.prod(self.shape) * self.scheme.parts(self.degree)
+        return {"transform": parts * self.scheme.params.k}

@@ -153,7 +153,12 @@ class ModelCard:
 
     @classmethod
     def of(
-        cls, model: Sequential, public: bool = False, flood_bits: int = 0, mode: str = "batch"
+        cls,
+        model: Sequential,
+        public: bool = False,
+        flood_bits: int = 0,
+        mode: str = "batch",
+        relinearize: bool | None = None,
     ) -> ModelCard:
         """Plan a network and return its card.
 
@@ -163,6 +168,7 @@ class ModelCard:
         public : for parameters that leave room for encryption with the public key
         flood_bits : for parameters that leave room for this much flooding (`nn.inference.flooding`)
         mode : "batch", or "single" for one image at once, which does not flood
+        relinearize : for batches, of `make_plan`
 
         Raises
         ------
@@ -180,7 +186,9 @@ class ModelCard:
             return cls.of_plan(make_plan(model, mode=mode))
         coefficients = math.prod(model.output_shape) * LARGEST_N
         spare = needed_spare(flood_bits, coefficients, LARGEST_N) if flood_bits else SPARE_BITS
-        return cls.of_plan(make_plan(model, public=public, spare_bits=spare))
+        return cls.of_plan(
+            make_plan(model, public=public, spare_bits=spare, relinearize=relinearize)
+        )
 
     @classmethod
     def of_plan(cls, plan: Plan) -> ModelCard:

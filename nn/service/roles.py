@@ -320,20 +320,20 @@ def classify(
     reader = CiphertextReader.open(source, params)
     contents = reader.contents
     shape, scheme = contents.shape, check_images(contents, model.input_shape, key_id)
-    public, n = contents.kind != SEEDED_CIPHERTEXTS, params.n
-    spare = SPARE_BITS
+    public, n, spare = contents.kind != SEEDED_CIPHERTEXTS, params.n, SPARE_BITS
     if flooding is not None:
         check_key(params, contents.key_id, flooding.key)
         spare = needed_spare(flooding.bits, math.prod(model.output_shape) * n, n)
-    make_plan(model, params, public=public, spare_bits=spare)
+    # With one square at most nothing is relinearised, and both ways are one.
+    plan = make_plan(model, params, public=public, spare_bits=spare, relinearize=key_id is not None)
     writer: CiphertextWriter | None = None
-    size = math.prod(shape[1:])
+    size, own = math.prod(shape[1:]), None if isinstance(key, Params) else key
     fresh = scheme.fresh_bound(public).broadcast((size,))
     read = (replace(reader.take(size), bound=fresh).reshape(shape[1:]) for _ in range(shape[0]))
     with closing(streamed(read, device)) as images:
         for ct in images:
             report = Report(progress=lambda share: progress(share / shape[0]))
-            logits = infer(scheme, model, ct, key, report, device=device).reshape(-1).to("cpu")
+            logits = infer(scheme, plan, ct, own, report, device=device).reshape(-1).to("cpu")
             del ct  # a gigabyte, before the next one is read
             reply = reply_of(scheme, logits, flooding)
             writer = writer or CiphertextWriter(target, reply, (shape[0], reply.size))

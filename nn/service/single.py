@@ -309,7 +309,7 @@ def classify_run(
     writer: CiphertextWriter | None = None
     for _ in range(images):
         ct = reader.take(taps)
-        fresh = scheme.fresh_bound(public=False).broadcast((len(ct.rows),))
+        fresh = scheme.fresh_bound(public=False).broadcast(ct.bound.shape)
         logits = infer(scheme, run, replace(ct, bound=fresh), key, device=device)
         reply = reply_of(scheme, logits)
         writer = writer or CiphertextWriter(target, reply, (images, 1))

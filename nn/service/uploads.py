@@ -45,7 +45,8 @@ def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
         Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), degree, (limits.batches, *shape))
         for degree, shape in (
             (1, card.input_shape),
-            (1 if card.needs_keys else 2, (card.classes,)),  # then nobody has relinearised it
+            # Without keys nobody has relinearised it, however many squares there were.
+            (1 if card.needs_keys else BGV.largest_degree, (card.classes,)),
         )
     ]
     *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)

@@ -310,7 +310,7 @@ def test_noise_just_past_one_half_is_refused(scheme_class: type[Scheme], n: int)
             + ring.element(np.array(size, dtype=object)).residues
         )
         rows[:, 0] = scheme.rows(CoefficientElement(ring, reduce(moved, ring.moduli)))
-        forged = replace(fresh, rows=rows, public_seed=None)
+        forged = replace(fresh, store=rows, public_seed=None)
         with pytest.raises(NoiseBudgetExhausted, match="what was computed leaves"):
             scheme.decrypt(forged, keys.secret)
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import mul
 
 import numpy as np
 import pytest
@@ -74,8 +75,12 @@ def exact(
         h = np.einsum("km,pkcin->pmcin", some.weight.astype(object), x[some.inputs])
         h[:, :, 0] += some.bias.astype(object)[None, :, None, None]
         units.append(h.reshape(-1, *h.shape[2:]))
-    h_0, h_1 = np.moveaxis(np.concatenate(units), 1, 0)
-    squares = np.stack([h_0 * h_0, 2 * h_0 * h_1, h_1 * h_1], axis=1)
+    h = np.moveaxis(np.concatenate(units), 1, 0)
+    parts = range(len(h))
+    squares = np.stack(
+        [sum(h[i] * h[m - i] for i in parts if m - i in parts) for m in range(2 * len(h) - 1)],
+        axis=1,
+    )
     total = np.einsum("um,ucin->mcin", weights.astype(object), squares)
     total[:, 0] += np.asarray(constants, dtype=object).reshape(-1, 1, 1)
     p = np.array(ct.params.moduli, dtype=object)[:, None]
@@ -109,12 +114,15 @@ def layers(draw: st.DrawFn, inputs: int) -> tuple[list[Units], IntArray, IntArra
     return hidden, weights, constants
 
 
-@given(st.data(), st.sampled_from(SETS), st.sampled_from([1, 2, -1]))
+@given(st.data(), st.sampled_from(SETS), st.sampled_from([1, 2, -1]), st.sampled_from([1, 2, 3, 4]))
 @settings(max_examples=40)
 def test_sums_by_columns_are_those_of_layer_after_layer_bit_for_bit(
-    data: st.DataObject, params: Params, factor: int
+    data: st.DataObject, params: Params, factor: int, degree: int
 ) -> None:
     ct = encrypted(params, 6, factor % params.t).reshape(2, 3)
+    with noise.unchecked():
+        ct = reduce(mul, [ct] * degree)
+    factor = ct.factor
     hidden, weights, constants = data.draw(layers(ct.size))
     with noise.unchecked():
         try:
@@ -123,7 +131,7 @@ def test_sums_by_columns_are_those_of_layer_after_layer_bit_for_bit(
             assume(False)
         found = SquareLayer(BGV(params), ct, hidden, weights, constants).sums()
     assert np.array_equal(canonical_rows(found), canonical_rows(expected))
-    assert (found.shape, found.degree) == (expected.shape, 2)
+    assert (found.shape, found.degree) == (expected.shape, 2 * degree)
     assert found.factor == expected.factor == factor**2 % params.t
     assert np.abs(found.rows).max() <= bound(max(params.moduli))
     # A bias of zero adds no noise here; `affine` adds it in any case.
@@ -162,13 +170,13 @@ def test_the_messages_are_sums_of_squares_and_the_noise_is_below_its_prediction(
 # Where float64 ends.
 
 
-def extreme(params: Params, count: int, value: str) -> Ciphertext:
+def extreme(params: Params, count: int, value: str, parts: int = 2) -> Ciphertext:
     """Ciphertexts whose residues are all as large as can be, or nearly so and odd."""
     p = column(params.moduli)
     sizes = {"largest": (p + 3) / 2, "odd": (p - 3) / 2, "negative": -(p - 3) / 2}
-    rows = np.broadcast_to(sizes[value], (count, 2, params.k, params.n)).copy()
+    rows = np.broadcast_to(sizes[value], (count, parts, params.k, params.n)).copy()
     rows[:, :, :, 1::2] *= -1
-    return replace(encrypted(params, count), rows=rows)
+    return replace(encrypted(params, count), store=rows, degree=parts - 1)
 
 
 def identity(count: int) -> Units:
@@ -180,19 +188,23 @@ def identity(count: int) -> Units:
 @pytest.mark.parametrize("params", LARGE_T, ids=lambda p: p.name)
 @pytest.mark.parametrize("value", ["largest", "odd", "negative"])
 @pytest.mark.parametrize("load", ["below", "at", "above", "far above", "huge"])
+@pytest.mark.parametrize(("parts", "terms"), [(2, 1), (3, 3), (4, 3), (5, 5)])
 def test_sums_of_squares_are_exact_on_both_sides_of_the_limit(
-    params: Params, value: str, load: str
+    params: Params, value: str, load: str, parts: int, terms: int
 ) -> None:
-    """Up to about 2^53 / (p/2)^2 of weights are summed as they are, more only after reduction."""
+    """Up to about 2^53 / (p/2)^2 of weights are summed as they are, more only after reduction.
+
+    A part of a square of three parts is 2 h_0 h_2 + h_1^2, three times as large.
+    """
     p, count = max(params.moduli), 5
-    room = (EXACT_LIMIT - 2 * p) // bound(p) ** 2
+    room = (EXACT_LIMIT - 2 * p) // (terms * bound(p) ** 2)
     total = {"below": room - 1, "at": room, "above": room + 1, "far above": 3 * room | 1,
              "huge": count * (p // 2) - 2}[load]  # fmt: skip
     weights = np.full((count, 2), total // count, dtype=np.int64)
     weights[0] += total % count
     weights[:, 1] *= [1, -1, 1, -1, 1]
     assert np.abs(weights).sum(axis=0).tolist() == [total, total]
-    ct = extreme(params, count, value)
+    ct = extreme(params, count, value, parts)
     with noise.unchecked():
         layer = SquareLayer(BGV(params), ct, [identity(count)], weights)
         found = layer.sums()
@@ -450,10 +462,12 @@ def test_schemes_in_coefficient_form_are_refused() -> None:
         SquareLayer(scheme, ct, hidden, weights)
 
 
-def test_ciphertexts_of_degree_2_are_refused() -> None:
+def test_ciphertexts_of_too_high_a_degree_are_refused() -> None:
     ct, hidden, weights = an_example(WIDE)
-    with pytest.raises(FormError, match="degree 1, got 2: relinearize first"):
-        SquareLayer(BGV(WIDE), ct * ct, hidden, weights)
+    with noise.unchecked():
+        power = ((ct**2) ** 2) ** 2
+    with pytest.raises(FormError, match="degree 8 at most, .* 8 and 8 were given: relinearize f"):
+        SquareLayer(BGV(WIDE), power, hidden, weights)
 
 
 def test_a_sum_without_weights_is_refused_and_so_is_one_of_constants() -> None:

@@ -82,9 +82,9 @@ def test_the_memory_of_the_processor_holds_one_batch(
     take, read = CiphertextReader.take, list[Any]()
 
     def watched(reader: Any, count: int) -> Any:
-        assert not [rows for rows in read if rows() is not None]
+        assert not [store for store in read if store() is not None]
         ct = take(reader, count)
-        read.append(weakref.ref(ct.rows))
+        read.append(weakref.ref(ct.store))
         return ct
 
     monkeypatch.setattr(CiphertextReader, "take", watched)

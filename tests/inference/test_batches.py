@@ -107,7 +107,7 @@ def test_a_wait_that_is_left_out_is_seen(which: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("value", [0.5, 2.0**31, -(2.0**31) - 1, np.nan, np.inf])
 def test_what_is_no_residue_is_refused_and_what_came_before_is_done(value: float, gpu: str) -> None:
-    bad = replace(batch(1), rows=batch(1).rows.copy())
+    bad = replace(batch(1), store=batch(1).rows.copy())
     bad.rows[1, 1, 2, 63] = value
     done = list[Ciphertext]()
     with pytest.raises(ExactnessError, match="residues were required, integers of 32 bits"):
@@ -118,7 +118,7 @@ def test_what_is_no_residue_is_refused_and_what_came_before_is_done(value: float
 
 
 def test_the_largest_residues_arrive(gpu: str) -> None:
-    ct = replace(batch(1), rows=batch(1).rows.copy())
+    ct = replace(batch(1), store=batch(1).rows.copy())
     ct.rows[0, 0, 0, :2] = 2.0**31 - 1, -(2.0**31)
     (there,) = streamed([ct], gpu)
     assert np.array_equal(there.to("cpu").rows, ct.rows)

@@ -214,7 +214,7 @@ def test_three_parts_hide_the_weights_that_two_of_them_would_show() -> None:
     # If one encryption of zero served twice, this pair would be one, and c_1 would be bare.
     pair = np.stack([reduce(added[0][1] - added[0][2], PARAMS.ring.moduli), added[0][2]])
     with pytest.raises(NoiseBudgetExhausted, match="noise budget of 0.0 bits"):
-        SCHEME.decrypt(replace(inputs[:1], rows=pair[None], public_seed=None), KEYS.secret)
+        SCHEME.decrypt(replace(inputs[:1], store=pair[None], public_seed=None), KEYS.secret)
 
 
 def test_the_noise_of_three_parts_fills_the_room_and_not_more() -> None:

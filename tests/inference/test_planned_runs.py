@@ -111,13 +111,15 @@ def test_what_a_plan_accepts_runs_as_the_integers_do_with_the_predicted_noise(
     keys = keys_of(scheme)
     pixels = data.draw(images(model, 2))
     ct = encrypt_images(scheme, model, pixels, keys.public if public else keys.secret)
-    logits = infer(scheme, model, ct, keys.relinearization)
+    key = plan.server_keys(keys)
+    logits = infer(scheme, model, ct, key)
+    event(f"degree {logits.degree}")
     assert float(ct.noise_budget.min()) == plan.fresh_budget_bits
     # The same numbers in another order are added to another rounding, and nothing else.
     assert abs(float(logits.noise_budget.min()) - plan.final_budget_bits) < 1e-9
     # Layer after layer gives the same, and every bound holds for it as well.
-    plain = program_of(model, scheme, fused=False)
-    slow = plain.run(ct, keys.relinearization)
+    plain = program_of(model, scheme, fused=False, relinearize=key is not None)
+    slow = plain.run(ct, key)
     predicted = plain.forecasts(public)[-1].noise_budget
     assert np.allclose(predicted, slow.noise_budget)
     assert (slow.noise_budget <= scheme.noise_budget(slow, keys.secret)).all()

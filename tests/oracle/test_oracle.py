@@ -30,7 +30,7 @@ from yashe.ciphertexts import slots
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
 from yashe.schemes import bgv, rlwe
-from yashe.wire import streams
+from yashe.wire import packed
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parent / "vectors"
@@ -386,7 +386,8 @@ def skipped_reduction(patch: pytest.MonkeyPatch) -> None:
 
 
 def other_order_of_slots(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(slots, "slot_positions", lambda n: np.arange(n, dtype=np.int64))
+    for name in ("slot_positions", "_slot_numbers"):  # both directions, so that they fit
+        patch.setattr(slots, name, lambda n: np.arange(n, dtype=np.int64))
 
 
 def other_root_of_unity(patch: pytest.MonkeyPatch) -> None:
@@ -398,7 +399,7 @@ def other_uniform_parts(patch: pytest.MonkeyPatch) -> None:
     def other(seed: bytes, row: int, n: int, moduli: tuple[int, ...]) -> Any:
         return uniform(seed, f"encrypt-a/{row}/", n, moduli)
 
-    for module in (rlwe, streams):
+    for module in (rlwe, packed):
         patch.setattr(module, "uniform_half", other)
 
 

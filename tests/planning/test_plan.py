@@ -21,11 +21,12 @@ from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.planning import calibrate
-from nn.planning.plan import Plan, make_plan
+from nn.planning.plan import MOST_GROWTH, Plan, make_plan
 from nn.planning.program import program_of
 from nn.planning.proofs import Interval, ranges
 from yashe import __version__, wire
-from yashe.errors import NoiseBudgetExhausted, RangeError
+from yashe.ciphertexts.noise import least_budget
+from yashe.errors import FormError, NoiseBudgetExhausted, ParameterError, RangeError
 from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -108,17 +109,21 @@ def test_a_range_that_no_t_was_made_for_is_refused_with_the_layer_and_the_number
 # Noise.
 
 
+@pytest.mark.parametrize("relinearize", [False, True])
 @pytest.mark.parametrize("public", [False, True])
-def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool) -> None:
+def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool, relinearize: bool) -> None:
     model = network(3)
     need = ranges(model, 3)[-1].smallest_t
     params = make_params("INSECURE_PLAN", 64, need, security=None, log2_q=310)
-    plan, scheme = make_plan(model, params, public=public), BGV(params)
+    plan = make_plan(model, params, public=public, relinearize=relinearize)
+    scheme = BGV(params)
     keys = scheme.keygen(bytes(32))
+    assert (plan.server_keys(keys) is None) == (not relinearize)
     key = keys.public if public else keys.secret
     ct = encrypt_images(scheme, model, images(model, 64, 1), key, bytes(32))
     assert float(ct.noise_budget.min()) == pytest.approx(plan.fresh_budget_bits, abs=1e-9)
-    reply = infer(scheme, model, ct, keys.relinearization)
+    reply = infer(scheme, model, ct, plan.server_keys(keys))
+    assert reply.degree == (1 if relinearize else 4)
     assert float(reply.noise_budget.min()) == pytest.approx(plan.final_budget_bits, abs=1e-9)
     assert (reply.noise_budget <= scheme.noise_budget(reply, keys.secret)).all()
 
@@ -207,20 +212,23 @@ def test_layers_in_other_orders_are_counted_too() -> None:
     assert [step.work() for step in program_of(model, scheme).steps] == [
         {"multiply_add": 16, "output": 4},
         {"square": 4, "sum": 4},
-        {"multiply_add": 8, "output": 2},
+        {"multiply_add": 12, "output": 2},  # of three parts
         {},
-        {"multiply_add": 6, "output": 3},
+        {"multiply_add": 9, "output": 3},
     ]
 
 
-def test_the_bytes_of_the_plan_are_those_of_the_wire() -> None:
+@pytest.mark.parametrize("relinearize", [False, True])
+def test_the_bytes_of_the_plan_are_those_of_the_wire(relinearize: bool) -> None:
     model = network(6)
-    plan = make_plan(model)
+    plan = make_plan(model, relinearize=relinearize)
     scheme = BGV(plan.params)
     keys = scheme.keygen(bytes(32))
     ct = encrypt_images(scheme, model, images(model, 5, 1), keys.secret, bytes(32))
-    reply = reply_of(scheme, infer(scheme, model, ct, keys.relinearization))
-    sent = {"images": ct, "keys": keys.relinearization, "reply": reply}
+    reply = reply_of(scheme, infer(scheme, model, ct, plan.server_keys(keys)))
+    sent = {"images": ct, "reply": reply}
+    if relinearize:
+        sent["keys"] = keys.relinearization
     for name, thing in sent.items():
         assert len(wire.to_bytes(thing)) == pytest.approx(plan.bytes[name], rel=0.02), name
 
@@ -239,9 +247,41 @@ def test_a_network_with_one_square_needs_no_key_and_says_so() -> None:
     single = make_plan(model, mode="single")
     assert single.program.needs_keys  # slots are moved
     assert single.bytes["keys"] > 0
-    two = make_plan(network(6))
+    two = make_plan(network(6), relinearize=True)
     assert two.server_keys(keys) is keys.relinearization
     assert two.bytes["keys"] > 0
+
+
+def test_a_plan_relinearises_where_images_would_grow_too_much() -> None:
+    """Of two networks of the paper's kind one needs no key, and the other one a larger ring."""
+    plan = make_plan(pretrained("cryptonets"))
+    assert (plan.program.needs_keys, plan.bytes["keys"], plan.params.n) == (False, 0, 8192)
+    assert plan.reasons[-1].startswith("Not relinearised: that would be 1.")
+    keyed = make_plan(pretrained("cryptonets"), relinearize=True)
+    assert 1 < plan.bytes["images"] / keyed.bytes["images"] < MOST_GROWTH
+    assert keyed.program.effort > 1.2 * plan.program.effort
+    digits, without = (make_plan(pretrained("digits"), relinearize=way) for way in (None, False))
+    assert digits.program.needs_keys
+    assert without.params.log2_q > MOST_GROWTH * digits.params.log2_q
+    assert (
+        digits.reasons[-1] == f"Relinearised: else n = 8192, log2 q = {without.params.log2_q:.1f}."
+    )
+
+
+def test_given_parameters_decide_whether_there_is_a_relinearisation() -> None:
+    model = network(3)
+    need = ranges(model, 3)[-1].smallest_t
+    params = make_params("INSECURE_PLAN", 64, need, security=None, log2_q=210)
+    more, less = (make_plan(model, params, relinearize=way) for way in (True, False))
+    assert not make_plan(model, params).program.needs_keys
+    between = (more.final_budget_bits + less.final_budget_bits) / 2 - least_budget(64)
+    assert make_plan(model, params, spare_bits=between).program.needs_keys
+    with pytest.raises(NoiseBudgetExhausted, match="or relinearise between squares, .* and a key"):
+        make_plan(model, params, spare_bits=between, relinearize=False)
+    with pytest.raises(FormError, match="2 squares .* degree 4, and ciphertexts of BFV 2 at most"):
+        make_plan(model, relinearize=False, scheme=BFV)
+    with pytest.raises(ParameterError, match="relinearize must be True or False"):
+        make_plan(model, relinearize="no")
 
 
 def test_what_was_seen_stands_beside_what_is_proved() -> None:

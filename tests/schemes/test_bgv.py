@@ -124,7 +124,7 @@ def by_hand(*constants: int) -> tuple[Ciphertext, Any]:
     part = [[[c] * 4 for _ in HAND.moduli] for c in constants]
     with noise.unchecked():
         ct = scheme.encrypt([0], keys.secret)
-    return replace(ct, rows=np.array([part], dtype=np.float64)), replace(keys.secret, s=s)
+    return replace(ct, store=np.array([part], dtype=np.float64)), replace(keys.secret, s=s)
 
 
 def slots(*coefficients: int) -> list[int]:
@@ -466,7 +466,7 @@ def test_arrays_without_ciphertexts_go_through_all_verbs() -> None:
 def test_transparent_ciphertexts_are_refused() -> None:
     scheme, keys = BGV(TOY), keys_of(TOY)
     ct = scheme.encrypt([[1], [2]], keys.public)
-    readable = replace(ct, rows=ct.rows * [[[1.0]], [[0.0]]])  # c_1 = 0: the phase is c_0
+    readable = replace(ct, store=ct.rows * [[[1.0]], [[0.0]]])  # c_1 = 0: the phase is c_0
     for operation in (
         lambda: ct - ct,
         lambda: ct * 0,
@@ -558,6 +558,19 @@ def test_fresh_noise_has_the_width_of_theory_and_mean_0(
     # Encryption that forgets its errors still decrypts. Only this comparison tells.
     monkeypatch.setattr(rlwe, "gaussian", lambda seed, label, n: np.zeros(n))
     assert relative().std() < 0.9
+
+
+def test_a_coefficient_beside_half_of_a_large_t_may_be_taken_on_either_side_of_it() -> None:
+    """As a float (t - 1)/2 is t/2, if t has 59 bits: with m or with m - t, both is right."""
+    params = toy_params(64, 3, 6, t_above=2**19)
+    assert (params.t - 1) / params.t == 1.0
+    scheme, key, messages = BGV(params), keys_of(params).secret, unlucky(params, (4,))
+    ct = scheme.encrypt(messages, key, SEED)
+    assert np.array_equal(scheme.decrypt(ct, key), scheme.decode(messages))
+    errors = np.array([scheme.phase(ct, j, key).integers() for j in range(4)])
+    shares = errors.astype(np.float64) / params.t  # m/t + r + e, of mean 0
+    assert np.abs(shares).max() < 40
+    assert abs(shares.mean()) < 5 * 3.24 / math.sqrt(shares.size)
 
 
 def test_theory_by_hand() -> None:

@@ -16,7 +16,7 @@ from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, Pair, Se
 from yashe.errors import DataError, FheError
 from yashe.schemes.bgv import BGV
 
-MODEL_CARD = ModelCard.of(tiny_network(), public=True)
+MODEL_CARD = ModelCard.of(tiny_network(), public=True, relinearize=True)
 KEYS = BGV(MODEL_CARD.params).keygen(bytes(32))
 
 

@@ -41,7 +41,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(1).integers(0, 256, (5, 3, 2), dtype=np.uint8)
     np.save(folder / "images.npy", images)
     keys = ["--keys", str(folder / "client" / "keys")]
-    assert main(["keygen", keys[1], "--model", str(folder / "model.npz"), "--public"]) == 0
+    card = ModelCard.of(tiny_network(), public=True, relinearize=True)
+    (folder / "card.json").write_text(card.to_json())
+    assert main(["keygen", keys[1], "--card", str(folder / "card.json"), "--public"]) == 0
     out = ["--out", str(folder / "client" / "images.fhe")]
     assert main(["encrypt", str(folder / "images.npy"), *keys, *out]) == 0
     return folder
@@ -330,7 +332,7 @@ def test_nothing_of_a_reply_is_unpacked_before_its_head_and_its_hash_are_right(
     foreign = make_params("foreign", n=2048, t_at_least=2**10)
     data, scheme = bytearray(reply.read_bytes()), BGV(foreign)
     strangers = scheme.encrypt([[1], [2]], scheme.keygen().secret).reshape(1, 2)
-    monkeypatch.setattr("yashe.wire.streams.unpack_polynomials", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr("yashe.wire.bits._numbers", lambda *_: pytest.fail("unpacked"))
     for at in (len(data) // 2, len(data) - 1):  # one bit of a residue, one bit of the hash
         data[at] ^= 4
         with pytest.raises(

@@ -235,7 +235,7 @@ def test_memory_is_set_aside_for_what_has_arrived_not_for_what_is_announced(coun
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3 * 2**24 * 8  # a block of 16 MiB, and its residues as float64
+    assert peak < 3 * 2**24  # a block of 16 MiB
 
 
 def test_ciphertexts_from_a_pipe_are_those_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

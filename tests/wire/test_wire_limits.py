@@ -175,7 +175,7 @@ def test_seeds_are_sent_exactly_where_nothing_else_would_be_lost() -> None:
         replace(ct, bound=ordered),
         replace(ct, factor=2),
         replace(ct, public_seed=None),
-        replace(ct, degree=2, rows=np.concatenate([ct.rows, ct.rows[:, :1]], axis=1)),
+        replace(ct, degree=2, store=np.concatenate([ct.rows, ct.rows[:, :1]], axis=1)),
     ):
         sent = wire.to_bytes(other)
         assert sent[10] == 4
@@ -186,8 +186,8 @@ def test_a_row_that_is_not_what_its_seed_gives_is_refused() -> None:
     ct = computed("BFV", "fresh")
     assert ct.public_seed is not None
     for other in (
-        replace(ct, rows=ct.rows[::-1]),
-        replace(ct, rows=np.roll(ct.rows, 1, axis=-1)),
+        replace(ct, store=ct.rows[::-1]),
+        replace(ct, store=np.roll(ct.rows, 1, axis=-1)),
         replace(ct, public_seed=ct.public_seed[[0, 1, 2, 3, 5, 4]]),
     ):
         with pytest.raises(ParameterError, match="not what its seed gives: set public_seed to No"):
@@ -347,17 +347,17 @@ def test_residues_that_are_none_are_not_written(residue: float, tmp_path: Path) 
     wire.save(tmp_path / "file", ct)
     before = (tmp_path / "file").read_bytes()
     with pytest.raises(ParameterError, match=f"residues modulo {TOY.moduli[0]} were required"):
-        wire.save(tmp_path / "file", replace(ct, rows=rows))
+        wire.save(tmp_path / "file", replace(ct, store=rows))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == before
-    wire.to_bytes(replace(ct, rows=rows)[:5])  # what is not sent does not matter
+    wire.to_bytes(replace(ct, store=rows)[:5])  # what is not sent does not matter
 
 
 def test_the_largest_residues_that_reduction_leaves_are_written() -> None:
     ct = computed("BFV", "sum")
     for sign in (-1, 1):
         largest = np.broadcast_to(sign * np.array([bound(p) for p in TOY.moduli])[:, None], (4, 8))
-        extreme = replace(ct, rows=np.broadcast_to(largest, ct.rows.shape).astype(np.float64))
+        extreme = replace(ct, store=np.broadcast_to(largest, ct.rows.shape).astype(np.float64))
         assert_same(wire.from_bytes(wire.to_bytes(extreme), Ciphertext), extreme)
 
 
@@ -372,9 +372,10 @@ def test_what_is_put_together_wrongly_is_not_written() -> None:
     yashe = computed("YASHE'", "public")
     fresh_noise = YASHE(TOY).fresh_bound(public=False).broadcast((6,))
     wrong = [
-        (replace(ct, degree=3), "degree 1 or 2 .* got degree 3"),
+        (replace(ct, degree=3), "rows of shape .* were required"),
+        (replace(ct, degree=9), "degree 1 to 8, .* got degree 9"),
         (replace(ct, degree=1), r"rows of shape \(2, 4, 8\) were required"),
-        (replace(ct, rows=ct.rows[..., :4]), r"rows of shape \(3, 4, 8\) were required"),
+        (replace(ct, store=ct.rows[..., :4]), r"rows of shape \(3, 4, 8\) were required"),
         (replace(ct, scheme=Mine(TOY)), "Mine is no scheme of the wire format"),
         (replace(yashe, public_seed=seeded, bound=fresh_noise), "a seeded ciphertext is a fresh"),
     ]

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from yashe.arithmetic import large
+from yashe.arithmetic.large import moduli_near
 from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.places import Place
-from yashe.arithmetic.residues import moduli_near
 from yashe.errors import DeviceError, ExactnessError
 
 try:

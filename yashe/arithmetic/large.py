@@ -20,11 +20,31 @@ from yashe.arithmetic.devices import blocks, near, on_host, take
 from yashe.arithmetic.linear import WeightedSum
 from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.parallel import for_each, workers
-from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_modulo, twist_modulo
+from yashe.arithmetic.residues import (
+    FloatArray,
+    IntArray,
+    bound,
+    moduli_and_inverses,
+    reduce_inplace,
+    twist_modulo,
+)
 from yashe.arithmetic.rns import RnsBasis
 
 WINDOW = 128  # results of a product with zeros: more of them take more zeros
 ZEROS = 16  # so many times as many terms as there are weights may be in it
+
+
+def moduli_near(moduli: tuple[int, ...], x: FloatArray) -> tuple[Any, Any]:
+    """Return p and 1/p where x is: columns, or numbers for a single prime."""
+    p, inverse = moduli_and_inverses(moduli)
+    return near(p, x), near(inverse, x)
+
+
+def reduce_modulo(
+    x: FloatArray, moduli: tuple[int, ...], scratch: FloatArray | None = None
+) -> None:
+    """Reduce integers of shape (..., k, n) in place, all primes at once."""
+    reduce_inplace(x, *moduli_near(moduli, x), scratch)
 
 
 def dot(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -144,5 +164,5 @@ def for_each_group(
         for_each(body, some, lambda part: part.stop - part.start)
 
 
-CHOSEN = (dot, combine, add_products, evaluate, interpolate, for_each_group)
+CHOSEN = (reduce_modulo, dot, combine, add_products, evaluate, interpolate, for_each_group)
 WAYS: dict[str, Callable[..., Any]] = {way.__name__: way for way in CHOSEN}

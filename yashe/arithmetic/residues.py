@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.arithmetic.devices import by_place, near
+from yashe.arithmetic.devices import CACHE_BYTES, by_place, near
 from yashe.errors import ExactnessError, ParameterError
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -69,7 +69,7 @@ def column(numbers: tuple[int, ...]) -> FloatArray:
 
 
 @lru_cache(maxsize=1024)
-def _moduli_and_inverses(moduli: tuple[int, ...]) -> tuple[Any, Any]:
+def moduli_and_inverses(moduli: tuple[int, ...]) -> tuple[Any, Any]:
     """Return p and the rounded 1/p: columns, or numbers for a single prime."""
     if len(moduli) == 1:
         return float(moduli[0]), 1.0 / moduli[0]
@@ -112,17 +112,24 @@ def reduce_inplace(x: FloatArray, p: Any, inverse: Any, scratch: FloatArray | No
     np.subtract(x, scratch, out=x)
 
 
-def moduli_near(moduli: tuple[int, ...], x: FloatArray) -> tuple[Any, Any]:
-    """Return p and 1/p where x is: columns, or numbers for a single prime."""
-    p, inverse = _moduli_and_inverses(moduli)
-    return near(p, x), near(inverse, x)
+def by_prime(x: FloatArray) -> FloatArray:
+    """Return a view of residues, shape (..., k, n), with the axis of the primes in front."""
+    return np.moveaxis(x, -2, 0)
 
 
+@by_place
 def reduce_modulo(
     x: FloatArray, moduli: tuple[int, ...], scratch: FloatArray | None = None
 ) -> None:
-    """Reduce integers of shape (..., k, n) in place, row i modulo moduli[i]."""
-    reduce_inplace(x, *moduli_near(moduli, x), scratch)
+    """Reduce integers of shape (..., k, n) in place, row i modulo moduli[i].
+
+    What is too large for the cache is reduced prime by prime, so that its four passes are there.
+    """
+    if len(moduli) > 1 and scratch is None and x.nbytes > CACHE_BYTES:
+        for row, p in zip(by_prime(x), moduli, strict=True):
+            reduce_inplace(row, float(p), 1.0 / p)
+        return
+    reduce_inplace(x, *moduli_and_inverses(moduli), scratch)
 
 
 @by_place

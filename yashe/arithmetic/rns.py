@@ -39,7 +39,6 @@ from yashe.arithmetic.residues import (
     check_exact_sum,
     column,
     multiply_modulo,
-    reduce,
     reduce_modulo,
 )
 from yashe.errors import ParameterError
@@ -152,6 +151,23 @@ class RnsBasis:
         half = self.product // 2
         return np.asarray((total + half) % self.product - half, dtype=object)
 
+    def split(self, residues: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the y_i of the module docstring, and x / Q + v in floating point.
+
+        Parameters
+        ----------
+        residues : float64 array, shape (..., k, n), for integers x of any size
+
+        Returns
+        -------
+        y : float64 array, shape (..., k, n), centred residues: x = sum_i y_i Q/q_i modulo Q
+        quotient : float64 array, shape (..., n), absolute error below (k + 2)^2 2^-30
+        """
+        y = np.empty(residues.shape, like=residues)
+        multiply_modulo(residues, near(column(self.inverse_cofactors), y), self.moduli, y)
+        quotient: FloatArray = (y / near(column(self.moduli), y)).sum(axis=-2)
+        return y, quotient
+
     def fraction(self, residues: FloatArray) -> FloatArray:
         """Return x / Q - round(x / Q) in floating point, for integers x of any size.
 
@@ -163,9 +179,7 @@ class RnsBasis:
         -------
         float64 array, shape (..., n), in [-1/2, 1/2], absolute error below (k + 2)^2 2^-30
         """
-        moduli, factors = column(self.moduli), column(self.inverse_cofactors)
-        y = reduce(residues * near(factors, residues), moduli)
-        quotient: FloatArray = (y / near(moduli, y)).sum(axis=-2)
+        _, quotient = self.split(residues)
         return quotient - np.rint(quotient)
 
     def compose_int64(self, residues: FloatArray) -> IntArray:

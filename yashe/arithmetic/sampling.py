@@ -64,22 +64,21 @@ def stream(seed: bytes, label: str, length: int) -> bytes:
     return hashlib.shake_256(seed + label.encode("ascii")).digest(length)
 
 
-def _uniform_row(seed: bytes, label: str, n: int, p: int) -> FloatArray:
-    """Return n centred residues uniform modulo p < 2^24, by rejection from 3-byte draws."""
+def _fill_uniform(row: FloatArray, seed: bytes, label: str, p: int) -> None:
+    """Write centred residues uniform modulo p < 2^24, by rejection from 3-byte draws."""
     limit = 2**24 // p * p  # draws from here on would make the small residues likelier
-    draws = n * 2**24 // limit
+    draws = len(row) * 2**24 // limit
     draws += 6 * int(draws**0.5) + 16  # enough but once in 10^9 times
     while True:
         # Little-endian 3-byte integers, read as overlapping 4-byte ones and masked.
-        raw = stream(seed, label, 3 * draws) + b"\0"
+        raw = stream(seed, label, 3 * draws + 1)
         words = np.ndarray((draws,), dtype="<u4", buffer=raw, strides=(3,)) & 0xFFFFFF
-        kept = words[words < limit]
-        if len(kept) >= n:
+        kept = np.compress(words < limit, words)  # words[...] guesses which one comes next
+        if len(kept) >= len(row):
             break
         draws *= 2
-    row: FloatArray = kept[:n].astype(np.float64)
-    reduce_inplace(row, p, 1.0 / p, np.empty_like(row))  # canonical: below 2^24 1/p is exact enough
-    return row
+    row[...] = kept[: len(row)]
+    reduce_inplace(row, p, 1.0 / p)  # canonical: below 2^24 1/p is exact enough
 
 
 def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatArray:
@@ -96,7 +95,10 @@ def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatAr
     -------
     float64 array, shape (k, n), centred residues in [-(q_i - 1)/2, (q_i - 1)/2]
     """
-    return np.stack([_uniform_row(seed, f"{label}/{p}", n, p) for p in moduli])
+    rows = np.empty((len(moduli), n))
+    for row, p in zip(rows, moduli, strict=True):
+        _fill_uniform(row, seed, f"{label}/{p}", p)
+    return rows
 
 
 def uniform_half(seed: bytes, row: int, n: int, moduli: tuple[int, ...]) -> FloatArray:
@@ -146,10 +148,25 @@ def gaussian_table() -> NDArray[np.uint64]:
     return np.array(table, dtype=np.uint64)
 
 
+@lru_cache(maxsize=1)
+def _gaussian_lookup() -> NDArray[np.float64]:
+    """Return what all draws with the same upper 16 bits give; nan where the table cuts them."""
+    first = np.arange(2**16, dtype=np.uint64) << np.uint64(48)
+    low, high = (
+        np.searchsorted(gaussian_table(), draws, side="right")
+        for draws in (first, first + np.uint64(2**48 - 1))
+    )
+    return np.where(low == high, low - np.float64(TAIL), np.nan)
+
+
 def gaussian(seed: bytes, label: str, n: int) -> FloatArray:
     """Return n coefficients of the discrete Gaussian with sigma 3.2 on [-32, 32].
 
-    Inversion: an 8-byte draw u gives the smallest x with u < 2^64 P(X <= x). Float64 array (n,).
+    Inversion: an 8-byte draw u gives the smallest x with u < 2^64 P(X <= x). Its upper 16 bits say
+    which one that is, but for one draw in a thousand. Float64 array (n,).
     """
     draws = np.frombuffer(stream(seed, label, 8 * n), dtype="<u8")
-    return np.searchsorted(gaussian_table(), draws, side="right").astype(np.float64) - TAIL
+    x: FloatArray = _gaussian_lookup()[(draws >> np.uint64(48)).astype(np.int64)]
+    cut = np.flatnonzero(np.isnan(x))
+    x[cut] = np.searchsorted(gaussian_table(), draws[cut], side="right") - np.float64(TAIL)
+    return x

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -67,6 +69,33 @@ class Arithmetic(Protocol):
         """Return what adding encoded messages adds to the noise."""
 
 
+class PackedRows(ABC):
+    """Rows that are bits as yet: some primes of them can be had, or all.
+
+    Arithmetic wants eight bytes for a number of 23 bits, a gigabyte for the pixels of 8192 images.
+    Who works prime by prime asks for `modulo` one of them, and never has more than that. Who asks
+    for `rows` gets all of them, and they are kept. There is nothing else that one could do by
+    mistake: this is no array.
+
+    Attributes
+    ----------
+    shape : (number of rows, parts, k, n)
+    nbytes : of the bits
+    """
+
+    shape: tuple[int, int, int, int]
+    nbytes: int
+
+    @abstractmethod
+    def modulo(self, primes: slice) -> FloatArray:
+        """Return the rows modulo some primes, float64 array of shape (N, parts, primes, n)."""
+
+    @cached_property
+    def rows(self) -> FloatArray:
+        """All of them, shape (N, parts, k, n)."""
+        return self.modulo(slice(0, self.shape[2]))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class RowArray(Moves):
     """An array of ciphertexts without its arithmetic: which rows it consists of.
@@ -78,6 +107,7 @@ class RowArray(Moves):
     ----------
     scheme : the scheme that made it, with its parameters
     key_id : names the keys it belongs to
+    store : its rows, or `PackedRows` that become rows when they are needed
     rows : float64 array, shape (number of rows, parts, k, n), centred residues in the scheme's form
     bound : Bound of shape (number of rows,), what is known about the noise
         (`yashe.ciphertexts.noise`)
@@ -93,7 +123,7 @@ class RowArray(Moves):
 
     scheme: Arithmetic
     key_id: str
-    rows: FloatArray
+    store: FloatArray | PackedRows
     bound: Bound
     index: IntArray
     degree: int = 1
@@ -110,9 +140,25 @@ class RowArray(Moves):
         return self.scheme.params
 
     @property
+    def rows(self) -> FloatArray:
+        """All rows; see above."""
+        return self.store.rows if isinstance(self.store, PackedRows) else self.store
+
+    def rows_modulo(self, primes: slice) -> FloatArray:
+        """Return all rows modulo some of the primes, shape (number of rows, parts, primes, n)."""
+        if isinstance(self.store, PackedRows):
+            return self.store.modulo(primes)
+        return self.store[:, :, primes]
+
+    @property
+    def like(self) -> FloatArray:
+        """An empty array in the memory where the rows are, to make new ones there."""
+        return np.empty(0) if isinstance(self.store, PackedRows) else self.store[:0]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the rows that are kept in memory."""
-        return self.rows.nbytes
+        return self.store.nbytes
 
     @property
     def noise_budget(self) -> FloatArray:
@@ -122,7 +168,7 @@ class RowArray(Moves):
     @property
     def place(self) -> str:
         """Where the rows are: "cpu" or "gpu"."""
-        return place_of(self.rows).name
+        return place_of(self.like).name
 
     def to(self: Self, place: str) -> Self:
         """Return the same ciphertexts in the memory of a place, where operations on them are done.
@@ -143,7 +189,7 @@ class RowArray(Moves):
         if self.place == place:
             return self
         kept = self.without_spare_rows()
-        return replace(kept, rows=moved(kept.rows, place))
+        return replace(kept, store=moved(kept.rows, place))
 
     def at(self: Self, index: IntArray) -> Self:
         """Return the ciphertexts in these rows."""
@@ -157,7 +203,7 @@ class RowArray(Moves):
         used, index = np.unique(self.index, return_inverse=True)
         return replace(
             self,
-            rows=self.rows[np.asarray(used, like=self.rows)],
+            store=self.rows[np.asarray(used, like=self.rows)],
             bound=self.bound[used],
             index=index.reshape(self.shape).astype(np.int64),
             public_seed=None if self.public_seed is None else self.public_seed[used],
@@ -179,7 +225,7 @@ class RowArray(Moves):
         ParameterError, RangeError
             If these are no integers, or do not fit into the slots.
         """
-        return replace(self, within=declared(self.params, (low, high), (len(self.rows),)))
+        return replace(self, within=declared(self.params, (low, high), self.bound.shape))
 
     def modulo(self: Self) -> Self:
         """Return the same ciphertexts without a range: results may wrap around modulo t."""
@@ -215,7 +261,7 @@ class RowArray(Moves):
             noise.check_budget(float(bound.budget(n).min()), what, before)
         result = replace(
             self,
-            rows=rows,
+            store=rows,
             bound=bound,
             index=np.arange(len(rows), dtype=np.int64).reshape(shape),
             degree=self.degree if degree is None else degree,
@@ -227,7 +273,7 @@ class RowArray(Moves):
 
     def without_spare_rows(self: Self) -> Self:
         """Return the same ciphertexts; a copy, if there are rows that the index does not name."""
-        return self if len(np.unique(self.index)) == len(self.rows) else self.copy()
+        return self if len(np.unique(self.index)) == self.store.shape[0] else self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the rows that the index names, not those beside them."""
@@ -262,7 +308,7 @@ class RowArray(Moves):
                 raise FormError(f"degrees {first.degree} and {other.degree}: relinearize first")
             if other.factor != first.factor:
                 raise FormError("the ciphertexts have different factors: see scheme.aligned")
-        stores = {(id(part.rows), id(part.bound), id(part.within)) for part in parts}
+        stores = {(id(part.store), id(part.bound), id(part.within)) for part in parts}
         if len(stores) == 1:  # one store with one declaration; two of them are kept apart
             return first, [part.index for part in parts]
         kept = [part.without_spare_rows() for part in parts]
@@ -270,7 +316,7 @@ class RowArray(Moves):
         seeds = [part.public_seed for part in kept if part.public_seed is not None]
         store = replace(
             first,
-            rows=np.concatenate([part.rows for part in kept]),
+            store=np.concatenate([part.rows for part in kept]),
             bound=Bound.concatenate([part.bound for part in kept]),
             public_seed=np.concatenate(seeds) if len(seeds) == len(kept) else None,
             within=combined(

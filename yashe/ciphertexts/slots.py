@@ -49,6 +49,12 @@ def slot_positions(n: int) -> IntArray:
     return (np.concatenate([powers, 2 * n - powers]) - 1) // 2
 
 
+@lru_cache(maxsize=16)
+def _slot_numbers(n: int) -> IntArray:
+    """Return, for every value of the NTT in natural order, the number of its slot."""
+    return np.argsort(slot_positions(n))
+
+
 @dataclass(frozen=True, eq=False)
 class Plaintext(Moves):
     """Encoded messages: an array of polynomials modulo t.
@@ -222,9 +228,10 @@ def check_slots(params: Params, values: Any) -> IntArray:
 def interpolate(params: Params, values: IntArray) -> FloatArray:
     """Return the polynomials modulo t, shape (..., primes of t, n), with these slot values."""
     ring = params.plaintext_ring
-    slots = np.zeros((*values.shape[:-1], len(ring.basis), params.n))
-    slots[..., slot_positions(params.n)[: values.shape[-1]]] = ring.basis.decompose(values)
-    return ring.transform.intt(slots)
+    slots = np.zeros((*values.shape[:-1], params.n), dtype=np.int64)
+    slots[..., : values.shape[-1]] = values
+    in_order = np.take(slots, _slot_numbers(params.n), axis=-1)
+    return ring.transform.intt(ring.basis.decompose(in_order))
 
 
 def encode_constant(params: Params, values: Any) -> IntArray:

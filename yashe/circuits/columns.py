@@ -4,7 +4,7 @@ In NTT form every operation of a network between two relinearisations is pointwi
 result depends on values i of the inputs only, prime by prime. So the computation
 
     h_j   = sum_i w_ij x_i + b_j            (two parts)
-    h_j^2 = (h_j0^2, 2 h_j0 h_j1, h_j1^2)   (three parts)
+    h_j^2 = (h_j0^2, 2 h_j0 h_j1, h_j1^2)   (three parts; of three parts five)
     s_m   = sum_j v_jm h_j^2 + c_m
 
 can be carried through for a few columns before the next ones are touched. Nothing but x and s ever
@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ from yashe.ciphertexts.ranges import check_undeclared
 from yashe.ciphertexts.slots import check_integers, encode_constant
 from yashe.errors import FormError, ParameterError
 from yashe.schemes.base import Scheme, check_scheme
+from yashe.schemes.rlwe import square_part
 
 COLUMNS = 256  # at a time: enough for long calls, few enough for the cache
 MOST = 2**32  # bytes of units and inputs that a GPU has at a time
@@ -92,7 +93,7 @@ class SquareLayer:
     Parameters
     ----------
     scheme : Scheme in NTT form
-    ct : Ciphertext of any shape, degree 1
+    ct : Ciphertext of any shape, of which the scheme has squares
     hidden : units, one or more, all of whose inputs are in ct
     weights : integers, shape (units, results)
     constants : integers that are added to the sums, shape (results,), or one for all
@@ -105,7 +106,7 @@ class SquareLayer:
     Raises
     ------
     FormError
-        If the scheme keeps its ciphertexts in coefficient form, or ct has degree 2.
+        If the scheme keeps its ciphertexts in coefficient form, or squares have too high a degree.
     KeyMismatchError
         If ct belongs to another scheme or to other parameters.
     EncodingError
@@ -154,7 +155,7 @@ class SquareLayer:
             )
             for some in hidden
         ]
-        added = scheme.plain_addition_bound(1)
+        added = scheme.plain_addition_bound(ct.degree)
         bounds = [  # a bias of zero adds nothing
             (ct.bound[self.flat[some.inputs]] @ some.weight + added * (some.bias != 0)).reshape(-1)
             for some in self.hidden
@@ -162,9 +163,9 @@ class SquareLayer:
         self.hidden_bound = Bound.concatenate(bounds)
         self.squared_bound = scheme.product_bound(self.hidden_bound, self.hidden_bound)
         matrices = [weights, *(some.weight for some in self.hidden)]
-        self.primes = max((at_once(w, params.moduli, ct.rows) for w in matrices), key=len)
+        self.primes = max((at_once(w, params.moduli, ct.like) for w in matrices), key=len)
         # A GPU takes all columns of all units, but not more than a few gigabytes.
-        width = COLUMNS if on_host(ct.rows) else max(1, MOST // (8 * params.k * (units + ct.size)))
+        width = COLUMNS if on_host(ct.like) else max(1, MOST // (8 * params.k * (units + ct.size)))
         self.columns = [slice(c, c + width) for c in range(0, params.n, width)]
         self.steps = len(self.primes) * len(self.columns)
 
@@ -173,28 +174,28 @@ class SquareLayer:
         return f"SquareLayer({self.scheme!r}, {units} units, {results} sums)"
 
     def sums(self) -> Ciphertext:
-        """Return the sums s, an array of shape (results,) and degree 2.
+        """Return the sums s, an array of shape (results,) and twice the degree of ct.
 
         Raises
         ------
         NoiseBudgetExhausted, TransparentCiphertextError
             If a sum is too noisy, or depends on no ciphertext.
         """
-        params, t = self.scheme.params, self.scheme.params.t
-        out = np.empty((len(self.constants), 3, params.k, params.n), like=self.ct.rows)
-        prepared = [self._prepared(primes) for primes in self.primes]
-        for_each(
-            lambda task: task[0].fill(self.ct.rows, task[1], out),
-            product(prepared, self.columns),
-        )
+        params, t, degree = self.scheme.params, self.scheme.params.t, 2 * self.ct.degree
+        parts = self.scheme.parts(degree)
+        out = np.empty((len(self.constants), parts, params.k, params.n), like=self.ct.like)
+        for primes in self.primes:
+            rows = self.ct.rows_modulo(primes)  # unpacked now, if they are packed
+            fill = partial(self._prepared(primes).fill, rows, out[:, :, primes])
+            for_each(fill, self.columns)
         squared = replace(self.ct, factor=self.ct.factor**2 % t)
         total = self.squared_bound @ self.weights
-        total = total + self.scheme.plain_addition_bound(2) * (self.constants != 0)
-        return squared.derive(out, total, total.shape, "a sum of squares", 2)
+        total = total + self.scheme.plain_addition_bound(degree) * (self.constants != 0)
+        return squared.derive(out, total, total.shape, "a sum of squares", degree)
 
     def _prepared(self, primes: slice) -> _Modulo:
         """Return the computation modulo some primes; for a GPU it is kept, where its copies are."""
-        if on_host(self.ct.rows):
+        if on_host(self.ct.like):
             return _Modulo(self, primes)
         digest = hashlib.sha256(repr((self.scheme.params.digest, self.ct.factor, primes)).encode())
         arrays = [
@@ -221,7 +222,7 @@ class _Modulo:
 
     def __init__(self, layer: SquareLayer, primes: slice) -> None:
         p, factor = layer.scheme.params.moduli[primes], layer.ct.factor
-        self.primes, self.moduli, self.units = primes, p, len(layer.weights)
+        self.moduli, self.units = p, len(layer.weights)
         self.taps, self.linear, self.bias = (
             list[IntArray](),
             list[WeightedSum](),
@@ -230,29 +231,31 @@ class _Modulo:
         for some in layer.hidden:
             taps, weight = layer.flat[some.inputs], some.weight
             bias = layer.embedded(some.bias, factor)[:, primes].copy()
-            if not on_host(layer.ct.rows):  # all positions in one product
+            if not on_host(layer.ct.like):  # all positions in one product
                 weight = RnsBasis(p).decompose(weight)[:, 0].astype(np.int64)
                 taps, weight = spread(taps, weight)
                 bias = np.tile(bias, (weight.shape[1] // len(bias), 1, 1))
             self.taps.append(taps)
             self.linear.append(WeightedSum(weight, p, bound(max(p))))
             self.bias.append(bias)
-        # Reduces the squares only if their weighted sum would not be exact otherwise.
-        self.dense = WeightedSum(layer.weights, p, bound(max(p)) ** 2)
+        # Reduces the squares only if their weighted sum would not be exact otherwise. Of so many
+        # products a part of a square consists, where it is not doubled later.
+        terms = layer.ct.degree // 2 * 2 + 1
+        self.dense = WeightedSum(layer.weights, p, terms * bound(max(p)) ** 2)
         self.constants = layer.embedded(layer.constants, factor**2)[:, primes].copy()
 
-    def fill(self, rows: FloatArray, columns: slice, out: FloatArray) -> None:
-        """Compute out[:, :, primes, columns]."""
-        h_0, h_1 = (self._hidden(rows[:, part, self.primes, columns], part) for part in (0, 1))
-        squares = np.empty(h_0.shape, like=h_0)
-        for part, x, y in ((0, h_0, h_0), (1, h_0, h_1), (2, h_1, h_1)):
-            total = self.dense(
-                np.multiply(x, y, out=squares), offset=self.constants if part == 0 else None
-            ).reshape(len(self.constants), len(self.moduli), -1)
-            if part == 1:  # doubled here, where it is a residue again
+    def fill(self, rows: FloatArray, out: FloatArray, columns: slice) -> None:
+        """Compute out[..., columns] from rows[..., columns], both modulo these primes."""
+        h = [self._hidden(rows[:, part, :, columns], part) for part in range(rows.shape[1])]
+        squares = np.empty(h[0].shape, like=h[0])
+        for part in range(out.shape[1]):
+            square_part(h, part, squares)
+            total = self.dense(squares, offset=self.constants if part == 0 else None)
+            total = total.reshape(len(self.constants), len(self.moduli), -1)
+            if part % 2:  # doubled here, where it is a residue again
                 total *= 2
                 reduce_modulo(total, self.moduli)
-            out[:, part, self.primes, columns] = total
+            out[:, part, :, columns] = total
 
     def _hidden(self, x: FloatArray, part: int) -> FloatArray:
         """Return one part of all hidden units, residues (units, primes * width)."""

@@ -172,18 +172,18 @@ class Scheme(Definition):
             raise KeyMismatchError(f"a ciphertext of {ct.scheme.name} was given to {self.name}")
 
     def check_operands(self, a: Ciphertext, b: Ciphertext) -> None:
-        """Refuse products of ciphertexts of different keys or parameters, or of degree 2.
+        """Refuse products of ciphertexts of different keys or parameters, or of too high a degree.
 
         Raises
         ------
         KeyMismatchError, FormError
         """
         a.check_same_keys(b)
-        for ct in (a, b):
-            if ct.degree != 1:
-                raise FormError(
-                    f"a product needs ciphertexts of degree 1, got {ct.degree}: relinearize first"
-                )
+        if a.degree + b.degree > self.largest_degree:
+            raise FormError(
+                f"products in {self.name} have degree {self.largest_degree} at most, and factors "
+                f"of degrees {a.degree} and {b.degree} were given: relinearize first"
+            )
 
     def at_one_level(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
         """Return the same ciphertexts with as many primes of q as both of them have.
@@ -201,7 +201,7 @@ class Scheme(Definition):
         return a, b
 
     def multiply(self, a: Ciphertext, b: Ciphertext, primes: int | None = None) -> Ciphertext:
-        """Return products, slot by slot; their degree is 2. Arrays broadcast.
+        """Return products, slot by slot; degrees add up. Arrays broadcast.
 
         Both are switched to the modulus where this product is least noisy (`best_for_products`; in
         BFV and YASHE' the largest that both have). What happens to the rows is `product_rows`,
@@ -209,7 +209,8 @@ class Scheme(Definition):
 
         Parameters
         ----------
-        a, b : Ciphertexts of degree 1 under the same keys
+        a, b : Ciphertexts under the same keys, of degree 1; BGV takes any, up to `largest_degree`
+            of the product
         primes : how many primes of q to multiply with, for lessons and programs that know
 
         Raises
@@ -217,7 +218,7 @@ class Scheme(Definition):
         KeyMismatchError
             If they are for different keys or parameters.
         FormError
-            If one of them has degree 2 already.
+            If the product's degree would be larger: relinearise before.
         NoiseBudgetExhausted
         """
         for ct in (a, b):
@@ -227,7 +228,8 @@ class Scheme(Definition):
         scheme = self.scheme_of(a)
         index_a, index_b = np.broadcast_arrays(a.index, b.index)
         flat_a, flat_b = index_a.ravel(), index_b.ravel()
-        row = (scheme.parts(2), scheme.params.k, scheme.params.n)
+        degree = a.degree + b.degree
+        row = (scheme.parts(degree), scheme.params.k, scheme.params.n)
         rows = np.empty((len(flat_a), *row), like=a.rows)
 
         def multiply_some(some: slice) -> None:
@@ -239,7 +241,7 @@ class Scheme(Definition):
         product = replace(a, factor=a.factor * b.factor % scheme.params.t)
         x, y = a.within_of(flat_a), b.within_of(flat_b)
         within = combined(lambda x: x * x, x) if a is b else combined(operator.mul, x, y)
-        return product.derive(rows, bound, index_a.shape, "a product", 2, within)
+        return product.derive(rows, bound, index_a.shape, "a product", degree, within)
 
     def _factors(
         self, a: Ciphertext, b: Ciphertext, primes: int | None
@@ -251,7 +253,8 @@ class Scheme(Definition):
         scheme = self.scheme_of(a)
         scheme.check_operands(a, b)
         if primes is None:
-            primes = scheme.best_for_products(a.bound[a.index], b.bound[b.index])
+            degree = max(a.degree, b.degree)
+            primes = scheme.best_for_products(a.bound[a.index], b.bound[b.index], degree)
         a = scheme.switch_modulus(a, primes)
         return a, a if square else scheme.switch_modulus(b, primes)
 
@@ -298,8 +301,8 @@ class Scheme(Definition):
         return switched.derive(rows, bound, ct.shape, "a switch of the modulus", within=within)
 
     def ready_for_product(self, ct: Ciphertext) -> Ciphertext:
-        """Return ciphertexts of degree 1 at the modulus where squares of them are least noisy."""
-        primes = self.scheme_of(ct).best_for_products(ct.bound[ct.index])
+        """Return ciphertexts at the modulus where squares of them are least noisy."""
+        primes = self.scheme_of(ct).best_for_products(ct.bound[ct.index], degree=ct.degree)
         return self.switch_modulus(ct, primes)
 
     def aligned(self, a: Ciphertext, b: Ciphertext) -> tuple[Ciphertext, Ciphertext]:

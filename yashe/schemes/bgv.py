@@ -8,12 +8,17 @@ the message is at the lower end, and noise consists of multiples of t. Keys, enc
 relinearisation are those of `yashe.schemes.rlwe`, and
 
     embedded(m) factor * m
-    decrypt     [c_0 + c_1 s + c_2 s^2]_q / factor mod t
+    decrypt     [c_0 + c_1 s + c_2 s^2 + ...]_q / factor mod t
     multiply    (c_0 c'_0, c_0 c'_1 + c_1 c'_0, c_1 c'_1) mod q; the factors are multiplied
 
 A product is nothing but a product modulo q: no auxiliary modulus, no scaling, no change of form.
 Ciphertexts stay in NTT form, where all of arithmetic is pointwise, and that is what makes BGV
 several times faster than BFV for a network (`yashe.circuits.columns`).
+
+*Relinearisation is a choice.* A ciphertext is a polynomial in s, and a product the product of
+these polynomials: of three parts and three it has five. Whoever multiplies twice without a
+relinearisation needs no key for it, and the owner decrypts with s up to s^4. The price is noise,
+because a switch of the modulus rounds every part, and rounding errors are multiplied by s^2, too.
 
 *The price.* The phases are multiplied, and so is their size: after d products without precaution it
 is of the order of t^(2^d). Modulus switching (`switch_modulus`) divides phase and q by the same
@@ -32,19 +37,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from yashe.arithmetic.devices import blocks
 from yashe.arithmetic.residues import FloatArray, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, Ring
-from yashe.arithmetic.rns import centred, rescale
+from yashe.arithmetic.rns import RnsBasis, centred, rescale
 from yashe.arithmetic.sampling import stream
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, BgvRotationKeys
 from yashe.ciphertexts.noise import Bound
-from yashe.errors import KeyMismatchError
+from yashe.errors import FormError, KeyMismatchError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
@@ -66,6 +72,7 @@ class BGV(RLWE):
     """
 
     name = "BGV"
+    largest_degree = 8  # three squares in a row; each of them takes more noise than the one before
     ntt_form = True
     public_key_type = BgvPublicKey
     relinearization_key_type = BgvRelinearizationKey
@@ -99,16 +106,26 @@ class BGV(RLWE):
 
         Noise is predicted for phases with random signs, but a message may be anything. So each
         coefficient of m, centred, is lowered or raised by t with probability |m| / t: towards 0.
+
+        With m = sum_i y_i t/t_i - v t (`yashe.arithmetic.rns`), that is one matrix product modulo
+        q, of the t/t_i and t with the y_i and e + r - v. Where m / t is so near to 1/2 that v may
+        be the other neighbour, m becomes m - t, which says the same, and r fits to that.
         """
-        share = self.params.plaintext_ring.basis.fraction(messages)  # m / t in [-1/2, 1/2]
+        q, t_basis = self.params.ring, self.params.plaintext_ring.basis
+        y, quotient = t_basis.split(messages)
+        v = np.rint(quotient)
+        share = quotient - v  # m / t
         streams = [stream(seed, f"encrypt-r/{j}", 4 * self.params.n) for j in numbers]
         draws = np.stack([np.frombuffer(one, dtype="<u4") for one in streams]) * 2.0**-32
-        r = np.where(draws < np.abs(share), -np.sign(share), 0.0)
-        return super()._noisy(messages, e + r, seed, numbers)
+        r = np.copysign(draws < np.abs(share), -share)
+        terms = np.concatenate([y, (e + r - v)[:, None]], axis=1)
+        noisy = np.matmul(_multiples(t_basis, q.basis), terms)
+        reduce_modulo(noisy, q.basis.moduli)
+        return CoefficientElement(q, noisy)
 
     def product_rows(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Return tensor(x, y) modulo q."""
-        rows = np.empty((len(x), 3, *x.shape[2:]), like=x)
+        rows = np.empty((len(x), x.shape[1] + y.shape[1] - 1, *x.shape[2:]), like=x)
         self.tensor(x, y, rows)
         parts = rows.reshape(-1, *rows.shape[2:])
         for some in blocks(len(parts), 8 * self.params.k * self.params.n, rows):
@@ -129,17 +146,18 @@ class BGV(RLWE):
         t = self.params.t
         return factor * pow(source.q // self.params.q, -1, t) % t
 
-    def best_for_products(self, x: Bound, y: Bound | None = None) -> int:
+    def best_for_products(self, x: Bound, y: Bound | None = None, degree: int = 1) -> int:
         """Return with how many primes the worst product of these, or square, is least noisy.
 
         A phase of q nu and rounding errors of size r give a square of noise (nu + r/q)^2 q times a
-        constant, which is least where q nu = r.
+        constant, which is least where q nu = r. The more parts a factor has, by its degree, the
+        larger r is.
         """
         left, y = {}, x if y is None else y
         for k in range(self.params.k, 0, -1):  # of equally hopeless ones, the largest
             if 2 * self.params.t < math.prod(self.params.moduli[:k]):
                 scheme = self.level(k)
-                added = noise.rounding(scheme.params, self.secret_norm, 1)
+                added = noise.rounding(scheme.params, self.secret_norm, degree)
                 a, b = (x, y) if k == self.params.k else (x + added, y + added)
                 product = scheme.product_bound(a, b)
                 left[k] = float(product.budget(scheme.params.n).min(initial=math.inf))
@@ -173,7 +191,7 @@ class BGV(RLWE):
             a, b = _scaled(a, u), _scaled(b, v)
         return self.at_one_level(a, b)
 
-    # Noise: nu = [c_0 + c_1 s + c_2 s^2]_q / q, tracked as `yashe.ciphertexts.noise` says.
+    # Noise: nu = [c_0 + c_1 s + c_2 s^2 + ...]_q / q, tracked as `yashe.ciphertexts.noise` says.
 
     def fresh_bound(self, public: bool) -> Bound:
         """Return the bound of (m + t r + t e) / q, or of (m + t r + t (e_0 + e_1 s - e u)) / q.
@@ -214,6 +232,13 @@ class BGV(RLWE):
         return Bound(np.exp2(bits), x.order + y.order + 1).capped()
 
 
+@lru_cache(maxsize=64)
+def _multiples(t_basis: RnsBasis, q_basis: RnsBasis) -> FloatArray:
+    """Return t/t_1, t/t_2, ..., t modulo the primes of q, shape (k, primes of t + 1)."""
+    t = t_basis.product
+    return q_basis.decompose(np.array([*(t // p for p in t_basis.moduli), t], dtype=object))
+
+
 def _scaled(ct: Ciphertext, u: int) -> Ciphertext:
     """Return u times the rows, which is the same message with u times the factor."""
     if u == 1:
@@ -240,7 +265,7 @@ def from_bfv(ct: Ciphertext) -> Ciphertext:
     x = CoefficientElement(params.ring, params.ring.basis.times(ct.rows, params.t))
     bound, factor = ct.bound * math.sqrt(params.n), -params.q % params.t
     return replace(
-        ct, scheme=scheme, rows=scheme.rows(x), bound=bound, factor=factor, public_seed=None
+        ct, scheme=scheme, store=scheme.rows(x), bound=bound, factor=factor, public_seed=None
     )
 
 
@@ -253,13 +278,17 @@ def to_bfv(ct: Ciphertext) -> Ciphertext:
     ------
     KeyMismatchError
         If it is not of BGV.
+    FormError
+        If BFV has no ciphertexts of its degree.
     """
     params = _params_of(ct, BGV)
+    if ct.degree > BFV.largest_degree:
+        raise FormError(f"ciphertexts of BFV have degree 1 or 2, and this one {ct.degree}")
     if ct.factor != -params.q % params.t:
         ct = _scaled(ct, centred(-params.q * pow(ct.factor, -1, params.t) % params.t, params.t))
     x = CoefficientElement(params.ring, params.ring.transform.intt(ct.rows))
     rows = params.ring.basis.times(x.residues, pow(params.t, -1, params.q))
-    return replace(ct, scheme=BFV(params), rows=rows, factor=1, public_seed=None)
+    return replace(ct, scheme=BFV(params), store=rows, factor=1, public_seed=None)
 
 
 def _params_of(ct: Ciphertext, scheme: type[Scheme]) -> Params:

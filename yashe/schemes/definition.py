@@ -39,12 +39,14 @@ class Definition(ABC):
     name : of the scheme
     first_secret_part : the parts of a ciphertext from here on hide the message
     fixed_parts : whether ciphertexts of every degree have the same number of parts
+    largest_degree : that a product can have
     ntt_form : whether the rows of a ciphertext are values instead of coefficients
     """
 
     name: str
     first_secret_part: int
     fixed_parts: bool
+    largest_degree = 2
     ntt_form = False
 
     def __init__(self, params: Params) -> None:
@@ -97,7 +99,7 @@ class Definition(ABC):
 
         Parameters
         ----------
-        ct : Ciphertext of any shape; those of degree 1 are unchanged
+        ct : Ciphertext of any shape and degree 2; those of degree 1 are unchanged
         key : a relinearisation key, with digits of any size (`yashe.ciphertexts.gadgets`)
 
         Raises
@@ -255,6 +257,6 @@ class Definition(ABC):
         """Return the factor of a ciphertext that has been `switched`; see `yashe.schemes.bgv`."""
         return factor
 
-    def best_for_products(self, x: Bound, y: Bound | None = None) -> int:
+    def best_for_products(self, x: Bound, y: Bound | None = None, degree: int = 1) -> int:
         """Return with how many primes products with these factors are least noisy: all."""
         return self.params.k

@@ -17,13 +17,14 @@ multiples of unit = t, so that they vanish modulo t.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from yashe.arithmetic.automorphisms import move_values
-from yashe.arithmetic.residues import FloatArray, reduce, reduce_modulo
+from yashe.arithmetic.residues import FloatArray, by_prime, reduce, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import (
     check_seed,
@@ -202,7 +203,9 @@ class RLWE(RotatingScheme):
             row[1] = uniform_half(rho, j, n, q.basis.moduli)
         e = self._errors(seed, "encrypt-e", numbers)
         c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
-        c_0 -= self.values(out[:, 1]).residues * key.s.residues
+        arrays = c_0, self.values(out[:, 1]).residues, key.s.residues
+        for x, a, s in zip(*map(by_prime, arrays), strict=True):
+            x -= a * s
         reduce_modulo(c_0, q.basis.moduli)
         out[:, 0] = self.rows(NttElement(q, c_0))
 
@@ -232,22 +235,28 @@ class RLWE(RotatingScheme):
         return CoefficientElement(q, noisy)
 
     def tensor(self, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
-        """Write the three parts x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1 of a product.
+        """Write the parts of a product, x_0 y_0, x_0 y_1 + x_1 y_0, ..., by powers of the secret.
 
         Parameters
         ----------
-        x, y : float64 arrays, shape (..., 2, k, n), rows in NTT form; one object for a square
-        out : float64 array, shape (..., 3, k, n), not reduced: absolute values below 2^48
+        x, y : float64 arrays, shapes (..., a, k, n) and (..., b, k, n), rows in NTT form; one
+            object for a square
+        out : float64 array, shape (..., a + b - 1, k, n), not reduced: absolute values below
+            min(a, b) 2^46
         """
-        (x_0, x_1), (y_0, y_1) = ((z[..., 0, :, :], z[..., 1, :, :]) for z in (x, y))
-        out_0, out_1, out_2 = (out[..., part, :, :] for part in range(3))
-        np.multiply(x_0, y_0, out=out_0)
-        np.multiply(x_0, y_1, out=out_1)
-        out_1 += out_1 if x is y else x_1 * y_0
-        np.multiply(x_1, y_1, out=out_2)
+        x_parts, y_parts, parts = (
+            [z[..., i, :, :] for i in range(z.shape[-3])] for z in (x, y, out)
+        )
+        for power, part in enumerate(parts):
+            if x is y:
+                square_part(x_parts, power, part)
+                if power % 2:
+                    part += part
+            else:
+                write_products(pairs(x_parts, y_parts, power), part)
 
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
-        """Return c_0 + c_1 s (+ c_2 s^2) of one row."""
+        """Return c_0 + c_1 s + c_2 s^2 + ... of one row."""
         check_kind(key, SecretKey)
         key = check_key(self.params, ct.key_id, key, ct.rows)
         parts = self.values(ct.rows[row]).residues
@@ -265,6 +274,38 @@ class RLWE(RotatingScheme):
         """Return the bound of t/q (sum_i d_i e_i + r s^power)."""
         hidden = noise.squared_norm(self.params, self.secret_norm, power)
         return noise.key_switching(self.params, noise.ERROR_VARIANCE, hidden, gadget)
+
+
+Polynomials = Sequence[FloatArray] | FloatArray
+
+
+def pairs(x: Polynomials, y: Polynomials, power: int) -> list[tuple[FloatArray, FloatArray]]:
+    """Return all (x_i, y_j) with i + j = power."""
+    first, last = max(0, power - len(y) + 1), min(power, len(x) - 1)
+    return [(x[i], y[power - i]) for i in range(first, last + 1)]
+
+
+def write_products(terms: Sequence[tuple[FloatArray, FloatArray]], out: FloatArray) -> None:
+    """Write the sum of products of residues, not reduced."""
+    for number, (x, y) in enumerate(terms):
+        if number == 0:
+            np.multiply(x, y, out=out)
+        else:
+            out += x * y
+
+
+def square_part(x: Polynomials, power: int, out: FloatArray) -> None:
+    """Write part `power` of the square of x_0 + x_1 s + ..., but half of it if the power is odd.
+
+    x_i x_j and x_j x_i are one product. Where all of them are such pairs, whoever adds squares up
+    doubles the sum instead.
+    """
+    terms = pairs(x, x, power)
+    half, middle = terms[: len(terms) // 2], terms[len(terms) // 2 :][: len(terms) % 2]
+    write_products(half or middle, out)
+    if half and middle:
+        out += out
+        out += middle[0][0] * middle[0][1]
 
 
 def _weighted(gadget: Gadget, z: NttElement) -> NttElement:

@@ -114,6 +114,11 @@ class RotatingScheme(Scheme):
         key = check_key(self.params, ct.key_id, key, ct.rows)
         if ct.degree == 1:
             return ct
+        if ct.degree > 2:
+            raise FormError(
+                f"relinearisation takes c_2 s^2 away, and degree {ct.degree} has higher powers of "
+                "s: relinearize before the product, or let the secret key decrypt all parts"
+            )
         columns, flat = list(key.elements.values()), ct.index.reshape(-1)
         rows = np.empty((len(flat), len(columns), *ct.rows.shape[2:]), like=ct.rows)
 

@@ -18,6 +18,7 @@ Modules, in the order of reading:
     files     files go out whole or not at all, and never over a key; bounded bytes come in
     bits      integers packed at the width of their prime
     header    what a frame holds, for which parameters and keys
+    packed    ciphertexts as they have come, until somebody computes with them
     streams   arrays of ciphertexts larger than memory, block by block
 
 Uses errors, arithmetic, parameters, ciphertexts, schemes.

@@ -173,10 +173,11 @@ class Contents:
         shape, t = self.shape, self.params.t
         if type(scheme) not in SCHEMES.values():
             raise ParameterError(f"{type(scheme).__name__} is no scheme of the wire format")
-        if self.degree not in (1, 2) or len(shape) > MOST_AXES:
+        largest = scheme.largest_degree
+        if not 1 <= self.degree <= largest or len(shape) > MOST_AXES:
             raise ParameterError(
-                f"ciphertexts of degree 1 or 2 in at most {MOST_AXES} axes were required, got "
-                f"degree {self.degree} and {len(shape)} axes"
+                f"ciphertexts of degree 1 to {largest}, in at most {MOST_AXES} axes, were "
+                f"required, got degree {self.degree} and {len(shape)} axes"
             )
         if 0 in shape:
             raise ParameterError(f"an array without a ciphertext cannot be sent, got shape {shape}")

@@ -13,17 +13,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.arithmetic.parallel import for_each
-from yashe.arithmetic.residues import FloatArray, IntArray
-from yashe.arithmetic.sampling import SeedArray, uniform_half
+from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import LARGEST_ORDER, Bound
 from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
-from yashe.wire.bits import pack_polynomials, unpack_polynomials
 from yashe.wire.envelope import CIPHERTEXTS, SEEDED_CIPHERTEXTS, FrameReader
 from yashe.wire.header import NOISE, Contents, read_contents
+from yashe.wire.packed import ReceivedRows, check_records, expanded, pack_rows
 
 BLOCK_BYTES = 2**24  # of the body that are read or written at a time
 SAMPLE = 4  # coefficients of a half that are compared with its seed
@@ -106,12 +104,12 @@ class CiphertextWriter:
         if ct.rows.shape[1:] != expected:
             raise ParameterError(f"rows of shape {expected} were required: {ct.rows.shape[1:]}")
         flat, step = ct.index.reshape(-1), max(1, BLOCK_BYTES // record.itemsize)
-        heads, parts = _heads(ct, flat), record["parts"].shape[0]
+        heads = _heads(ct, flat)
         for start in range(0, len(flat), step):
             some = slice(start, start + step)
             records = np.zeros(len(flat[some]), dtype=record)
             records["head"] = heads[some]
-            records["parts"] = pack_polynomials(ct.rows[flat[some], :parts], ct.params.moduli)
+            pack_rows(ct.rows, flat[some], records["parts"], ct.params.moduli)
             self._frame.write(records.tobytes())
             self._missing -= len(records)
 
@@ -132,18 +130,13 @@ def _heads(ct: Ciphertext, flat: IntArray) -> NDArray[np.void]:
         assert ct.public_seed is not None
         seeds = ct.public_seed[flat]
         for row, numbered in zip(ct.rows[flat, 1, 0, :SAMPLE], seeds, strict=True):
-            if not np.array_equal(row, _half(numbered, SAMPLE, ct.params.moduli[:1])[0]):
+            if not np.array_equal(row, expanded(numbered, SAMPLE, ct.params.moduli[:1])[0]):
                 raise ParameterError("a row is not what its seed gives: set public_seed to None")
         return seeds
     bound, heads = ct.bound[flat], np.zeros(len(flat), dtype=NOISE)
     check_noise(bound)
     heads["deviation"], heads["order"] = bound.deviation, bound.order
     return heads
-
-
-def _half(numbered: np.void, n: int, moduli: tuple[int, ...]) -> FloatArray:
-    """Return the first n coefficients of the uniform half that a numbered seed gives."""
-    return uniform_half(numbered["seed"].tobytes(), int(numbered["row"]), n, moduli)
 
 
 class CiphertextReader:
@@ -191,26 +184,16 @@ class CiphertextReader:
         params, step = self.contents.params, max(1, BLOCK_BYTES // self.contents.record.itemsize)
         if not 0 < count <= self.missing:
             raise ParameterError(f"1 to {self.missing} ciphertexts can be taken, not {count}")
-        parts = self._scheme.parts(self.contents.degree)
-        rows = np.empty((min(count, step), parts, params.k, params.n))
-        bounds: list[Bound] = []
-        heads: list[SeedArray] = []
-        for start in range(0, count, step):
-            some = slice(start, min(start + step, count))
-            records = self._records(some.stop - some.start)
-            if some.stop > len(rows):  # room for as many again as have really arrived
-                rows.resize((min(count, 2 * len(rows)), *rows.shape[1:]), refcheck=False)
-            rows[some] = self._rows(records)
-            bounds.append(self._bound(records["head"]))
-            heads.append(records["head"])
+        blocks = [self._records(min(step, count - start)) for start in range(0, count, step)]
+        records = np.concatenate(blocks)
         return Ciphertext(
             self._scheme,
             self.contents.key_id,
-            rows,
-            Bound.concatenate(bounds),
+            ReceivedRows(params, records, self._seeded),
+            self._bound(records["head"]),
             np.arange(count, dtype=np.int64),
             self.contents.degree,
-            np.concatenate(heads) if self._seeded else None,
+            records["head"].copy() if self._seeded else None,
             self.contents.factor,
         )
 
@@ -262,28 +245,14 @@ class CiphertextReader:
         return self.contents.kind == SEEDED_CIPHERTEXTS
 
     def _records(self, count: int) -> NDArray[np.void]:
-        """Return the next records of the body."""
+        """Return the next records of the body, checked."""
         record = self.contents.record
         self.missing -= count
-        return np.frombuffer(
-            self._frame.read(count * record.itemsize, f"{count} ciphertexts"), dtype=record
-        )
-
-    def _rows(self, records: NDArray[np.void]) -> FloatArray:
-        """Return the residues (m, parts, k, n) of some records, uniform halves expanded."""
-        params = self.contents.params
+        data = self._frame.read(count * record.itemsize, f"{count} ciphertexts")
+        records = np.frombuffer(data, dtype=record)
         with self._frame.refusing():
-            sent = unpack_polynomials(records["parts"], params.n, params.moduli)
-        if not self._seeded:
-            return sent
-        rows = np.empty((len(records), 2, params.k, params.n))
-        rows[:, :1] = sent
-
-        def expand(j: int) -> None:
-            rows[j, 1] = _half(records["head"][j], params.n, params.moduli)
-
-        for_each(expand, range(len(records)))
-        return rows
+            check_records(self.contents.params, records)
+        return records
 
     def _bound(self, heads: NDArray[np.void]) -> Bound:
         """Return what the sender says about the noise."""
