@@ -52,17 +52,21 @@ def source(name: str) -> str:
     return path_of(name).read_text(encoding="utf-8")
 
 
+@cache
+def docstring(name: str) -> str:
+    """Return the docstring of a module."""
+    return ast.get_docstring(ast.parse(source(name))) or ""
+
+
 def summary(name: str) -> str:
     """Return the first sentence of a module's docstring."""
-    docstring = ast.get_docstring(ast.parse(source(name))) or ""
-    return docstring.split("\n\n")[0].replace("\n", " ")
+    return docstring(name).split("\n\n")[0].replace("\n", " ")
 
 
 @cache
 def card(name: str) -> Card:
     """Return the card of a package; what is no package, and what has no list, has no entries."""
-    docstring = ast.get_docstring(ast.parse(source(name))) or ""
-    found, uses = LIST.search(docstring), USES.search(docstring)
+    found, uses = LIST.search(docstring(name)), USES.search(docstring(name))
     entries = dict(ENTRY.findall(found[1])) if found and path_of(name).stem == "__init__" else {}
     used = None
     if uses:

@@ -20,12 +20,6 @@ from threadpoolctl import threadpool_limits
 from nn.cluster.coordinator import Crew, WatchedExecutor, WorkersLostError
 from yashe.errors import FheError, ParameterError
 
-try:
-    import dask
-    import distributed
-except ImportError:
-    dask = distributed = None
-
 T = TypeVar("T")
 CONNECT_SECONDS = 20
 
@@ -128,10 +122,13 @@ def dask_cluster(count: int = 1, address: str | None = None) -> Iterator[Crew]:
     WorkersLostError
         If there is no scheduler (any more), it has no workers, or they died again and again.
     """
-    if distributed is None:
+    try:  # here, so that only who wants a cluster waits for it
+        import dask  # noqa: PLC0415
+        import distributed  # noqa: PLC0415
+    except ImportError:
         raise MissingDaskError(
             "a cluster needs Dask: pip install 'cryptonets-yashe[cluster]', here and there"
-        )
+        ) from None
     # A task carries its ciphertexts with it, so that it can be repeated anywhere. Dask would
     # rather have large arguments sent before, and warns.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GB"}):
@@ -155,6 +152,8 @@ def dask_cluster(count: int = 1, address: str | None = None) -> Iterator[Crew]:
 
 def crew_of(client: Any, where: str) -> Iterator[Crew]:
     """Yield the workers of a Dask client."""
+    from distributed.scheduler import KilledWorker  # noqa: PLC0415
+
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError) as error:
@@ -164,7 +163,7 @@ def crew_of(client: Any, where: str) -> Iterator[Crew]:
     size = sum(client.nthreads().values())
     try:
         yield Crew(DaskExecutor(client), size, f"{size} Dask workers {where}")
-    except distributed.scheduler.KilledWorker as error:
+    except KilledWorker as error:
         raise WorkersLostError(
             "Dask has given up a task whose workers died again and again: perhaps they have too "
             "little memory, so that fewer of them would do better"

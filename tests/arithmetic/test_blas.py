@@ -45,7 +45,9 @@ BLOCKS = {"one_blas_thread": lambda: one_blas_thread, "workers": lambda: workers
 
 
 @given(
-    steps=st.lists(st.tuples(st.integers(0, THREADS - 1), st.sampled_from([*BLOCKS, "leave"]))),
+    steps=st.lists(
+        st.tuples(st.integers(0, THREADS - 1), st.sampled_from([*BLOCKS, "leave"])), max_size=8
+    )
 )
 @example(steps=[(0, "workers"), (1, "workers"), (0, "leave"), (1, "leave")])
 def test_blas_has_one_thread_until_the_last_has_left_and_then_as_many_as_before(

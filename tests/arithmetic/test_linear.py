@@ -92,7 +92,7 @@ def room(p: int, largest: int) -> int:
 
 
 @given(st.data(), odd_primes, st.integers(1, 12), st.integers(1, 3), LIMITS)
-@settings(max_examples=150)
+@settings(max_examples=4 * settings.default.max_examples)
 def test_weighted_sums_are_those_of_python_integers(
     data: st.DataObject, p: int, terms: int, results: int, limit: int
 ) -> None:

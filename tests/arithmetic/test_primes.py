@@ -12,12 +12,15 @@ from strategies_engine import degrees, junk, ntt_moduli
 from yashe.arithmetic.primes import (
     check_degree,
     check_ntt_prime,
+    is_prime,
     next_ntt_primes,
     ntt_primes,
     ntt_primes_below,
     ntt_shape,
+    prime_factors,
     prime_limit,
     root_of_unity,
+    smallest_primitive_root,
 )
 from yashe.arithmetic.residues import PRIME_LIMIT, check_exact_sum
 from yashe.errors import ParameterError
@@ -67,6 +70,16 @@ def test_no_prime_is_skipped_downwards_or_upwards(n: int, start: int, count: int
     above = [p for p in friendly if p >= start][:count]
     assert list(ntt_primes_below(n, start, count)) == below
     assert list(next_ntt_primes(n, start, count)) == above
+
+
+@pytest.mark.parametrize(
+    "start", [0, 4093**2 - 500, 2**24 - 1000]
+)  # 4093: prime, its square below 2^24
+def test_primes_their_factors_and_their_roots_are_those_of_sympy(start: int) -> None:
+    for m in range(start, start + 1000):
+        assert is_prime(m) == sympy.isprime(m)
+        assert m == 0 or prime_factors(m) == sorted(sympy.factorint(m))
+        assert m == 2 or not is_prime(m) or smallest_primitive_root(m) == sympy.primitive_root(m)
 
 
 def test_a_prime_itself_counts_upwards_and_does_not_count_downwards() -> None:

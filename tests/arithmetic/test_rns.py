@@ -90,7 +90,7 @@ def ratios(draw: st.DrawFn, source: RnsBasis, target: RnsBasis) -> Fraction:
 
 
 @given(st.data(), bases, bases)
-@settings(max_examples=100)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_rescale_equals_exact_fractions(
     data: st.DataObject, source: RnsBasis, target: RnsBasis
 ) -> None:
@@ -101,7 +101,7 @@ def test_rescale_equals_exact_fractions(
 
 
 @given(st.data(), bases, bases)
-@settings(max_examples=100)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_rescale_is_exact_where_floating_point_cannot_tell(
     data: st.DataObject, source: RnsBasis, target: RnsBasis
 ) -> None:

@@ -134,7 +134,7 @@ def assert_same_outcome(
 @given(shapes, calls)
 @example((), (np.flip, (None,)))  # NumPy returns a scalar, which is no array
 @example((2, 3), (np.reshape, ((3, 2), "F")))
-@settings(max_examples=150)
+@settings(max_examples=4 * settings.default.max_examples)
 def test_a_function_that_moves_things_does_what_numpy_does(
     kind: type[Moves], shape: tuple[int, ...], call: tuple[Any, tuple[Any, ...]]
 ) -> None:
@@ -187,7 +187,7 @@ def test_methods_that_move_things_are_numpys(
 
 @kinds
 @given(st.data(), st.sampled_from(JOINS), st.lists(shapes, min_size=1, max_size=3))
-@settings(max_examples=150)
+@settings(max_examples=4 * settings.default.max_examples)
 def test_arrays_are_joined_like_numpys(
     kind: type[Moves], data: st.DataObject, function: Any, shapes: list[tuple[int, ...]]
 ) -> None:

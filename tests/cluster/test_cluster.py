@@ -24,7 +24,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT
+import make_scaling
 from nn.cluster import tasks
 from nn.cluster.coordinator import (
     MOST_ATTEMPTS,
@@ -364,7 +364,7 @@ def test_a_pool_that_stays_broken_is_given_up():
 
 
 def test_a_cluster_without_dask_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("nn.cluster.crews.distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingDaskError, match=r"pip install .*\[cluster\]"), dask_cluster(2):
         pass
 
@@ -467,7 +467,7 @@ def test_the_command_line_takes_workers_that_are_not_threads(option, capsys):
     assert "parts of a batch: 2" in out
 
 
-def test_the_page_on_scaling_is_written_from_measured_figures(tmp_path):
+def test_the_page_on_scaling_is_written_from_measured_figures(tmp_path, monkeypatch):
     run_of_digits = {"threads": 2, "seconds": {"infer": 3.6, "encrypt": 1.0}}
     slower = {"threads": 1, "seconds": {"infer": 9.0, "encrypt": 9.0}, "peak_memory_bytes": 0}
     facts = {
@@ -481,13 +481,10 @@ def test_the_page_on_scaling_is_written_from_measured_figures(tmp_path):
         },
     }
     (tmp_path / "bench.json").write_text(json.dumps(facts))
-    command = [sys.executable, str(ROOT / "docs" / "make_scaling.py"), "bench.json"]
-    subprocess.run(
-        [*command, "--core-hour", "0.5", "--out", "scaling.md"],
-        check=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    monkeypatch.chdir(tmp_path)
+    command = ["make_scaling.py", "bench.json", "--core-hour", "0.5", "--out", "scaling.md"]
+    monkeypatch.setattr(sys, "argv", command)
+    make_scaling.main()
     page = (tmp_path / "scaling.md").read_text("utf-8")
     assert "$" not in page
     assert "The machine was busy" not in page

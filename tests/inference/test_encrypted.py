@@ -252,13 +252,19 @@ def test_digits_agree_in_every_logit_at_128_bit_security():
 
 
 def test_light_needs_half_of_n_half_of_q_and_no_key():
-    """The network `light`, full batch, every logit, at 128 bits; and what it is there for."""
+    """What the network `light` is there for."""
     model, two = pretrained("light"), make_plan(pretrained("cryptonets"))
     plan = make_plan(model)
     assert (plan.params.security, plan.params.n, two.params.n) == (128, 4096, 8192)
     assert 2 * plan.params.log2_q < two.params.log2_q
     assert plan.bytes["keys"] == 0
     assert plan.bytes["images"] / plan.params.n <= 9000 < 2 * 9000 < two.bytes["images"] / 8192
+
+
+@pytest.mark.slow
+def test_light_gives_every_logit_of_a_full_batch_at_128_bits():
+    model = pretrained("light")
+    plan = make_plan(model)
     pixels = np.random.default_rng(0).integers(0, 4, (plan.params.n, *model.input_shape))
     scheme = BGV(plan.params)
     with workers():

@@ -45,9 +45,9 @@ def subject(name: str, kind: Any = BGV) -> tuple[Any, Any, Any, Any, Any, Any]:
     ("gpu", "kind", "name"),
     [
         (True, BGV, "cryptonets"),
-        (False, BGV, "lean"),
-        (True, BFV, "lean"),
-        (True, YASHE, "lean"),
+        (False, BGV, "digits"),
+        (True, BFV, "digits"),
+        (True, YASHE, "digits"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
     indirect=["gpu"],

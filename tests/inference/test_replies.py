@@ -1,6 +1,7 @@
 """What a reply says beside its residues is made of public numbers, not of the weights."""
 
 import io
+from bisect import bisect_left
 from dataclasses import replace
 
 import numpy as np
@@ -63,14 +64,19 @@ def largest_network() -> Sequential:
 
 def tightest(kind: type[BGV] | type[BFV] | type[YASHE], spare: float = SPARE_BITS) -> Params:
     """The fewest bits of q with which the noisiest network runs: every bit of noise counts."""
-    for log2_q in range(250, 600):
-        params = make_params("INSECURE_replies", 64, 2**56, security=None, log2_q=log2_q)
+
+    def params(log2_q: int) -> Params:
+        return make_params("INSECURE_replies", 64, 2**56, security=None, log2_q=log2_q)
+
+    def runs(log2_q: int) -> bool:
         try:
-            make_plan(largest_network(), params, public=True, scheme=kind, spare_bits=spare)
+            make_plan(largest_network(), params(log2_q), public=True, scheme=kind, spare_bits=spare)
         except NoiseBudgetExhausted:
-            continue
-        return params
-    raise AssertionError
+            return False
+        return True
+
+    bits = range(60, 600)
+    return params(bits[bisect_left(bits, True, key=runs)])
 
 
 FLOOD = 20  # bits

@@ -8,7 +8,7 @@ import sys
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 import subjects
@@ -19,7 +19,7 @@ from yashe.arithmetic.primes import ntt_primes
 from yashe.arithmetic.rings import Ring
 from yashe.arithmetic.rns import RnsBasis
 from yashe.arithmetic.sampling import SEED_BYTES
-from yashe.errors import ParameterError
+from yashe.errors import ParameterError, TransparentCiphertextError
 from yashe.laws import LawBroken, strategies
 from yashe.laws.conventions import reversed_bits
 from yashe.laws.engine import EngineBasis, EngineRing, EngineScheme, EngineTransform
@@ -72,18 +72,19 @@ CASES = {
     for name, implementation in IMPLEMENTATIONS.items()
     for law in laws.laws_for(implementation)
 }
-# With the secret key only what encryption itself makes true; the rest is slow.
-QUICK = [
-    case
-    for case in CASES
-    if "the secret key: " not in case or re.search("crypt|fresh|parts", case.partition(": ")[2])
-]
+# With the secret key only what encryption itself makes true, and of the noise of the engine that of
+# fresh ciphertexts; the rest is slow, and tests/ciphertexts and tests/schemes measure it as well.
+SLOW = re.compile(
+    "engine .* with the secret key: (?!.*(crypt|fresh|parts))"
+    "|engine .*: (switching|product|rotation)_noise_is_that_of_theory"
+)
+QUICK = [case for case in CASES if not SLOW.match(case)]
 
 
 @pytest.mark.parametrize("case", QUICK)
 def test_ours_keep_the_law(case: str) -> None:
     law, implementation = CASES[case]
-    law.check(implementation, examples=5)
+    law.check(implementation, examples=3)
 
 
 @pytest.mark.slow
@@ -211,7 +212,10 @@ def test_ciphertexts_decrypt_to_the_message_that_is_told(data: st.DataObject) ->
         data.draw(strategies.insecure_params(16))
     )
     keys = scheme.keygen(data.draw(strategies.seeds()))
-    ct, message = data.draw(strategies.ciphertexts(scheme, keys))
+    try:
+        ct, message = data.draw(strategies.ciphertexts(scheme, keys))
+    except TransparentCiphertextError:  # at n = 4, one secret key f of YASHE' in 81 is f = 1
+        reject()
     assert scheme.decrypt(ct, keys.secret).tolist() == message
 
 
@@ -298,6 +302,7 @@ def test_conventions_can_be_declared() -> None:
         laws.check(Butterflies(), order="bit-reversed")
 
 
+@pytest.mark.usefixtures("as_found")
 def test_a_declared_convention_hides_no_mistake() -> None:
     class Forgets(Butterflies):
         def intt(self, values: list[int]) -> list[int]:

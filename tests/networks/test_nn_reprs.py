@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nn.cluster.coordinator import Crew, Task
-from nn.cluster.crews import processes
+from nn.cluster.crews import RestartingPool
 from nn.cluster.tasks import Network, first_stage_parts
 from nn.data.sets import load_digits
 from nn.data.sources import Images
@@ -83,18 +83,13 @@ def test_no_text_is_long_or_has_an_address() -> None:
     model = trained()
     straight = StraightThrough(model, (3, 3), (1.0, 1.0))
     parts = first_stage_parts(DIGITS, 2)
-    with processes(1) as crew:
-        things = [
-            *(Report(), straight, straight.weights[0], *folded(model), *parts, *parts[0].tiles),
-            *(
-                PLAN.program.forecasts()[-1],
-                crew,
-                Crew(crew.executor, 1, "one"),
-            ),
-            *(Task(1, print, bytes(10**5), 1.0), PLAN),
-        ]
-        for thing in things:
-            text = repr(thing)
-            assert " at 0x" not in text, text
-            assert "array(" not in text, text
-            assert len(text) < 300, text
+    things = [
+        *(Report(), straight, straight.weights[0], *folded(model), *parts, *parts[0].tiles),
+        *(PLAN.program.forecasts()[-1], Crew(RestartingPool(1), 1, "1 process")),
+        *(Task(1, print, bytes(10**5), 1.0), PLAN),
+    ]
+    for thing in things:
+        text = repr(thing)
+        assert " at 0x" not in text, text
+        assert "array(" not in text, text
+        assert len(text) < 300, text

@@ -64,7 +64,10 @@ def written(name: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("name", ["tails", "costs", "choices", "explanation", "security"])
+SLOW = pytest.param("choices", marks=pytest.mark.slow)  # half a hundred choices of parameters
+
+
+@pytest.mark.parametrize("name", ["tails", "costs", SLOW, "explanation", "security"])
 def test_a_table_is_what_is_made_now(make_noise: Any, name: str) -> None:
     assert make_noise.TABLES[name]() == written(name)
 

@@ -70,7 +70,7 @@ LARGE = {"range_bits": 1, "security": 128, "public": True, "weights": [7, 20_000
 DEEP = {"range_bits": 16, "security": 128, "public": False, "weights": [1, 300, 1, 7]}
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @example({**LARGE, "scheme": BFV}, 0)
 @example({**LARGE, "scheme": BGV}, 0)
 @example({**DEEP, "scheme": BGV}, 0)

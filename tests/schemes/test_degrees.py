@@ -160,5 +160,5 @@ def test_a_square_without_its_double_products_is_noticed(monkeypatch: pytest.Mon
             out -= x[0] * x[2]
 
     monkeypatch.setattr(rlwe, "square_part", undoubled)
-    with pytest.raises(NoiseBudgetExhausted):
+    with pytest.raises(NoiseBudgetExhausted, match="leaves a noise budget"):
         scheme.decrypt(square * square, keys.secret)

@@ -71,8 +71,9 @@ def test_whichever_step_fails_no_key_is_left_and_the_next_try_works(
             except (FheError, KeyboardInterrupt, SystemExit):
                 assert [names for _, _, names in os.walk(folder) if names] == [], done
         assert not folder.exists() or os.listdir(folder) == []
-        roles.keygen(folder, MODEL_CARD, public_key=True)
-        assert belong_together(folder)
+        if isinstance(error, OSError):  # what is left does not depend on the error
+            roles.keygen(folder, MODEL_CARD, public_key=True)
+            assert belong_together(folder)
     assert belong_together(folder)
     assert nth == len(done) + 1 > 15  # four files, three steps each, and the folders
 

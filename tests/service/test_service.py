@@ -382,7 +382,7 @@ class Script(BaseHTTPRequestHandler):
 def misbehaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("nn.service.client.FIRST_PAUSE", 0.01)
     server = HTTPServer(("127.0.0.1", 0), Script)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

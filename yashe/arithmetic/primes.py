@@ -1,7 +1,8 @@
 """NTT-friendly primes and roots of unity.
 
 The negacyclic NTT of degree n needs a primitive 2n-th root of unity modulo p, which exists if and
-only if p = 1 (mod 2n). Searching and proving is number theory, not our subject: sympy does it.
+only if p = 1 (mod 2n). Our primes are below 2^24: trial division by the numbers below
+2^12 finds and proves them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from collections.abc import Collection
 from functools import lru_cache
 from itertools import islice
 from typing import Any
-
-import sympy
 
 from yashe.arithmetic.residues import EXACT_LIMIT, PRIME_LIMIT, check_exact_sum
 from yashe.arithmetic.whole import shown, whole
@@ -117,8 +116,10 @@ def ntt_primes(
 
 @lru_cache(maxsize=2**16)  # searches come to the same candidates again and again
 def is_prime(p: int) -> bool:
-    """Say whether p is a prime number, of any size."""
-    return bool(sympy.isprime(p))
+    """Say whether p is a prime number, in at most sqrt(p)/2 divisions."""
+    if p % 2 == 0:
+        return p == 2
+    return p > 1 and all(p % d for d in range(3, math.isqrt(p) + 1, 2))
 
 
 def check_ntt_prime(n: int, p: int) -> None:
@@ -166,4 +167,39 @@ def root_of_unity(n: int, p: int) -> int:
     """
     check_ntt_prime(n, p)
     n, p = int(n), int(p)
-    return int(pow(int(sympy.primitive_root(p)), (p - 1) // (2 * n), p))
+    return pow(smallest_primitive_root(p), (p - 1) // (2 * n), p)
+
+
+def smallest_primitive_root(p: int) -> int:
+    """Return the smallest g whose powers are all of 1 .. p-1, for a prime p > 2.
+
+    They are unless g^((p-1)/r) = 1 for a prime r that divides p - 1: the order of g divides p - 1.
+
+    Examples
+    --------
+    The powers of 2 modulo 7 are 2, 4, 1; those of 3 are 3, 2, 6, 4, 5, 1.
+
+    >>> smallest_primitive_root(7)
+    3
+    """
+    steps = [(p - 1) // r for r in prime_factors(p - 1)]
+    return next(g for g in range(2, p) if all(pow(g, step, p) != 1 for step in steps))
+
+
+def prime_factors(m: int) -> list[int]:
+    """Return the primes that divide m, smallest first.
+
+    Examples
+    --------
+    >>> prime_factors(360)
+    [2, 3, 5]
+    """
+    found, d = [], 2
+    while d * d <= m:
+        if m % d:
+            d += 1
+            continue
+        found.append(d)
+        while m % d == 0:
+            m //= d
+    return [*found, m] if m > 1 else found

@@ -11,19 +11,25 @@ Sources: Albrecht, Bai and Ducas, ePrint 2016/127; Kirchner and Fouque, Eurocryp
 Alkim, Ducas, Poeppelmann and Schwabe, ePrint 2015/1092, section 6.3, for RLWE.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from math import log2
-
-from sympy import ZZ
-from sympy.polys.matrices import DomainMatrix
+from typing import TYPE_CHECKING
 
 from yashe.attacks.estimates import log2_delta, rlwe_block_size, smallest_block
 from yashe.errors import ParameterError
 from yashe.textbook.polynomials import Params, Poly, poly_mod, poly_mul
 
+if TYPE_CHECKING:
+    from sympy.polys.matrices import DomainMatrix
+
 
 def integer_matrix(rows: Sequence[Sequence[int]]) -> DomainMatrix:
     """Return an exact sympy matrix with these rows."""
+    from sympy import ZZ  # noqa: PLC0415 - loading it takes longer than all of part 2, without it
+    from sympy.polys.matrices import DomainMatrix  # noqa: PLC0415
+
     entries = [[ZZ(x) for x in row] for row in rows]
     return DomainMatrix(entries, (len(rows), len(rows[0])), ZZ)
 
