@@ -80,6 +80,7 @@ class Elsewhere(NDArrayOperatorsMixin):
     def set(self, x: Any, stream: Stream) -> None:
         """Begin to copy from pinned memory."""
         assert isinstance(x, Pinned)
+        assert stream is current()  # whose memory it is
         calls["set"] += 1
         # A stream does not hold on to arrays: others may get their memory.
         memory, source = self._memory, (ctypes.c_int32 * x.size).from_address(x.ctypes.data)

@@ -1,11 +1,13 @@
 """Batch after batch elsewhere: nothing is computed before it is there, and nothing is lost."""
 
+import gc
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from elsewhere import Elsewhere, Event, Stream, calls, module, register
 from nn.inference.batches import streamed
 from yashe.arithmetic.parallel import workers
+from yashe.arithmetic.places import LOADERS
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import DeviceError, ExactnessError
 from yashe.parameters.sets import make_params
@@ -162,14 +165,30 @@ def test_whoever_stops_early_leaves_nobody_behind(gpu: str) -> None:
     assert all_right(gpu)
 
 
-def test_an_iterator_that_is_done_holds_on_to_no_batch(gpu: str) -> None:
-    given = streamed(batches(3), gpu)
-    first = next(given)
-    seen = weakref.ref(first.rows)
-    del first
-    assert seen() is None
-    next(given)
+def test_who_gives_a_batch_holds_on_to_none(gpu: str) -> None:
+    given = streamed(batches(1), gpu)
+    ct = next(given)
+    rows = weakref.ref(ct.rows)
+    del ct
+    assert rows() is None
+    arrays = [x for x in gc.get_objects() if type(x) is Elsewhere]
+    assert not [x for x in arrays if x.dtype == np.int32 and x.size == 768]
     given.close()
+
+
+def test_batches_are_read_where_what_holds_for_the_caller_holds(gpu: str) -> None:
+    held = ContextVar("held", default=False)
+    held.set(True)
+    seen = list[bool]()
+    list(streamed(batches(2, lambda number: seen.append(held.get())), gpu))
+    assert seen == [True, True]
+
+
+def test_a_place_that_is_not_exact_is_refused(gpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inexact = replace(module().place(), get=lambda flag: False)
+    monkeypatch.setitem(LOADERS, "gpu", lambda: inexact)
+    with pytest.raises(ExactnessError, match="product of the gpu is not exact"):
+        next(streamed(batches(1), gpu))
 
 
 def test_no_batches_are_none(gpu: str) -> None:
