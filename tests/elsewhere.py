@@ -36,7 +36,7 @@ CREATE = {np.asarray, np.empty, np.zeros}  # with like=
 FUNCTIONS = {
     np.argwhere, np.concatenate, np.einsum, np.empty_like, np.stack, np.take, np.where,
 }  # fmt: skip
-METHODS = {"all", "any", "copy", "max", "reshape", "sum", "swapaxes", "transpose"}
+METHODS = {"all", "any", "astype", "copy", "max", "reshape", "sum", "swapaxes", "transpose"}
 calls: Counter[str] = Counter()  # of functions, and of "get" and "put"
 
 
@@ -84,16 +84,7 @@ class Elsewhere(NDArrayOperatorsMixin):
         calls["set"] += 1
         # A stream does not hold on to arrays: others may get their memory.
         memory, source = self._memory, (ctypes.c_int32 * x.size).from_address(x.ctypes.data)
-        stream.begin(lambda: np.copyto(memory, np.ctypeslib.as_array(source)))
-
-    def astype(self, dtype: Any, copy: bool = True) -> Elsewhere:
-        """Return other numbers; of those that are on their way, begin to."""
-        if self._memory.dtype != np.int32:
-            calls["astype"] += 1
-            return Elsewhere(self._hidden.astype(dtype, copy=copy))
-        wide, memory = np.full(self.shape, np.nan, dtype), self._memory
-        current().begin(lambda: np.copyto(wide, memory))
-        return Elsewhere(wide)
+        stream.begin(lambda: np.copyto(memory.reshape(-1), np.ctypeslib.as_array(source)))
 
     def __getattr__(self, name: str) -> Any:
         if name not in METHODS:
@@ -105,7 +96,11 @@ class Elsewhere(NDArrayOperatorsMixin):
         return Elsewhere(self._hidden[_open(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._hidden[_open(key)] = _open(value)
+        if isinstance(value, Elsewhere) and value.dtype == np.int32:  # which is on its way
+            target, source = self._memory[key], value._memory
+            current().begin(lambda: np.copyto(target, source))
+        else:
+            self._hidden[_open(key)] = _open(value)
 
     def __len__(self) -> int:
         return len(self._hidden)
@@ -198,10 +193,10 @@ class Stream:
     def __exit__(self, *error: object) -> None:
         _now.streams.pop()
 
-    def empty(self, kind: Callable[[Any], Any], size: int, dtype: Any) -> Any:
+    def empty(self, kind: Callable[[Any], Any], shape: Any, dtype: Any) -> Any:
         """Return memory, as soon as possible what somebody has had before."""
-        free = self._free.setdefault((kind, size), [])
-        memory = free.pop() if free else np.full(size, -7, dtype)
+        free = self._free.setdefault((kind, shape, dtype), [])
+        memory = free.pop() if free else np.full(shape, -7, dtype)
         found = kind(memory)
         weakref.finalize(found, free.append, memory)
         return found
@@ -251,7 +246,7 @@ def stand_in() -> dict[str, ModuleType]:
     vars(cupy).update(
         __version__="0", fuse=fuse, rint=np.rint, where=np.where, ndarray=Elsewhere, asarray=put,
         asnumpy=Elsewhere.get, zeros=lambda n: Elsewhere(np.zeros(n)),
-        empty=lambda size, dtype: current().empty(Elsewhere, size, dtype),
+        empty=lambda shape, dtype: current().empty(Elsewhere, shape, dtype),
         cuda=SimpleNamespace(
             get_current_stream=current, Device=type("Device", (nullcontext,), {"id": 0}),
             Stream=Stream, Event=Event,

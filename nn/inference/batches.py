@@ -28,8 +28,9 @@ def streamed(
     """Yield batches of ciphertexts where they are computed, one of them ahead on a GPU.
 
     There are two of them in its memory, if nobody holds on to one when they ask for the next, and
-    one in that of the processor. What the batches raise comes when all before it are done. Whoever
-    stops early closes the iterator (`contextlib.closing`), which waits for what is being read.
+    one in that of the processor, as it has come. What the batches raise comes when all before it
+    are done. Whoever stops early closes the iterator (`contextlib.closing`), which waits for what
+    is being read.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def streamed(
             if (ct := next(given, None)) is None:
                 return None
             ct = ct.without_spare_rows()
-            arrive, ct = begin(ct.rows), replace(ct, store=np.empty(0))
+            primes = (slice(i, i + 1) for i in range(ct.params.k))  # unpacked one by one
+            arrive, ct = begin(map(ct.rows_modulo, primes)), replace(ct, store=np.empty(0))
             return lambda: replace(ct, store=arrive())
 
         def bring_next() -> Future[Callable[[], Ciphertext] | None]:

@@ -12,10 +12,11 @@ that nearly always pass wait for the end (`looked`), and then all of them are on
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -113,12 +114,13 @@ def _beside() -> Any:
 
 
 @contextmanager
-def uploads() -> Iterator[Callable[[Any], Callable[[], Any]]]:
+def uploads() -> Iterator[Callable[[Iterable[Any]], Callable[[], Any]]]:
     """Yield `begin`, which begins to copy residues to the GPU beside what it computes.
 
-    `begin(x)` returns as soon as x is no longer needed, and may be called in another thread; what
-    it returns, `arrive`, gives the array to whoever computes. Half of the bytes are saved on the
-    way, as integers of 32 bits.
+    `begin(pieces)` takes the residues modulo one prime after the other, each time an array of shape
+    (N, parts, 1, n), and may be called in another thread. It returns when it has seen all of them;
+    what it returns, `arrive`, gives the array (N, parts, k, n) to whoever computes. Half of the
+    bytes are saved on the way, as integers of 32 bits.
 
     Nobody tells CuPy which streams use some memory (cupy/cupy#8068), so there is an event for each
     handing over: from pinned memory to the copy and back, from the copy to what is computed and
@@ -127,31 +129,39 @@ def uploads() -> Iterator[Callable[[Any], Callable[[], Any]]]:
     Raises
     ------
     ExactnessError
-        By `begin`, if x are no integers of 32 bits. Residues are below 2^24.
+        By `begin`, if a piece consists of no integers of 32 bits. Residues are below 2^24.
     """
     device, beside = cupy.cuda.Device(), _beside()
-    buffers = [(empty_pinned(STAGED, np.int32), cupy.cuda.Event(block=True)) for _ in range(2)]
+    buffers = cycle(
+        [(empty_pinned(STAGED, np.int32), cupy.cuda.Event(block=True)) for _ in range(2)]
+    )
 
-    def begin(x: Any) -> Callable[[], Any]:
-        shape, x = x.shape, x.reshape(-1)
+    def copy(x: Any) -> Any:
+        there = cupy.empty(x.shape, np.int32)
+        rows = max(1, STAGED // max(1, x[:1].size))
+        for start in range(0, len(x), rows):
+            some, (pinned, copied) = x[start : start + rows], next(buffers)
+            narrowed = pinned[: some.size].reshape(some.shape)
+            copied.synchronize()  # what was in this buffer before
+            narrow(some, narrowed)
+            there[start : start + rows].set(narrowed, stream=beside)
+            beside.record(copied)
+        return there
+
+    def begin(pieces: Iterable[Any]) -> Callable[[], Any]:
         with device, beside:
-            there = cupy.empty(x.size, np.int32)
-            for number, start in enumerate(range(0, x.size, STAGED)):
-                pinned, copied = buffers[number % 2]
-                some = x[start : start + STAGED]
-                copied.synchronize()  # what was in this buffer before
-                narrow(some, pinned[: len(some)])
-                there[start : start + STAGED].set(pinned[: len(some)], stream=beside)
-                beside.record(copied)
+            coming = [copy(x) for x in pieces]
             arrived = beside.record()
 
         def arrive() -> Any:
-            nonlocal there
             here = cupy.cuda.get_current_stream()
             here.wait_event(arrived)
-            wide = there.reshape(shape).astype(np.float64)
+            count, parts, _, n = coming[0].shape
+            wide = cupy.empty((count, parts, len(coming), n), np.float64)
+            for i, x in enumerate(coming):
+                wide[:, :, i : i + 1] = x
             beside.wait_event(here.record())  # and only then others may write to
-            there = None
+            coming.clear()
             return wide
 
         return arrive
@@ -163,22 +173,23 @@ def uploads() -> Iterator[Callable[[Any], Callable[[], Any]]]:
 
 
 def narrow(x: Any, out: Any) -> None:
-    """Write x, float64 on the processor, as integers of 32 bits, on all workers.
+    """Write x, rows of float64 on the processor, as integers of 32 bits, on all workers.
 
     Raises
     ------
     ExactnessError
         If it is something else.
     """
+    rows = max(1, NARROWED // max(1, x[:1].size))
 
     def narrow_some(start: int) -> None:
-        some, written = x[start : start + NARROWED], out[start : start + NARROWED]
+        some, written = x[start : start + rows], out[start : start + rows]
         with np.errstate(invalid="ignore"):
             np.copyto(written, some, casting="unsafe")
         if not (written == some).all():
             raise ExactnessError("residues were required, integers of 32 bits: use ct.to")
 
-    for_each(narrow_some, range(0, len(x), NARROWED))
+    for_each(narrow_some, range(0, len(x), rows), lambda start: 0)
 
 
 @cupy.fuse()  # type: ignore[untyped-decorator]
