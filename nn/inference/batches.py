@@ -20,6 +20,7 @@ import numpy as np
 
 from yashe.arithmetic.places import check_place_is_exact, place
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.packed import ALL
 
 
 def streamed(
@@ -54,8 +55,10 @@ def streamed(
             if (ct := next(given, None)) is None:
                 return None
             ct = ct.without_spare_rows()
-            primes = (slice(i, i + 1) for i in range(ct.params.k))  # unpacked one by one
-            arrive, ct = begin(map(ct.rows_modulo, primes)), replace(ct, store=np.empty(0))
+            each = (
+                ct.part(ALL, slice(i, i + 1)) for i in range(ct.params.k)
+            )  # unpacked one by one
+            arrive, ct = begin(each), replace(ct, store=np.empty(0))
             return lambda: replace(ct, store=arrive())
 
         def bring_next() -> Future[Callable[[], Ciphertext] | None]:
