@@ -94,7 +94,7 @@ def encrypt_images(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
         )
     slots = encode_constant(scheme.params, np.moveaxis(pixels, 0, -1))
-    return scheme.encrypt(slots, key, seed)
+    return scheme.encrypt(slots, key, seed, narrow=scheme.ntt_form)
 
 
 def decrypt_logits(

@@ -242,7 +242,7 @@ def classify_run(
         ct = replace(ct, bound=scheme.fresh_bound(public).broadcast(ct.bound.shape))
         report = Report(progress=lambda share: progress(share / batches))
         logits = infer(scheme, plan, ct, own, report, device=device).reshape(-1)
-        del ct  # a gigabyte, before the next one is read
+        del ct  # before the next one is read
         reply = reply_of(scheme, logits, flooding)
         writer = writer or CiphertextWriter(target, reply, (batches, reply.size))
         writer.append(reply)
