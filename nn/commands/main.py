@@ -32,8 +32,8 @@ from nn.planning.plan import MODES
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
 from yashe import __version__
-from yashe.arithmetic.devices import place
 from yashe.arithmetic.parallel import available_cores, workers
+from yashe.arithmetic.places import place
 from yashe.errors import DataError, FheError
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV

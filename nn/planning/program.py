@@ -41,7 +41,7 @@ from nn.planning.steps import (
     SumsStep,
     SwitchStep,
 )
-from yashe.arithmetic.devices import LookedTooLate, checks_later, place_of
+from yashe.arithmetic.places import place_of
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.trace import label
 from yashe.errors import FormError, ParameterError
@@ -154,15 +154,15 @@ class Program:
         expected = self.steps[start - 1].shape if start else self.inputs
         if x.shape != expected:
             raise ParameterError(f"the network takes shape {expected}, got {x.shape}")
-        try:
-            with checks_later():  # a GPU computes ahead of us, and is looked at once
-                return self._run(x, key, report, start)
-        except LookedTooLate:  # in one of hundreds of thousands of runs
-            return self._run(x, key, report, start)
+        there = place_of(x.like)
+        found: Ciphertext = there.looked(lambda: self._run(x, key, report, start, there.wait))
+        return found
 
-    def _run(self, x: Ciphertext, key: Any, told: Report | None, start: int) -> Ciphertext:
+    def _run(
+        self, x: Ciphertext, key: Any, told: Report | None, start: int, wait: Callable[[], None]
+    ) -> Ciphertext:
         """Go through the steps, for `run`; what nobody asks for is not counted."""
-        wait, effort = place_of(x.like).wait, 0.0
+        effort = 0.0
         if told:
             told.steps, effort = [], self.effort
 

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
 
+from nn.inference.batches import streamed
 from nn.inference.encrypted import Report, decrypt_logits, infer
 from nn.inference.flooding import Flooding, needed_spare
 from nn.inference.replies import reply_of
@@ -236,16 +238,17 @@ def classify_run(
         relinearize = key_id is not None
         plan = make_plan(network, params, public=public, spare_bits=spare, relinearize=relinearize)
     writer: CiphertextWriter | None = None
-    own = None if isinstance(key, Params) else key
-    for _ in range(batches):
-        ct = reader.take(math.prod(inputs)).reshape(inputs)
-        ct = replace(ct, bound=scheme.fresh_bound(public).broadcast(ct.bound.shape))
-        report = Report(progress=lambda share: progress(share / batches))
-        logits = infer(scheme, plan, ct, own, report, device=device).reshape(-1)
-        del ct  # before the next one is read
-        reply = reply_of(scheme, logits, flooding)
-        writer = writer or CiphertextWriter(target, reply, (batches, reply.size))
-        writer.append(reply)
+    size, own = math.prod(inputs), None if isinstance(key, Params) else key
+    fresh = scheme.fresh_bound(public).broadcast((size,))
+    read = (replace(reader.take(size), bound=fresh).reshape(inputs) for _ in range(batches))
+    with closing(streamed(read, device)) as images:
+        for ct in images:
+            report = Report(progress=lambda share: progress(share / batches))
+            logits = infer(scheme, plan, ct, own, report, device=device).reshape(-1).to("cpu")
+            del ct  # before the next one is read
+            reply = reply_of(scheme, logits, flooding)
+            writer = writer or CiphertextWriter(target, reply, (batches, reply.size))
+            writer.append(reply)
     reader.close()
     assert writer is not None
     writer.close()

@@ -17,7 +17,8 @@ from typing import TypeVar
 import numpy as np
 
 from yashe.arithmetic.ntt import Ntt
-from yashe.arithmetic.residues import FloatArray, canonical, column, moved, reduce
+from yashe.arithmetic.places import moved
+from yashe.arithmetic.residues import FloatArray, canonical, column, reduce
 from yashe.arithmetic.rns import RnsBasis, rescale
 from yashe.errors import FormError, KeyMismatchError, ParameterError
 

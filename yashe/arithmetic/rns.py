@@ -235,11 +235,11 @@ class Rescale:
         # (k + 2) 2^(22 + b) <= 2^52 such units, exactly; and rests of at most 2^-(b + 1).
         rows = [[float(centred(integer, p)) for integer in integers] for p in target.moduli]
         b = 30 - (k + 2).bit_length()
-        self._sums = np.array([*rows, *_in_two(fractions, b)])
+        ratios = np.array([*rows, *_in_two(fractions, b)])
         # The quotient, sum_i y_i / q_i, in two parts as well.
         inverses = [Fraction(1, p) for p in source.moduli]
-        self._quotient = np.array(_in_two(inverses, 53 - (k + 2).bit_length()))
-        self._inverse_cofactors = column(source.inverse_cofactors)
+        quotient = np.array(_in_two(inverses, 53 - (k + 2).bit_length()))
+        self._constants = column(source.inverse_cofactors), quotient, ratios
         # What is not exact is the sum of the rests, below (k + 2) 2^(22 - b) <= (k + 2)^2 2^-7. It
         # is off by less than (k + 3) 2^-53 times that, and by 2^-54 when it is added.
         self._safe = 0.5 - (k + 2) ** 3 * 2.0**-57
@@ -274,13 +274,14 @@ class Rescale:
         k, k_target, height, width = len(self.source), len(self.target), len(x), x.shape[-1]
         terms = np.empty((height, k + 1, width), like=x)  # y_1, ..., y_k and v
         scratch = np.empty((height, max(k, k_target), width), like=x)
-        y, factors = terms[:, :k], near(self._inverse_cofactors, x)
+        y = terms[:, :k]
+        factors, inverses, ratios = (near(m, x) for m in self._constants)
         multiply_modulo(x, factors, self.source.moduli, y, scratch[:, :k])  # |.| < 2^47
-        quotient = np.matmul(near(self._quotient, x), y)
+        quotient = np.matmul(inverses, y)
         v = np.rint(quotient[:, 0] + quotient[:, 1], out=terms[:, k])
         off = quotient[:, 0] - v
         off += quotient[:, 1]
-        sums = np.matmul(near(self._sums, x), terms)
+        sums = np.matmul(ratios, terms)
         result, fraction, rest = sums[:, :k_target], sums[:, k_target], sums[:, k_target + 1]
         rounded = np.rint(fraction)
         fraction -= rounded

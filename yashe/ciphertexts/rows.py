@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.devices import place_of
-from yashe.arithmetic.residues import FloatArray, IntArray, moved
+from yashe.arithmetic.places import moved, place_of
+from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import SeedArray
 from yashe.ciphertexts import noise

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from yashe.arithmetic.devices import on_host, take
-from yashe.arithmetic.linear import WeightedSum, at_once, spread
+from yashe.arithmetic.large import at_once, spread
+from yashe.arithmetic.linear import WeightedSum
 from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_modulo
 from yashe.arithmetic.rns import RnsBasis

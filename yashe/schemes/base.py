@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.devices import host, take
+from yashe.arithmetic.devices import take
 from yashe.arithmetic.parallel import for_each, for_each_group
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.sampling import numbered_seeds
@@ -358,12 +358,12 @@ class Scheme(Definition):
         overflows: list[float] = []
 
         def decrypt_one(j: int) -> None:
-            phase = scheme.phase(ct, int(ct.index.flat[j]), key)
+            phase = scheme.phase(ct, int(ct.index.flat[j]), key).to("cpu")
             shares = np.abs(params.ring.basis.fraction(scheme.scaled_noise(phase)))
-            largest = float(host(shares.max()))
+            largest = float(shares.max())
             if largest > 2.0 ** -(1 + least):
                 overflows.append(-float(np.log2(2 * largest)))
-            out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor).to("cpu")))
+            out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor)))
 
         for_each(decrypt_one, range(ct.size))
         if overflows:
@@ -383,8 +383,8 @@ class Scheme(Definition):
         scheme, out = self.scheme_of(ct), np.empty(ct.size)
 
         def measure_one(j: int) -> None:
-            x = scheme.scaled_noise(scheme.phase(ct, int(ct.index.flat[j]), key))
-            out[j] = noise.measured_budget(host(x), scheme.params.ring.basis)
+            x = scheme.scaled_noise(scheme.phase(ct, int(ct.index.flat[j]), key).to("cpu"))
+            out[j] = noise.measured_budget(x, scheme.params.ring.basis)
 
         for_each(measure_one, range(ct.size))
         return out.reshape(ct.shape)
