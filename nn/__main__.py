@@ -1,4 +1,4 @@
-"""`python -m nn` is `cryptonets`. Loading it takes a second; until then nothing has begun."""
+"""`python -m nn` is `cryptonets`. Loading it takes a moment; until then nothing has begun."""
 
 from __future__ import annotations
 

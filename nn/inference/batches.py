@@ -15,11 +15,13 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from yashe.arithmetic.places import check_place_is_exact, place
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.packed import ALL
 
 
 def streamed(
@@ -55,7 +57,8 @@ def streamed(
                 return None
             ct = ct.without_spare_rows()
             primes = (slice(i, i + 1) for i in range(ct.params.k))  # unpacked one by one
-            arrive, ct = begin(map(ct.rows_modulo, primes)), replace(ct, store=np.empty(0))
+            arrive = begin(map(partial(ct.part, ALL), primes))
+            ct = replace(ct, store=np.empty(0))
             return lambda: replace(ct, store=arrive())
 
         def bring_next() -> Future[Callable[[], Ciphertext] | None]:

@@ -161,12 +161,14 @@ class Program:
     def _run(
         self, x: Ciphertext, key: Any, told: Report | None, start: int, wait: Callable[[], None]
     ) -> Ciphertext:
-        """Go through the steps, for `run`."""
-        report = told or Report()
-        report.steps, effort = [], self.effort
+        """Go through the steps, for `run`; what nobody asks for is not counted."""
+        effort = 0.0
+        if told:
+            told.steps, effort = [], self.effort
 
         def tick(step: Step, share: float) -> None:
-            report.progress(share * step.effort / effort if effort else 0.0)
+            if told:
+                told.progress(share * step.effort / effort if effort else 0.0)
 
         for step in self.steps[start:]:
             begin = time.perf_counter()
@@ -174,8 +176,8 @@ class Program:
                 x = step.run(x, key, partial(tick, step))
             if told:
                 wait()
-            seconds, budget = time.perf_counter() - begin, float(x.noise_budget.min())
-            report.steps.append(StepReport(step.what, seconds, x.size, budget))
+                seconds, budget = time.perf_counter() - begin, float(x.noise_budget.min())
+                told.steps.append(StepReport(step.what, seconds, x.size, budget))
         return x
 
     def forecasts(self, public: bool = False) -> list[Forecast]:

@@ -75,7 +75,7 @@ CASES = {
 # With the secret key only what encryption itself makes true, and of the noise of the engine that of
 # fresh ciphertexts; the rest is slow, and tests/ciphertexts and tests/schemes measure it as well.
 SLOW = re.compile(
-    "engine .* with the secret key: (?!.*(crypt|fresh|parts))"
+    "engine .* with the secret key: (?!.*(encrypt|another_key|fresh|parts))"
     "|engine .*: (switching|product|rotation)_noise_is_that_of_theory"
 )
 QUICK = [case for case in CASES if not SLOW.match(case)]
@@ -260,9 +260,9 @@ def test_more_examples_are_tried_when_asked_for() -> None:
     law = next(law for law in laws.LAWS if law.name == "intt_undoes_ntt")
     few, many = Counts(4, 17, 9), Counts(4, 17, 9)
     law.check(few, examples=7)
-    law.check(many, examples=300)
+    law.check(many, examples=150)
     assert few.calls == 7
-    assert many.calls == 300
+    assert many.calls == 150
 
 
 # Whose code failed, and other conventions.
@@ -354,7 +354,8 @@ def test_every_kind_of_residues_can_be_non_negative() -> None:
             return least(super().multiply(strictly(a, self.q), strictly(b, self.q)), self.q)
 
     for subject in (Slots(8, (97,)), Basis((5, 7)), Scheme(BOOK), Ring(4, 17)):
-        assert "ok" in repr(laws.check(subject, examples=3, residues="non-negative"))
+        some = [law for law in laws.laws_for(subject) if not law.name.endswith("of_theory")]
+        assert "ok" in repr(laws.check(subject, *some, examples=3, residues="non-negative"))
     with pytest.raises(LawBroken, match="decode"):
         laws.check(Slots(8, (97,)))
 

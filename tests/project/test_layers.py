@@ -44,7 +44,7 @@ NEED_EXTRAS = {
     "yashe.laws.strategies",
 }
 MODULES = modules()
-PACKAGES = [name for name in MODULES if card(name).entries]
+PACKAGES = [name for name in MODULES if path_of(name).stem == "__init__" and card(name).entries]
 ROOMS = [name for name in rooms() if card(name).entries]
 
 

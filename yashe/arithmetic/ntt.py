@@ -196,7 +196,8 @@ class Ntt:
         other = np.empty(out.shape)  # of two buffers, which take turns
         y, z = out.reshape(b, count, n1, n2), out.reshape(b, count, n2, n1)
         np.matmul(a, x.reshape(b, -1, n1, n2), out=y)
-        self._twist(y, t, primes, other)
+        rows, p = y.reshape(out.shape), self.moduli[primes]
+        twist_modulo(rows, t.reshape(out.shape[1:]), p, other)
         left, right = y[..., : n2 // 2], y[..., n2 // 2 :]
         halves = other.reshape(b, count, 2, n1, n2 // 2)
         total, difference = halves[:, :, 0], halves[:, :, 1]
@@ -204,7 +205,7 @@ class Ntt:
         np.subtract(left, right, out=difference)
         np.matmul(even, total.swapaxes(-1, -2), out=z[..., 0::2, :])
         np.matmul(odd, difference.swapaxes(-1, -2), out=z[..., 1::2, :])
-        reduce_modulo(out, self.moduli[primes], other)
+        reduce_modulo(out, p, other)
 
     @by_place
     def interpolate(self, values: FloatArray, primes: slice, out: FloatArray) -> None:
@@ -218,11 +219,7 @@ class Ntt:
         np.matmul(odd, z[..., 1::2, :], out=from_odd)
         np.add(from_even, from_odd, out=y[..., :half, :])
         np.subtract(from_even, from_odd, out=y[..., half:, :])
-        self._twist(y, t, primes, out)
+        rows, p = y.reshape(out.shape), self.moduli[primes]
+        twist_modulo(rows, t.reshape(out.shape[1:]), p, out)
         np.matmul(a, y.swapaxes(-1, -2), out=out.reshape(b, count, n1, n2))
-        reduce_modulo(out, self.moduli[primes], y.reshape(out.shape))
-
-    def _twist(self, y: FloatArray, t: FloatArray, primes: slice, scratch: FloatArray) -> None:
-        """Multiply the matrices y by T, entry by entry."""
-        rows = y.reshape(scratch.shape)
-        twist_modulo(rows, t.reshape(scratch.shape[1:]), self.moduli[primes], scratch)
+        reduce_modulo(out, p, rows)

@@ -135,7 +135,11 @@ def for_each(
 
 @by_place
 def for_each_group(
-    body: Callable[[slice], None], count: int, results: Any, group: int = GROUP
+    body: Callable[[slice], None],
+    count: int,
+    results: Any,
+    group: int = GROUP,
+    told: bool = True,
 ) -> None:
     """Call body(slice) for a few of `count` items at a time.
 
@@ -146,10 +150,11 @@ def for_each_group(
     ----------
     results : array with an entry for every item, in the memory where the work is done
     group : how many items a processor takes at a time
+    told : whether whoever watches is told of finished items
     """
 
     def length(some: slice) -> int:
-        return int(some.stop - some.start)
+        return int(some.stop - some.start) if told else 0
 
     groups = [slice(i, min(i + group, count)) for i in range(0, count, group)]
     for_each(body, groups, length)
