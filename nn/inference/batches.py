@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -55,10 +56,9 @@ def streamed(
             if (ct := next(given, None)) is None:
                 return None
             ct = ct.without_spare_rows()
-            each = (
-                ct.part(ALL, slice(i, i + 1)) for i in range(ct.params.k)
-            )  # unpacked one by one
-            arrive, ct = begin(each), replace(ct, store=np.empty(0))
+            primes = (slice(i, i + 1) for i in range(ct.params.k))  # unpacked one by one
+            arrive = begin(map(partial(ct.part, ALL), primes))
+            ct = replace(ct, store=np.empty(0))
             return lambda: replace(ct, store=arrive())
 
         def bring_next() -> Future[Callable[[], Ciphertext] | None]:
