@@ -57,7 +57,8 @@ def streamed(
                 return None
             ct = ct.without_spare_rows()
             primes = (slice(i, i + 1) for i in range(ct.params.k))  # unpacked one by one
-            arrive, ct = begin(map(partial(ct.part, ALL), primes)), replace(ct, store=np.empty(0))
+            arrive = begin(map(partial(ct.part, ALL), primes))
+            ct = replace(ct, store=np.empty(0))
             return lambda: replace(ct, store=arrive())
 
         def bring_next() -> Future[Callable[[], Ciphertext] | None]:

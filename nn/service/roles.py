@@ -238,7 +238,8 @@ def classify_run(
         relinearize = key_id is not None
         plan = make_plan(network, params, public=public, spare_bits=spare, relinearize=relinearize)
     writer: CiphertextWriter | None = None
-    size, own = math.prod(inputs), None if isinstance(key, Params) else key
+    own = None if isinstance(key, Params) else key.to("cpu" if device is None else device)
+    size = math.prod(inputs)
     fresh = scheme.fresh_bound(public).broadcast((size,))
     read = (replace(reader.take(size), bound=fresh).reshape(inputs) for _ in range(batches))
     with closing(streamed(read, device)) as images:

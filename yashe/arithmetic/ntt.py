@@ -196,8 +196,8 @@ class Ntt:
         other = np.empty(out.shape)  # of two buffers, which take turns
         y, z = out.reshape(b, count, n1, n2), out.reshape(b, count, n2, n1)
         np.matmul(a, x.reshape(b, -1, n1, n2), out=y)
-        rows, p = y.reshape(other.shape), self.moduli[primes]
-        twist_modulo(rows, t.reshape(other.shape[1:]), p, other)
+        rows, p = y.reshape(out.shape), self.moduli[primes]
+        twist_modulo(rows, t.reshape(out.shape[1:]), p, other)
         left, right = y[..., : n2 // 2], y[..., n2 // 2 :]
         halves = other.reshape(b, count, 2, n1, n2 // 2)
         total, difference = halves[:, :, 0], halves[:, :, 1]
