@@ -10,6 +10,7 @@ rows: they are no array, so that nobody multiplies them by mistake.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,8 @@ from yashe.arithmetic.parallel import for_each_group, watched
 from yashe.arithmetic.residues import FloatArray, IntArray
 
 Numbers: TypeAlias = slice | IntArray  # of rows
+# Gives some columns of one part of all rows: new contiguous float64 array, shape (N, primes, width)
+Columns: TypeAlias = Callable[[int, slice], FloatArray]
 ALL = slice(None)
 
 
@@ -68,6 +71,10 @@ class PackedRows(ABC):
             for_each_group(unpack_some, len(rows), rows)
         return rows
 
+    def columns(self, primes: slice) -> Columns:
+        """Return what gives columns of the rows modulo some primes, all of which are unpacked."""
+        return columns_of(self.part(ALL, primes))
+
     @property
     def rows(self) -> FloatArray:
         """All of them, shape (N, parts, k, n)."""
@@ -90,3 +97,12 @@ class NarrowRows(PackedRows):
 
     def unpack(self, packed: NDArray[Any], primes: slice, out: FloatArray) -> None:
         out[...] = packed[:, :, primes]
+
+    def columns(self, primes: slice) -> Columns:
+        """Return what gives columns of the rows, unpacked when they are asked for."""
+        return columns_of(self._kept[:, :, primes])
+
+
+def columns_of(rows: NDArray[Any]) -> Columns:
+    """Return what gives columns of rows, shape (N, parts, primes, n)."""
+    return lambda part, columns: rows[:, part, :, columns].astype(np.float64, order="C")

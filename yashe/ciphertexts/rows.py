@@ -15,7 +15,7 @@ from yashe.arithmetic.sampling import SeedArray
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.moves import Moves, join, numpys
 from yashe.ciphertexts.noise import Bound
-from yashe.ciphertexts.packed import ALL, Numbers, PackedRows
+from yashe.ciphertexts.packed import ALL, Columns, Numbers, PackedRows, columns_of
 from yashe.ciphertexts.ranges import Interval, check_fits, combined, declared
 from yashe.ciphertexts.trace import observe
 from yashe.errors import FormError, KeyMismatchError, PlaceError
@@ -123,6 +123,12 @@ class RowArray(Moves):
         if not isinstance(numbers, slice):
             numbers = np.asarray(numbers, like=self.store)
         return self.store[numbers, :, primes]
+
+    def columns(self, primes: slice) -> Columns:
+        """Return what gives columns of all rows modulo some primes, for private use in loops."""
+        if isinstance(self.store, PackedRows):
+            return self.store.columns(primes)
+        return columns_of(self.store[:, :, primes])
 
     @property
     def like(self) -> FloatArray:

@@ -34,7 +34,7 @@ from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_modulo
 from yashe.arithmetic.rns import RnsBasis
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
-from yashe.ciphertexts.packed import ALL
+from yashe.ciphertexts.packed import Columns
 from yashe.ciphertexts.ranges import check_undeclared
 from yashe.ciphertexts.slots import check_integers, encode_constant
 from yashe.errors import FormError, ParameterError
@@ -186,8 +186,8 @@ class SquareLayer:
         parts = self.scheme.parts(degree)
         out = np.empty((len(self.constants), parts, params.k, params.n), like=self.ct.like)
         for primes in self.primes:
-            rows = self.ct.part(ALL, primes)  # unpacked now, if they are packed
-            fill = partial(self._prepared(primes).fill, rows, out[:, :, primes])
+            read = self.ct.columns(primes)  # what is packed is unpacked now, or as it is read
+            fill = partial(self._prepared(primes).fill, read, out[:, :, primes])
             for_each(fill, self.columns)
         squared = replace(self.ct, factor=self.ct.factor**2 % t)
         total = self.squared_bound @ self.weights
@@ -224,6 +224,7 @@ class _Modulo:
     def __init__(self, layer: SquareLayer, primes: slice) -> None:
         p, factor = layer.scheme.params.moduli[primes], layer.ct.factor
         self.moduli, self.units = p, len(layer.weights)
+        self.parts = layer.scheme.parts(layer.ct.degree)
         self.taps, self.linear, self.bias = (
             list[IntArray](),
             list[WeightedSum](),
@@ -245,9 +246,9 @@ class _Modulo:
         self.dense = WeightedSum(layer.weights, p, terms * bound(max(p)) ** 2)
         self.constants = layer.embedded(layer.constants, factor**2)[:, primes].copy()
 
-    def fill(self, rows: FloatArray, out: FloatArray, columns: slice) -> None:
-        """Compute out[..., columns] from rows[..., columns], both modulo these primes."""
-        h = [self._hidden(rows[:, part, :, columns], part) for part in range(rows.shape[1])]
+    def fill(self, read: Columns, out: FloatArray, columns: slice) -> None:
+        """Compute out[..., columns] from columns of the inputs, both modulo these primes."""
+        h = [self._hidden(read(part, columns), part) for part in range(self.parts)]
         squares = np.empty(h[0].shape, like=h[0])
         for part in range(out.shape[1]):
             square_part(h, part, squares)
@@ -260,7 +261,7 @@ class _Modulo:
 
     def _hidden(self, x: FloatArray, part: int) -> FloatArray:
         """Return one part of all hidden units, residues (units, primes * width)."""
-        x = x.copy().reshape(len(x), -1)
+        x = x.reshape(len(x), -1)
         h, start = np.empty((self.units, x.shape[-1]), like=x), 0
         for taps, linear, bias in zip(self.taps, self.linear, self.bias, strict=True):
             stop = start + len(taps) * len(bias)
