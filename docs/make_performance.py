@@ -52,10 +52,10 @@ TAIL = """
   mistake.
 - **A message and its errors are one matrix product** (`BGV._noisy`): the t/t_i and t, modulo all
   primes of q, times the y_i of the message and e + r - v, without a change of base before.
-- **No relinearisation where nobody needs one** (`nn/planning/program.py`). Three parts, squared, are
-  five, and the client decrypts them; the server has no key, and between two squares it only
-  switches the modulus. Where the noise does not allow that, relinearisation comes last, on 64 sums
-  instead of 360 squares, and the modulus is switched right after it.
+- **No relinearisation where nobody needs one** (`nn/planning/program.py`). Three parts, squared,
+  are five, and the client decrypts them; the server has no key, and between two squares it only
+  switches the modulus. Where the noise does not allow that, relinearisation comes last, on 64
+  sums instead of 360 squares, and the modulus is switched right after it.
 - **The plan finds the fewest primes** that are proved to be enough
   (`nn.planning.plan.cheapest_params`).
 - **Two kinds of threads never meet**: loops over ciphertexts run on threads, BLAS inside them and
