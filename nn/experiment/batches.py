@@ -35,7 +35,7 @@ def run_batches(
         story.tell("server  needs no key")
     n = plan.params.n
     batches = [pixels[start : start + n] for start in range(0, len(pixels), n)]
-    # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
+    # With `map` nobody holds on to a batch, half a gigabyte, while the next one is encrypted.
     images = map(sides.encrypt, batches)
     if crew is None:
         replies: Iterator[Ciphertext] = map(sides.classify, images)

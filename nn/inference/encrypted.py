@@ -162,7 +162,8 @@ def infer(
     Raises
     ------
     ParameterError
-        If the shape is not the model's input shape, or the network not one of integers.
+        If the shape is not the model's input shape, or the network not one of integers, or not the
+        one any more that was planned.
     RangeError
         If the logits might not fit into (-t/2, t/2).
     TransparentCiphertextError
@@ -180,6 +181,7 @@ def infer(
         key = key.to(device) if isinstance(key, Key | ServerKeys) else key
         return infer(scheme, model, ct.to(device), key, report, joined_with).to(before)
     if isinstance(model, Plan):  # and all is proved
+        model.check_unchanged()
         return model.program.run(ct.modulo(), relinearization, report)
     check_network(model, ct.params, joined_with)
     # The network's range is proved as a whole: what was declared of the images has done its work.

@@ -220,6 +220,10 @@ def test_one_service_takes_both_modes_and_its_client_chooses(tmp_path) -> None:
                 client.submit(client.register(keys[1]), tmp_path / name)
         with pytest.raises(KeyMismatchError, match="make new ones"):
             client.ask(images, white, one, mode="batch")
+        batch[1].rename(tmp_path / "away")
+        with pytest.raises(FormatError, match=r"cannot read .*evaluation\.key"):
+            client.ask(images, white, batch)
+        (tmp_path / "away").rename(batch[1])
     with running(tmp_path / "state", mode="batch") as (_, url):  # the same state, less offered
         with pytest.raises(ServiceError, match="keys for mode batch are accepted, not for single"):
             Client(url).submit(key_digest(one[1]), tmp_path / "single-1")
