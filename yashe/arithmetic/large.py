@@ -156,16 +156,12 @@ def interpolate(transform: Ntt, values: FloatArray, primes: slice, out: FloatArr
 
 
 def for_each_group(
-    body: Callable[[slice], None],
-    count: int,
-    results: Any,
-    group: int | None = None,
-    told: bool = True,
+    body: Callable[[slice], None], count: int, results: Any, group: int | None = None
 ) -> None:
     """Call body(slice) for as many of `count` items as memory has room for, one after the other."""
     with workers(1):  # threads of a processor would fill it, each with its own
         some = blocks(count, results.nbytes // max(1, count), results)
-        for_each(body, some, lambda part: (part.stop - part.start) * told)
+        for_each(body, some, lambda part: part.stop - part.start)
 
 
 CHOSEN = (reduce_modulo, dot, combine, add_products, evaluate, interpolate, for_each_group)

@@ -135,11 +135,7 @@ def for_each(
 
 @by_place
 def for_each_group(
-    body: Callable[[slice], None],
-    count: int,
-    results: Any,
-    group: int = GROUP,
-    told: bool = True,
+    body: Callable[[slice], None], count: int, results: Any, group: int = GROUP
 ) -> None:
     """Call body(slice) for a few of `count` items at a time.
 
@@ -150,11 +146,10 @@ def for_each_group(
     ----------
     results : array with an entry for every item, in the memory where the work is done
     group : how many items a processor takes at a time
-    told : whether whoever watches is told of finished items
     """
 
     def length(some: slice) -> int:
-        return int(some.stop - some.start) if told else 0
+        return int(some.stop - some.start)
 
     groups = [slice(i, min(i + group, count)) for i in range(0, count, group)]
     for_each(body, groups, length)

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.arithmetic.parallel import for_each_group
+from yashe.arithmetic.parallel import for_each_group, watched
 from yashe.arithmetic.residues import FloatArray, IntArray
 
 Numbers: TypeAlias = slice | IntArray  # of rows
@@ -64,7 +64,8 @@ class PackedRows(ABC):
             chosen = kept[numbers][some] if isinstance(numbers, slice) else kept[numbers[some]]
             self.unpack(chosen, primes, rows[some])
 
-        for_each_group(unpack_some, len(rows), rows, told=False)  # no step of what is computed
+        with watched(lambda: None):  # it is no step of what is computed
+            for_each_group(unpack_some, len(rows), rows)
         return rows
 
     @property

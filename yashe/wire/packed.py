@@ -60,7 +60,7 @@ def check_records(params: Params, records: NDArray[np.void]) -> None:
     def check(some: slice) -> None:
         check_polynomials(records["parts"][some], params.n, params.moduli)
 
-    for_each_group(check, len(records), records, told=False)
+    for_each_group(check, len(records), records)
 
 
 def pack_rows(ct: Ciphertext, numbers: IntArray, out: ByteArray) -> None:
@@ -75,7 +75,7 @@ def pack_rows(ct: Ciphertext, numbers: IntArray, out: ByteArray) -> None:
     def pack(some: slice) -> None:
         out[some] = pack_polynomials(ct.part(numbers[some])[:, : out.shape[1]], ct.params.moduli)
 
-    for_each_group(pack, len(out), out, told=False)
+    for_each_group(pack, len(out), out)
 
 
 def expanded(head: np.void, n: int, moduli: tuple[int, ...]) -> FloatArray:
