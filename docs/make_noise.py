@@ -196,11 +196,12 @@ def save(axes: object, target: Path) -> None:
 def trace_network(name: str, pixels: np.ndarray, kind: type[Scheme]) -> Trace:
     """Run a pretrained network encrypted, and record its noise."""
     model = pretrained(name)
-    scheme = kind(plan_for(model, kind).params)
+    plan = plan_for(model, kind)
+    scheme = kind(plan.params)
     keys = scheme.keygen(SEED)
     with workers(), noise.trace(keys.secret) as trace:
         ct = encrypt_images(scheme, model, pixels[: scheme.params.n], keys.encryption, SEED)
-        reply = infer(scheme, model, ct, keys.relinearization)
+        reply = infer(scheme, plan, ct, plan.server_keys(keys))
         scheme.switch_modulus(reply)
     return trace
 

@@ -30,11 +30,12 @@ def main() -> None:
     """Encrypt the test digits, classify them, and draw what each side has seen of the first."""
     dataset, model = load_digits(), pretrained("digits")
     pixels = quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)
-    scheme = BGV(make_plan(model).params)
+    plan = make_plan(model)
+    scheme = BGV(plan.params)
     with workers():
         keys = scheme.keygen(SEED)
         ct = encrypt_images(scheme, model, pixels, keys.secret, SEED)
-        reply = infer(scheme, model, ct, keys.relinearization)
+        reply = infer(scheme, plan, ct, plan.server_keys(keys))
         logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
 
     figure, axes = plt.subplots(1, 4, figsize=(11, 2.9), layout="constrained")

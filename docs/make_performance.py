@@ -45,15 +45,17 @@ TAIL = """
 - **Reductions only where a bound needs them.** The primes are as small as the noise allows
   (`yashe.schemes.choose.narrowed`), about 2^22 for the CryptoNets network; a weighted sum of 845
   unreduced squares then stays below 2^53.
-- **What is received stays packed** (`yashe/wire/packed.py`): a batch is bits and seeds, a sixth of its
-  numbers, until the first step asks for one prime of all images at a time. That costs no more than
-  unpacking everything at once, and two thirds of a server's memory were images. What is packed is no array:
-  nobody can multiply it by mistake.
+- **Images stay packed** (`yashe/ciphertexts/packed.py`): as float32 in the process that encrypts,
+  as bits and seeds where they were received, until the first step asks for one prime of all of them
+  at a time. New memory is dear, so that encryption is faster, too; and to unpack prime by prime
+  costs no more than to unpack at once. What is packed is no array: nobody can multiply it by
+  mistake.
 - **A message and its errors are one matrix product** (`BGV._noisy`): the t/t_i and t, modulo all
   primes of q, times the y_i of the message and e + r - v, without a change of base before.
-- **Relinearisation comes last**, on 100 sums instead of 845 squares, and right after it the modulus
-  is switched from nine primes to six. Its digits have two primes each, for half the transforms
-  (`yashe/ciphertexts/gadgets.py`), and the switch transforms only what goes, and the remainder.
+- **No relinearisation where nobody needs one** (`nn/planning/program.py`). Three parts, squared,
+  are five, and the client decrypts them; the server has no key, and between two squares it only
+  switches the modulus. Where the noise does not allow that, relinearisation comes last, on 64
+  sums instead of 360 squares, and the modulus is switched right after it.
 - **The plan finds the fewest primes** that are proved to be enough
   (`nn.planning.plan.cheapest_params`).
 - **Two kinds of threads never meet**: loops over ciphertexts run on threads, BLAS inside them and
@@ -67,11 +69,6 @@ TAIL = """
   7 element-wise passes over the data each, where the matrix products come with 14 passes
   altogether. One level of them pays, because it halves the larger product
   (`yashe/arithmetic/ntt.py`).
-- **Both squares without a relinearisation.** Three parts, squared, are five, and a client could
-  decrypt them. The paper's network would then take ten primes of 21.3 bits instead of nine of 22.4,
-  within the security table and with hardly a bit to spare; the leaner one would leave the table. It
-  would save the server its evaluation key and the relinearisation of 100 sums, and cost every
-  client a tenth more work for each image: but clients take longer than the server already.
 - **Fewer digits where primes go next.** c_2 may be rounded to a multiple of the primes that the
   next switch divides by, so that their digits vanish. With all three of them the rounding error,
   multiplied by s^2, is about n^(1/2) times that of the switch, and a square of it leaves no budget;
@@ -79,8 +76,9 @@ TAIL = """
 - **A convolution without a gather.** Products with whole rows of an image take no copies of inputs,
   but multiply by five times as many zeros; blocks of 2 x 2 positions copy half as much and multiply
   twice as much. Neither was faster on two threads.
-- **SHAKE-128 in the place of SHAKE-256**, and fewer bytes for a Gaussian sample. A quarter of the time of
-  an encryption is SHAKE; the first would save a fifth of that. All seeds would mean something else.
+- **SHAKE-128 in the place of SHAKE-256**, and fewer bytes for a Gaussian sample. A quarter of the
+  time of an encryption is SHAKE; the first would save a fifth of that. All seeds would mean
+  something else.
 - **More ciphertexts in one call.** Two threads wait for each other between calls of NumPy, but
   larger calls leave the cache: one ciphertext at a time is relinearised, four are encrypted.
 """

@@ -5,10 +5,11 @@
 >>> from yashe import BGV
 >>> model, digits = pretrained("digits"), load_digits()
 >>> pixels = quantize_pixels(digits.test_images, digits.pixel_max, model.info.levels)
->>> scheme = BGV(make_plan(model).params)  # proved before anything is encrypted
+>>> plan = make_plan(model)  # proved before anything is encrypted
+>>> scheme = BGV(plan.params)
 >>> keys = scheme.keygen()
->>> x = encrypt_images(scheme, model, pixels, keys.secret)  # the client
->>> y = infer(scheme, model, x, keys.relinearization)  # the server, which has no secret key
+>>> x = encrypt_images(scheme, plan, pixels, keys.secret)  # the client
+>>> y = infer(scheme, plan, x, plan.server_keys(keys))  # the server, which has no secret key
 >>> logits = decrypt_logits(scheme, y, keys.secret, len(pixels))  # the client
 >>> bool((logits == model.forward(pixels)).all())
 True

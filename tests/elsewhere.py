@@ -5,14 +5,23 @@ without being told to is an error here, also where CuPy would allow it: a look a
 all that was started before, so every look is an explicit `get`, and is counted. Functions and
 methods are those that CuPy has too, and no others. `yashe.arithmetic.gpu` runs as it is, with a
 stand-in for CuPy.
+
+Copies that run beside what is computed are the worst that streams allow: a copy is made as late as
+anybody waits for it, or, while `hurried`, as early as its own stream lets it; what is read from it,
+as late as somebody computes; and memory that is free is used again at once.
 """
 
 from __future__ import annotations
 
+import ctypes
 import sys
-from collections import Counter
+import threading
+import weakref
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from functools import cache
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cache, partial
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
@@ -20,9 +29,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from yashe.arithmetic import devices
-from yashe.arithmetic.devices import Place
-from yashe.arithmetic.residues import check_matrix_product_is_exact
+from yashe.arithmetic import devices, large, places
+from yashe.arithmetic.places import check_place_is_exact
 
 CREATE = {np.asarray, np.empty, np.zeros}  # with like=
 FUNCTIONS = {
@@ -36,7 +44,14 @@ class Elsewhere(NDArrayOperatorsMixin):
     """The array. Only `get` gives its numbers away."""
 
     def __init__(self, hidden: Any) -> None:
-        self._hidden = np.asarray(hidden)
+        self._memory = np.asarray(hidden)
+
+    @property
+    def _hidden(self) -> Any:
+        """The numbers, behind all that was begun before; not those that are on their way here."""
+        if self._memory.dtype != np.int32:
+            current().run()
+        return self._memory
 
     def get(self) -> Any:
         """Return the numbers, in new memory."""
@@ -62,6 +77,15 @@ class Elsewhere(NDArrayOperatorsMixin):
         found = function(*map(_open, args), **{name: _open(x) for name, x in options.items()})
         return Elsewhere(found)
 
+    def set(self, x: Any, stream: Stream) -> None:
+        """Begin to copy from pinned memory."""
+        assert isinstance(x, Pinned)
+        assert stream is current()  # whose memory it is
+        calls["set"] += 1
+        # A stream does not hold on to arrays: others may get their memory.
+        memory, source = self._memory, (ctypes.c_int32 * x.size).from_address(x.ctypes.data)
+        stream.begin(lambda: np.copyto(memory.reshape(-1), np.ctypeslib.as_array(source)))
+
     def __getattr__(self, name: str) -> Any:
         if name not in METHODS:
             raise AttributeError(f"{name} is nothing that we know an array of CuPy to have")
@@ -72,7 +96,11 @@ class Elsewhere(NDArrayOperatorsMixin):
         return Elsewhere(self._hidden[_open(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._hidden[_open(key)] = _open(value)
+        if isinstance(value, Elsewhere) and value.dtype == np.int32:  # which is on its way
+            target, source = self._memory[key], value._memory
+            current().begin(lambda: np.copyto(target, source))
+        else:
+            self._hidden[_open(key)] = _open(value)
 
     def __len__(self) -> int:
         return len(self._hidden)
@@ -86,11 +114,11 @@ class Elsewhere(NDArrayOperatorsMixin):
     __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = _refuse
 
     T = property(lambda self: Elsewhere(self._hidden.T))
-    dtype = property(lambda self: self._hidden.dtype)
-    nbytes = property(lambda self: self._hidden.nbytes)
-    ndim = property(lambda self: self._hidden.ndim)
-    shape = property(lambda self: self._hidden.shape)
-    size = property(lambda self: self._hidden.size)
+    dtype = property(lambda self: self._memory.dtype)
+    nbytes = property(lambda self: self._memory.nbytes)
+    ndim = property(lambda self: self._memory.ndim)
+    shape = property(lambda self: self._memory.shape)
+    size = property(lambda self: self._memory.size)
 
 
 def _open(x: Any) -> Any:
@@ -107,6 +135,91 @@ def put(x: Any) -> Elsewhere:
     assert type(x) is np.ndarray
     calls["put"] += 1
     return Elsewhere(x.copy())
+
+
+class Pinned(np.ndarray):
+    """Memory from which can be copied beside what is computed."""
+
+
+def pinned(x: Any) -> Any:
+    """Return it as such."""
+    return x.view(Pinned)
+
+
+class Stream:
+    """Work that is done in its order, and when somebody waits for it."""
+
+    hurried = False  # whether it is done at once, if it is not that of the stream that computes
+    lock = threading.RLock()
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self._work: deque[Callable[[], None]] = deque()
+        self._done, self.second = 0, non_blocking
+        self._free: dict[Any, list[Any]] = {}
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Put work at the end."""
+        with self.lock:
+            self._work.append(work)
+            if self.hurried and self.second:
+                self.run()
+
+    def run(self, until: int | None = None) -> None:
+        """Do what was begun, all or so much of it."""
+        with self.lock:
+            while self._work and (until is None or self._done < until):
+                self._done += 1
+                self._work.popleft()()
+
+    def synchronize(self) -> None:
+        """Wait for it."""
+        calls["wait"] += 1
+        self.run()
+
+    def record(self, event: Event | None = None) -> Event:
+        """Return an event, which has come when everything before it is done."""
+        event = event or Event()
+        event.stream, event.at = self, self._done + len(self._work)
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        """Let what comes after wait for an event as it is now."""
+        stream, at = event.stream, event.at
+        self.begin(lambda: stream.run(at))
+
+    def __enter__(self) -> None:
+        _now.streams = [*getattr(_now, "streams", []), self]
+
+    def __exit__(self, *error: object) -> None:
+        _now.streams.pop()
+
+    def empty(self, kind: Callable[[Any], Any], shape: Any, dtype: Any) -> Any:
+        """Return memory, as soon as possible what somebody has had before."""
+        free = self._free.setdefault((kind, shape, dtype), [])
+        memory = free.pop() if free else np.full(shape, -7, dtype)
+        found = kind(memory)
+        weakref.finalize(found, free.append, memory)
+        return found
+
+
+class Event:
+    """A place in the work of a stream."""
+
+    def __init__(self, block: bool = False) -> None:
+        self.stream, self.at = FIRST, 0
+
+    def synchronize(self) -> None:
+        """Wait until it has come."""
+        self.stream.run(self.at)
+
+
+FIRST = Stream()  # that computes
+_now = threading.local()  # the streams that were entered in a thread
+
+
+def current() -> Stream:
+    """Return the stream of this thread."""
+    return (getattr(_now, "streams", None) or [FIRST])[-1]
 
 
 def fuse() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -126,19 +239,21 @@ def fuse() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return decorate
 
 
-def stand_in() -> ModuleType:
-    """Return a module in the place of `cupy`, with what `yashe.arithmetic.gpu` takes from it."""
-    cupy = ModuleType("cupy")
-    stream = SimpleNamespace(synchronize=lambda: calls.update(wait=1))
+def stand_in() -> dict[str, ModuleType]:
+    """Return modules in the place of CuPy's, with what `yashe.arithmetic.gpu` takes from them."""
+    cupy, cupyx = ModuleType("cupy"), ModuleType("cupyx")
+    vars(cupyx).update(empty_pinned=partial(FIRST.empty, pinned))
     vars(cupy).update(
         __version__="0", fuse=fuse, rint=np.rint, where=np.where, ndarray=Elsewhere, asarray=put,
         asnumpy=Elsewhere.get, zeros=lambda n: Elsewhere(np.zeros(n)),
+        empty=lambda shape, dtype: current().empty(Elsewhere, shape, dtype),
         cuda=SimpleNamespace(
-            get_current_stream=lambda: stream, Device=lambda: SimpleNamespace(id=0),
+            get_current_stream=current, Device=type("Device", (nullcontext,), {"id": 0}),
+            Stream=Stream, Event=Event,
             runtime=SimpleNamespace(getDeviceProperties=lambda number: {"name": b"a stand-in"}),
         ),
     )  # fmt: skip
-    return cupy
+    return {"cupy": cupy, "cupyx": cupyx}
 
 
 @cache
@@ -147,8 +262,10 @@ def module() -> ModuleType:
     spec = find_spec("yashe.arithmetic.gpu")
     assert spec is not None
     assert spec.loader is not None
-    gpu, before = module_from_spec(spec), {name: sys.modules.get(name) for name in MODULES}
-    sys.modules.update({"cupy": stand_in(), "yashe.arithmetic.gpu": gpu})
+    gpu = module_from_spec(spec)
+    modules = {**stand_in(), "yashe.arithmetic.gpu": gpu}
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
     spec.loader.exec_module(gpu)
     gpu.place()  # it names its own module
     for name, old in before.items():
@@ -158,19 +275,18 @@ def module() -> ModuleType:
     return gpu
 
 
+@cache
+def only_numpy() -> places.Place:
+    """Return the place without fused functions."""
+    return replace(module().place(), ways=large.WAYS)
+
+
 def register(patch: Any, fused: bool = True) -> str:
     """Make the place known for a test, and return its name, for `ct.to(name)`."""
-    there = module().place()
-    if not fused:
-        there = ONLY_NUMPY
-    patch.setitem(devices.LOADERS, "gpu", lambda: there)
-    patch.setattr(devices, "_places", dict(devices._places))
-    patch.setattr(devices, "_copies", {})
-    devices.place("gpu")
-    check_matrix_product_is_exact(there)  # once for all tests
+    there = module().place() if fused else only_numpy()
+    patch.setitem(places.LOADERS, "gpu", lambda: there)
+    patch.setitem(devices.elsewhere, Elsewhere, there)
+    patch.setattr(module(), "_copies", {})
+    check_place_is_exact(there)  # once for all tests
     calls.clear()
     return there.name
-
-
-MODULES = ("cupy", "yashe.arithmetic.gpu")
-ONLY_NUMPY = Place("gpu", "NumPy's functions", Elsewhere, put, Elsewhere.get, lambda: None)

@@ -8,6 +8,7 @@ import numpy as np
 from nn.networks.base import Linear
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
+from nn.service.keyfiles import load_evaluation_keys
 
 SHAPE = (3, 2, 1)
 
@@ -30,6 +31,12 @@ def expected_logits(folder: Path) -> Any:
     model = tiny_network()
     pixels = np.load(folder / "images.npy").astype(np.int64)[..., None]
     return model.forward((pixels * 2 * 3 + 255) // 510).tolist()  # round(3 p / 255)
+
+
+def evaluation_key(place: Path) -> Any:
+    """What a server reads of keys for batches."""
+    (key,) = load_evaluation_keys(place, tiny_network())[1]
+    return key
 
 
 # The server's program in which every way to a secret key raises.

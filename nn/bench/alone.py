@@ -12,7 +12,7 @@ import numpy as np
 from nn.bench.seal import in_processes
 from nn.experiment import peak_memory_bytes
 from nn.networks.pretrained import pretrained
-from nn.service import roles
+from nn.service import keyfiles, roles
 from nn.service.card import ModelCard
 from yashe.arithmetic.parallel import workers
 from yashe.arithmetic.residues import IntArray
@@ -44,12 +44,12 @@ def two_programs(name: str, pixels: IntArray, threads: int) -> dict[str, Any]:
     pixels = np.resize(pixels, (card.params.n, *pixels.shape[1:]))
     with TemporaryDirectory() as place:
         folder = Path(place)
-        roles.keygen(folder / KEYS, card)
+        keyfiles.keygen(folder / KEYS, card)
         (client,) = in_processes([(folder, pixels, model.info.levels, threads)], _client)
         (server,) = in_processes([(folder, name, threads)], _server)
         with (folder / REPLY).open("rb") as file:
-            secrets = roles.load_secret_keys(folder / KEYS, card)
-            logits = roles.decrypt(file, card, secrets[0], len(pixels))
+            keys = keyfiles.load_secret_keys(folder / KEYS, card)
+            logits = roles.decrypt(file, card, keys, len(pixels))
     wrong = int((logits != model.forward(pixels)).any(axis=1).sum())
     if wrong:
         raise ExactnessError(f"{name}, from file to file: {wrong} images have wrong logits")
@@ -61,23 +61,23 @@ def two_programs(name: str, pixels: IntArray, threads: int) -> dict[str, Any]:
 
 def _client(folder: Path, pixels: IntArray, white: int, threads: int) -> dict[str, Any]:
     """Encrypt images into a file."""
-    card = roles.load_card(folder / KEYS)
-    key, begin = roles.load_encryption_key(folder / KEYS, card), time.perf_counter()
+    card = keyfiles.load_card(folder / KEYS)
+    keys, begin = keyfiles.load_encryption_keys(folder / KEYS, card), time.perf_counter()
     with workers(threads), (folder / IMAGES).open("wb") as file:
-        roles.encrypt(file, card, key, pixels, white)
+        roles.encrypt(file, card, keys, pixels, white)
     return _facts(begin)
 
 
 def _server(folder: Path, name: str, threads: int) -> dict[str, Any]:
     """Classify the images of a file."""
-    model, key = pretrained(name), roles.load_evaluation_key(folder / KEYS / roles.PUBLIC)
+    network, keys = keyfiles.load_evaluation_keys(folder / KEYS / keyfiles.PUBLIC, pretrained(name))
     begin = time.perf_counter()
     with (
         workers(threads),
         (folder / IMAGES).open("rb") as source,
         (folder / REPLY).open("wb") as target,
     ):
-        roles.classify(source, target, model, key)
+        roles.classify(source, target, network, keys)
     return _facts(begin)
 
 

@@ -361,11 +361,11 @@ def everything(
     seal : whether SEAL runs the same operations and networks in between
     quick : whether the growth is measured with two points each only
     """
+    parts = ("micro", "operations", "whole", "alone", "seal", "plans", "single")
     with workers(1):  # what one thread reaches
-        facts: dict[str, Any] = {"machine": machine()}
+        facts: dict[str, Any] = {"machine": machine(), **{part: {} for part in parts}}
     for key, value in facts["machine"].items():
         print(f"{key:<26}{value:.1f}" if isinstance(value, float) else f"{key:<26}{value}")
-    facts["micro"], facts["operations"] = {}, {}
     with workers(1):
         for scheme_type in (BGV, BFV):
             scheme = scheme_type(make_plan(pretrained(names[0]), scheme=scheme_type).params)
@@ -375,14 +375,13 @@ def everything(
             facts["micro"][scheme.name] = as_json(speeds)
             if seal and scheme.params.n == operations.N:
                 facts["operations"][scheme.name] = beside_seal(scheme, speeds)
-    facts |= {what: {} for what in ("whole", "alone", "seal", "plans", "single")}
     for name in names:
         images, levels = dataset.test_images, pretrained(name).info.levels
         pixels = quantize_pixels(images, dataset.pixel_max, levels)
         facts["whole"][name] = networks(name, pixels, 1 if quick else rounds)
         facts["alone"][name] = two_programs(name, pixels, available_cores())
-        alone = facts["whole"][name]["1 thread"]
-        seconds = statistics.median(run["seconds"]["infer"] for run in alone)
+        one = facts["whole"][name]["1 thread"]
+        seconds = statistics.median(run["seconds"]["infer"] for run in one)
         facts["plans"][name] = beside_the_plan(name, seconds)
         fastest = min(
             run["seconds"]["infer"]

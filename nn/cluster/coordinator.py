@@ -187,7 +187,7 @@ def checked(
             check_network(model, batch.params, joined_with)
             known = batch.params.digest
         yield batch
-        del batch  # which is a gigabyte, while the next one is made
+        del batch  # which is half a gigabyte, while the next one is made
 
 
 class Run:

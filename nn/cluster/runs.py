@@ -177,37 +177,60 @@ def runs(plan: Plan, workers: int = 2, device: str = "cpu") -> Iterator[Runs]:
         here = [Run(one, device) for one in plan.runs]
         yield Runs(plan, lambda verb, *given: [getattr(run, verb)(*given) for run in here])
         return
+    count = len(plan.runs)
+    with process_each(Run, [(one,) for one in plan.runs]) as call:
+        yield Runs(plan, lambda verb, *given: call(verb, *([x] * count for x in given)))
+
+
+@contextmanager
+def process_each(
+    kind: Callable[..., Any], given: Sequence[tuple[Any, ...]]
+) -> Iterator[Callable[..., list[Any]]]:
+    """Make an object in a process of its own for each of several tuples of arguments.
+
+    Yields
+    ------
+    call(verb, *arguments) does a verb of all objects at the same time, and returns what they
+    return. Each argument is a sequence, with one for each object.
+
+    Raises
+    ------
+    WorkersLostError
+        From a call, if a process has died.
+    """
     with ExitStack() as stack:
         pools = [
             stack.enter_context(
                 ProcessPoolExecutor(
-                    1, mp_context=get_context("spawn"), initializer=begin, initargs=(one,)
+                    1, mp_context=get_context("spawn"), initializer=begin, initargs=(kind, some)
                 )
             )
-            for one in plan.runs
+            for some in given
         ]
 
-        def call(verb: str, *given: Any) -> list[Any]:
+        def call(verb: str, *arguments: Sequence[Any]) -> list[Any]:
             try:
-                return [f.result() for f in [pool.submit(act, verb, *given) for pool in pools]]
+                each = zip(pools, *arguments, strict=True)
+                futures = [pool.submit(act, verb, *some) for pool, *some in each]
+                return [future.result() for future in futures]
             except BrokenExecutor as error:
                 raise WorkersLostError(
-                    "a process for one image at once has died, and its keys with it: begin anew"
+                    "a process for one image at once has died, and what it held with it: begin anew"
                 ) from error
 
-        call("__repr__")  # until keys are made
-        yield Runs(plan, call)
+        call("__repr__")  # until they are made
+        yield call
 
 
-_own: list[Run] = []  # of a process: the run that it is there for
+_own: list[Any] = []  # of a process: the object that it is there for
 
 
-def begin(plan: Plan) -> None:
-    """Start a process: make its keys."""
+def begin(kind: Callable[..., Any], given: tuple[Any, ...]) -> None:
+    """Start a process: make its object."""
     use_one_thread()
-    _own.append(Run(plan))
+    _own.append(kind(*given))
 
 
 def act(verb: str, *given: Any) -> Any:
-    """Do one verb of this process's run."""
+    """Do one verb of this process's object."""
     return getattr(_own[0], verb)(*given)

@@ -19,11 +19,12 @@ from nn.commands import draw, planning, roles, service, tables
 from nn.commands.options import (
     add_data_option,
     add_device_option,
+    load_set,
     natural,
     positive,
     write_json,
 )
-from nn.data.sets import Dataset, load_digits, load_mnist
+from nn.data.sets import Dataset, load_digits
 from nn.experiment import Result, beside_others, beside_the_paper, drawing, run
 from nn.networks.model import Sequential
 from nn.networks.pretrained import pretrained
@@ -31,8 +32,8 @@ from nn.planning.plan import MODES
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES, train
 from yashe import __version__
-from yashe.arithmetic.devices import place
 from yashe.arithmetic.parallel import available_cores, workers
+from yashe.arithmetic.places import place
 from yashe.errors import DataError, FheError
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
@@ -216,8 +217,8 @@ def demo_command(arguments: argparse.Namespace) -> None:
 
 def mnist_command(arguments: argparse.Namespace) -> None:
     """`cryptonets mnist`."""
-    dataset = load_mnist(arguments.folder, download=arguments.download)
-    result = classify(pretrained(arguments.model), dataset, arguments, draw=False)
+    dataset, model = load_set("mnist", arguments), pretrained(arguments.model)
+    result = classify(model, dataset, arguments, draw=False)
     print(beside_others(result))
 
 
@@ -290,11 +291,7 @@ def train_command(arguments: argparse.Namespace) -> None:
     name = arguments.model or fitting[0]
     if name not in fitting:
         raise DataError(f"the model {name!r} is not for {arguments.data}: take {fitting}")
-    if arguments.data == "digits":
-        dataset = load_digits()
-    else:
-        dataset = load_mnist(arguments.folder, download=arguments.download)
-    model, record = train(name, dataset, seed=arguments.seed)
+    model, record = train(name, load_set(arguments.data, arguments), seed=arguments.seed)
     print(model.summary(), end="\n\n")
     for key, value in record.items():
         print(f"{key:<28}{value}")
@@ -305,11 +302,8 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 def bench_command(arguments: argparse.Namespace) -> None:
     """`cryptonets bench`."""
-    if arguments.quick:
-        dataset, names = load_digits(), ["digits"]
-    else:
-        dataset = load_mnist(arguments.folder, download=arguments.download)
-        names = arguments.model or ["cryptonets", "lean"]
+    dataset = load_set("digits" if arguments.quick else "mnist", arguments)
+    names = ["digits"] if arguments.quick else arguments.model or ["cryptonets", "lean"]
     if arguments.device == "cpu":
         facts = measurements.everything(
             dataset, names, arguments.rounds, arguments.seal, arguments.quick

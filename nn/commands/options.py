@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nn.data.sets import DATA_VARIABLE
+from nn.data.sets import DATA_VARIABLE, Dataset, load_digits, load_mnist
 from nn.data.sources import Images, load_images
 from nn.networks.checks import nearest
 from nn.networks.model import Sequential
@@ -101,6 +101,13 @@ def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> N
     command.add_argument(
         "--download", action="store_true", help="fetch MNIST (11 MB) if it is not there"
     )
+
+
+def load_set(name: str, arguments: argparse.Namespace) -> Dataset:
+    """Return the digits, or MNIST from where `add_data_option` says."""
+    if name == "digits":
+        return load_digits()
+    return load_mnist(arguments.folder, download=arguments.download)
 
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:

@@ -10,10 +10,10 @@ from nn.commands.options import (
     add_data_option,
     add_device_option,
     load_model,
+    load_set,
     positive,
     write_json,
 )
-from nn.data.sets import load_digits, load_mnist
 from nn.experiment.terminal import folded
 from nn.inference.split import describe, make_plans
 from nn.networks.model import Sequential
@@ -99,10 +99,7 @@ def shown_pixels(name: str, model: Sequential, arguments: argparse.Namespace) ->
     if name not in RECIPES:
         return None
     try:
-        if RECIPES[name].data == "digits":
-            dataset = load_digits()
-        else:
-            dataset = load_mnist(arguments.folder, download=arguments.download)
+        dataset = load_set(RECIPES[name].data, arguments)
     except DataError:
         return None
     return quantize_pixels(dataset.test_images, dataset.pixel_max, model.info.levels)

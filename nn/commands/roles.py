@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -23,24 +21,33 @@ from nn.commands.options import (
     natural,
     positive,
 )
-from nn.commands.tables import called, load_input, shown_answers, write_answers
+from nn.commands.tables import called, load_input, tell_answers
 from nn.data.idx import read_idx
 from nn.data.sources import SETS, load_images
 from nn.experiment.terminal import bar
 from nn.inference.flooding import Flooding
 from nn.networks.checks import nearest
-from nn.networks.model import Sequential
-from nn.planning.plan import MODES, make_plan
-from nn.service import roles, single
+from nn.planning.plan import MODES
+from nn.service import roles
 from nn.service.card import ModelCard
-from nn.service.roles import ENCRYPTION, EVALUATION, PUBLIC, SECRET
+from nn.service.keyfiles import (
+    ENCRYPTION,
+    EVALUATION,
+    PUBLIC,
+    SECRET,
+    keygen,
+    load_card,
+    load_encryption_keys,
+    load_evaluation_keys,
+    load_secret_keys,
+    owner_of,
+    read_card,
+)
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
 from yashe.errors import DataError, ParameterError
-from yashe.parameters.sets import Params
 from yashe.wire import load
 from yashe.wire.files import open_input, whole_file
-from yashe.wire.streams import CiphertextReader
 
 
 def add_commands(commands: Any) -> None:
@@ -172,9 +179,9 @@ def keygen_command(arguments: argparse.Namespace) -> None:
         model = load_model(arguments.model)
         card = ModelCard.of(model, arguments.public, arguments.flood, arguments.mode)
     else:
-        card = roles.read_card(arguments.card)
+        card = read_card(arguments.card)
     with step(f"keys for {card.name}, {card.params}"):
-        roles.keygen(arguments.folder, card, arguments.public or arguments.flood > 0)
+        keygen(arguments.folder, card, arguments.public or arguments.flood > 0)
     secret, public = arguments.folder / SECRET, arguments.folder / PUBLIC
     show(secret, *sorted(public.iterdir()))
     print(f"{secret} stays with you. {public} is for the server.")
@@ -182,119 +189,61 @@ def keygen_command(arguments: argparse.Namespace) -> None:
 
 def encrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets encrypt`."""
-    card = roles.load_card(arguments.keys)
+    card = load_card(arguments.keys)
     images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
-    if card.single is not None:
-        secrets = roles.load_secret_keys(arguments.keys, card)
-        with (
-            step(f"{len(pixels)} images encrypted one by one"),
-            bar("encrypting", len(pixels), "images") as done,
-            whole_file(arguments.out) as file,
-        ):
-            single.encrypt(file, card, secrets, pixels, images.white, done)
-        show(arguments.out)
-        print(f"When the reply is here:\ncryptonets decrypt REPLY --keys {arguments.keys}")
-        return
-    key = roles.load_encryption_key(arguments.keys, card)
-    what = "secret" if isinstance(key, SecretKey) else "public"
+    keys = load_encryption_keys(arguments.keys, card)
+    what = "secret" if isinstance(keys[0], SecretKey) else "public"
     with (
         step(f"{len(pixels)} {called(card)} encrypted with the {what} key"),
         bar("encrypting", len(pixels), called(card)) as done,
         whole_file(arguments.out) as file,
     ):
-        shape = roles.encrypt(file, card, key, pixels, images.white, done)
+        batches, *_ = roles.encrypt(file, card, keys, pixels, images.white, done)
     show(arguments.out)
     known = images.labels is not None and len(arguments.images) == 1
     labels = f" --labels {arguments.images[0]}" if known else ""
     labels += f" --data {arguments.data}" if known and arguments.data else ""
-    batches = f"{shape[0]} batches" if shape[0] > 1 else "1 batch"
     print(
-        f"{batches} of up to {card.params.n} {called(card)}. When the reply is here:\n"
+        f"{'1 batch' if batches == 1 else f'{batches} batches'} of up to {card.batch} "
+        f"{called(card)}. When the reply is here:\n"
         f"cryptonets decrypt REPLY --keys {arguments.keys} --{called(card)} {len(pixels)}{labels}"
     )
 
 
 def infer_command(arguments: argparse.Namespace) -> None:
     """`cryptonets infer`."""
-    model = load_model(arguments.model)
-    if single.is_single(arguments.keys / EVALUATION):
-        infer_one_by_one(model, arguments)
-        return
-    key, flooding = roles.load_evaluation_key(arguments.keys), None
+    model, flooding = load_model(arguments.model), None
+    network, keys = load_evaluation_keys(arguments.keys, model)
     if arguments.flood is not None:
         path = arguments.keys / ENCRYPTION
+        if network is not model:
+            raise ParameterError("a reply to one image at once is masked, and cannot be flooded")
         if not path.exists():
             raise ParameterError(
                 f"--flood takes the client's {path}, which is not there: 'cryptonets keygen "
                 f"--flood {arguments.flood}' makes it, and leaves room"
             )
-        params = key if isinstance(key, Params) else key.params
-        flooding = Flooding(load(path, BgvPublicKey, params), arguments.flood)
-    with (
-        open_input(arguments.input) as source,
-        step("classified without the secret key", arguments.workers),
-        bar("inferring", ciphertexts_in(source), "ciphertexts") as done,
-        whole_file(arguments.out) as target,
-    ):
-        roles.classify(source, target, model, key, done, flooding, arguments.device)
-    show(arguments.input, arguments.out)
-
-
-def ciphertexts_in(source: BinaryIO) -> int:
-    """Return how many ciphertexts a file says it holds, or 1 if it cannot be read twice."""
-    if not source.seekable():
-        return 1
-    shape = CiphertextReader.open(source).contents.shape
-    source.seek(0)
-    return math.prod(shape)
-
-
-def infer_one_by_one(model: Sequential, arguments: argparse.Namespace) -> None:
-    """`cryptonets infer` with keys for one image at once."""
-    if arguments.flood is not None:
-        raise ParameterError("a reply to one image at once is masked, and cannot be flooded")
-    roles.check_no_secret(arguments.keys)
-    plan = make_plan(model, mode="single")
-    card = ModelCard.of(model, mode="single")
-    with open_input(arguments.keys / EVALUATION) as file:
-        keys = single.read_server_keys(file, card)
+        flooding = Flooding(load(path, BgvPublicKey, owner_of(keys[0])[0]), arguments.flood)
     with (
         open_input(arguments.input) as source,
         step("classified without the secret key", arguments.workers),
         bar("inferring", 100, "%") as done,
         whole_file(arguments.out) as target,
     ):
-        single.classify(source, target, plan, keys, done, arguments.device)
+        roles.classify(source, target, network, keys, done, flooding, arguments.device)
     show(arguments.input, arguments.out)
 
 
 def decrypt_command(arguments: argparse.Namespace) -> None:
     """`cryptonets decrypt`."""
-    card = roles.load_card(arguments.keys)
-    secrets = roles.load_secret_keys(arguments.keys, card)
+    card = load_card(arguments.keys)
+    keys = load_secret_keys(arguments.keys, card)
     with step("decrypted"), open_input(arguments.reply) as source:
-        if card.single is not None:
-            logits = single.decrypt(source, card, secrets)
-        else:
-            logits = roles.decrypt(source, card, secrets[0], arguments.images)
-    found = card.schema.answers.answers(logits)
-    facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
-    if arguments.labels:
-        labels = load_labels(arguments.labels, card, arguments.data)[: len(found)]
-        if len(labels) < len(found):
-            raise DataError(f"{len(labels)} labels for {len(found)} images")
-        facts["accuracy"] = float((found == labels).mean())
-        print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
-    else:
-        print(f"{len(found)} {called(card)}: {shown_answers(found)}")
-    if arguments.csv:
-        write_answers(arguments.csv, card, logits)
-        show(arguments.csv)
-    if arguments.json:
-        with whole_file(arguments.json) as file:
-            file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")
-        show(arguments.json)
+        logits = roles.decrypt(source, card, keys, arguments.images)
+    labels = load_labels(arguments.labels, card, arguments.data) if arguments.labels else None
+    tell_answers(arguments, card, logits, labels)
+    show(*filter(None, (arguments.csv, arguments.json)))
 
 
 def load_labels(source: str, card: ModelCard, data: Path | None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from nn.commands.options import add_device_option, add_image_options, load_model, positive
-from nn.commands.tables import called, load_input, shown_answers, write_answers
+from nn.commands.tables import called, load_input, tell_answers
 from nn.experiment.terminal import bar
 from nn.planning.plan import MODES
-from nn.service import roles
-from nn.service.asking import AskingKeys, kept_keys
 from nn.service.card import BOTH, ModelCard
 from nn.service.client import WAIT_SECONDS, Client
+from nn.service.keyfiles import SECRET, AskingKeys, kept_keys, load_card
 from nn.service.limits import Limits, check_token
 from yashe.arithmetic.parallel import available_cores, workers
-from yashe.wire.files import check_private, open_input, whole_file
+from yashe.wire.files import check_private, open_input
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
 
@@ -199,21 +197,11 @@ def ask_command(arguments: argparse.Namespace) -> None:
     offer, mode = client.offer(), arguments.mode
     images = load_input(arguments, next(iter(offer.cards.values())))
     pixels, kept = images.pixels[: arguments.count], arguments.keys
-    if mode == "auto" and kept is not None and (kept / roles.SECRET).exists():
-        mode = roles.load_card(kept).mode
+    if mode == "auto" and kept is not None and (kept / SECRET).exists():
+        mode = load_card(kept).mode
     card = offer.card(mode, len(pixels))
     print(f"{len(pixels)} {called(card)} for {card.name}, mode {card.mode}, {card.params}")
     keys: AskingKeys | None = None if kept is None else kept_keys(kept, card)
     with workers(), steps(len(pixels)) as progress:
         logits = client.ask(pixels, images.white, keys, progress, arguments.within, card.mode)
-    found = card.schema.answers.answers(logits)
-    print(shown_answers(found))
-    facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
-    if images.labels is not None:
-        facts["accuracy"] = float((found == images.labels[: len(found)]).mean())
-        print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
-    if arguments.csv:
-        write_answers(arguments.csv, card, logits)
-    if arguments.json:
-        with whole_file(arguments.json) as file:
-            file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")
+    tell_answers(arguments, card, logits, images.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from nn.service.card import ModelCard
 from nn.training.quantize import quantize_pixels
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import DataError
+from yashe.wire.files import whole_file
 
 KEPT_ASIDE = 0.2  # of the rows, to measure on
 MOST_CLASSES = 20  # whole numbers with more different values than this are values
@@ -191,6 +193,34 @@ def shown_answers(found: npt.NDArray[Any]) -> str:
     """Return the first answers in one line."""
     texts = [f"{x:.6g}" if found.dtype.kind == "f" else str(x) for x in found[:SHOWN].tolist()]
     return " ".join(texts) + (" ..." if len(found) > SHOWN else "")
+
+
+def tell_answers(
+    arguments: argparse.Namespace,
+    card: ModelCard,
+    logits: IntArray,
+    labels: npt.NDArray[Any] | None,
+) -> None:
+    """Print what has been predicted, and write it where --csv and --json say.
+
+    Raises
+    ------
+    DataError
+        If there are fewer labels than images.
+    """
+    found = card.schema.answers.answers(logits)
+    facts: dict[str, Any] = {"images": len(found), "predictions": found.tolist()}
+    print(f"{len(found)} {called(card)}: {shown_answers(found)}")
+    if labels is not None:
+        if len(labels) < len(found):
+            raise DataError(f"{len(labels)} labels for {len(found)} images")
+        facts["accuracy"] = float((found == labels[: len(found)]).mean())
+        print(f"accuracy {facts['accuracy']:.2%} of {len(found)} images")
+    if arguments.csv:
+        write_answers(arguments.csv, card, logits)
+    if arguments.json:
+        with whole_file(arguments.json) as file:
+            file.write(json.dumps({**facts, "logits": logits.tolist()}).encode() + b"\n")
 
 
 def write_answers(path: Path, card: ModelCard, outputs: IntArray) -> None:

@@ -3,7 +3,7 @@
     with Client(pretrained("cryptonets")) as client:
         answer = client.ask(image)
 
-Server and client exchange bytes: once the public keys, then a file of `nn.service.single` for each
+Server and client exchange bytes: once the public keys, then a file of `nn.service.roles` for each
 image and one for each reply. There is a process of the server's for every plaintext modulus, so
 that two cores share the work (`nn.cluster.runs` says why not threads).
 """
@@ -13,23 +13,21 @@ from __future__ import annotations
 import io
 import time
 import zipfile
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nn.cluster.coordinator import WorkersLostError
-from nn.cluster.crews import use_one_thread
+from nn.cluster.runs import process_each
 from nn.drawing.strokes import WHITE
 from nn.networks.model import Sequential
 from nn.planning.plan import make_plan
 from nn.planning.planned import Plan
-from nn.service import single
+from nn.service import roles
 from nn.service.card import ModelCard
+from nn.service.frames import frame_name
+from nn.service.keyfiles import read_evaluation_keys, write_evaluation_keys
 from nn.training.quantize import quantize_pixels
 from yashe import wire
 from yashe.arithmetic.parallel import workers
@@ -80,27 +78,19 @@ class Client:
 
     def __init__(self, model: Sequential) -> None:
         self.plan = make_plan(model, mode="single")
-        self.card = ModelCard.of(model, mode="single")
+        self.card = ModelCard.of_plan(self.plan)
         self._schemes = [BGV(params) for params in self.card.runs]
-        self._secrets = [scheme.keygen().secret for scheme in self._schemes]
-        keys = io.BytesIO()
-        single.write_server_keys(keys, self.card, self._secrets)
+        made, keys = [scheme.keygen() for scheme in self._schemes], io.BytesIO()
+        self._secrets = [one.secret for one in made]
+        write_evaluation_keys(keys, self.card, made)
         self.key_bytes = len(keys.getvalue())
+        own = (self.plan, self.card, keys.getvalue())
         self._stack = ExitStack()
-        self._servers = [
-            self._stack.enter_context(
-                ProcessPoolExecutor(
-                    1,
-                    mp_context=get_context("spawn"),
-                    initializer=begin_server,
-                    initargs=(self.plan, self.card, number, keys.getvalue()),
-                )
-            )
-            for number in range(len(self.plan.runs))
-        ]
+        self._servers = self._stack.enter_context(
+            process_each(Server, [(number, *own) for number in range(len(self.plan.runs))])
+        )
 
     def __enter__(self) -> Client:
-        self._finished([server.submit(abs, 0) for server in self._servers])  # until they stand
         return self
 
     def __exit__(self, *reason: object) -> None:
@@ -128,18 +118,15 @@ class Client:
         def mark() -> None:
             marks.append(time.perf_counter())
 
-        with workers(len(self._servers)):
-            single.encrypt(upload, self.card, self._secrets, image[None, ..., None], WHITE)
+        with workers(len(self.plan.runs)):
+            roles.encrypt(upload, self.card, self._secrets, image[None, ..., None], WHITE)
         mark()
-        frames = [
-            server.submit(serve, frame)
-            for server, frame in zip(self._servers, frames_of(upload.getvalue()), strict=True)
-        ]
         with zipfile.ZipFile(reply, "w") as archive:
-            for number, frame in enumerate(self._finished(frames), 1):
-                archive.writestr(single.frame_name(number), frame)
+            frames = self._servers("serve", frames_of(upload.getvalue()))
+            for number, frame in enumerate(frames, 1):
+                archive.writestr(frame_name(number), frame)
         mark()
-        logits = single.decrypt(reply, self.card, self._secrets)[0]
+        logits = roles.decrypt(reply, self.card, self._secrets)[0]
         mark()
         encrypt, server, decrypt = np.diff(marks).tolist()
         pixels = quantize_pixels(image, WHITE, self.card.levels)
@@ -154,14 +141,6 @@ class Client:
             for scheme, frame, secret in pairs
         )
 
-    def _finished(self, futures: list[Future[Any]]) -> list[Any]:
-        try:
-            return [future.result() for future in futures]
-        except BrokenExecutor as error:
-            raise WorkersLostError(
-                "a process of the server has died: end this program, and start it again"
-            ) from error
-
 
 def frames_of(content: bytes) -> list[bytes]:
     """Return the frames of an archive."""
@@ -169,21 +148,19 @@ def frames_of(content: bytes) -> list[bytes]:
         return [archive.read(name) for name in archive.namelist()]
 
 
-# A process of the server: it knows the network, the public keys, and what it is sent.
+class Server:
+    """The server's part of a run: it knows the network, the public keys, and what it is sent."""
 
-_own: list[Any] = []  # the plan of its run, and the client's keys for it
+    def __init__(self, number: int, plan: Plan, card: ModelCard, keys: bytes) -> None:
+        self._run = plan.runs[number]
+        self._run.program.prepare()
+        self._keys = read_evaluation_keys(io.BytesIO(keys), card)[number]
 
+    def __repr__(self) -> str:
+        return f"Server({self._run!r})"
 
-def begin_server(plan: Plan, card: ModelCard, number: int, keys: bytes) -> None:
-    """Start a process: read the keys, and prepare the network."""
-    use_one_thread()
-    run = plan.runs[number]
-    run.program.prepare()
-    _own[:] = run, single.read_server_keys(io.BytesIO(keys), card)[number]
-
-
-def serve(frame: bytes) -> bytes:
-    """Return the reply to an encrypted image."""
-    reply = io.BytesIO()
-    single.classify_run(io.BytesIO(frame), reply, *_own)
-    return reply.getvalue()
+    def serve(self, frame: bytes) -> bytes:
+        """Return the reply to an encrypted image."""
+        reply = io.BytesIO()
+        roles.classify_run(io.BytesIO(frame), reply, self._run, self._keys)
+        return reply.getvalue()

@@ -10,6 +10,6 @@ Modules, in the order of reading:
     square    networks of squares for classes, and for values
     pictures  the same for grey pictures of one size
 
-Uses yashe.errors, yashe.arithmetic, yashe.ciphertexts, yashe.schemes, yashe.wire, networks,
-training, planning, service.
+Uses yashe.errors, yashe.arithmetic, yashe.ciphertexts, yashe.schemes, networks, training,
+planning, service.
 """

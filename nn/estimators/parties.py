@@ -19,12 +19,12 @@ import numpy as np
 from nn.estimators.checks import TableError, check_names, check_table, names_of
 from nn.networks.model import Sequential
 from nn.planning.plan import make_plan
-from nn.service import roles, single
+from nn.service import roles
 from nn.service.card import ModelCard
-from yashe import wire
+from nn.service.keyfiles import read_evaluation_keys, write_evaluation_keys
 from yashe.arithmetic.residues import IntArray
 from yashe.arithmetic.whole import of_kind, whole
-from yashe.ciphertexts.keys import BgvRelinearizationKey, SecretKey
+from yashe.ciphertexts.keys import SecretKey
 from yashe.schemes.bgv import BGV
 
 
@@ -39,8 +39,9 @@ class Server:
 
     def __init__(self, model: Sequential, mode: str = "batch") -> None:
         of_kind(model, "the network", Sequential)
-        self._model = model
-        self._card = ModelCard.of(model, mode=mode)
+        plan = make_plan(model, mode=mode)
+        self._card = ModelCard.of_plan(plan)
+        self._network = model if self._card.single is None else plan
 
     def __repr__(self) -> str:
         return f"Server({self._card.name!r}, {self._card.params})"
@@ -57,16 +58,10 @@ class Server:
         FormatError, KeyMismatchError
             If the bytes are not what a client of this network sends.
         """
-        reply = io.BytesIO()
-        if self._card.single is not None:
-            plan = make_plan(self._model, mode="single")
-            known = single.read_server_keys(io.BytesIO(keys), self._card)
-            single.classify(io.BytesIO(rows), reply, plan, known)
-        else:
-            key: roles.EvaluationKey = self._card.params
-            if self._card.needs_keys:
-                key = wire.from_bytes(keys, BgvRelinearizationKey, self._card.params)
-            roles.classify(io.BytesIO(rows), reply, self._model, key)
+        of_kind(keys, "what a client sends for keys", bytes)
+        of_kind(rows, "what a client sends for rows", bytes)
+        reply, known = io.BytesIO(), read_evaluation_keys(io.BytesIO(keys), self._card)
+        roles.classify(io.BytesIO(rows), reply, self._network, known)
         return reply.getvalue()
 
 
@@ -95,11 +90,9 @@ class Client:
 
         No bytes, if it needs none.
         """
-        if self._card.single is None:
-            needed = self._card.needs_keys
-            return wire.to_bytes(self._keys[0].relinearization) if needed else b""
         file = io.BytesIO()
-        single.write_server_keys(file, self._card, self._secrets)
+        if self._card.needs_keys:
+            write_evaluation_keys(file, self._card, self._keys)
         return file.getvalue()
 
     @property
@@ -135,10 +128,7 @@ class Client:
             if table.shape[1] != len(known):
                 raise TableError(f"{len(known)} columns were required, got {table.shape[1]}.")
             pixels = columns.prepare(table, card.levels)
-        if card.single is None:
-            roles.encrypt(file, card, self._secrets[0], pixels, most)
-        else:
-            single.encrypt(file, card, self._secrets, pixels, most)
+        roles.encrypt(file, card, self._secrets, pixels, most)
         return file.getvalue()
 
     def outputs(self, reply: bytes, rows: int) -> IntArray:
@@ -150,10 +140,7 @@ class Client:
             If it is no reply to this client, or has not so many rows.
         """
         rows = whole(rows, "the number of rows", 1)
-        if self._card.single is not None:
-            found = single.decrypt(io.BytesIO(reply), self._card, self._secrets)
-            return found[: whole(rows, "the number of rows", 1, len(found))]
-        return roles.decrypt(io.BytesIO(reply), self._card, self._secrets[0], rows)
+        return roles.decrypt(io.BytesIO(reply), self._card, self._secrets, rows)
 
     def decrypt(self, reply: bytes, rows: int) -> Any:
         """Return the class or the value of each row."""

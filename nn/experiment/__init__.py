@@ -7,7 +7,8 @@ Other processes or machines can be the server, as a crew of `nn.cluster.crews`.
 Modules, in the order of reading, before this one:
 
     terminal  bars that tell the truth, and lines that fit
-    result    what a run has found, and what it has cost
+    result    what a run tells, what it has found, and what it has cost
+    batches   images in batches
     single    images one by one
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,
@@ -16,26 +17,23 @@ planning, inference, cluster.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from nn.cluster.coordinator import Crew, predict
-from nn.experiment.result import Clock as Clock
+from nn.cluster.coordinator import Crew
+from nn.experiment.batches import run_batches
 from nn.experiment.result import Result as Result
+from nn.experiment.result import Story as Story
 from nn.experiment.result import peak_memory_bytes as peak_memory_bytes
 from nn.experiment.single import run_single
-from nn.experiment.terminal import bar, columns, line
-from nn.inference.encrypted import Report, decrypt_logits, encrypt_images, infer
-from nn.inference.replies import reply_of
+from nn.experiment.terminal import columns
 from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential
 from nn.planning.plan import Plan, make_plan
 from nn.planning.proofs import ranges
-from yashe.arithmetic.parallel import available_cores, watched
+from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
-from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import EncodingError, ParameterError
 from yashe.parameters.paper import (
     INSECURE_YASHE_PAPER_A,
@@ -64,7 +62,6 @@ FIGURES = {
 }
 SHADES = " .:-=+*#%@"
 GAP = 3  # columns between two drawings
-FRESH_SAMPLE = 16  # fresh ciphertexts whose noise is measured; measuring all takes seconds
 
 
 def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch", images: int = 1) -> Plan:
@@ -78,128 +75,6 @@ def plan_for(model: Sequential, scheme: type[Scheme], mode: str = "batch", image
     if params.t < need:
         params = paper_set_a(f"{params.name}_t{need.bit_length()}", need)
     return make_plan(model, params, public=True, scheme=YASHE)
-
-
-class Sides:
-    """Client and server of one run, and what has been measured of them.
-
-    Attributes
-    ----------
-    plan, scheme, keys : of the run
-    server_key : what the server has of the keys, which is nothing for many networks
-    say : receives the story, line by line
-    device : where the server computes
-    clock : seconds for "keys", "encrypt", "infer" and "decrypt"
-    fresh, final : least noise budget measured, of the images and of the logits
-    batch_images : how many images the last batch has
-    first_seconds : that the encryption of the first batch has taken
-    encrypted_bytes, reply_bytes : of the last batch
-    """
-
-    def __init__(
-        self, plan: Plan, scheme: Scheme, say: Callable[[str], None], device: str = "cpu"
-    ) -> None:
-        self.plan, self.scheme, self.say, self.device = plan, scheme, say, device
-        self.model = plan.program.model
-        self.clock = Clock()
-        self.fresh = self.final = float("inf")
-        self.first_seconds, self.batch_images = 0.0, 0
-        self.encrypted_bytes = self.reply_bytes = 0
-        with self.clock("keys"):
-            self.keys = scheme.keygen()
-        self.server_key = plan.server_keys(self.keys)
-        self.tell("client  makes keys", self.clock.seconds["keys"])
-        if self.server_key is None:
-            self.tell("server  needs no key")
-
-    def __repr__(self) -> str:
-        return f"Sides({self.model.info.name!r} under {self.scheme})"
-
-    def tell(
-        self, what: str, seconds: float | None = None, bits: float | None = None, how: str = ""
-    ) -> None:
-        """Say a line: what, how long it took, and the noise budget after it with how it is known.
-
-        It fits into 80 columns.
-        """
-        self.say(line(what, seconds, bits, how))
-
-    def encrypt(self, batch: IntArray) -> Ciphertext:
-        """Client: return a batch of images encrypted."""
-        self.batch_images, pixels = len(batch), batch[0].size
-        with self.clock("encrypt"), bar("encrypting", pixels, "ciphertexts") as done:
-            begin = time.perf_counter()
-            with watched(lambda: done(1 / pixels)):
-                ct = encrypt_images(self.scheme, self.model, batch, self.keys.encryption)
-            seconds = time.perf_counter() - begin
-        self.first_seconds = self.first_seconds or seconds
-        self.encrypted_bytes = wire_bytes(ct)
-        sample = self.scheme.noise_budget(ct.reshape(-1)[:FRESH_SAMPLE], self.keys.secret)
-        self.fresh = min(self.fresh, float(sample.min()))
-        what = f"client  encrypts {len(batch)} images in {ct.size} ciphertexts"
-        self.tell(what, seconds, self.fresh, "measured")
-        self.tell(f"        which take {ct.nbytes / 2**20:.0f} MiB of memory")
-        return ct
-
-    def classify(self, ct: Ciphertext) -> Ciphertext:
-        """Server: return the reply to an encrypted batch, computed in this process."""
-        with self.clock("infer"), bar("inferring", self.batch_images, "images") as done:
-            report = Report(progress=done)
-            key = self.server_key
-            logits = infer(self.scheme, self.plan, ct, key, report, device=self.device)
-            reply = reply_of(self.scheme, logits)
-        for step in report.steps:
-            self.tell(f"server  {step.what}", step.seconds, step.budget_bits, "predicted")
-        self.note_reply(logits, reply)
-        return reply
-
-    def classify_with(
-        self, crew: Crew, batches: Iterator[Ciphertext], count: int, images: int
-    ) -> Iterator[Ciphertext]:
-        """Server: yield the replies to `count` encrypted batches of images, computed by a crew.
-
-        Where there are more workers than batches, every batch is computed in parts. The crew
-        computes while the client encrypts, so that its time is that of both, from the first batch
-        on, without the encryption of that one.
-        """
-        parts = max(1, crew.size // count)
-        begin = time.perf_counter()
-        with bar("inferring", images, "images") as done:
-            for logits in predict(
-                self.model,
-                batches,
-                self.server_key,
-                crew.executor,
-                parts=parts,
-                in_flight=crew.size + 1,
-                progress=lambda batches: done(batches / count),
-            ):
-                reply = reply_of(self.scheme, logits)
-                self.clock.seconds["infer"] = time.perf_counter() - begin - self.first_seconds
-                self.note_reply(logits, reply)
-                yield reply
-        what = f"server  {crew.name}, parts of a batch: {parts}"
-        self.tell(what, self.clock.seconds["infer"])
-
-    def note_reply(self, logits: Ciphertext, reply: Ciphertext) -> None:
-        """Measure the noise of logits, which only their owner can, and tell how small they are."""
-        self.final = min(
-            self.final, float(self.scheme.noise_budget(logits, self.keys.secret).min())
-        )
-        self.reply_bytes = wire_bytes(reply)
-        what = f"server  replies modulo {reply.params.k} of {self.scheme.params.k} primes, "
-        what += f"{self.reply_bytes / 2**20:.1f} MiB"
-        self.tell(what, None, self.final, "measured")
-
-    def decrypt(self, reply: Ciphertext, images: int) -> IntArray:
-        """Client: return the logits of that many images."""
-        with self.clock("decrypt"):
-            begin = time.perf_counter()
-            logits = decrypt_logits(self.scheme, reply, self.keys.secret, images)
-            seconds = time.perf_counter() - begin
-        left = float(self.scheme.noise_budget(reply, self.keys.secret).min())
-        self.tell(f"client  decrypts {reply.size} ciphertexts", seconds, left, "measured")
-        return logits
 
 
 def run(
@@ -263,38 +138,12 @@ def run(
     )
     if mode == "auto" and plan.reasons:
         say(f"{plan.reasons[-1]}\n")
+    story = Story(say)
     if plan.mode == "single":
-        return run_single(plan, pixels, labels, say, processes or available_cores(), device)
-    sides = Sides(plan, scheme, say, device)
-    batches = [pixels[start : start + params.n] for start in range(0, len(pixels), params.n)]
-    # With `map` nobody holds on to a batch, which is a gigabyte, while the next one is encrypted.
-    images = map(sides.encrypt, batches)
-    if crew is None:
-        replies: Iterator[Ciphertext] = map(sides.classify, images)
+        logits = run_single(plan, pixels, story, processes or available_cores(), device)
     else:
-        replies = sides.classify_with(crew, images, len(batches), len(pixels))
-    logits = np.concatenate(
-        [sides.decrypt(reply, len(part)) for reply, part in zip(replies, batches, strict=True)]
-    )
-    expected = np.concatenate([model.forward(part) for part in np.array_split(pixels, 10)])
-    return Result(
-        logits,
-        int((logits == expected).all(axis=1).sum()),
-        float((logits.argmax(axis=1) == labels).mean()),
-        sides.clock.seconds,
-        sides.fresh,
-        sides.final,
-        plan,
-        scheme.name,
-        sides.encrypted_bytes,
-        sides.reply_bytes,
-    )
-
-
-def wire_bytes(ct: Ciphertext) -> int:
-    """Return the bytes of ciphertexts, n log2 q bits for each ring element."""
-    elements = ct.size * int(ct.rows.shape[1])
-    return round(elements * ct.params.n * ct.params.log2_q / 8)
+        logits = run_batches(plan, scheme, pixels, story, crew, device)
+    return Result.of(plan, logits, pixels, labels, story)
 
 
 def security_of(params: Params) -> str:

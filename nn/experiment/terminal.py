@@ -70,13 +70,3 @@ def folded(text: str) -> str:
     """Return text with its long lines folded at spaces, so that they fit the terminal."""
     lines = (textwrap.wrap(line, columns(), subsequent_indent="    ") for line in text.split("\n"))
     return "\n".join("\n".join(line) for line in lines)
-
-
-def line(what: str, seconds: float | None = None, bits: float | None = None, how: str = "") -> str:
-    """Return a line of a story: what, how long it took, the noise budget, and how that is known.
-
-    It fits into 80 columns.
-    """
-    time_taken = f"{'':>9}" if seconds is None else f"{seconds:>7.2f} s"
-    budget = "" if bits is None else f"{bits:>7.1f} bits {how}"
-    return f"{what:<47}{time_taken}{budget}".rstrip()

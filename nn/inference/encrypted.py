@@ -1,14 +1,19 @@
 """Networks on encrypted images: the client's two steps, and the server's one between them.
 
-    pixels = quantize_pixels(images, dataset.pixel_max, model.info.levels)
-    ct = encrypt_images(scheme, model, pixels, keys.secret)       # client
-    logits_ct = infer(scheme, model, ct, keys.relinearization)    # server, which has no secret key
-    reply = reply_of(scheme, logits_ct)                           # server (nn.inference.replies)
+    plan = make_plan(model)
+    scheme = BGV(plan.params)
+    keys = scheme.keygen()
+    ct = encrypt_images(scheme, plan, pixels, keys.secret)           # client
+    logits_ct = infer(scheme, plan, ct, plan.server_keys(keys))      # server, without a secret key
+    reply = reply_of(scheme, logits_ct)                              # server: nn.inference.replies
     logits = decrypt_logits(scheme, reply, keys.secret, len(pixels))
+
+The plan has proved that the logits will be right. Given a network without a plan, `infer` proves it
+first, and relinearises if it has a key for that.
 
 Slot i of every ciphertext belongs to image i: one ciphertext for each pixel *position* carries that
 pixel of thousands of images (CryptoNets, section 3.1, "parallel scaling"). With a plan for one
-image at once in the place of the network (`nn.packing`) the slots hold that image instead:
+image at once (`nn.packing`) the slots hold that image instead:
 
     plan = make_plan(model, mode="single")
     for run in plan.runs:    # one for each plaintext modulus, joined by `nn.inference.split.join`
@@ -75,7 +80,7 @@ def encrypt_images(
     """
     of_kind(scheme, "the scheme", Scheme)
     pixels = check_pixels(network, pixels)
-    packing = packing_of(network)
+    packing: Packing | None = getattr(network, "packing", None)  # of a plan or a card
     if packing is not None:
         if len(pixels) != 1:
             raise EncodingError(
@@ -89,13 +94,7 @@ def encrypt_images(
             f"a batch holds 1 to {scheme.params.n} images (one for each slot), not {len(pixels)}"
         )
     slots = encode_constant(scheme.params, np.moveaxis(pixels, 0, -1))
-    return scheme.encrypt(slots, key, seed)
-
-
-def packing_of(network: Any) -> Packing | None:
-    """Return how a plan or card fills the slots with one image; None if slot i is image i."""
-    found: Packing | None = getattr(network, "packing", None)
-    return found
+    return scheme.encrypt(slots, key, seed, narrow=scheme.ntt_form)
 
 
 def decrypt_logits(
@@ -114,7 +113,7 @@ def decrypt_logits(
         If there are not so many slots.
     """
     of_kind(scheme, "the scheme", Scheme)
-    packing = packing_of(network)
+    packing: Packing | None = getattr(network, "packing", None)
     images = whole(images, "the number of images", 1, scheme.params.n if packing is None else 1)
     if packing is not None:
         if ct.shape != (1,):
@@ -163,7 +162,8 @@ def infer(
     Raises
     ------
     ParameterError
-        If the shape is not the model's input shape, or the network not one of integers.
+        If the shape is not the model's input shape, or the network not one of integers, or not the
+        one any more that was planned.
     RangeError
         If the logits might not fit into (-t/2, t/2).
     TransparentCiphertextError
@@ -181,6 +181,7 @@ def infer(
         key = key.to(device) if isinstance(key, Key | ServerKeys) else key
         return infer(scheme, model, ct.to(device), key, report, joined_with).to(before)
     if isinstance(model, Plan):  # and all is proved
+        model.check_unchanged()
         return model.program.run(ct.modulo(), relinearization, report)
     check_network(model, ct.params, joined_with)
     # The network's range is proved as a whole: what was declared of the images has done its work.

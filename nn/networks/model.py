@@ -10,6 +10,7 @@ layers and what is known about the network; see `ModelInfo`.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -231,6 +232,14 @@ class Sequential:
     def parameters(self) -> list[NumberArray]:
         """Return all parameters, layer by layer: the arrays themselves, not copies."""
         return [value for layer in self.layers for value in layer.parameters.values()]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all parameters: another one, if one of them has changed."""
+        found = hashlib.sha256()
+        for array in self.parameters():
+            found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return found.hexdigest()
 
     def linear_layers(self) -> Iterator[tuple[Linear, BatchNorm | None]]:
         """Yield every layer with trainable weights, with the batch normalisation right after it."""

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from yashe import __version__
-from yashe.arithmetic.devices import CPU, place
 from yashe.arithmetic.parallel import available_cores, workers
+from yashe.arithmetic.places import CPU, place
 from yashe.arithmetic.residues import IntArray, reduce
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext

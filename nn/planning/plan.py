@@ -169,7 +169,7 @@ def make_plan(
             replace(line, range_bits=bits[place], seen_bits=seen[place] if seen else None)
             for line, place in zip(lines, places, strict=True)
         )
-        plans.append(Plan(program, params, model.levels, steps, size, reasons))
+        plans.append(Plan(program, params, model.levels, model.digest, steps, size, reasons))
     return replace(plans[0], others=tuple(plans[1:]))
 
 

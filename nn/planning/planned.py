@@ -14,6 +14,7 @@ from nn.packing.network import Packing
 from nn.planning.calibrate import Calibration
 from nn.planning.program import Line, Program
 from nn.planning.single import PackedProgram
+from yashe.errors import ParameterError
 from yashe.parameters.sets import Params
 
 
@@ -26,6 +27,7 @@ class Plan:
     program : what the server will do
     params : Params
     levels : pixels are 0..levels
+    digest : of the network's parameters, of which all this has been proved
     steps : lines of its table, from the client to the server and back
     bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
     reasons : why these parameters, sentences; empty if they were given
@@ -35,6 +37,7 @@ class Plan:
     program: Program
     params: Params
     levels: int
+    digest: str
     steps: tuple[Line, ...]
     bytes: dict[str, int]
     reasons: tuple[str, ...] = ()
@@ -67,6 +70,19 @@ class Plan:
     def runs(self) -> tuple[Plan, ...]:
         """One plan for each plaintext modulus, under which the server computes the same."""
         return (self, *self.others)
+
+    def check_unchanged(self) -> None:
+        """Refuse a network whose parameters have changed since the plan was made.
+
+        Raises
+        ------
+        ParameterError
+        """
+        if self.program.model.digest != self.digest:
+            raise ParameterError(
+                "the network's parameters have changed since this plan was made, and nothing is "
+                "proved of the new ones: make_plan(model)"
+            )
 
     def server_keys(self, keys: Any) -> Any:
         """Return what `infer` takes of a client's keys, or None if it needs nothing.

@@ -41,7 +41,7 @@ from nn.planning.steps import (
     SumsStep,
     SwitchStep,
 )
-from yashe.arithmetic.devices import LookedTooLate, checks_later, place_of
+from yashe.arithmetic.places import place_of
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.trace import label
 from yashe.errors import FormError, ParameterError
@@ -154,19 +154,21 @@ class Program:
         expected = self.steps[start - 1].shape if start else self.inputs
         if x.shape != expected:
             raise ParameterError(f"the network takes shape {expected}, got {x.shape}")
-        try:
-            with checks_later():  # a GPU computes ahead of us, and is looked at once
-                return self._run(x, key, report, start)
-        except LookedTooLate:  # in one of hundreds of thousands of runs
-            return self._run(x, key, report, start)
+        there = place_of(x.like)
+        found: Ciphertext = there.looked(lambda: self._run(x, key, report, start, there.wait))
+        return found
 
-    def _run(self, x: Ciphertext, key: Any, told: Report | None, start: int) -> Ciphertext:
-        """Go through the steps, for `run`."""
-        report, wait = told or Report(), place_of(x.like).wait
-        report.steps, effort = [], self.effort
+    def _run(
+        self, x: Ciphertext, key: Any, told: Report | None, start: int, wait: Callable[[], None]
+    ) -> Ciphertext:
+        """Go through the steps, for `run`; what nobody asks for is not counted."""
+        effort = 0.0
+        if told:
+            told.steps, effort = [], self.effort
 
         def tick(step: Step, share: float) -> None:
-            report.progress(share * step.effort / effort if effort else 0.0)
+            if told:
+                told.progress(share * step.effort / effort if effort else 0.0)
 
         for step in self.steps[start:]:
             begin = time.perf_counter()
@@ -174,8 +176,8 @@ class Program:
                 x = step.run(x, key, partial(tick, step))
             if told:
                 wait()
-            seconds, budget = time.perf_counter() - begin, float(x.noise_budget.min())
-            report.steps.append(StepReport(step.what, seconds, x.size, budget))
+                seconds, budget = time.perf_counter() - begin, float(x.noise_budget.min())
+                told.steps.append(StepReport(step.what, seconds, x.size, budget))
         return x
 
     def forecasts(self, public: bool = False) -> list[Forecast]:

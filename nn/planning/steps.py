@@ -224,13 +224,8 @@ class SumsStep(Step):
         bias : of the dense layer, if it is to be added here
         tick : of `run`
         """
-        compute = self._by_columns if self.scheme.ntt_form else self._by_units
-        return compute(x, tiles, bias, tick)
-
-    def _by_columns(
-        self, x: Ciphertext, tiles: Sequence[Block], bias: IntArray | int, tick: Tick
-    ) -> Ciphertext:
-        """Return `sums` in NTT form: all units at once, a few columns at a time."""
+        if not self.scheme.ntt_form:
+            return self._by_units(x, tiles, bias, tick)
         hidden = [Units(tile.inputs, tile.weight, tile.bias) for tile in tiles]
         units = np.concatenate([tile.outputs.ravel() for tile in tiles])
         layer = SquareLayer(self.scheme, x, hidden, self.dense.weight[units], bias)
@@ -240,7 +235,7 @@ class SumsStep(Step):
     def _by_units(
         self, x: Ciphertext, tiles: Sequence[Block], bias: IntArray | int, tick: Tick
     ) -> Ciphertext:
-        """Return `sums` in coefficient form: a few units at a time."""
+        """Return `sums` in coefficient form, of a few units at a time instead of a few columns."""
         weight = self.dense.weight
         sums = SumsOfSquares(self.scheme, weight.shape[1])
         units = sum(tile.outputs.size for tile in tiles)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nn.inference.flooding import needed_spare
+from nn.networks.base import Shape
 from nn.networks.checks import check_facts, json_object
 from nn.networks.model import Sequential
 from nn.networks.schema import Schema
@@ -27,6 +28,7 @@ from nn.planning.descent import promised_bits
 from nn.planning.plan import MODES, SPARE_BITS, joint, make_plan
 from nn.planning.planned import Plan
 from nn.planning.single import KeyPlan, Levels, PackedProgram, runs
+from nn.service.frames import frame_names
 from yashe.ciphertexts.gadgets import Gadget
 from yashe.errors import (
     FheError,
@@ -127,6 +129,26 @@ class ModelCard:
     def runs(self) -> tuple[Params, ...]:
         """The parameters of every run; one, but for one image at once."""
         return (self.params,) if self.single is None else runs(self.params)
+
+    @property
+    def batch(self) -> int:
+        """How many images are sent together: one for each slot, or a single one."""
+        return self.params.n if self.single is None else 1
+
+    @property
+    def inputs(self) -> Shape:
+        """Shape of the ciphertexts that carry a batch."""
+        return self.input_shape if self.single is None else (len(self.single.pixels),)
+
+    @property
+    def outputs(self) -> Shape:
+        """Shape of the ciphertexts that carry the logits of a batch."""
+        return (self.classes if self.single is None else 1,)
+
+    @property
+    def frames(self) -> list[str]:
+        """Names of the frames in a file of images or replies; none if the file is a frame."""
+        return [] if self.single is None else frame_names(len(self.runs))
 
     @property
     def packing(self) -> Packing | None:

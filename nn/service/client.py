@@ -25,8 +25,9 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from nn.networks.base import NumberArray
-from nn.service import roles, single
-from nn.service.asking import (
+from nn.service import frames, roles
+from nn.service.card import Offer
+from nn.service.keyfiles import (
     AskingKeys,
     check_keys,
     file_digest,
@@ -34,7 +35,6 @@ from nn.service.asking import (
     key_digest,
     mode_of,
 )
-from nn.service.card import Offer
 from nn.service.limits import DONE, FAILED, UnknownIdError, job_id, printable
 from nn.service.roles import Progress
 from yashe import wire
@@ -146,7 +146,7 @@ class Client:
             if response.length and len(content) < LARGEST_ANSWER:
                 raise http.client.IncompleteRead(b"", response.length)
             if into is not None and response.status == 200:
-                single.verify(into)
+                frames.verify(into)
             return Answer(response.status, seconds, content)
         finally:
             connection.close()
@@ -349,9 +349,8 @@ class Client:
         card, once = self.offer().card(mode_of(keys, mode), len(images)), keys is None
         with tempfile.TemporaryDirectory() as folder:
             secret, evaluation = keys or fresh_keys(card, Path(folder))
-            check_keys(card, secret)
             if isinstance(evaluation, Pair):
-                check_keys(card, evaluation)
+                check_keys(card, [evaluation])
             sent, received = Path(folder) / "images.fhe", Path(folder) / "reply.fhe"
             with sent.open("wb") as file:
                 roles.encrypt(

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from nn.planning.packed import ServerKeys
 from nn.service.card import ModelCard
+from nn.service.keyfiles import EvaluationKey
 from nn.service.limits import (
     DONE,
     FAILED,
@@ -32,9 +32,7 @@ from nn.service.limits import (
 )
 from nn.service.state import BODIES, State
 from nn.service.uploads import NO_KEYS, Accepted, Upload, Uploads
-from yashe.ciphertexts.keys import Key
 from yashe.errors import FormatError
-from yashe.parameters.sets import Params
 
 MOST_ATTEMPTS = 2
 WAITS = f"status IN ('{QUEUED}', '{RUNNING}')"
@@ -189,8 +187,8 @@ class Store:
         kind, key_id = found[0]
         return int(kind), str(key_id)
 
-    def load_key(self, keys: str) -> Key | Params | list[ServerKeys]:
-        """Return a registered key, or those of all runs; one whose file is damaged is forgotten.
+    def load_keys(self, keys: str) -> list[EvaluationKey]:
+        """Return a registered key, of every run; one whose file is damaged is forgotten.
 
         For a job without keys the parameters.
 
@@ -199,13 +197,13 @@ class Store:
         UnknownIdError
         """
         if not keys:
-            return self.accepted.card(NO_KEYS).params
+            return [self.accepted.card(NO_KEYS).params]
         found = self.state.run("SELECT kind FROM keys WHERE id = ?", keys)
         try:
             if not found:
                 raise FormatError("there is no such key")
             with disk_errors(), (self.state.bodies / f"{keys}.key").open("rb") as file:
-                return self.accepted.read_key(file, found[0][0])
+                return self.accepted.read_keys(file, found[0][0])
         except FormatError:
             with self.state.transaction():
                 self.state.run("DELETE FROM keys WHERE id = ?", keys)

@@ -10,21 +10,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from nn.planning.packed import ServerKeys
-from nn.service import roles, single
+from nn.service import roles
 from nn.service.card import ModelCard
+from nn.service.frames import is_archive, reading
+from nn.service.keyfiles import EvaluationKey, owner_of, read_evaluation_keys
 from nn.service.limits import DiskFullError, Limits, ServiceFullError, disk_errors
 from nn.service.state import UPLOAD, State
 from yashe import wire
 from yashe.arithmetic.sampling import SEED_BYTES
-from yashe.ciphertexts.keys import BgvRelinearizationKey, Key
+from yashe.ciphertexts.keys import BgvRelinearizationKey
 from yashe.errors import FormatError, KeyMismatchError
 from yashe.schemes.bgv import BGV
-from yashe.wire.envelope import CIPHERTEXTS, FrameReader
+from yashe.wire.bits import packed_bytes
+from yashe.wire.envelope import CIPHERTEXTS, SEEDED_CIPHERTEXTS, FrameReader
 from yashe.wire.header import KEY_FORMS, Contents, read_contents
 
+FRAME_BYTES = 2**15  # around the bodies of a run, at most
 SPARE_BYTES = 2**22  # that stay free on the disk, for the database
 # The keys that may be registered, by the kinds of their frames.
 ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
@@ -34,23 +37,26 @@ NO_KEYS = -1  # the same of what a job has whose network needs none
 
 def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
     """Return how many bytes a key, encrypted images and a reply take at most."""
-    if card.single is not None:
-        return single.largest_bytes(card, limits.images)
-    params = card.params
-    heads = [
-        Contents(kind, params, "0" * 32, rho=bytes(SEED_BYTES) if form.halves else b"")
-        for kind, form in ACCEPTED_KEYS.items()
-    ]
-    heads += [
-        Contents(CIPHERTEXTS, params, "0" * 32, BGV(params), degree, (limits.batches, *shape))
-        for degree, shape in (
-            (1, card.input_shape),
-            # Without keys nobody has relinearised it, however many squares there were.
-            (1 if card.needs_keys else BGV.largest_degree, (card.classes,)),
-        )
-    ]
-    *keys, job, reply = (head.body_bytes + single.FRAME_BYTES for head in heads)
-    return max(keys), job, reply
+    params, scheme, single = card.params, BGV(card.params), card.single is not None
+
+    def body(kind: int, **of: Any) -> int:
+        return Contents(kind, params, "0" * 32, **of).body_bytes
+
+    if single:
+        key = card.key_plan.polynomials * packed_bytes(params.n, params.moduli)
+        fresh, batches = SEEDED_CIPHERTEXTS, limits.images
+    else:
+        seeds = {
+            kind: bytes(SEED_BYTES * bool(form.halves)) for kind, form in ACCEPTED_KEYS.items()
+        }
+        key = max(body(kind, rho=seed) for kind, seed in seeds.items())
+        fresh, batches = CIPHERTEXTS, limits.batches
+    # Without keys nobody has relinearised it, however many squares there were.
+    degree = 1 if card.needs_keys and not single else BGV.largest_degree
+    images = body(fresh, scheme=scheme, degree=1, shape=(batches, *card.inputs))
+    reply = body(CIPHERTEXTS, scheme=scheme, degree=degree, shape=(batches, *card.outputs))
+    runs = len(card.runs)
+    return runs * (key + FRAME_BYTES), runs * (images + FRAME_BYTES), runs * (reply + FRAME_BYTES)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Accepted:
         return self.cards[mode]
 
     def check_key(self, file: BinaryIO) -> tuple[int, str]:
-        """Return the kind of a key and the name of its set; `SEVERAL_RUNS` have several names.
+        """Return the kind of a key and the id of its set; `SEVERAL_RUNS` have several ids.
 
         Raises
         ------
@@ -100,9 +106,9 @@ class Accepted:
             If it is no key of `ACCEPTED_KEYS`, nor an archive of keys, for the parameters of the
             network in a mode that is offered and needs keys.
         """
-        if single.is_archive(file) or "batch" not in self.cards:
-            card = self.card(SEVERAL_RUNS)
-            return SEVERAL_RUNS, single.key_ids(single.read_server_keys(file, card))
+        if is_archive(file) or "batch" not in self.cards:
+            keys = read_evaluation_keys(file, self.card(SEVERAL_RUNS))
+            return SEVERAL_RUNS, " ".join(str(owner_of(key)[1]) for key in keys)
         if self.keyless:
             raise KeyMismatchError("batches need no keys here: send images alone, POST /jobs")
         params = self.cards["batch"].params
@@ -112,8 +118,8 @@ class Accepted:
         wire.read(file, form.type if form else BgvRelinearizationKey, params)
         return contents.kind, contents.key_id
 
-    def read_key(self, file: BinaryIO, kind: int) -> Key | list[ServerKeys]:
-        """Return a key that has been accepted, or those of all runs.
+    def read_keys(self, file: BinaryIO, kind: int) -> list[EvaluationKey]:
+        """Return a key that has been accepted, of every run.
 
         Raises
         ------
@@ -121,9 +127,9 @@ class Accepted:
             If the file is damaged, or its mode no longer offered.
         """
         card = self.card(kind)
-        if card.single is not None:
-            return single.read_server_keys(file, card)
-        return wire.read(file, ACCEPTED_KEYS[kind].type, card.params)
+        if kind == SEVERAL_RUNS:
+            return read_evaluation_keys(file, card)
+        return [wire.read(file, ACCEPTED_KEYS[kind].type, card.params)]
 
     def check_images(self, file: BinaryIO, kind: int, key_id: str | None) -> None:
         """Refuse what is not worth queueing, also for a wrong hash.
@@ -132,20 +138,20 @@ class Accepted:
         ------
         FormatError, KeyMismatchError
         """
-        card = self.card(kind)
-        if card.single is not None:
-            assert key_id is not None
-            single.check_images(file, card, key_id, self.limits.images)
-            return
-        frame = FrameReader(file)
-        contents = read_contents(frame, card.params)
-        roles.check_images(contents, card.input_shape, key_id)
-        if contents.shape[0] > self.limits.batches:
-            raise FormatError(
-                f"{contents.shape[0]} batches in one job, and at most {self.limits.batches} are "
-                "accepted: send several jobs"
-            )
-        frame.verify()
+        card, ids = self.card(kind), [None] if key_id is None else key_id.split()
+        single = card.single is not None
+        most = self.limits.images if single else self.limits.batches
+        with reading(file, card.frames) as streams:
+            for stream, params, run_id in zip(streams, card.runs, ids, strict=True):
+                frame = FrameReader(stream)
+                contents = read_contents(frame, params)
+                roles.check_images(contents, card.inputs, run_id, seeded=single)
+                if contents.shape[0] > most:
+                    raise FormatError(
+                        f"{contents.shape[0]} {'images' if single else 'batches'} in one job, and "
+                        f"at most {most} are accepted: send several jobs"
+                    )
+                frame.verify()
 
 
 @dataclass

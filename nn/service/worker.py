@@ -10,14 +10,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from nn.networks.model import Sequential
+from nn.planning.packed import ServerKeys
 from nn.planning.plan import Plan, make_plan
-from nn.service import roles, single
+from nn.service import roles
 from nn.service.limits import DiskError, Job, disk_errors
 from nn.service.store import Store
 from yashe.arithmetic.parallel import workers
-from yashe.ciphertexts.keys import BgvRelinearizationKey
 from yashe.errors import FheError, NoiseBudgetExhausted
-from yashe.parameters.sets import Params
 
 NO_ROOM = (
     "NoiseBudgetExhausted: the parameters have no room for images of this kind: encrypt them with "
@@ -96,17 +95,14 @@ class Worker(threading.Thread):
                 raise OutOfTimeError(f"computing took more than {store.limits.job_seconds:g} s")
 
         try:
-            key = store.load_key(job.keys)
+            keys = store.load_keys(job.keys)
+            network = self._plan if isinstance(keys[0], ServerKeys) else self._model
             with (
                 disk_errors(),
                 store.path(job.id, ".in").open("rb") as source,
                 store.path(job.id, ".out").open("wb") as target,
             ):
-                if isinstance(key, list):
-                    single.classify(source, target, self._plan, key, progress, self._device)
-                else:
-                    assert isinstance(key, BgvRelinearizationKey | Params)
-                    roles.classify(source, target, self._model, key, progress, None, self._device)
+                roles.classify(source, target, network, keys, progress, None, self._device)
                 target.flush()
                 os.fsync(target.fileno())
         except NoiseBudgetExhausted:  # whose numbers are those of the weights

@@ -307,8 +307,8 @@ for step in trace.steps:
 #   $P > nq$, where it is exact.
 # - **A key for every base.** Two relinearisation keys from the same seed but with different $g_i$ differ by
 #   $(g_i - g'_i)\,s^2$: whoever subtracts them has $s^2$. The base is part of the label of each random stream.
-# - **Three parts are not a factor.** The library refuses to multiply a product that was not relinearised
-#   (`FormError`), because five parts are hardly ever what was meant.
+# - **Three parts are no factor in BFV.** The library refuses to multiply a product that was not relinearised
+#   (`FormError`). In BGV it does not: five parts are right there, too, cost more noise, and can never be relinearised to two.
 #
 # **Next:** [7b. Can you multiply without dividing?](07b.ipynb) It shows the scheme that the networks here run on. Or go on with
 # [8. What did the paper use, and why is it broken?](08.ipynb), which needs only what you know now.

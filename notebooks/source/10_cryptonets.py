@@ -115,7 +115,9 @@ guess = {"sent": 0, "squared": 0, "relinearised": 0}  # your numbers
 # have no step of their own: they never exist as a whole.
 
 # %%
-plan = make_plan(model)
+plan = make_plan(
+    model, relinearize=True
+)  # as the paper does it; at the end we ask whether that is needed
 print(plan.program)
 
 # %% [markdown]
@@ -236,7 +238,7 @@ print("unit (1, 1) of the first map, for the first images:", units[:8])
 report = Report()
 with workers(available_cores()), noise.trace(keys.secret, sample=1) as trace:
     start = time.perf_counter()
-    reply = infer(scheme, model, encrypted, keys.relinearization, report)
+    reply = infer(scheme, plan, encrypted, keys.relinearization, report)
     seconds["infer"] = time.perf_counter() - start
 for step in report.steps:
     print(f"{step.what:<36}{step.ciphertexts:>5} ciphertexts {step.seconds:>7.2f} s")
@@ -360,6 +362,24 @@ except DeviceError:
     print("There is no GPU here.")
 
 # %% [markdown]
+# ## Is relinearisation needed?
+#
+# It makes two parts of three, with a key that encrypts $s^2$. But who says that three parts cannot be squared? In BGV a ciphertext is a polynomial in $s$, a product
+# the product of these polynomials, and whoever has $s$ also has $s^2, s^3, s^4$. Then the server has **no key at all**: none that could be lost, and nobody has to
+# believe that $s^2$ may be encrypted under $s$. The price is noise. A switch rounds every part, and the errors of the third one are multiplied by $s^2$; so $q$ needs
+# more bits, and the reply has five parts instead of two.
+
+# %%
+keyless = make_plan(model, relinearize=False)
+print(keyless.program)
+for name, one in {"relinearised": plan, "not": keyless}.items():
+    sizes = {what: f"{size / 1e6:.1f} MB" for what, size in one.bytes.items()}
+    print(f"{name:<13} log2 q = {one.params.log2_q:.1f}, {sizes}")
+print(make_plan(model).reasons[-1])
+
+# %% [markdown]
+# The last line is what the planner says if nobody tells it what to do: it takes what is less work for the server, unless images would grow by more than a sixteenth.
+#
 # ## What the paper did with a large range
 #
 # The logits need more than 40 bits. A large $t$ costs noise budget, so the paper ran the whole network **twice, modulo two different**

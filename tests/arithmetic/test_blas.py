@@ -92,7 +92,7 @@ def test_a_number_that_somebody_sets_meanwhile_stays(three: list[int]) -> None:
     assert numbers() == [2] * len(three)
 
 
-@pytest.mark.parametrize("computes", ["Ntt._evaluate", "Ntt._interpolate", "Rescale._convert"])
+@pytest.mark.parametrize("computes", ["Ntt.evaluate", "Ntt.interpolate", "Rescale._convert"])
 def test_transforms_and_rescalings_take_one_thread_of_blas(
     three: list[int], computes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable
-from contextlib import nullcontext
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,29 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elsewhere import Elsewhere, calls, put, register
-from yashe.arithmetic import devices, residues
+from elsewhere import Elsewhere, calls, module, put, register
+from yashe.arithmetic import linear, parallel, places, residues
 from yashe.arithmetic.automorphisms import move_coefficients, move_values
-from yashe.arithmetic.devices import (
-    CACHE_BYTES,
-    LookedTooLate,
-    Place,
-    blocks,
-    check,
-    checks_later,
-    host,
-    near,
-    take,
-)
-from yashe.arithmetic.linear import RunningSums, add_rows, combine, scale_rows, spread
-from yashe.arithmetic.residues import (
-    bound,
-    canonical,
-    check_matrix_product_is_exact,
-    column,
-    moved,
-    reduce,
-)
+from yashe.arithmetic.devices import CACHE_BYTES, blocks, by_place, check, host, near, take
+from yashe.arithmetic.large import spread
+from yashe.arithmetic.linear import RunningSums, add_rows, combine, scale_rows
+from yashe.arithmetic.ntt import Ntt
+from yashe.arithmetic.places import CPU, Place, check_place_is_exact, moved
+from yashe.arithmetic.residues import bound, canonical, column, reduce
 from yashe.arithmetic.rings import CoefficientElement, Ring
 from yashe.arithmetic.rns import RnsBasis, rescale
 from yashe.errors import DeviceError, ExactnessError, ParameterError
@@ -161,10 +147,10 @@ def test_doubt_elsewhere_is_resolved_where_numbers_are_exact() -> None:
     expected = rescale(x, source, target, 1 / 2)
     assert expected.tolist() == [[0.0, 2.0, 2.0, -2.0, -4.0]]  # 200 = -2 mod 101; ties to even
     assert same(expected, rescale(put(x), source, target, 1 / 2))
-    with pytest.raises(LookedTooLate, match="compute it again"), checks_later():
-        rescale(put(x), source, target, 1 / 2)
-    with checks_later():  # a processor looks at once
-        assert np.array_equal(rescale(x, source, target, 1 / 2), expected)
+    calls.clear()
+    found = module().looked(lambda: rescale(put(x), source, target, 1 / 2))
+    assert same(expected, found)  # computed again
+    assert calls["stack"] == 1
 
 
 # What devices.py does.
@@ -179,10 +165,10 @@ def test_constants_are_copied_once_kept_as_they_were_and_forgotten() -> None:
         constant[0] = 5
     assert near(constant, np.zeros(1)) is constant
     assert near(5, x) == 5
-    assert len(devices._copies) == 1
+    assert len(module()._copies) == 1
     del constant
     gc.collect()
-    assert not devices._copies
+    assert not module()._copies
 
 
 @given(st.integers(0, 5000), st.integers(0, 2**22))
@@ -205,33 +191,72 @@ def test_take_is_indexing_and_no_copy_of_what_is_consecutive(numbers: list[int],
     assert np.shares_memory(take(x, np.arange(a, a + 3)), x)
 
 
-def test_checks_look_at_once_or_all_together_at_the_end() -> None:
-    found: list[int] = []
-    for number, flag in enumerate([True, False, True]):
-        check(put(np.asarray(flag)), lambda number=number: found.append(number))  # type: ignore[misc]
-    assert found == [0, 2]
+def test_ways_of_a_gpu_are_marked_where_a_processor_has_its_own() -> None:
+    """By name and arguments: one that nothing is marked for would never be called."""
+    marked = {
+        way.__name__: way
+        for owner in (residues, linear, parallel, Ntt)
+        for way in vars(owner).values()
+        if getattr(way, "__code__", None) is by_place(len).__code__
+    }
+    ways = module().place().ways
+    assert set(ways) == set(marked)
+    for name, way in ways.items():
+        own, theirs = (list(signature(f).parameters) for f in (marked[name], way))
+        assert own[own[0] == "self" :] == theirs[own[0] == "self" :]
+
+
+def test_a_way_is_taken_for_an_array_among_the_first_three_arguments() -> None:
+    @by_place
+    def dot(*given: Any) -> str:
+        return "of the processor"
+
+    here, there = np.zeros((1, 1, 1)), put(np.zeros((1, 1, 1)))
+    assert dot(here, here) == dot(1, "x", here, there) == "of the processor"
+    assert type(dot(there, there)) is Elsewhere
+    with pytest.raises(TypeError, match="positional arguments"):  # the way takes two
+        dot(1, 2, there)
+
+    @by_place
+    def another(*given: Any) -> str:
+        return "of all places"
+
+    assert another(there) == "of all places"
+
+
+def checks(*flags: bool) -> list[int]:
+    """Check flags elsewhere, each beside one of NumPy's that is set; return who acted."""
+    acted: list[int] = []
+    for number, flag in enumerate(flags):
+        check(put(np.asarray(flag)), lambda number=number: acted.append(number))  # type: ignore[misc]
+        check(np.bool_(True), lambda: acted.append(-1))
+    return acted
+
+
+def test_checks_look_at_once() -> None:
+    assert checks(True, False, True) == [0, -1, -1, 2, -1]
     assert calls["get"] == 3
-    for flags in ([False] * 3, [False, True, False]):
-        calls.clear()
-        set_one = pytest.raises(LookedTooLate, match="compute it again")
-        with set_one if any(flags) else nullcontext(), checks_later():
-            for flag in flags:
-                check(put(np.asarray(flag)), lambda: found.append(3))
-            check(np.bool_(True), lambda: found.append(-1))  # one of NumPy's: at once
-            assert found.pop() == -1
-            assert calls["get"] == 0
-        assert calls["get"] == 1
-    assert found == [0, 2]
+
+
+def test_checks_wait_for_the_end_and_are_one_look() -> None:
+    """If one of them is set all is done again, with looks; those on a processor look at once."""
+    looked = module().looked
+    assert looked(lambda: checks(False, False)) == [-1, -1]
+    assert calls["get"] == 1
+    assert looked(lambda: checks(False, True)) == [-1, 1, -1]
+    assert calls["get"] == 1 + 3
+    assert looked(list) == []
+    assert calls["get"] == 4
+    assert CPU.looked(lambda: checks(True)) == [0, -1]
 
 
 def test_an_error_inside_is_not_hidden_by_the_checks() -> None:
-    def block() -> None:
-        with checks_later():
-            check(put(np.asarray(True)), lambda: pytest.fail("too late"))
-            raise ZeroDivisionError("what happened inside")
+    def compute() -> None:
+        check(put(np.asarray(True)), lambda: pytest.fail("too late"))
+        raise ZeroDivisionError("what happened inside")
 
     with pytest.raises(ZeroDivisionError, match="what happened inside"):
-        block()
+        module().looked(compute)
 
 
 # Places.
@@ -257,9 +282,9 @@ def test_other_places_are_refused(name: Any) -> None:
 
 def test_without_a_gpu_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def loader() -> Place:
-        return devices.import_module("yashe.arithmetic.gpu").place()
+        return places.import_module("yashe.arithmetic.gpu").place()
 
-    monkeypatch.setitem(devices.LOADERS, "gpu", loader)
+    monkeypatch.setitem(places.LOADERS, "gpu", loader)
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
     monkeypatch.delitem(__import__("sys").modules, "yashe.arithmetic.gpu", raising=False)
     with pytest.raises(DeviceError, match=r"needs CuPy.*cryptonets-yashe\[gpu\]"):
@@ -287,8 +312,8 @@ def test_a_place_whose_products_lose_bits_is_refused(
                 return Elsewhere(product(*(x._hidden for x in inputs)))
             return super().__array_ufunc__(ufunc, method, *inputs, **options)
 
-    there = Place("gpu", "lossy", Lossy, Lossy, Lossy.get, lambda: None)
-    monkeypatch.setitem(devices.LOADERS, "gpu", lambda: there)
+    there = Place("gpu", "lossy", Lossy, Lossy, Lossy.get)
+    monkeypatch.setitem(places.LOADERS, "gpu", lambda: there)
     for _ in range(2):
         with pytest.raises(ExactnessError, match=r"of the gpu is not exact.*EMULATE"):
             moved(np.zeros(1), "gpu")
@@ -296,16 +321,14 @@ def test_a_place_whose_products_lose_bits_is_refused(
 
 def test_a_place_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    there = Place(
-        "gpu", "watched", Elsewhere, lambda x: seen.append(0) or put(x), Elsewhere.get, int
-    )
-    monkeypatch.setitem(devices.LOADERS, "gpu", lambda: there)
+    there = Place("gpu", "watched", Elsewhere, lambda x: seen.append(0) or put(x), Elsewhere.get)
+    monkeypatch.setitem(places.LOADERS, "gpu", lambda: there)
     moved(np.zeros(1), "gpu")
     first = len(seen)
     assert first > 1
     moved(np.zeros(1), "gpu")
     assert len(seen) == first + 1
-    assert check_matrix_product_is_exact.cache_info().maxsize == 16
+    assert check_place_is_exact.cache_info().maxsize == 16
 
 
 def test_bounds_are_those_of_a_processor() -> None:

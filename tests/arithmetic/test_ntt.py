@@ -84,7 +84,7 @@ def test_worst_case_sums_are_exact(n: int) -> None:
     """Coefficients that meet every matrix entry of one row with its own sign and full size."""
     transform = Ntt(n, ntt_primes(n, 1))
     p = transform.moduli[0]
-    left = transform._forward[0][0]
+    left = transform.forward[0][0]
     x = np.repeat(np.sign(left[1]), n // len(left)).reshape(1, n) * bound(p)
     values = canonical(transform.ntt(x), p)
     points = [0, 1, n // 2, n - 1]

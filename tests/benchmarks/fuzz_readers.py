@@ -43,8 +43,8 @@ from nn.data.grey import read_grey  # noqa: E402
 from nn.data.idx import read_idx  # noqa: E402
 from nn.data.sources import load_npy  # noqa: E402
 from nn.networks.model import Sequential  # noqa: E402
-from nn.service import roles  # noqa: E402
 from nn.service.card import ModelCard  # noqa: E402
+from nn.service.keyfiles import read_card  # noqa: E402
 from tiny_mnist import idx  # noqa: E402
 from tiny_roles import tiny_network  # noqa: E402
 from yashe import wire  # noqa: E402
@@ -256,7 +256,7 @@ def readers() -> dict[str, Reader]:
         "npy": Reader(".npy", [npy(a) for a in arrays], load_npy),
         "npz": Reader(".npz", [network], Sequential.load, factor=3 * 1032),
         "model": Reader(".npz", [network], Sequential.load, in_archive, factor=3 * 1032),
-        "card": Reader(".json", [ModelCard.of(tiny_network()).to_json().encode()], roles.read_card),
+        "card": Reader(".json", [ModelCard.of(tiny_network()).to_json().encode()], read_card),
         "png": Reader(".png", pictures(), lambda path: read_grey(path, 28, 28), in_png),
         "idx": Reader("", plain, read_any_idx),
         "idx.gz": Reader(

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tiny_service import KEYS, add_job, add_key, opened, some_images
 from yashe.errors import ExactnessError, ParameterError
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
+from yashe.wire.streams import CiphertextReader
 
 
 @pytest.fixture
@@ -71,6 +73,24 @@ def test_a_server_writes_there_what_it_writes_here(gpu: str) -> None:
         replies.append(reply.getvalue())
     assert replies[0] == replies[1] == replies[2]
     assert calls["get"] == 4  # for each batch a look at the end, and the logits
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_the_memory_of_the_processor_holds_one_batch(
+    device: str, gpu: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, read = CiphertextReader.take, list[Any]()
+
+    def watched(reader: Any, count: int) -> Any:
+        assert not [store for store in read if store() is not None]
+        ct = take(reader, count)
+        read.append(weakref.ref(ct.store))
+        return ct
+
+    monkeypatch.setattr(CiphertextReader, "take", watched)
+    images, key = some_images(count=3), KEYS.relinearization
+    roles.classify(io.BytesIO(images), io.BytesIO(), tiny_network(), key, device=device)
+    assert len(read) == 3
 
 
 def test_the_worker_of_a_service_computes_there(gpu: str, tmp_path: Path) -> None:
@@ -134,6 +154,7 @@ def test_the_bench_of_a_gpu_says_how_fast_and_how_right(
 ) -> None:
     monkeypatch.setattr(bench, "make_plan", small_plan)
     monkeypatch.setattr(bench, "RUNS", 2)
+    monkeypatch.setattr(bench, "STREAM", 2)
     out = tmp_path / "gpu.json"
     assert main(["bench", "--quick", "--device", "gpu", "--json", str(out)]) == 0
     (facts,) = json.loads(out.read_text())["whole"]
@@ -141,6 +162,7 @@ def test_the_bench_of_a_gpu_says_how_fast_and_how_right(
     said = capsys.readouterr().out
     assert said.startswith("a stand-in, CuPy 0\nfull batches on the server, medians of 2\n")
     assert "  digits, BGV, n = 64: " in said
+    assert "in a stream, read from memory, a batch takes " in said
     assert "all logits and residues are right" in said
 
 
@@ -149,6 +171,7 @@ def test_a_bench_with_another_residue_is_an_error(
 ) -> None:
     monkeypatch.setattr(bench, "make_plan", small_plan)
     monkeypatch.setattr(bench, "RUNS", 1)
+    monkeypatch.setattr(bench, "STREAM", 1)
     infer, seen = bench.infer, []
 
     def wrong(*arguments: Any) -> Any:

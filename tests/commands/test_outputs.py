@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from devices import device, own_stdout
 from nn.commands.main import main
-from nn.service.roles import EVALUATION, PUBLIC, SECRET
+from nn.service.keyfiles import EVALUATION, PUBLIC, SECRET
 from tiny_roles import expected_logits, tiny_network
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and devices of POSIX")

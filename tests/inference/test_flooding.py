@@ -22,9 +22,9 @@ from nn.inference.flooding import (
     zeros_bound,
 )
 from nn.planning.descent import promised_bits
-from nn.service import roles
+from nn.service import keyfiles, roles
 from nn.service.card import ModelCard
-from nn.service.roles import ENCRYPTION, PUBLIC, SECRET
+from nn.service.keyfiles import ENCRYPTION, PUBLIC, SECRET
 from tiny_roles import SHAPE, expected_logits, tiny_network
 from yashe import wire
 from yashe.arithmetic.residues import reduce
@@ -318,7 +318,7 @@ def test_the_command_line_floods_if_the_keys_leave_room(
     assert flooded.params.log2_q > plain.params.log2_q + 50
     assert plain.final_budget_bits == promised_bits(plain.params.n)  # and nothing of the network
     for card, folder in ((plain, tmp_path / "plain"), (flooded, tmp_path / "flooded")):
-        roles.keygen(folder, card, public_key=True)
+        keyfiles.keygen(folder, card, public_key=True)
         sent, reply = tmp_path / "sent", tmp_path / "reply"
         keys = ["--keys", str(folder)]
         assert main(["encrypt", str(images), *keys, "--out", str(sent)]) == 0

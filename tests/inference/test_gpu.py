@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 
 from nn.data.sets import load_digits
+from nn.inference.batches import streamed
 from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.planning.strategies import insecure_params_for
 from nn.training.quantize import quantize_pixels
-from yashe.arithmetic.devices import place
 from yashe.arithmetic.linear import combine
-from yashe.arithmetic.residues import column, moved
+from yashe.arithmetic.parallel import workers
+from yashe.arithmetic.places import moved, place
+from yashe.arithmetic.residues import column
 from yashe.arithmetic.rns import rescale
 from yashe.ciphertexts import noise
 from yashe.errors import DeviceError, PlaceError, TransparentCiphertextError
@@ -160,16 +162,30 @@ def test_digits_at_128_bit_security(mode: str) -> None:
         assert not ((logits - model.forward(pixels)) % run.params.t).any()
 
 
+def test_batches_of_a_stream_are_those_that_were_sent() -> None:
+    """More than pinned memory holds, while something is computed; looked at now, or at the end."""
+    scheme = BGV(DIGITS)
+    keys = scheme.keygen()
+    batches = [scheme.encrypt(np.full((40, 1), j), keys.secret) for j in range(4)]
+    expected = [(ct @ np.ones((40, 3), dtype=np.int64)).rows for ct in batches]
+    for _ in range(3):
+        with workers():
+            sums = [ct @ np.ones((40, 3), dtype=np.int64) for ct in streamed(batches, "gpu")]
+            kept = list(streamed(batches, "gpu"))
+        for ct, here, found, arrived in zip(batches, expected, sums, kept, strict=True):
+            assert same(here, found.rows)
+            assert same(ct.rows, arrived.rows)
+
+
 def test_products_that_are_emulated_with_too_few_bits_are_refused() -> None:
     """Or are exact all the same: not every cuBLAS emulates, and not every card is asked to."""
     program = (
         "import numpy as np\n"
-        "from yashe.arithmetic.devices import place\n"
-        "from yashe.arithmetic.residues import check_matrix_product_is_exact\n"
+        "from yashe.arithmetic.places import check_place_is_exact, place\n"
         "from yashe.errors import ExactnessError\n"
         "gpu = place('gpu')\n"
         "try:\n"
-        "    check_matrix_product_is_exact(gpu)\n"
+        "    check_place_is_exact(gpu)\n"
         "except ExactnessError:\n"
         "    raise SystemExit\n"
         "x = np.full((4096, 128), 2.0**22) + np.arange(128)\n"

@@ -17,7 +17,7 @@ from nn.networks.model import ModelInfo, Sequential
 from nn.planning.plan import Plan, make_plan
 from nn.planning.program import program_of
 from nn.planning.strategies import images
-from yashe.errors import FheError
+from yashe.errors import FheError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -41,6 +41,20 @@ def keys_of(scheme: BGV | BFV | YASHE) -> Any:
 def scheme_of(which: str, number: int) -> BGV | BFV | YASHE:
     """One of the schemes, with one of the parameters."""
     return SCHEMES[which](PARAMS[number])
+
+
+def test_a_plan_is_not_for_parameters_that_have_changed_since() -> None:
+    model = Sequential([Dense(1)], (1,), info=ModelInfo(levels=3))
+    model.layers[0].parameters = {
+        key: np.ones_like(x, dtype=np.int64) for key, x in model.layers[0].parameters.items()
+    }
+    scheme = scheme_of("BGV", 0)
+    plan, keys = make_plan(model, scheme.params), keys_of(scheme)
+    ct = encrypt_images(scheme, plan, np.array([[3], [1]]), keys.secret)
+    assert scheme.decrypt(infer(scheme, plan, ct, None), keys.secret)[0, :2].tolist() == [4, 2]
+    model.layers[0].parameters["weight"] *= 2**40  # too large for t, and nobody would notice
+    with pytest.raises(ParameterError, match="have changed since this plan was made"):
+        infer(scheme, plan, ct, None)
 
 
 @st.composite

@@ -10,7 +10,7 @@ from nn.cluster.crews import RestartingPool
 from nn.cluster.tasks import Network, first_stage_parts
 from nn.data.sets import load_digits
 from nn.data.sources import Images
-from nn.experiment import Clock, Result
+from nn.experiment import Result, Story
 from nn.inference.encrypted import Report
 from nn.networks.batchnorm import BatchNorm
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
@@ -61,9 +61,9 @@ def trained() -> Sequential:
         (ranges(DIGITS, 4)[-1], "Interval(shape=(10,), up to 41.8 bits)"),
         (DIGITS.layers[0].patches[0], "Patch(36 positions, 9 taps)"),
         (Network(b"1234", b"12"), "Network(4 bytes, key of 2 bytes)"),
-        (Clock(), "Clock({})"),
+        (Story(print), "Story({}, {})"),
         (
-            Result(np.zeros((9, 2)), 9, 0.5, {"infer": 1.5}, 1.0, 1.0, PLAN, "BGV", 1, 1),
+            Result(np.zeros((9, 2)), 9, 0.5, {"infer": 1.5}, 1.0, 1.0, PLAN),
             "Result(BGV: 9 images, 9 as the integers, accuracy 50.00%, 1.50 s on the server)",
         ),
     ],

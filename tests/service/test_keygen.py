@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nn.service import roles
+from nn.service import keyfiles
 from nn.service.card import ModelCard
-from nn.service.roles import CARD, ENCRYPTION, EVALUATION, PUBLIC, SECRET
+from nn.service.keyfiles import CARD, ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from tiny_roles import tiny_network
 from yashe import wire
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, Pair, SecretKey
@@ -26,7 +26,7 @@ def belong_together(folder: Path) -> bool:
     others = [wire.load(folder / PUBLIC / name, kind) for name, kind in kinds.items()]
     assert sorted(os.listdir(folder)) == [PUBLIC, SECRET]
     assert sorted(os.listdir(folder / PUBLIC)) == sorted([CARD, *kinds])
-    assert roles.load_card(folder) == MODEL_CARD
+    assert keyfiles.load_card(folder) == MODEL_CARD
     return {key.key_id for key in others} == {secret.key_id}
 
 
@@ -66,13 +66,13 @@ def test_whichever_step_fails_no_key_is_left_and_the_next_try_works(
         with pytest.MonkeyPatch.context() as patch:
             done = failing(patch, error, nth)
             try:
-                roles.keygen(folder, MODEL_CARD, public_key=True)
+                keyfiles.keygen(folder, MODEL_CARD, public_key=True)
                 break
             except (FheError, KeyboardInterrupt, SystemExit):
                 assert [names for _, _, names in os.walk(folder) if names] == [], done
         assert not folder.exists() or os.listdir(folder) == []
         if isinstance(error, OSError):  # what is left does not depend on the error
-            roles.keygen(folder, MODEL_CARD, public_key=True)
+            keyfiles.keygen(folder, MODEL_CARD, public_key=True)
             assert belong_together(folder)
     assert belong_together(folder)
     assert nth == len(done) + 1 > 15  # four files, three steps each, and the folders
@@ -84,7 +84,7 @@ def test_of_programs_that_make_keys_at_once_one_succeeds(tmp_path: Path) -> None
     def make() -> None:
         start.wait()
         try:
-            roles.keygen(folder, MODEL_CARD, public_key=True)
+            keyfiles.keygen(folder, MODEL_CARD, public_key=True)
             said.append("made")
         except DataError as error:
             said.append(str(error))
@@ -102,21 +102,21 @@ def test_of_programs_that_make_keys_at_once_one_succeeds(tmp_path: Path) -> None
 def test_a_folder_with_some_keys_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     for name in (SECRET, PUBLIC):
         folder = tmp_path / name
-        roles.keygen(folder, MODEL_CARD, public_key=True)
+        keyfiles.keygen(folder, MODEL_CARD, public_key=True)
         other = folder / (PUBLIC if name == SECRET else SECRET)
         other.rename(tmp_path / f"moved-{name}")  # public/ is with the server, or the key in a safe
         with pytest.raises(DataError, match=f"{name} exists, and whatever is encrypted"):
-            roles.keygen(folder, MODEL_CARD)
+            keyfiles.keygen(folder, MODEL_CARD)
         assert os.listdir(folder) == [name]
     folder = tmp_path / "file"
     folder.write_bytes(b"")
     with pytest.raises(DataError, match="cannot make keys in .*file"):
-        roles.keygen(folder, MODEL_CARD)
+        keyfiles.keygen(folder, MODEL_CARD)
 
 
 def test_keys_are_made_beside_what_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a secret of another kind")
     (tmp_path / PUBLIC).mkdir()
-    roles.keygen(tmp_path, MODEL_CARD, public_key=True)
+    keyfiles.keygen(tmp_path, MODEL_CARD, public_key=True)
     (tmp_path / "token").unlink()
     assert belong_together(tmp_path)

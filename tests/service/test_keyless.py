@@ -12,12 +12,12 @@ from nn.commands.main import main
 from nn.estimators.parties import Client as Asking
 from nn.estimators.parties import Server as Answering
 from nn.inference.flooding import Flooding
-from nn.service import roles
+from nn.service import keyfiles, roles
 from nn.service.card import ModelCard
+from nn.service.keyfiles import CARD, EVALUATION, PUBLIC, SECRET
 from nn.service.limits import Limits
-from nn.service.roles import CARD, EVALUATION, PUBLIC, SECRET
 from nn.service.store import Store
-from tiny_roles import SHAPE, tiny_network
+from tiny_roles import SHAPE, evaluation_key, tiny_network
 from tiny_service import running
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
@@ -134,8 +134,8 @@ def test_client_and_server_of_an_estimator_pass_on_no_bytes_for_keys() -> None:
 
 def test_a_key_that_is_needed_and_missing_is_missed(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
-    roles.keygen(folder, ModelCard.of(tiny_network()))
+    keyfiles.keygen(folder, ModelCard.of(tiny_network()))
     (folder / PUBLIC / EVALUATION).unlink()
     with pytest.raises(FormatError, match=f"cannot read .*{EVALUATION}"):
-        roles.load_evaluation_key(folder / PUBLIC)
+        evaluation_key(folder / PUBLIC)
     assert isinstance(wire.load_secret_key(folder / SECRET, SecretKey), SecretKey)

@@ -18,11 +18,11 @@ from nn.commands.eavesdrop import ByteStatistics
 from nn.commands.main import main
 from nn.data.grey import read_grey, write_grey
 from nn.data.sources import load_images
-from nn.service import roles
+from nn.service import keyfiles, roles
 from nn.service.card import LARGEST_CARD_BYTES, ModelCard
-from nn.service.roles import CARD, ENCRYPTION, EVALUATION, PUBLIC, SECRET
+from nn.service.keyfiles import CARD, ENCRYPTION, EVALUATION, PUBLIC, SECRET
 from tiny_mnist import idx
-from tiny_roles import SERVER, SHAPE, expected_logits, tiny_network
+from tiny_roles import SERVER, SHAPE, evaluation_key, expected_logits, tiny_network
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, SecretKey
@@ -139,9 +139,9 @@ def test_the_server_program_of_this_test_cannot_use_a_secret_key(
 
 
 def test_several_batches_come_back_in_order(place: Path, tmp_path: Path) -> None:
-    card = roles.load_card(place / "client" / "keys")
+    card = keyfiles.load_card(place / "client" / "keys")
     key = wire.load_secret_key(place / "client" / "keys" / SECRET, SecretKey)
-    evaluation = roles.load_evaluation_key(place / "client" / "keys" / PUBLIC)
+    evaluation = evaluation_key(place / "client" / "keys" / PUBLIC)
     count = card.params.n + 3
     pixels = np.random.default_rng(2).integers(0, 4, (count, *SHAPE), dtype=np.int64)
     shares: list[float] = []
@@ -165,7 +165,8 @@ def test_somebody_without_the_secret_key_can_encrypt_for_its_owner(
     sender.mkdir()
     for name in (ENCRYPTION, CARD):
         (sender / name).write_bytes((place / "client" / "keys" / PUBLIC / name).read_bytes())
-    assert isinstance(roles.load_encryption_key(sender, roles.load_card(sender)), BgvPublicKey)
+    (key,) = keyfiles.load_encryption_keys(sender, keyfiles.load_card(sender))
+    assert isinstance(key, BgvPublicKey)
     keys, out = place / "client" / "keys", ["--out", str(tmp_path / "reply.fhe")]
     sent = str(tmp_path / "sent.fhe")
     assert main(["encrypt", str(place / "images.npy"), "--keys", str(sender), "--out", sent]) == 0
@@ -173,7 +174,9 @@ def test_somebody_without_the_secret_key_can_encrypt_for_its_owner(
     assert main(["infer", str(place / "model.npz"), sent, *public, *out]) == 0
     key = wire.load_secret_key(keys / SECRET, SecretKey)
     with (tmp_path / "reply.fhe").open("rb") as file:
-        assert roles.decrypt(file, roles.load_card(keys), key, 5).tolist() == expected_logits(place)
+        assert roles.decrypt(file, keyfiles.load_card(keys), key, 5).tolist() == expected_logits(
+            place
+        )
 
 
 def test_a_client_that_has_the_card_alone_counts_its_mistakes(
@@ -202,7 +205,7 @@ def test_a_client_that_has_the_card_alone_counts_its_mistakes(
 
 
 def test_a_reply_has_as_few_primes_as_its_noise_allows(place: Path, tmp_path: Path) -> None:
-    evaluation = roles.load_evaluation_key(place / "client" / "keys" / PUBLIC)
+    evaluation = evaluation_key(place / "client" / "keys" / PUBLIC)
     images, reply = place / "client" / "images.fhe", tmp_path / "reply"
     with images.open("rb") as source, reply.open("wb") as target:
         roles.classify(source, target, tiny_network(), evaluation)
@@ -250,7 +253,7 @@ def test_a_server_refuses_what_does_not_fit_its_network_or_the_key(
     place: Path, tmp_path: Path
 ) -> None:
     keys = place / "client" / "keys"
-    evaluation = roles.load_evaluation_key(keys / PUBLIC)
+    evaluation = evaluation_key(keys / PUBLIC)
     images = wire.load(place / "client" / "images.fhe", Ciphertext)
     other = BGV(evaluation.params).keygen()
 
@@ -285,7 +288,7 @@ def test_damaged_images_get_no_reply(
 
 def test_a_claim_of_little_noise_is_not_believed(place: Path, tmp_path: Path) -> None:
     """A sender who lies about the noise changes nothing in what the server predicts."""
-    evaluation = roles.load_evaluation_key(place / "client" / "keys" / PUBLIC)
+    evaluation = evaluation_key(place / "client" / "keys" / PUBLIC)
     ct = wire.load(place / "client" / "images.fhe", Ciphertext) + 0
     honest, liar = tmp_path / "honest", tmp_path / "liar"
     wire.save(honest, ct)
@@ -302,10 +305,10 @@ def test_a_claim_of_little_noise_is_not_believed(place: Path, tmp_path: Path) ->
 def test_a_reply_is_only_read_for_what_it_is(place: Path, tmp_path: Path) -> None:
     keys = place / "client" / "keys"
     key = wire.load_secret_key(keys / SECRET, SecretKey)
-    evaluation, card = roles.load_evaluation_key(keys / PUBLIC), roles.load_card(keys)
+    evaluation, card = evaluation_key(keys / PUBLIC), keyfiles.load_card(keys)
     with (
         (place / "client" / "images.fhe").open("rb") as source,
-        pytest.raises(FormatError, match=r"a reply for tiny has the shape \(batches, 2\), one"),
+        pytest.raises(FormatError, match=r"a reply for tiny has the shape \(batches, 2\), not"),
     ):
         roles.decrypt(source, card, key)
     reply = tmp_path / "reply"
@@ -314,7 +317,7 @@ def test_a_reply_is_only_read_for_what_it_is(place: Path, tmp_path: Path) -> Non
     for count in (0, key.params.n + 1):
         with reply.open("rb") as file, pytest.raises(FheError, match=f"cannot be {count} images"):
             roles.decrypt(file, card, key, count)
-    with reply.open("rb") as file, pytest.raises(FormatError, match=r"shape \(batches, 7\), one"):
+    with reply.open("rb") as file, pytest.raises(FormatError, match=r"shape \(batches, 7\), not"):
         roles.decrypt(file, replace(card, classes=7), key, 5)
     stranger = BGV(key.params).keygen().secret
     with reply.open("rb") as file, pytest.raises(KeyMismatchError, match="does not belong"):
@@ -326,7 +329,7 @@ def test_nothing_of_a_reply_is_unpacked_before_its_head_and_its_hash_are_right(
 ) -> None:
     keys, reply = place / "client" / "keys", tmp_path / "reply"
     key = wire.load_secret_key(keys / SECRET, SecretKey)
-    card, evaluation = roles.load_card(keys), roles.load_evaluation_key(keys / PUBLIC)
+    card, evaluation = keyfiles.load_card(keys), evaluation_key(keys / PUBLIC)
     with (place / "client" / "images.fhe").open("rb") as source, reply.open("wb") as target:
         roles.classify(source, target, tiny_network(), evaluation)
     foreign = make_params("foreign", n=2048, t_at_least=2**10)

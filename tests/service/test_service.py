@@ -20,9 +20,9 @@ import pytest
 from conftest import ROOT
 from nn.commands.main import main
 from nn.service import roles
-from nn.service.asking import file_digest
 from nn.service.card import Offer
 from nn.service.client import Client, ServiceError, refusal
+from nn.service.keyfiles import SECRET, file_digest
 from nn.service.limits import RUNNING, Limits, job_id
 from tiny_roles import SERVER, expected_logits, tiny_network
 from tiny_service import (
@@ -159,7 +159,7 @@ def test_a_server_in_a_process_without_secrets_serves_the_command_line(tmp_path:
     finally:
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) in (0, -signal.SIGTERM)
-    secret = (tmp_path / "keys" / roles.SECRET).read_bytes()
+    secret = (tmp_path / "keys" / SECRET).read_bytes()
     for path in (tmp_path / "cryptonets-state").rglob("*"):
         assert path.is_dir() or secret[-2000:-1900] not in path.read_bytes()
 

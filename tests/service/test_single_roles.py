@@ -11,18 +11,21 @@ import pytest
 
 from nn.commands.main import main
 from nn.data.sets import load_digits
+from nn.drawing.sides import frames_of
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
 from nn.packing.stages import PackingError
 from nn.planning.plan import make_plan
-from nn.service import roles, single
-from nn.service.asking import kept_keys, key_digest
+from nn.service import keyfiles, roles
 from nn.service.card import ModelCard, Offer
 from nn.service.client import Client, ServiceError
+from nn.service.keyfiles import kept_keys, key_digest
 from nn.training.quantize import quantize_pixels
 from tiny_roles import SHAPE, tiny_network
 from tiny_service import running
+from yashe import wire
+from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import DataError, FormatError, KeyMismatchError, ParameterError
 
 MODEL, DATA = pretrained("digits"), load_digits()
@@ -33,23 +36,28 @@ IMAGES = DATA.test_images[:2]
 def folder(tmp_path_factory):
     """A folder with keys, an encrypted file of two images, and the reply."""
     place = tmp_path_factory.mktemp("single")
-    roles.keygen(place / "keys", ModelCard.of(MODEL, mode="single"))
-    card = roles.load_card(place / "keys")
-    secrets = roles.load_secret_keys(place / "keys", card)
+    keyfiles.keygen(place / "keys", ModelCard.of(MODEL, mode="single"))
+    card = keyfiles.load_card(place / "keys")
+    secrets = keyfiles.load_secret_keys(place / "keys", card)
+    shares: list[float] = []
     with open(place / "images", "wb") as file:
-        assert single.encrypt(file, card, secrets, IMAGES, DATA.pixel_max) == (2, 9)
+        written = roles.encrypt(file, card, secrets, IMAGES, DATA.pixel_max, shares.append)
+    assert written == (2, 9)
+    assert sum(shares) == pytest.approx(1)
+    shares.clear()
     plan = make_plan(MODEL, mode="single")
     with open(place / "keys/public/evaluation.key", "rb") as file:
-        keys = single.read_server_keys(file, card)
+        keys = keyfiles.read_evaluation_keys(file, card)
     with open(place / "images", "rb") as source, open(place / "reply", "wb") as target:
-        assert single.classify(source, target, plan, keys) == 2
+        assert roles.classify(source, target, plan, keys, shares.append) == (2, 1)
+    assert sum(shares) == pytest.approx(1)
     return place, card, secrets, plan, keys
 
 
 def test_two_sides_that_share_files_only(folder) -> None:
     place, card, secrets, plan, _ = folder
     with open(place / "reply", "rb") as file:
-        logits = single.decrypt(file, card, secrets)
+        logits = roles.decrypt(file, card, secrets)
     pixels = quantize_pixels(IMAGES, DATA.pixel_max, MODEL.levels)
     assert np.array_equal(logits, MODEL.forward(pixels))
     sizes = {name: (place / name).stat().st_size for name in ("images", "reply")}
@@ -113,44 +121,68 @@ def test_other_files_are_refused(folder) -> None:
     reply = (place / "reply").read_bytes()
     evaluation = (place / "keys/public/evaluation.key").read_bytes()
     with pytest.raises(FormatError, match="no archive"):
-        single.decrypt(io.BytesIO(reply[:1000]), card, secrets)
+        roles.decrypt(io.BytesIO(reply[:1000]), card, secrets)
     with pytest.raises(FormatError, match=r"an archive of 1\.fhe, 2\.fhe"):
-        single.decrypt(io.BytesIO(evaluation), card, secrets)
+        roles.decrypt(io.BytesIO(evaluation), card, secrets)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("1.fhe", "2.fhe"):
             archive.writestr(name, bytes(10**6))
     with pytest.raises(FormatError, match="not compressed"):
-        single.decrypt(packed, card, secrets)
+        roles.decrypt(packed, card, secrets)
     images = (place / "images").read_bytes()
-    with pytest.raises(FormatError, match=r"a reply has the shape \(images, 1\)"):
-        single.decrypt(io.BytesIO(images), card, secrets)
+    with pytest.raises(FormatError, match=r"a reply for digits has the shape \(batches, 1\)"):
+        roles.decrypt(io.BytesIO(images), card, secrets)
     with pytest.raises(KeyMismatchError, match="the Ciphertext is for other parameters"):
-        single.classify(io.BytesIO(reply), io.BytesIO(), plan, keys)
+        roles.classify(io.BytesIO(reply), io.BytesIO(), plan, keys)
     damaged = bytearray(reply)
     damaged[len(reply) // 3] ^= 1
     with pytest.raises(FormatError, match=r"hash is wrong|no archive"):
-        single.decrypt(io.BytesIO(bytes(damaged)), card, secrets)
+        roles.decrypt(io.BytesIO(bytes(damaged)), card, secrets)
 
 
 def test_keys_of_somebody_else_and_wrong_images_are_refused(folder) -> None:
     place, card, secrets, plan, keys = folder
     images = (place / "images").read_bytes()
     with pytest.raises(KeyMismatchError, match="is for"):
-        single.classify(io.BytesIO(images), io.BytesIO(), plan, keys[::-1])
-    with pytest.raises(KeyMismatchError, match="is for"):
-        single.decrypt(io.BytesIO((place / "reply").read_bytes()), card, secrets[::-1])
+        roles.classify(io.BytesIO(images), io.BytesIO(), plan, keys[::-1])
+    with pytest.raises(KeyMismatchError, match="the keys are for"):
+        roles.decrypt(io.BytesIO((place / "reply").read_bytes()), card, secrets[::-1])
     evaluation = (place / "keys/public/evaluation.key").read_bytes()
     other = ModelCard.of(pretrained("cryptonets"), mode="single")
     with pytest.raises(FormatError, match="an archive of 1-relinearization.fhe, 1-fine.fhe"):
-        single.read_server_keys(io.BytesIO(evaluation), other)
+        keyfiles.read_evaluation_keys(io.BytesIO(evaluation), other)
     finer = replace(card, single=replace(card.single, digit=2))
     with pytest.raises(KeyMismatchError, match="has other digits than was planned"):
-        single.read_server_keys(io.BytesIO(evaluation), finer)
+        keyfiles.read_evaluation_keys(io.BytesIO(evaluation), finer)
     with pytest.raises(DataError, match=r"images of shape \(8, 8, 1\)"):
-        single.encrypt(io.BytesIO(), card, secrets, IMAGES[:, :4], 16)
-    with pytest.raises(DataError, match="1 to 4096 images one by one, got 0"):
-        single.encrypt(io.BytesIO(), card, secrets, IMAGES[:0], 16)
+        roles.encrypt(io.BytesIO(), card, secrets, IMAGES[:, :4], 16)
+    with pytest.raises(DataError, match="1 to 4096 images, got 0"):
+        roles.encrypt(io.BytesIO(), card, secrets, IMAGES[:0], 16)
+
+
+def test_the_runs_of_a_file_belong_together(folder) -> None:
+    place, card, secrets, plan, keys = folder
+    few, answer = io.BytesIO(), io.BytesIO()
+    roles.encrypt(few, card, secrets, IMAGES[:1], 16)
+    roles.classify(few, answer, plan, keys)
+
+    def mixed(one: bytes, other: bytes) -> io.BytesIO:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("1.fhe", one)
+            archive.writestr("2.fhe", other)
+        return file
+
+    (one, two), (_, other) = frames_of((place / "images").read_bytes()), frames_of(few.getvalue())
+    with pytest.raises(FormatError, match="the runs have different numbers of images"):
+        roles.classify(mixed(one, other), io.BytesIO(), plan, keys)
+    public = wire.to_bytes(wire.from_bytes(one, Ciphertext) + 0)
+    with pytest.raises(FormatError, match=r"of shape \(batches, 9\) .* of BGV, not seeded"):
+        roles.classify(mixed(public, two), io.BytesIO(), plan, keys)
+    (one, _), (_, other) = frames_of((place / "reply").read_bytes()), frames_of(answer.getvalue())
+    with pytest.raises(FormatError, match="the runs of a reply have different numbers of images"):
+        roles.decrypt(mixed(one, other), card, secrets)
 
 
 def test_one_service_takes_both_modes_and_its_client_chooses(tmp_path) -> None:
@@ -182,12 +214,16 @@ def test_one_service_takes_both_modes_and_its_client_chooses(tmp_path) -> None:
         for name, keys, reason in (
             ("batch-3", one, "no archive with a frame for each run"),
             ("single-1", batch, "refuses POST /jobs"),
-            ("single-3", one, "1 to 2 images are accepted, not 3"),
+            ("single-3", one, "3 images in one job, and at most 2 are accepted"),
         ):
             with pytest.raises(ServiceError, match=reason):
                 client.submit(client.register(keys[1]), tmp_path / name)
         with pytest.raises(KeyMismatchError, match="make new ones"):
             client.ask(images, white, one, mode="batch")
+        batch[1].rename(tmp_path / "away")
+        with pytest.raises(FormatError, match=r"cannot read .*evaluation\.key"):
+            client.ask(images, white, batch)
+        (tmp_path / "away").rename(batch[1])
     with running(tmp_path / "state", mode="batch") as (_, url):  # the same state, less offered
         with pytest.raises(ServiceError, match="keys for mode batch are accepted, not for single"):
             Client(url).submit(key_digest(one[1]), tmp_path / "single-1")

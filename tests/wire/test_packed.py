@@ -18,7 +18,7 @@ from yashe import wire
 from yashe.arithmetic.parallel import watched, workers
 from yashe.arithmetic.residues import canonical, column
 from yashe.ciphertexts.array import Ciphertext
-from yashe.ciphertexts.rows import PackedRows
+from yashe.ciphertexts.packed import NarrowRows, PackedRows
 from yashe.circuits.columns import SquareLayer, Units
 from yashe.errors import FormatError
 from yashe.parameters.sets import Params, make_params
@@ -42,9 +42,15 @@ def received(ct: Ciphertext) -> Ciphertext:
     return wire.from_bytes(wire.to_bytes(ct), Ciphertext)
 
 
+def narrow(ct: Ciphertext) -> Ciphertext:
+    return replace(
+        ct, store=NarrowRows(canonical(ct.rows, column(ct.params.moduli)).astype(np.float32))
+    )
+
+
 def is_packed(ct: Ciphertext) -> bool:
     """Whether the rows have never been asked for as a whole."""
-    return isinstance(ct.store, PackedRows) and "rows" not in vars(ct.store)
+    return isinstance(ct.store, PackedRows) and ct.store._rows is None
 
 
 def no_rows(patch: pytest.MonkeyPatch) -> None:
@@ -58,13 +64,19 @@ def test_any_primes_of_what_is_received_are_those_of_what_was_sent(
     data: st.DataObject, kind: Any, params: Params, key: str
 ) -> None:
     sent = encrypted(kind, params, key)
-    there, rows = received(sent), canonical(sent.rows, column(params.moduli))
+    rows = canonical(sent.rows, column(params.moduli))
     first = data.draw(st.integers(0, params.k - 1))
     primes = slice(first, data.draw(st.integers(first + 1, params.k)))
-    assert np.array_equal(there.rows_modulo(primes), rows[:, :, primes])
-    assert is_packed(there)
-    assert (there.nbytes, there.place, there.like.size) == (there.store.nbytes, "cpu", 0)
-    assert np.array_equal(there.rows, rows)
+    any_rows = st.lists(st.integers(0, 5), max_size=9).map(lambda some: np.array(some, np.int64))
+    numbers = data.draw(st.one_of(st.slices(6), any_rows))
+    for there in (received(sent), narrow(sent)):
+        assert np.array_equal(there.part(numbers, primes), rows[numbers][:, :, primes])
+        assert is_packed(there)
+        assert there.nbytes <= sent.nbytes / 2
+        assert (there.place, there.like.size) == ("cpu", 0)
+        assert np.array_equal(there.rows, rows)
+        assert (is_packed(there), there.nbytes) == (False, sent.nbytes)
+        assert np.array_equal(there.part(numbers, primes), rows[numbers][:, :, primes])
 
 
 def square_layer(ct: Ciphertext) -> SquareLayer:
@@ -107,6 +119,23 @@ def test_sums_of_squares_need_one_prime_of_what_is_received() -> None:
     assert there.nbytes < numbers / 5
     assert peak_bytes(square_layer(there).sums) < numbers / 3  # the squares of 256 columns, too
     assert peak_bytes(lambda: square_layer(received(there)).ct.rows) > numbers  # it would show
+
+
+@pytest.mark.parametrize("key", ["secret", "public"])
+def test_narrow_encryptions_are_the_same_in_half_of_the_memory(key: str) -> None:
+    scheme, own = BGV(TOY), getattr(BGV(TOY).keygen(SEED), key)
+    values = np.random.default_rng(3).integers(-9, 9, (10, 64), dtype=np.int64)
+    with workers(2):
+        found = scheme.encrypt(values, own, SEED, narrow=True)
+    expected = scheme.encrypt(values, own, SEED)
+    assert found.nbytes == expected.nbytes / 2
+    assert wire.to_bytes(found) == wire.to_bytes(expected)
+    assert wire.to_bytes(found[::-1]) == wire.to_bytes(expected[::-1])
+    assert is_packed(found)  # what is written is packed a few rows at a time
+    assert np.array_equal(scheme.decrypt(found, BGV(TOY).keygen(SEED).secret)[:, :64], values)
+    assert np.array_equal(square_layer(found).sums().rows, square_layer(expected).sums().rows)
+    assert is_packed(found)
+    assert np.array_equal(found.rows, expected.rows)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -99,7 +99,8 @@ def move_coefficients(coefficients: FloatArray, g: int) -> FloatArray:
     >>> move_coefficients(np.array([1.0, 2.0, 3.0, 4.0]), 3)
     array([ 1.,  4., -3.,  2.])
     """
-    sources, signs = coefficient_sources(coefficients.shape[-1], g)
-    moved: FloatArray = np.take(coefficients, near(sources, coefficients), axis=-1)
-    moved *= near(signs, moved)
+    tables = coefficient_sources(coefficients.shape[-1], g)
+    sources, signs = (near(table, coefficients) for table in tables)
+    moved: FloatArray = np.take(coefficients, sources, axis=-1)
+    moved *= signs
     return moved

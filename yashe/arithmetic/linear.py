@@ -8,9 +8,6 @@ integer weights acts on every residue alike, so all outputs of a layer are one m
 carried out for one prime and a few columns at a time, so that results are reduced while they are in
 the cache. Weights may be any int64: they count modulo the prime. Small ones need a single product;
 weights as large as the primes are cut into chunks whose sums stay below 2^53.
-
-A GPU wants few large products, and has the time for the zeros that make many small ones to one
-(`spread`); and small weights are the same modulo all primes (`at_once`).
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from itertools import product
 
 import numpy as np
 
-from yashe.arithmetic.devices import blocks, near, on_host, take
+from yashe.arithmetic.devices import blocks, by_place, near, take
 from yashe.arithmetic.parallel import for_each, for_each_group
 from yashe.arithmetic.residues import (
     EXACT_LIMIT,
@@ -34,9 +31,6 @@ from yashe.arithmetic.residues import (
 from yashe.arithmetic.rns import RnsBasis
 from yashe.errors import ExactnessError, ParameterError
 
-WINDOW = 128  # results of a product with zeros: more of them take more zeros
-ZEROS = 16  # so many times as many terms as there are weights may be in it
-
 
 class WeightedSum:
     """Sums weights^T x modulo primes, prepared for many x: exact, reduced as rarely as possible.
@@ -47,7 +41,7 @@ class WeightedSum:
     Parameters
     ----------
     weights : int64 array, shape (K, M)
-    moduli : odd primes below 2^24: one, or several for which `at_once` says so
+    moduli : odd primes below 2^24: one, or several modulo which the weights are the same
     largest : bound of |x|, at most 2^53 - p
 
     Attributes
@@ -95,15 +89,16 @@ class WeightedSum:
         out : where to write them, or None for new memory
         offset : centred residues to add, shape (M, number of primes, 1), kept by somebody
         """
-        w, step, y = near(self._weights, x), self._step, out
+        w, offset = (near(constant, x) for constant in (self._weights, offset))
+        step, y = self._step, out
         if self._reduces_first:
-            x = reduce(self._by_prime(x), near(column(self.moduli), x)).reshape(x.shape)
+            x = reduce(self._by_prime(x), column(self.moduli)).reshape(x.shape)
         if y is None:
             y = np.empty((*x.shape[:-2], len(w), x.shape[-1]), like=x)
         np.matmul(w[:, :step], x[..., :step, :], out=y)
         rows = self._by_prime(y)
         if offset is not None:
-            rows += near(offset, x)
+            rows += offset
         scratch = np.empty(y.shape, like=x)
         reduce_modulo(rows, self.moduli, self._by_prime(scratch))
         for start in range(step, w.shape[1], step):
@@ -116,47 +111,7 @@ class WeightedSum:
         return x.reshape(*x.shape[:-1], len(self.moduli), x.shape[-1] // len(self.moduli))
 
 
-def at_once(weights: IntArray, moduli: tuple[int, ...], x: FloatArray) -> list[slice]:
-    """Return which primes are computed at once where x is, for sums with these weights (K, M).
-
-    One on a processor, whose residues stay in the cache. Elsewhere all of them, if the weights are
-    small enough to be the same residues for all, even those of one input added up.
-    """
-    each = [slice(i, i + 1) for i in range(len(moduli))]
-    if on_host(x):
-        return each
-    largest = np.abs(weights.astype(np.float64)).sum(axis=0).max(initial=0)
-    return [slice(0, len(moduli))] if largest <= min(moduli) // 2 else each
-
-
-def spread(index: IntArray, weights: IntArray) -> tuple[IntArray, IntArray]:
-    """Return an index (1, K') and weights (K', P * M) with zeros that give the same sums.
-
-    K' is from the first input to the last one, which is no copy of them. Or both are as they were,
-    if there would be too many zeros.
-
-    Parameters
-    ----------
-    index : int64 array, shape (P, K)
-    weights : int64 array, shape (K, M), whose columns can be summed without overflow
-
-    Examples
-    --------
-    x_0 + 5 x_1 and x_1 + 5 x_2 are one product with three inputs:
-
-    >>> index, weights = spread(np.array([[0, 1], [1, 2]]), np.array([[1], [5]]))
-    >>> index.tolist(), weights.T.tolist()
-    ([[0, 1, 2]], [[1, 5, 0], [0, 1, 5]])
-    """
-    (positions, terms), results = index.shape, weights.shape[1]
-    low, high = int(index.min()), int(index.max()) + 1
-    if positions == 1 or high - low > ZEROS * terms:
-        return index, weights
-    dense = np.zeros((high - low, positions, results), dtype=np.int64)
-    np.add.at(dense, (index - low, np.arange(positions)[:, None]), weights)
-    return np.arange(low, high, dtype=np.int64)[None], dense.reshape(high - low, -1)
-
-
+@by_place
 def combine(
     rows: FloatArray, index: IntArray, weights: IntArray, moduli: tuple[int, ...]
 ) -> FloatArray:
@@ -176,9 +131,6 @@ def combine(
     (positions, terms), results = index.shape, weights.shape[1]
     _, parts, k, n = rows.shape
     out = np.empty((positions, results, parts, k, n), like=rows)
-    if not on_host(rows):
-        _combine_at_once(rows, index, weights, moduli, out)
-        return out.reshape(positions * results, parts, k, n)
 
     def one_prime_of_one_part(task: tuple[int, int]) -> None:
         i, part = task
@@ -189,23 +141,6 @@ def combine(
 
     for_each(one_prime_of_one_part, product(range(k), range(parts)))
     return out.reshape(positions * results, parts, k, n)
-
-
-def _combine_at_once(
-    rows: FloatArray, index: IntArray, weights: IntArray, moduli: tuple[int, ...], out: FloatArray
-) -> None:
-    """Write the linear combinations, shape (P, M, parts, k, n), in few large products."""
-    step = max(1, WINDOW // weights.shape[1])
-    for primes in at_once(weights, moduli, rows):
-        p = moduli[primes]
-        residues = RnsBasis(p).decompose(weights)[:, 0].astype(np.int64)
-        for start in range(0, len(index), step):
-            taps, w = spread(index[start : start + step], residues)
-            sums = WeightedSum(w, p, bound(max(p)))
-            for part in range(rows.shape[1]):
-                x = take(rows[:, part, primes], taps)
-                y = out[start : start + step, :, part, primes]
-                y[...] = sums(x.reshape(*taps.shape, -1)).reshape(y.shape)
 
 
 def add_rows(
@@ -307,19 +242,9 @@ class RunningSums:
             self.reduce()
         self._largest += largest_sum
         w = np.asarray(np.ascontiguousarray(weights.T, dtype=np.float64), like=rows)
-        total = self._total = (
-            np.zeros(self.shape, like=rows) if self._total is None else self._total
-        )
-        _, parts, k, _ = rows.shape
-        if not on_host(rows):  # in one product
-            total += (w @ rows.reshape(len(rows), -1)).reshape(self.shape)
-            return
-
-        def one_prime_of_one_part(task: tuple[int, int]) -> None:
-            i, part = task
-            total[:, part, i] += w @ rows[:, part, i]
-
-        for_each(one_prime_of_one_part, product(range(k), range(parts)))
+        if self._total is None:
+            self._total = np.zeros(self.shape, like=rows)
+        add_products(w, rows, self._total)
 
     def reduce(self) -> FloatArray:
         """Reduce the total in place to centred residues, and return it."""
@@ -333,3 +258,15 @@ class RunningSums:
         for_each_group(reduce_some, len(parts), parts, group=1)
         self._largest = bound(max(self.moduli))
         return self._total
+
+
+@by_place
+def add_products(weights: FloatArray, rows: FloatArray, total: FloatArray) -> None:
+    """Add weights (M, K) times rows (K, parts, k, n), not reduced."""
+    _, parts, k, _ = rows.shape
+
+    def one_prime_of_one_part(task: tuple[int, int]) -> None:
+        i, part = task
+        total[:, part, i] += weights @ rows[:, part, i]
+
+    for_each(one_prime_of_one_part, product(range(k), range(parts)))

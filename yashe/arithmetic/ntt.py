@@ -27,20 +27,18 @@ the right half R of Y, and half of W's columns,
     Z[0::2] = W[0::2, :n2/2] (L + R)^T,        Z[1::2] = W[1::2, :n2/2] (L - R)^T,
 
 which costs half the multiplications. The inverse goes back the same way: two products of even and
-odd rows, whose sum and difference are the two halves. On a GPU additions are dearer than products,
-and W is taken as it is.
+odd rows, whose sum and difference are the two halves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 
 from yashe.arithmetic.blas import one_blas_thread
-from yashe.arithmetic.devices import CACHE_BYTES, blocks, near, on_host
+from yashe.arithmetic.devices import CACHE_BYTES, blocks, by_place
 from yashe.arithmetic.primes import check_degree, ntt_shape, root_of_unity
 from yashe.arithmetic.residues import (
     FloatArray,
@@ -84,8 +82,8 @@ class Ntt:
             forward.append(self._matrices(psi, 1, p))
             backwards = self._matrices(pow(psi, -1, p), pow(n, -1, p), p)
             inverse.append([m.T for m in backwards])
-        self._forward: Steps = tuple(np.stack(m) for m in zip(*forward, strict=True))
-        self._inverse: Steps = tuple(np.stack(m) for m in zip(*inverse, strict=True))
+        self.forward: Steps = tuple(np.stack(m) for m in zip(*forward, strict=True))
+        self.inverse: Steps = tuple(np.stack(m) for m in zip(*inverse, strict=True))
 
     def __repr__(self) -> str:
         return f"Ntt(n={self.n}, {len(self.moduli)} primes)"
@@ -101,17 +99,6 @@ class Ntt:
         t = powers[(2 * k1 + 1) * k2.T % (2 * n)]
         w = powers[2 * n1 * k2 * k2.T[:, : n2 // 2] % (2 * n)]
         return tuple(canonical(m.astype(np.float64), p) for m in (a, t, w[0::2], w[1::2]))
-
-    @cached_property
-    def _whole(self) -> Steps:
-        """W and its inverse for all primes, for a GPU."""
-
-        def joined(even: FloatArray, odd: FloatArray) -> FloatArray:
-            rows = np.stack([np.concatenate([even, even], -1), np.concatenate([odd, -odd], -1)], -2)
-            return rows.reshape(len(self.moduli), self.n2, self.n2)
-
-        backwards = joined(*(m.swapaxes(-1, -2) for m in self._inverse[2:]))
-        return joined(*self._forward[2:]), np.ascontiguousarray(backwards.swapaxes(-1, -2))
 
     def ntt(self, a: FloatArray) -> FloatArray:
         """Evaluate polynomials at the odd powers of psi.
@@ -138,7 +125,7 @@ class Ntt:
         >>> Ntt(4, (17,)).ntt(np.array([[1.0, 1.0, 0.0, 0.0]]))
         array([[-7., -1., -8.,  3.]])
         """
-        return self._each_prime(a, self._evaluate)
+        return self._each_prime(a, self.evaluate)
 
     def intt(self, values: FloatArray) -> FloatArray:
         """Interpolate: the inverse of `ntt`, the same lines backwards.
@@ -158,7 +145,7 @@ class Ntt:
         ParameterError
             If the last two axes are not (k, n).
         """
-        return self._each_prime(values, self._interpolate)
+        return self._each_prime(values, self.interpolate)
 
     @one_blas_thread
     def ntt_modulo(self, primes: slice, a: FloatArray) -> FloatArray:
@@ -180,7 +167,7 @@ class Ntt:
         )
         out = np.empty((len(x), count, self.n), like=a)
         for rows in blocks(len(x), 8 * self.n * count, a):
-            self._evaluate(x[rows], primes, out[rows])
+            self.evaluate(x[rows], primes, out[rows])
         return out.reshape(*a.shape[:-2], count, self.n)
 
     @one_blas_thread
@@ -198,50 +185,41 @@ class Ntt:
                 transform(x[rows, primes], primes, out[rows, primes])
         return out.reshape(a.shape)
 
-    def _evaluate(self, x: FloatArray, primes: slice, out: FloatArray) -> None:
+    @by_place
+    def evaluate(self, x: FloatArray, primes: slice, out: FloatArray) -> None:
         """Write the values of polynomials modulo some primes, as in the module docstring.
 
         x has shape (b, primes, n), like out, or (b, 1, n) if it is the same for all of them.
         """
-        a, t, even, odd = (near(m, x)[primes] for m in self._forward)
+        a, t, even, odd = (m[primes] for m in self.forward)
         (b, count), n1, n2 = out.shape[:2], self.n1, self.n2
-        other = np.empty(out.shape, like=x)
-        now, then = (out, other) if on_host(x) else (other, out)  # two buffers, which take turns
-        y = now.reshape(b, count, n1, n2)
+        other = np.empty(out.shape)  # of two buffers, which take turns
+        y, z = out.reshape(b, count, n1, n2), out.reshape(b, count, n2, n1)
         np.matmul(a, x.reshape(b, -1, n1, n2), out=y)
-        self._twist(y, t, primes, then)
-        if on_host(x):
-            left, right = y[..., : n2 // 2], y[..., n2 // 2 :]
-            total, difference = np.moveaxis(other.reshape(b, count, 2, n1, n2 // 2), 2, 0)
-            np.add(left, right, out=total)
-            np.subtract(left, right, out=difference)
-            z = out.reshape(b, count, n2, n1)
-            np.matmul(even, total.swapaxes(-1, -2), out=z[..., 0::2, :])
-            np.matmul(odd, difference.swapaxes(-1, -2), out=z[..., 1::2, :])
-        else:
-            w = near(self._whole[0], x)[primes]
-            np.matmul(w, y.swapaxes(-1, -2), out=out.reshape(b, count, n2, n1))
-        reduce_modulo(out, self.moduli[primes], other)
+        rows, p = y.reshape(out.shape), self.moduli[primes]
+        twist_modulo(rows, t.reshape(out.shape[1:]), p, other)
+        left, right = y[..., : n2 // 2], y[..., n2 // 2 :]
+        halves = other.reshape(b, count, 2, n1, n2 // 2)
+        total, difference = halves[:, :, 0], halves[:, :, 1]
+        np.add(left, right, out=total)
+        np.subtract(left, right, out=difference)
+        np.matmul(even, total.swapaxes(-1, -2), out=z[..., 0::2, :])
+        np.matmul(odd, difference.swapaxes(-1, -2), out=z[..., 1::2, :])
+        reduce_modulo(out, p, other)
 
-    def _interpolate(self, values: FloatArray, primes: slice, out: FloatArray) -> None:
-        """Write the polynomials with these values, the lines of `_evaluate` backwards."""
-        a, t, even, odd = (near(m, values)[primes] for m in self._inverse)
+    @by_place
+    def interpolate(self, values: FloatArray, primes: slice, out: FloatArray) -> None:
+        """Write the polynomials with these values, the lines of `evaluate` backwards."""
+        a, t, even, odd = (m[primes] for m in self.inverse)
         (b, count), n1, n2 = out.shape[:2], self.n1, self.n2
         z, half = values.reshape(b, count, n2, n1), n2 // 2
-        y = np.empty((b, count, n2, n1), like=values)
-        if on_host(values):
-            from_even, from_odd = np.empty((2, b, count, half, n1))
-            np.matmul(even, z[..., 0::2, :], out=from_even)
-            np.matmul(odd, z[..., 1::2, :], out=from_odd)
-            np.add(from_even, from_odd, out=y[..., :half, :])
-            np.subtract(from_even, from_odd, out=y[..., half:, :])
-        else:
-            np.matmul(near(self._whole[1], z)[primes], z, out=y)
-        self._twist(y, t, primes, out)
+        y = np.empty((b, count, n2, n1))
+        from_even, from_odd = np.empty((2, b, count, half, n1))
+        np.matmul(even, z[..., 0::2, :], out=from_even)
+        np.matmul(odd, z[..., 1::2, :], out=from_odd)
+        np.add(from_even, from_odd, out=y[..., :half, :])
+        np.subtract(from_even, from_odd, out=y[..., half:, :])
+        rows, p = y.reshape(out.shape), self.moduli[primes]
+        twist_modulo(rows, t.reshape(out.shape[1:]), p, out)
         np.matmul(a, y.swapaxes(-1, -2), out=out.reshape(b, count, n1, n2))
-        reduce_modulo(out, self.moduli[primes], y.reshape(out.shape))
-
-    def _twist(self, y: FloatArray, t: FloatArray, primes: slice, scratch: FloatArray) -> None:
-        """Multiply the matrices y by T, entry by entry."""
-        rows = y.reshape(scratch.shape)
-        twist_modulo(rows, t.reshape(scratch.shape[1:]), self.moduli[primes], scratch)
+        reduce_modulo(out, p, rows)

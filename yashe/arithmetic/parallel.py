@@ -24,7 +24,7 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
 from yashe.arithmetic.blas import limit, one_blas_thread
-from yashe.arithmetic.devices import blocks, on_host
+from yashe.arithmetic.devices import by_place
 from yashe.arithmetic.whole import whole
 
 T = TypeVar("T")
@@ -133,28 +133,28 @@ def for_each(
             wait([future for _, future in begun])
 
 
+@by_place
 def for_each_group(
-    body: Callable[[slice], None], count: int, results: Any, group: int = GROUP
+    body: Callable[[slice], None],
+    count: int,
+    results: Any,
+    group: int = GROUP,
+    told: bool = True,
 ) -> None:
     """Call body(slice) for a few of `count` items at a time.
 
     Threads wait for each other whenever one of them is between two calls of NumPy: the more each
-    call has to do, the less they wait. On a GPU there are few calls, one after the other.
+    call has to do, the less they wait.
 
     Parameters
     ----------
     results : array with an entry for every item, in the memory where the work is done
     group : how many items a processor takes at a time
+    told : whether whoever watches is told of finished items
     """
 
     def length(some: slice) -> int:
-        return int(some.stop - some.start)
+        return int(some.stop - some.start) if told else 0
 
-    if on_host(results):
-        groups = [slice(i, min(i + group, count)) for i in range(0, count, group)]
-        for_each(body, groups, length)
-        return
-    for some in blocks(count, results.nbytes // max(1, count), results):
-        body(some)
-        for _ in range(length(some)):
-            _tick.get()()
+    groups = [slice(i, min(i + group, count)) for i in range(0, count, group)]
+    for_each(body, groups, length)

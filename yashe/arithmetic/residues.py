@@ -13,13 +13,14 @@ except where the mathematics says round(.).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.arithmetic.devices import CACHE_BYTES, CPU, Place, host, kernels, near, on_host, place
+from yashe.arithmetic.devices import CACHE_BYTES, by_place, near
 from yashe.errors import ExactnessError, ParameterError
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -68,9 +69,11 @@ def column(numbers: tuple[int, ...]) -> FloatArray:
 
 
 @lru_cache(maxsize=1024)
-def _inverses(moduli: tuple[int, ...]) -> FloatArray:
-    """Return the column of the rounded 1/p."""
-    return _constant(1.0 / column(moduli))
+def moduli_and_inverses(moduli: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return p and the rounded 1/p: columns, or numbers for a single prime."""
+    if len(moduli) == 1:
+        return float(moduli[0]), 1.0 / moduli[0]
+    return column(moduli), _constant(1.0 / column(moduli))
 
 
 def _constant(x: FloatArray) -> FloatArray:
@@ -100,22 +103,13 @@ def reduce(x: FloatArray, p: float | FloatArray) -> FloatArray:
     return out
 
 
+@by_place
 def reduce_inplace(x: FloatArray, p: Any, inverse: Any, scratch: FloatArray | None = None) -> None:
     """Reduce x in place; `inverse` is 1/p in float64 and `scratch` has the shape of x."""
-    if fused := kernels(x):
-        fused.reduce(x, p, inverse)
-        return
     scratch = np.multiply(x, inverse, out=np.empty_like(x) if scratch is None else scratch)
     np.rint(scratch, out=scratch)
     np.multiply(scratch, p, out=scratch)  # exact: |p * rint(x/p)| <= |x| + p <= 2^53
     np.subtract(x, scratch, out=x)
-
-
-def _moduli_near(moduli: tuple[int, ...], x: FloatArray) -> tuple[Any, Any]:
-    """Return p and 1/p where x is: columns, or numbers for a single prime."""
-    if len(moduli) == 1:
-        return float(moduli[0]), 1.0 / moduli[0]
-    return near(column(moduli), x), near(_inverses(moduli), x)
 
 
 def by_prime(x: FloatArray) -> FloatArray:
@@ -123,6 +117,7 @@ def by_prime(x: FloatArray) -> FloatArray:
     return np.moveaxis(x, -2, 0)
 
 
+@by_place
 def reduce_modulo(
     x: FloatArray, moduli: tuple[int, ...], scratch: FloatArray | None = None
 ) -> None:
@@ -130,22 +125,21 @@ def reduce_modulo(
 
     What is too large for the cache is reduced prime by prime, so that its four passes are there.
     """
-    if len(moduli) > 1 and scratch is None and on_host(x) and x.nbytes > CACHE_BYTES:
+    if len(moduli) > 1 and scratch is None and x.nbytes > CACHE_BYTES:
         for row, p in zip(by_prime(x), moduli, strict=True):
             reduce_inplace(row, float(p), 1.0 / p)
         return
-    reduce_inplace(x, *_moduli_near(moduli, x), scratch)
+    reduce_inplace(x, *moduli_and_inverses(moduli), scratch)
 
 
+@by_place
 def add_modulo(x: FloatArray, y: FloatArray, moduli: tuple[int, ...]) -> None:
     """Add residues y to x, shape (..., k, n), in place and reduced."""
-    if fused := kernels(x):
-        fused.add(x, y, *_moduli_near(moduli, x))
-        return
     x += y
     reduce_modulo(x, moduli)
 
 
+@by_place
 def multiply_modulo(
     x: FloatArray,
     y: FloatArray,
@@ -154,34 +148,28 @@ def multiply_modulo(
     scratch: FloatArray | None = None,
 ) -> None:
     """Write products of residues, shape (..., k, n), reduced."""
-    if fused := kernels(out):
-        fused.multiply(x, y, *_moduli_near(moduli, out), out)
-        return
     np.multiply(x, y, out=out)
     reduce_modulo(out, moduli, scratch)
 
 
+@by_place
 def twist_modulo(
     x: FloatArray, y: FloatArray, moduli: tuple[int, ...], scratch: FloatArray
 ) -> None:
     """Reduce integers x, shape (..., k, n), and multiply them by residues y, in place, reduced."""
-    if fused := kernels(x):
-        fused.twist(x, y, *_moduli_near(moduli, x))
-        return
     reduce_modulo(x, moduli, scratch)
     np.multiply(x, y, out=x)
     reduce_modulo(x, moduli, scratch)
 
 
+@by_place
 def dot(x: FloatArray, y: FloatArray) -> FloatArray:
     """Return the sums over i of x[..., i, :, :] y[i], not reduced; y has three axes."""
-    if on_host(x):
-        sums: FloatArray = np.einsum("...ijn,ijn->...jn", x, y)
-    else:
-        sums = (x * y).sum(axis=-3)  # einsum would move axes first
+    sums: FloatArray = np.einsum("...ijn,ijn->...jn", x, y)
     return sums
 
 
+@by_place
 def canonical(x: FloatArray, p: float | FloatArray) -> FloatArray:
     """Return the unique representatives in [-(p-1)/2, (p-1)/2], for comparing and writing out.
 
@@ -191,71 +179,42 @@ def canonical(x: FloatArray, p: float | FloatArray) -> FloatArray:
     array([-8.,  8.,  3.])
     """
     p = near(p, x)
-    if fused := kernels(x):
-        found: FloatArray = fused.canonical(x, p, 1.0 / p)
-        return found
     r, half = reduce(x, p), (p - 1) / 2
     return np.where(r > half, r - p, np.where(r < -half, r + p, r))
 
 
-@lru_cache(maxsize=16)
-def check_matrix_product_is_exact(there: Place = CPU) -> None:
-    """Compare worst-case matrix products with Python integers, once for every place.
-
-    The largest residues of both signs, as many terms as `max_terms` admits, in the shapes of the
-    NTT, in a tiny one, and on a GPU in a large one: a BLAS that splits, rescales or shortens its
-    numbers is found here. Some may do so for large products only.
+@lru_cache(maxsize=1)
+def check_matrix_product_is_exact() -> None:
+    """Compare matrix products with Python integers, once in a process.
 
     Raises
     ------
     ExactnessError
-        If the matrix product there is not exact below 2^53.
+        If the matrix product of this machine is not exact below 2^53.
+    """
+    for x, y, z in worst_products([(1, 3), (64, 128), (128, 128)]):  # a tiny one, those of the NTT
+        if not np.array_equal(np.matmul(x, y), z):
+            raise ExactnessError(
+                "this machine's float64 matrix product is not exact for integers below 2^53; "
+                "install a NumPy with a standard BLAS (OpenBLAS, MKL, Accelerate)"
+            )
+
+
+def worst_products(
+    shapes: Sequence[tuple[int, int]],
+) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+    """Yield pairs of matrices and their exact products, of these shapes.
+
+    They are the largest residues of both signs, as many terms as `max_terms` admits: a BLAS that
+    splits, rescales or shortens its numbers is found by them.
     """
     p = PRIME_LIMIT - 2**14 + 1
     terms = min(max_terms(p), 128)
     generator = np.random.default_rng(1)
-    large = [] if there is CPU else [64]  # times as many columns
-    for rows, columns, times in [
-        (1, 3, 1),
-        (64, 128, 1),
-        (128, 128, 1),
-        *((512, 128, x) for x in large),
-    ]:
+    for rows, columns in shapes:
         signs = generator.choice(np.array([-1, 1], dtype=np.int64), size=(rows, terms))
         offsets = generator.integers(0, 2, size=(terms, columns), dtype=np.int64)
         left = signs * (bound(p) - generator.integers(0, 2, size=signs.shape, dtype=np.int64))
         right = np.where(signs[0][:, None] > 0, 1, -1) * (bound(p) - offsets)
-        expected = left @ right  # int64: exact, every sum stays below 2^53
-        x, y, z = (
-            there.put(m.astype(np.float64))
-            for m in (left, np.tile(right, times), np.tile(expected, times))
-        )
-        if not there.get((np.matmul(x, y) == z).all()):
-            raise ExactnessError(
-                "this machine's float64 matrix product is not exact for integers below 2^53; "
-                "install a NumPy with a standard BLAS (OpenBLAS, MKL, Accelerate)"
-                if there is CPU
-                else f"the float64 matrix product of the {there.name} is not exact for integers "
-                "below 2^53: turn off what emulates or shortens it, such as "
-                "CUBLAS_EMULATE_DOUBLE_PRECISION"
-            )
-
-
-def moved(x: FloatArray, name: Any) -> FloatArray:
-    """Return an array in the memory of a place, "cpu" or "gpu"; itself, if it is there.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such place.
-    DeviceError
-        If there is no GPU, or no CuPy.
-    ExactnessError
-        If matrix products are not exact there.
-    """
-    there = place(name)
-    if isinstance(x, there.arrays):
-        return x
-    check_matrix_product_is_exact(there)
-    found: FloatArray = there.put(host(x))
-    return found
+        product = left @ right  # int64: exact, every sum stays below 2^53
+        yield left.astype(np.float64), right.astype(np.float64), product.astype(np.float64)

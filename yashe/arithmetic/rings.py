@@ -17,13 +17,14 @@ from typing import TypeVar
 import numpy as np
 
 from yashe.arithmetic.ntt import Ntt
-from yashe.arithmetic.residues import FloatArray, canonical, column, moved, reduce
+from yashe.arithmetic.places import moved
+from yashe.arithmetic.residues import FloatArray, canonical, column, reduce
 from yashe.arithmetic.rns import RnsBasis, rescale
 from yashe.errors import FormError, KeyMismatchError, ParameterError
 
 
 class Ring:
-    """R_q for a ring degree n and NTT-friendly primes; `ring(n, moduli)` keeps these objects.
+    """R_q for a ring degree n and NTT-friendly primes; `ring(n, moduli)` makes each of them once.
 
     Attributes
     ----------
@@ -31,6 +32,13 @@ class Ring:
     basis : RnsBasis of q
     transform : the Ntt modulo every prime
     moduli : float64 column (k, 1), for arithmetic on residues (..., k, n)
+
+    Raises
+    ------
+    ParameterError
+        If a modulus does not fit the degree or the exactness bound.
+    ExactnessError
+        If this machine's matrix product is not exact.
     """
 
     def __init__(self, n: int, moduli: tuple[int, ...]) -> None:
@@ -50,20 +58,7 @@ class Ring:
         return CoefficientElement(self, residues)
 
 
-@lru_cache(maxsize=64)
-def ring(n: int, moduli: tuple[int, ...]) -> Ring:
-    """Return the ring of degree n modulo the product of the moduli, built once.
-
-    Raises
-    ------
-    ParameterError
-        If a modulus does not fit the degree or the exactness bound.
-    ExactnessError
-        If this machine's matrix product is not exact.
-    """
-    return Ring(n, moduli)
-
-
+ring = lru_cache(maxsize=64)(Ring)
 Form = TypeVar("Form", bound="Element")  # the type says the form, and sums keep it
 
 

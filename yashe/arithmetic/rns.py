@@ -23,6 +23,7 @@ coefficient is computed again with Python integers. The result is therefore alwa
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -49,6 +50,7 @@ def centred(x: int, p: int) -> int:
     return (x + p // 2) % p - p // 2
 
 
+@dataclass(frozen=True, repr=False)
 class RnsBasis:
     """Coprime odd moduli q_1, ..., q_k below 2^24 and their product.
 
@@ -56,35 +58,35 @@ class RnsBasis:
     ----------
     moduli : odd numbers in [3, 2^24), pairwise coprime
 
+    Attributes
+    ----------
+    product : Q
+    inverse_cofactors : (Q/q_i)^-1 mod q_i, which makes residues the y_i of the module docstring
+
     Raises
     ------
     ParameterError
         If they are not, or are so many that base changes could exceed 2^53.
     """
 
-    def __init__(self, moduli: tuple[int, ...]) -> None:
-        if not moduli:
+    moduli: tuple[int, ...]
+    product: int = field(init=False, compare=False)
+    inverse_cofactors: tuple[int, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.moduli:
             raise ParameterError("a basis needs at least one modulus")
+        moduli, q = tuple(int(p) for p in self.moduli), math.prod(self.moduli)
         for p in moduli:
             # k + 1 products of a change of base, and one residue of slack for its rounded part
             check_exact_sum(p, len(moduli) + 2)
-        self.moduli = tuple(int(p) for p in moduli)
-        self.product = math.prod(self.moduli)
-        if math.lcm(*self.moduli) != self.product:
-            raise ParameterError(f"the moduli of a basis must be pairwise coprime: {self.moduli}")
-        # (Q/q_i)^-1 mod q_i, which turns residues into the y_i of the module docstring
-        self.inverse_cofactors = tuple(
-            centred(pow(self.product // p, -1, p), p) for p in self.moduli
-        )
+        if math.lcm(*moduli) != q:
+            raise ParameterError(f"the moduli of a basis must be pairwise coprime: {moduli}")
+        inverses = tuple(centred(pow(q // p, -1, p), p) for p in moduli)
+        vars(self).update(moduli=moduli, product=q, inverse_cofactors=inverses)
 
     def __len__(self) -> int:
         return len(self.moduli)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RnsBasis) and self.moduli == other.moduli
-
-    def __hash__(self) -> int:
-        return hash(self.moduli)
 
     def __repr__(self) -> str:
         return f"RnsBasis({len(self)} primes, {math.log2(self.product):.1f} bits)"
@@ -206,12 +208,6 @@ class RnsBasis:
         return np.asarray((x + half) % self.product - half, dtype=np.int64)
 
 
-def _split(value: Fraction) -> tuple[int, Fraction]:
-    """Return the nearest integer and the remaining fraction in [-1/2, 1/2]."""
-    integer = round(value)
-    return integer, value - integer
-
-
 def _in_two(values: list[Fraction], bits: int) -> list[list[float]]:
     """Return two rows of floats that add up to the values: so many binary digits, and the rest."""
     first = [Fraction(round(value * 2**bits), 2**bits) for value in values]
@@ -231,20 +227,19 @@ class Rescale:
         for p in target.moduli + source.moduli:
             check_exact_sum(max(p, *source.moduli), len(source) + 2)
         q, k = source.product, len(source)
-        parts = [_split(ratio * (q // p)) for p in source.moduli]
-        integer_of_q, fraction_of_q = _split(ratio * q)
+        factors = [ratio * (q // p) for p in source.moduli] + [-ratio * q]
+        integers = [round(factor) for factor in factors]
+        fractions = [factor - integer for factor, integer in zip(factors, integers, strict=True)]
         # One row per target prime: I_1, ..., I_k, and -I for the quotient v. Two for f_1, ..., f_k
         # and -f: multiples of 2^-b, whose products with |y_i|, |v| <= 2^23 + 1 add up to less than
         # (k + 2) 2^(22 + b) <= 2^52 such units, exactly; and rests of at most 2^-(b + 1).
-        integers = [integer for integer, _ in parts] + [-integer_of_q]
-        fractions = [fraction for _, fraction in parts] + [-fraction_of_q]
         rows = [[float(centred(integer, p)) for integer in integers] for p in target.moduli]
         b = 30 - (k + 2).bit_length()
-        self._sums = np.array([*rows, *_in_two(fractions, b)])
+        ratios = np.array([*rows, *_in_two(fractions, b)])
         # The quotient, sum_i y_i / q_i, in two parts as well.
         inverses = [Fraction(1, p) for p in source.moduli]
-        self._quotient = np.array(_in_two(inverses, 53 - (k + 2).bit_length()))
-        self._inverse_cofactors = column(source.inverse_cofactors)
+        quotient = np.array(_in_two(inverses, 53 - (k + 2).bit_length()))
+        self._constants = column(source.inverse_cofactors), quotient, ratios
         # What is not exact is the sum of the rests, below (k + 2) 2^(22 - b) <= (k + 2)^2 2^-7. It
         # is off by less than (k + 3) 2^-53 times that, and by 2^-54 when it is added.
         self._safe = 0.5 - (k + 2) ** 3 * 2.0**-57
@@ -279,13 +274,14 @@ class Rescale:
         k, k_target, height, width = len(self.source), len(self.target), len(x), x.shape[-1]
         terms = np.empty((height, k + 1, width), like=x)  # y_1, ..., y_k and v
         scratch = np.empty((height, max(k, k_target), width), like=x)
-        y, factors = terms[:, :k], near(self._inverse_cofactors, x)
+        y = terms[:, :k]
+        factors, inverses, ratios = (near(m, x) for m in self._constants)
         multiply_modulo(x, factors, self.source.moduli, y, scratch[:, :k])  # |.| < 2^47
-        quotient = np.matmul(near(self._quotient, x), y)
+        quotient = np.matmul(inverses, y)
         v = np.rint(quotient[:, 0] + quotient[:, 1], out=terms[:, k])
         off = quotient[:, 0] - v
         off += quotient[:, 1]
-        sums = np.matmul(near(self._sums, x), terms)
+        sums = np.matmul(ratios, terms)
         result, fraction, rest = sums[:, :k_target], sums[:, k_target], sums[:, k_target + 1]
         rounded = np.rint(fraction)
         fraction -= rounded

@@ -12,6 +12,7 @@ Modules, in the order of reading:
     keys     keys: to open, to encrypt, to relinearise, to rotate
     trace    the noise of a computation, operation by operation
     noise    the noise of a ciphertext, predicted without a key
+    packed   rows that take less memory while nobody computes with them
     rows     ciphertexts as rows of residues, and what they need of a scheme
     array    arrays of ciphertexts that behave like NumPy's
 

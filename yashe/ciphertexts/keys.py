@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.devices import CPU, place_of
+from yashe.arithmetic.places import CPU, place_of
 from yashe.arithmetic.residues import FloatArray, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import uniform

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.devices import place_of
-from yashe.arithmetic.residues import FloatArray, IntArray, moved
+from yashe.arithmetic.places import moved, place_of
+from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.sampling import SeedArray
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.moves import Moves, join, numpys
 from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.packed import ALL, Numbers, PackedRows
 from yashe.ciphertexts.ranges import Interval, check_fits, combined, declared
 from yashe.ciphertexts.trace import observe
 from yashe.errors import FormError, KeyMismatchError, PlaceError
@@ -69,33 +68,6 @@ class Arithmetic(Protocol):
         """Return what adding encoded messages adds to the noise."""
 
 
-class PackedRows(ABC):
-    """Rows that are bits as yet: some primes of them can be had, or all.
-
-    Arithmetic wants eight bytes for a number of 23 bits, a gigabyte for the pixels of 8192 images.
-    Who works prime by prime asks for `modulo` one of them, and never has more than that. Who asks
-    for `rows` gets all of them, and they are kept. There is nothing else that one could do by
-    mistake: this is no array.
-
-    Attributes
-    ----------
-    shape : (number of rows, parts, k, n)
-    nbytes : of the bits
-    """
-
-    shape: tuple[int, int, int, int]
-    nbytes: int
-
-    @abstractmethod
-    def modulo(self, primes: slice) -> FloatArray:
-        """Return the rows modulo some primes, float64 array of shape (N, parts, primes, n)."""
-
-    @cached_property
-    def rows(self) -> FloatArray:
-        """All of them, shape (N, parts, k, n)."""
-        return self.modulo(slice(0, self.shape[2]))
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class RowArray(Moves):
     """An array of ciphertexts without its arithmetic: which rows it consists of.
@@ -144,11 +116,13 @@ class RowArray(Moves):
         """All rows; see above."""
         return self.store.rows if isinstance(self.store, PackedRows) else self.store
 
-    def rows_modulo(self, primes: slice) -> FloatArray:
-        """Return all rows modulo some of the primes, shape (number of rows, parts, primes, n)."""
+    def part(self, numbers: Numbers, primes: slice = ALL) -> FloatArray:
+        """Return the rows with some numbers modulo some of the primes, without unpacking more."""
         if isinstance(self.store, PackedRows):
-            return self.store.modulo(primes)
-        return self.store[:, :, primes]
+            return self.store.part(numbers, primes)
+        if not isinstance(numbers, slice):
+            numbers = np.asarray(numbers, like=self.store)
+        return self.store[numbers, :, primes]
 
     @property
     def like(self) -> FloatArray:
@@ -203,7 +177,7 @@ class RowArray(Moves):
         used, index = np.unique(self.index, return_inverse=True)
         return replace(
             self,
-            store=self.rows[np.asarray(used, like=self.rows)],
+            store=self.part(used).copy(),
             bound=self.bound[used],
             index=index.reshape(self.shape).astype(np.int64),
             public_seed=None if self.public_seed is None else self.public_seed[used],
@@ -277,7 +251,8 @@ class RowArray(Moves):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the rows that the index names, not those beside them."""
-        return dict(vars(self.without_spare_rows()))
+        kept = self.without_spare_rows()
+        return {**vars(kept), "store": kept.rows}
 
     @staticmethod
     def concatenate(parts: Sequence[Self], axis: int | None = 0) -> Self:

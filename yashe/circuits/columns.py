@@ -27,12 +27,14 @@ from typing import Any
 import numpy as np
 
 from yashe.arithmetic.devices import on_host, take
-from yashe.arithmetic.linear import WeightedSum, at_once, spread
+from yashe.arithmetic.large import at_once, spread
+from yashe.arithmetic.linear import WeightedSum
 from yashe.arithmetic.parallel import for_each
 from yashe.arithmetic.residues import FloatArray, IntArray, bound, reduce_modulo
 from yashe.arithmetic.rns import RnsBasis
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.packed import ALL
 from yashe.ciphertexts.ranges import check_undeclared
 from yashe.ciphertexts.slots import check_integers, encode_constant
 from yashe.errors import FormError, ParameterError
@@ -184,7 +186,7 @@ class SquareLayer:
         parts = self.scheme.parts(degree)
         out = np.empty((len(self.constants), parts, params.k, params.n), like=self.ct.like)
         for primes in self.primes:
-            rows = self.ct.rows_modulo(primes)  # unpacked now, if they are packed
+            rows = self.ct.part(ALL, primes)  # unpacked now, if they are packed
             fill = partial(self._prepared(primes).fill, rows, out[:, :, primes])
             for_each(fill, self.columns)
         squared = replace(self.ct, factor=self.ct.factor**2 % t)

@@ -246,7 +246,7 @@ def ntt_forms(n: int = 8) -> Any:
     _draw_butterflies(axes[0], n)
     p = next_ntt_primes(n, 2 * n + 2, 1)[0]
     transform = Ntt(n, (p,))
-    left, twist, even, odd = (matrices[0] for matrices in transform._forward)
+    left, twist, even, odd = (matrices[0] for matrices in transform.forward)
     x = np.arange(n, dtype=np.float64).reshape(twist.shape)
     parts = (
         ("A", left),

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from yashe.arithmetic.devices import host, take
+from yashe.arithmetic.devices import take
 from yashe.arithmetic.parallel import for_each, for_each_group
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.sampling import numbered_seeds
@@ -18,6 +18,7 @@ from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import check_key, check_kind
 from yashe.ciphertexts.moves import numpys
 from yashe.ciphertexts.noise import Bound
+from yashe.ciphertexts.packed import NarrowRows
 from yashe.ciphertexts.ranges import Interval, check_within, combined, declared
 from yashe.ciphertexts.slots import (
     Plaintext,
@@ -59,6 +60,7 @@ class Scheme(Definition):
         key: Any,
         seed: bytes | None = None,
         within: tuple[int, int] | None = None,
+        narrow: bool = False,
     ) -> Ciphertext:
         """Encrypt vectors of integers.
 
@@ -71,6 +73,8 @@ class Scheme(Definition):
             as good as none: give one only in tests and lessons.
         within : (low, high) that the slots lie within, or None if they are numbers modulo t; public
             (`yashe.ciphertexts.ranges`)
+        narrow : whether rows are kept in half the memory until all of them are needed, for whoever
+            computes prime by prime (`yashe.ciphertexts.packed`)
 
         Returns
         -------
@@ -97,11 +101,15 @@ class Scheme(Definition):
             slots = check_slots(params, values)
             shape, encoded = slots.shape[:-1], None
             numbers = slots.reshape(math.prod(shape), slots.shape[-1])
-        rows = np.empty((math.prod(shape), self.parts(1), params.k, params.n))
+        row = (self.parts(1), params.k, params.n)
+        rows: Any = np.empty((math.prod(shape), *row), np.float32 if narrow else np.float64)
 
         def hide_some(some: slice) -> None:
             m = interpolate(params, numbers[some]) if encoded is None else flat[some]
-            hide(range(some.start, some.stop), m, rows[some])
+            out = np.empty((len(m), *row)) if narrow else rows[some]
+            hide(range(some.start, some.stop), m, out)
+            if narrow:
+                rows[some] = out  # exact: residues are below 2^24
 
         for_each_group(hide_some, len(rows), rows)
         bound = self.fresh_bound(public=rho is None)
@@ -109,7 +117,8 @@ class Scheme(Definition):
         index = np.arange(len(rows), dtype=np.int64).reshape(shape)
         bounds = bound.broadcast((len(rows),))
         seeds = None if rho is None else numbered_seeds(rho, len(rows))
-        ct = Ciphertext(self, key.key_id, rows, bounds, index, public_seed=seeds, within=interval)
+        store = NarrowRows(rows) if narrow else rows
+        ct = Ciphertext(self, key.key_id, store, bounds, index, public_seed=seeds, within=interval)
         observe("an encryption", ct)
         return ct
 
@@ -349,12 +358,12 @@ class Scheme(Definition):
         overflows: list[float] = []
 
         def decrypt_one(j: int) -> None:
-            phase = scheme.phase(ct, int(ct.index.flat[j]), key)
+            phase = scheme.phase(ct, int(ct.index.flat[j]), key).to("cpu")
             shares = np.abs(params.ring.basis.fraction(scheme.scaled_noise(phase)))
-            largest = float(host(shares.max()))
+            largest = float(shares.max())
             if largest > 2.0 ** -(1 + least):
                 overflows.append(-float(np.log2(2 * largest)))
-            out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor).to("cpu")))
+            out[j] = decode(Plaintext(params, scheme.message(phase, ct.factor)))
 
         for_each(decrypt_one, range(ct.size))
         if overflows:
@@ -374,8 +383,8 @@ class Scheme(Definition):
         scheme, out = self.scheme_of(ct), np.empty(ct.size)
 
         def measure_one(j: int) -> None:
-            x = scheme.scaled_noise(scheme.phase(ct, int(ct.index.flat[j]), key))
-            out[j] = noise.measured_budget(host(x), scheme.params.ring.basis)
+            x = scheme.scaled_noise(scheme.phase(ct, int(ct.index.flat[j]), key).to("cpu"))
+            out[j] = noise.measured_budget(x, scheme.params.ring.basis)
 
         for_each(measure_one, range(ct.size))
         return out.reshape(ct.shape)

@@ -258,8 +258,8 @@ class RLWE(RotatingScheme):
     def phase(self, ct: Ciphertext, row: int, key: SecretKey) -> CoefficientElement:
         """Return c_0 + c_1 s + c_2 s^2 + ... of one row."""
         check_kind(key, SecretKey)
-        key = check_key(self.params, ct.key_id, key, ct.rows)
-        parts = self.values(ct.rows[row]).residues
+        key = check_key(self.params, ct.key_id, key, ct.like)
+        parts = self.values(ct.part(slice(row, row + 1))[0]).residues
         total = parts[-1]
         for part in parts[-2::-1]:  # Horner's rule
             total = reduce(total * key.s.residues + part, self.params.ring.moduli)

@@ -249,8 +249,8 @@ class YASHE(ScaleInvariant, RotatingScheme):
     def phase(self, ct: Ciphertext, row: int, key: YasheSecretKey) -> CoefficientElement:
         """Return f c of one row, or f^2 c if its degree is 2."""
         check_kind(key, YasheSecretKey)
-        key = check_key(self.params, ct.key_id, key, ct.rows)
-        value = CoefficientElement(self.params.ring, ct.rows[row, 0]).ntt()
+        key = check_key(self.params, ct.key_id, key, ct.like)
+        value = CoefficientElement(self.params.ring, ct.part(slice(row, row + 1))[0, 0]).ntt()
         for _ in range(ct.degree):
             value = value * key.f
         return value.intt()

@@ -2,20 +2,19 @@
 
 Of a fresh ciphertext what has come are the bits of c_0, and a seed in the place of c_1: a sixth of
 its two polynomials as numbers. `ReceivedRows` keeps that, checked already, and makes numbers of it
-for as many primes as somebody asks for, on all workers.
+for as many primes as somebody asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.arithmetic.parallel import GROUP, for_each
+from yashe.arithmetic.parallel import for_each_group
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.sampling import uniform_half
-from yashe.ciphertexts.rows import PackedRows
+from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.packed import PackedRows
 from yashe.parameters.sets import Params
 from yashe.wire.bits import (
     ByteArray,
@@ -26,7 +25,7 @@ from yashe.wire.bits import (
 
 
 class ReceivedRows(PackedRows):
-    """Rows of ciphertexts from records of the wire.
+    """Rows of ciphertexts as records of the wire.
 
     Parameters
     ----------
@@ -37,25 +36,16 @@ class ReceivedRows(PackedRows):
     """
 
     def __init__(self, params: Params, records: NDArray[np.void], seeded: bool) -> None:
-        self._params, self._records, self._seeded = params, records, seeded
-        self._sent = records.dtype["parts"].shape[0]
-        self.shape = (len(records), self._sent + seeded, params.k, params.n)
-        self.nbytes = records.nbytes
+        sent = records.dtype["parts"].shape[0]
+        super().__init__(records, (len(records), sent + seeded, params.k, params.n))
+        self._params, self._seeded = params, seeded
 
-    def modulo(self, primes: slice) -> FloatArray:
-        n, moduli = self._params.n, self._params.moduli
-        count, parts = self.shape[:2]
-        rows = np.empty((count, parts, len(moduli[primes]), n))
-
-        def unpack(some: slice) -> None:
-            records = self._records[some]
-            unpack_polynomials(records["parts"], n, moduli, primes, rows[some, : self._sent])
-            if self._seeded:
-                for head, row in zip(records["head"], rows[some], strict=True):
-                    row[1] = expanded(head, n, moduli[primes])
-
-        _for_each_group(unpack, count)
-        return rows
+    def unpack(self, packed: NDArray[np.void], primes: slice, out: FloatArray) -> None:
+        n, moduli, sent = self._params.n, self._params.moduli, packed["parts"].shape[1]
+        unpack_polynomials(packed["parts"], n, moduli, primes, out[:, :sent])
+        if self._seeded:
+            for head, row in zip(packed["head"], out, strict=True):
+                row[1] = expanded(head, n, moduli[primes])
 
 
 def check_records(params: Params, records: NDArray[np.void]) -> None:
@@ -70,11 +60,11 @@ def check_records(params: Params, records: NDArray[np.void]) -> None:
     def check(some: slice) -> None:
         check_polynomials(records["parts"][some], params.n, params.moduli)
 
-    _for_each_group(check, len(records))
+    for_each_group(check, len(records), records, told=False)
 
 
-def pack_rows(rows: FloatArray, index: IntArray, out: ByteArray, moduli: tuple[int, ...]) -> None:
-    """Write the first parts of some rows, as many as out, shape (M, parts, bytes), has room for.
+def pack_rows(ct: Ciphertext, numbers: IntArray, out: ByteArray) -> None:
+    """Write the first parts of some rows, as many as out, shape (N, parts, bytes), has room for.
 
     Raises
     ------
@@ -83,15 +73,9 @@ def pack_rows(rows: FloatArray, index: IntArray, out: ByteArray, moduli: tuple[i
     """
 
     def pack(some: slice) -> None:
-        out[some] = pack_polynomials(rows[index[some], : out.shape[1]], moduli)
+        out[some] = pack_polynomials(ct.part(numbers[some])[:, : out.shape[1]], ct.params.moduli)
 
-    _for_each_group(pack, len(out))
-
-
-def _for_each_group(body: Callable[[slice], None], count: int) -> None:
-    """Call body(slice) for a few rows at a time; whoever watches a computation is told nothing."""
-    groups = (slice(start, start + GROUP) for start in range(0, count, GROUP))
-    for_each(body, groups, lambda some: 0)
+    for_each_group(pack, len(out), out, told=False)
 
 
 def expanded(head: np.void, n: int, moduli: tuple[int, ...]) -> FloatArray:

@@ -101,15 +101,15 @@ class CiphertextWriter:
         if ct.size > self._missing:
             raise ParameterError(f"the array has room for {self._missing} more, got {ct.size}")
         expected = (_scheme(ct).parts(ct.degree), ct.params.k, ct.params.n)
-        if ct.rows.shape[1:] != expected:
-            raise ParameterError(f"rows of shape {expected} were required: {ct.rows.shape[1:]}")
+        if ct.store.shape[1:] != expected:
+            raise ParameterError(f"rows of shape {expected} were required: {ct.store.shape[1:]}")
         flat, step = ct.index.reshape(-1), max(1, BLOCK_BYTES // record.itemsize)
         heads = _heads(ct, flat)
         for start in range(0, len(flat), step):
             some = slice(start, start + step)
             records = np.zeros(len(flat[some]), dtype=record)
             records["head"] = heads[some]
-            pack_rows(ct.rows, flat[some], records["parts"], ct.params.moduli)
+            pack_rows(ct, flat[some], records["parts"])
             self._frame.write(records.tobytes())
             self._missing -= len(records)
 
@@ -129,7 +129,8 @@ def _heads(ct: Ciphertext, flat: IntArray) -> NDArray[np.void]:
     if has_seeds(ct):
         assert ct.public_seed is not None
         seeds = ct.public_seed[flat]
-        for row, numbered in zip(ct.rows[flat, 1, 0, :SAMPLE], seeds, strict=True):
+        for number, numbered in zip(flat, seeds, strict=True):
+            row = ct.part(number[None], slice(0, 1))[0, 1, 0, :SAMPLE]
             if not np.array_equal(row, expanded(numbered, SAMPLE, ct.params.moduli[:1])[0]):
                 raise ParameterError("a row is not what its seed gives: set public_seed to None")
         return seeds

@@ -3,17 +3,14 @@
 import numpy as np
 from instance import Instance
 
-from nn.service import roles, single
+from nn.service import keyfiles, roles
 from yashe import workers
 from yashe.wire.files import whole_file
 
 instance = Instance()
-card = roles.read_card(instance.card)
+card = keyfiles.read_card(instance.card)
 pixels = np.load(instance.intermediate / "pixels.npy", allow_pickle=False)
-keys = roles.load_secret_keys(instance.secret, card)
+keys = keyfiles.load_secret_keys(instance.secret, card)
 instance.upload.mkdir(parents=True, exist_ok=True)
 with workers(), whole_file(instance.upload / "images.fhe") as file:
-    if instance.mode == "single":
-        single.encrypt(file, card, keys, pixels, card.levels)
-    else:
-        roles.encrypt(file, card, keys[0], pixels, card.levels)
+    roles.encrypt(file, card, keys, pixels, card.levels)

@@ -2,8 +2,8 @@
 
 from instance import Instance
 
-from nn.service import roles
+from nn.service import keyfiles
 
 instance = Instance()
-roles.keygen(instance.secret, roles.read_card(instance.card))
-(instance.secret / roles.PUBLIC).rename(instance.public)
+keyfiles.keygen(instance.secret, keyfiles.read_card(instance.card))
+(instance.secret / keyfiles.PUBLIC).rename(instance.public)

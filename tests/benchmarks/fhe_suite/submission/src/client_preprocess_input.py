@@ -4,10 +4,10 @@ import numpy as np
 from instance import Instance
 
 from nn import quantize_pixels
-from nn.service import roles
+from nn.service import keyfiles
 
 instance = Instance()
-card = roles.read_card(instance.card)
+card = keyfiles.read_card(instance.card)
 grey = np.fromfile(instance.pixels, sep=" ").reshape(instance.images, *card.input_shape)
 instance.intermediate.mkdir(parents=True, exist_ok=True)
 pixels = quantize_pixels(grey, 1, card.levels)

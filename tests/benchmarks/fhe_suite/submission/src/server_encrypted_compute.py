@@ -2,8 +2,8 @@
 
 from instance import NETWORK, Instance
 
-from nn import make_plan, pretrained
-from nn.service import roles, single
+from nn import pretrained
+from nn.service import keyfiles, roles
 from yashe import workers
 from yashe.wire.files import open_input, whole_file
 
@@ -11,12 +11,7 @@ instance, model = Instance(), pretrained(NETWORK)
 instance.download.mkdir(parents=True, exist_ok=True)
 with (
     workers(),
-    open_input(instance.public / roles.EVALUATION) as keys,
     open_input(instance.upload / "images.fhe") as images,
     whole_file(instance.download / "reply.fhe") as reply,
 ):
-    if instance.mode == "single":
-        own = single.read_server_keys(keys, roles.read_card(instance.card))
-        single.classify(images, reply, make_plan(model, mode="single"), own)
-    else:
-        roles.classify(images, reply, model, roles.load_evaluation_key(instance.public))
+    roles.classify(images, reply, *keyfiles.load_evaluation_keys(instance.public, model))
