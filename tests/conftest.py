@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the thousands of tests, which it would look at ever again."""
     gc.freeze()
+    gc.set_threshold(10_000)
     gc.enable()
 
 
