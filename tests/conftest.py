@@ -1,7 +1,6 @@
 """Settings and fixtures that every test shares."""
 
 import gc
-import math
 import os
 from pathlib import Path
 
@@ -53,9 +52,3 @@ def mnist_folder() -> Path:
     if missing:
         pytest.skip(f"MNIST is not in {folder} ({missing[0]} is missing): set CRYPTONETS_DATA")
     return folder
-
-
-@pytest.fixture
-def as_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no law shrink its counter-example, as if all were statistical: test_laws.py does."""
-    monkeypatch.setattr("yashe.laws.law.FEW", math.inf)
