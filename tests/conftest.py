@@ -1,7 +1,6 @@
 """Settings and fixtures that every test shares."""
 
 import gc
-import math
 import os
 from pathlib import Path
 
@@ -40,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the thousands of tests, which it would look at ever again."""
     gc.freeze()
+    gc.set_threshold(10_000)
     gc.enable()
 
 
@@ -52,9 +52,3 @@ def mnist_folder() -> Path:
     if missing:
         pytest.skip(f"MNIST is not in {folder} ({missing[0]} is missing): set CRYPTONETS_DATA")
     return folder
-
-
-@pytest.fixture
-def as_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no law shrink its counter-example, as if all were statistical: test_laws.py does."""
-    monkeypatch.setattr("yashe.laws.law.FEW", math.inf)

@@ -11,8 +11,7 @@ import numpy as np
 from nn.cluster.runs import Runs, runs
 from nn.networks.model import Sequential
 from nn.networks.pretrained import pretrained
-from nn.planning.calibrate import calibrate
-from nn.planning.plan import Plan, crossover, make_plan
+from nn.planning.plan import Plan, crossover, make_plan, with_seconds
 from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import ExactnessError
@@ -91,7 +90,5 @@ def medians(
 
 def planned_crossover(model: Sequential, single: Plan, cores: int) -> int:
     """Return from how many images on a batch is faster, as the plan estimates it now."""
-    batch = make_plan(model)
-    batch = batch.calibrated(calibrate(batch.params, threads=cores, again=True))
-    single = single.calibrated(calibrate(single.params, threads=1, again=True))
+    batch, single = (with_seconds(plan, cores, again=True) for plan in (make_plan(model), single))
     return crossover(batch, single, cores)

@@ -18,14 +18,13 @@ from nn.experiment.terminal import folded
 from nn.inference.split import describe, make_plans
 from nn.networks.model import Sequential
 from nn.networks.pretrained import OTHER_NAMES, known_names
-from nn.planning.calibrate import calibrate
-from nn.planning.plan import MODES, make_plan
+from nn.planning.plan import MODES, make_plan, with_seconds
 from nn.training.quantize import quantize_pixels
 from nn.training.train import RECIPES
+from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import DataError
 from yashe.parameters.security import LEVELS
-from yashe.schemes.bgv import BGV
 
 
 def add_commands(commands: Any) -> None:
@@ -78,14 +77,15 @@ def plan_command(arguments: argparse.Namespace) -> None:
         chosen = make_plan(model, security=arguments.security, mode=mode, images=arguments.images)
         print(folded(chosen.reasons[-1]), end="\n\n")
         mode = chosen.mode
-    plans, known = make_plans(model, arguments.security, pixels, mode), []
+    plans = make_plans(model, arguments.security, pixels, mode)
     if not arguments.untimed:
-        threads = None if mode == "batch" else 1
-        given = threads, arguments.calibrate, arguments.device
-        known = [calibrate(plan.params, BGV, *given) for plan in plans]
-        pairs = zip(plans, known, strict=True)
-        plans = tuple(plan.calibrated(calibration) for plan, calibration in pairs)
+        given = available_cores(), arguments.calibrate, arguments.device
+        if mode == "single":  # the first of the runs knows the others
+            plans = with_seconds(plans[0], *given).runs
+        else:
+            plans = tuple(with_seconds(plan, *given) for plan in plans)
     print(folded(describe(plans)))
+    known = [plan.calibration for plan in plans if plan.calibration]
     if known:
         print(f"times   {min(known, key=lambda each: each.at)}")
     for plan in plans:

@@ -36,10 +36,10 @@ from nn.networks.batchnorm import BatchNorm
 from nn.networks.layers import Dense, Square
 from nn.networks.model import ModelInfo
 from nn.networks.schema import Classes, Columns, RealArray, Schema, Values
-from nn.planning.calibrate import calibrate
-from nn.planning.plan import Plan, make_plan
+from nn.planning.plan import Plan, make_plan, with_seconds
 from nn.training.fit import Course, fit
 from nn.training.quantize import proved_bits
+from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.whole import whole
 
 MODES = ("clear", "integers", "encrypted")
@@ -274,7 +274,7 @@ class Estimator:
         if rows is not None:
             return make_plan(self.model_, mode="auto", images=rows)
         plan = make_plan(self.model_)
-        return plan.calibrated(calibrate(plan.params)) if timed else plan
+        return with_seconds(plan, available_cores()) if timed else plan
 
     def split(self, mode: str = "batch") -> tuple[Client, Server]:
         """Return a client and a server, who share bytes only.

@@ -15,8 +15,10 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +250,7 @@ def calibrate(
     threads: int | None = None,
     again: bool = False,
     device: str = "cpu",
+    together: int = 1,
 ) -> Calibration:
     """Return the times for these parameters on this machine, measured now or remembered.
 
@@ -259,16 +262,25 @@ def calibrate(
     threads : workers that will run it, by default one for each core
     again : whether to measure even if the cache knows
     device : where the server computes
+    together : how many processes of a processor will do that at the same time; they share its
+        memory and more, so they are measured together
     """
     threads = threads or available_cores()
     name, now, load = scheme_type(params).name, time.time(), load_of_cores()
     key = f"{machine()}: {name} {params.digest[:16]} x{threads}"
     key += "" if device == "cpu" else f" with {place(device).about}"
+    key += f", {together} together" * (together > 1)
     known = read_cache()
     if not again and key in known and known[key].holds(now, load):
         return known[key]
-    with workers(threads):
-        found = Calibration(measure(params, scheme_type, device).seconds, now, load)
+    if together > 1:
+        with ProcessPoolExecutor(together, mp_context=get_context("spawn")) as pool:
+            jobs = [pool.submit(measure, params, scheme_type) for _ in range(together)]
+            times = [job.result().seconds for job in jobs]
+        found = Calibration({kind: max(x[kind] for x in times) for kind in KINDS}, now, load)
+    else:
+        with workers(threads):
+            found = Calibration(measure(params, scheme_type, device).seconds, now, load)
     fresh = {other: times for other, times in known.items() if 0 <= now - times.at <= KEPT}
     write_cache({**fresh, key: found})
     return found

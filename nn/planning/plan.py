@@ -188,8 +188,7 @@ def faster(
     except (ParameterError, NoiseBudgetExhausted) as error:
         return replace(batch, reasons=(*batch.reasons, f"Not one image at once: {error}."))
     cores = available_cores()
-    batch = batch.calibrated(calibration(batch.params, type(batch.program.scheme)))
-    single = single.calibrated(calibration(single.params, threads=1))
+    batch, single = (with_seconds(plan, cores, calibration=calibration) for plan in (batch, single))
     first = crossover(batch, single, cores)
     reason = (
         f"One image at once takes {single.seconds_for(1, cores):.2f} s, a batch "
@@ -198,6 +197,23 @@ def faster(
     )
     chosen = single if images < first else batch
     return replace(chosen, reasons=(*chosen.reasons, reason))
+
+
+def with_seconds(
+    plan: Plan,
+    cores: int,
+    again: bool = False,
+    device: str = "cpu",
+    calibration: Callable[..., Calibration] = calibrate,
+) -> Plan:
+    """Return a plan with seconds on this machine, measured as it will run.
+
+    A batch has all cores. Of one image at once each run has a core, beside those of the others.
+    """
+    kind, threads, together = type(plan.program.scheme), cores, 1
+    if plan.mode == "single":
+        threads, together = 1, min(cores, len(plan.runs)) if device == "cpu" else 1
+    return plan.calibrated(calibration(plan.params, kind, threads, again, device, together))
 
 
 def crossover(batch: Plan, single: Plan, cores: int) -> int:

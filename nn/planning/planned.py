@@ -32,6 +32,7 @@ class Plan:
     bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
     reasons : why these parameters, sentences; empty if they were given
     others : plans for the other plaintext moduli of the same computation, if it takes several
+    calibration : what the seconds are taken from, if there are any
     """
 
     program: Program
@@ -42,6 +43,7 @@ class Plan:
     bytes: dict[str, int]
     reasons: tuple[str, ...] = ()
     others: tuple[Plan, ...] = ()
+    calibration: Calibration | None = None
 
     def __repr__(self) -> str:
         return (
@@ -125,7 +127,7 @@ class Plan:
         """Return the plan, and those for the other moduli, with seconds."""
         steps = (replace(step, seconds=calibration.estimate(step.work)) for step in self.steps)
         others = tuple(plan.calibrated(calibration) for plan in self.others)
-        return replace(self, steps=tuple(steps), others=others)
+        return replace(self, steps=tuple(steps), others=others, calibration=calibration)
 
     def seconds_for(self, images: int, cores: int = 1) -> float | None:
         """Return the server's seconds for so many images, if the plan was calibrated.

@@ -288,7 +288,10 @@ class RelinearizeStep(Step):
         return x.relinearized(self.level, self.width)
 
     def work(self) -> Work:
-        return {"relinearize": math.prod(self.shape)}
+        # By transforms: those of c_2, of its digits, and of a switch of two parts. What is measured
+        # has a digit for each prime.
+        k, digits = self.scheme.params.k, -(-self.scheme.params.k // self.width)
+        return {"relinearize": math.ceil(math.prod(self.shape) * (digits + 3) / (k + 3))}
 
 
 class SwitchStep(Step):

@@ -23,7 +23,9 @@ def test_images_one_by_one_are_timed_and_compared(monkeypatch, capsys) -> None:
     data = load_digits()
     pixels = quantize_pixels(data.test_images[:2], data.pixel_max, pretrained("digits").levels)
     monkeypatch.setattr(
-        latency, "calibrate", lambda *given, **options: Calibration(dict.fromkeys(KINDS, 0.001))
+        latency,
+        "with_seconds",
+        lambda plan, *how, **options: plan.calibrated(Calibration(dict.fromkeys(KINDS, 0.001))),
     )
     facts = latency.one_by_one("digits", pixels, batch_seconds=1000.0)
     assert facts["crossover_images"] == pytest.approx(1000 / facts["seconds"]["infer"])

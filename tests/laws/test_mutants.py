@@ -4,6 +4,7 @@ import pytest
 
 import mutants
 from yashe import laws
+from yashe.laws import law
 
 ROWS = mutants.DOCUMENT.read_text(encoding="utf-8").partition(mutants.BEGIN)[2]
 KILLERS = [
@@ -12,6 +13,12 @@ KILLERS = [
 ]
 LAWS = {law.sentence: law for law in laws.LAWS}
 MUTANTS = mutants.mutants()
+
+
+@pytest.fixture
+def as_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no law shrink its counter-example, as if all were statistical: test_laws.py does."""
+    monkeypatch.setattr(law, "FEW", max(each.examples for each in laws.LAWS))
 
 
 def test_the_table_has_every_mutant_and_they_are_many() -> None:

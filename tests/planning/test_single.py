@@ -241,8 +241,11 @@ def test_a_picture_of_mnist_is_classified_at_once(name: str, mnist_folder) -> No
 def test_the_faster_mode_is_taken_and_the_crossover_told(digits) -> None:
     model = digits[0]
 
-    def calibration(params, *args, threads=None) -> Calibration:
-        """Every operation takes a millisecond; with one thread, so does a transform."""
+    asked = []
+
+    def calibration(params, *how) -> Calibration:
+        """Every operation takes a millisecond."""
+        asked.append(how[1:])
         return Calibration(dict.fromkeys(KINDS, 0.001))
 
     few, many = (
@@ -250,9 +253,11 @@ def test_the_faster_mode_is_taken_and_the_crossover_told(digits) -> None:
         for images in (1, 100000)
     )
     assert (few.mode, many.mode) == ("single", "batch")
+    # A batch with all cores, and each of two runs beside the other one, if there are two cores.
+    cores = available_cores()
+    assert asked[:2] == [(cores, False, "cpu", 1), (1, False, "cpu", min(cores, 2))]
     crossover = int(few.reasons[-1].split("from ")[1].split(" images")[0])
     assert f"from {crossover} images on a batch is faster" in many.reasons[-1]
-    cores = available_cores()
     for count, mode in ((crossover - 1, "single"), (crossover, "batch")):
         plan = make_plan(model, mode="auto", images=count, calibration=calibration)
         assert plan.mode == mode

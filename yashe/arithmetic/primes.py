@@ -1,8 +1,8 @@
 """NTT-friendly primes and roots of unity.
 
 The negacyclic NTT of degree n needs a primitive 2n-th root of unity modulo p, which exists if and
-only if p = 1 (mod 2n). Our primes are below 2^24: trial division by the numbers below
-2^12 finds and proves them.
+only if p = 1 (mod 2n). Our primes are below 2^24: trial division by what is below 2^12 finds and
+proves them.
 """
 
 from __future__ import annotations
@@ -194,12 +194,10 @@ def prime_factors(m: int) -> list[int]:
     >>> prime_factors(360)
     [2, 3, 5]
     """
-    found, d = [], 2
-    while d * d <= m:
-        if m % d:
-            d += 1
-            continue
-        found.append(d)
-        while m % d == 0:
-            m //= d
+    found = []
+    for d in range(2, math.isqrt(m) + 1):
+        if m % d == 0:  # d is prime: smaller factors are divided out
+            found.append(d)
+            while m % d == 0:
+                m //= d
     return [*found, m] if m > 1 else found
