@@ -71,6 +71,9 @@ def test_any_primes_of_what_is_received_are_those_of_what_was_sent(
     numbers = data.draw(st.one_of(st.slices(6), any_rows))
     for there in (received(sent), narrow(sent)):
         assert np.array_equal(there.part(numbers, primes), rows[numbers][:, :, primes])
+        columns = there.columns(primes)(1, slice(1, 3))
+        assert (columns.dtype, columns.flags.c_contiguous) == (np.float64, True)
+        assert np.array_equal(columns, rows[:, 1, primes, 1:3])
         assert is_packed(there)
         assert there.nbytes <= sent.nbytes / 2
         assert (there.place, there.like.size) == ("cpu", 0)
