@@ -95,7 +95,7 @@ def test_no_network_was_noisier_than_predicted(name: str, schemes: int) -> None:
     rows = [line.split("|")[3:-1] for line in written(name).splitlines()[2:]]
     budgets = np.array([[float(cell) for cell in row] for row in rows])
     assert budgets.shape[1] == 2 * schemes
-    assert len(budgets) >= 7
+    assert len(budgets) >= 5
     assert (budgets[:, 0::2] <= budgets[:, 1::2]).all()
 
 
