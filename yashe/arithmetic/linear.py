@@ -35,8 +35,9 @@ from yashe.errors import ExactnessError, ParameterError
 class WeightedSum:
     """Sums weights^T x modulo primes, prepared for many x: exact, reduced as rarely as possible.
 
-    Where a single matrix product could exceed 2^53, x is reduced first, unless it consists of
-    residues already, and the sum is cut into chunks.
+    Where a single matrix product could exceed 2^53, the sum is cut into pieces, and after each of
+    them what has been summed is reduced. If that would be more work than to reduce x first, x is
+    reduced first.
 
     Parameters
     ----------
@@ -72,11 +73,15 @@ class WeightedSum:
             )
         self.moduli, self._weights = moduli, np.ascontiguousarray(centred.T)
         limit = EXACT_LIMIT - 2 * p  # what has been summed and reduced before is below p
-        self.exact = int(np.abs(centred).sum(axis=0).max(initial=0)) * largest <= limit
-        self._reduces_first = not self.exact and largest > bound(min(moduli))
-        # A residue times a weight is below 2^46: chunks have 127 terms or more.
-        product = min(largest, bound(p)) * int(np.abs(centred).max(initial=0))
-        self._step = max(1, len(weights)) if self.exact else limit // product
+        sizes, (terms, results) = np.abs(centred), weights.shape
+        self._step = piece(sizes, limit // max(1, largest))
+        self.exact = self._step >= terms
+        # In pieces, so many sums are reduced; else all of x is, and then sums of residues.
+        many = self._step == 0 or -(-terms // self._step) * results > terms + results
+        self._reduces_first = many and largest > bound(min(moduli))
+        if self._reduces_first:
+            # A residue times a weight is below 2^46: pieces have 127 terms or more.
+            self._step = piece(sizes, limit // bound(p))
 
     def __call__(
         self, x: FloatArray, out: FloatArray | None = None, offset: FloatArray | None = None
@@ -109,6 +114,28 @@ class WeightedSum:
     def _by_prime(self, x: FloatArray) -> FloatArray:
         """Return the same memory with an axis for the primes."""
         return x.reshape(*x.shape[:-1], len(self.moduli), x.shape[-1] // len(self.moduli))
+
+
+def piece(sizes: IntArray, most: int) -> int:
+    """Return how many rows a piece can have: equal pieces, as few as there can be.
+
+    Parameters
+    ----------
+    sizes : |weights|, shape (K, M)
+    most : what the sizes of any column may add up to in a piece
+
+    Returns
+    -------
+    From 1 on, or 0 if a single size is larger than that.
+    """
+    terms = len(sizes)
+    if sizes.max(initial=0) > most:
+        return 0
+    for pieces in range(1, terms + 1):
+        step = -(-terms // pieces)
+        if np.add.reduceat(sizes, range(0, terms, step)).max(initial=0) <= most:
+            return step
+    return 1
 
 
 @by_place
