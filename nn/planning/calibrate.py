@@ -118,9 +118,9 @@ def measure(
 ) -> Calibration:
     """Time all kinds of operations, in the shapes in which networks use them.
 
-    What they take does not depend on the noise, and the parameters need not carry all of them. Small
-    work takes as long as its calls, with threads and on a GPU, so there are hundreds of units;
-    whatever the client does is done on a processor.
+    What they take does not depend on the noise, and the parameters need not carry all of them.
+    Small work takes as long as its calls, with threads and on a GPU, so there are hundreds of
+    units; whatever the client does is done on a processor.
     """
     scheme, rng = scheme_type(params), np.random.default_rng(0)
     keys, wait = scheme.keygen(bytes(32)), place(device).wait
