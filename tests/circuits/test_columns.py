@@ -518,6 +518,8 @@ def test_layers_elsewhere_are_those_of_a_processor_and_each_is_its_own(
         (ct, [replace(first, inputs=first.inputs[::-1]), second], weights, 0),
         (ct, [second, first], weights, 0),
     ]
+    with noise.unchecked():
+        variants.append((replace(ct * ct, factor=1), hidden, weights, 0))  # of three parts
     for _ in range(2):
         for some, units, numbers, constants in variants:
             with noise.unchecked():

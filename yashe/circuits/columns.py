@@ -198,7 +198,8 @@ class SquareLayer:
         """Return the computation modulo some primes; for a GPU it is kept, where its copies are."""
         if on_host(self.ct.like):
             return _Modulo(self, primes)
-        digest = hashlib.sha256(repr((self.scheme.params.digest, self.ct.factor, primes)).encode())
+        facts = self.scheme.params.digest, self.ct.degree, self.ct.factor, primes
+        digest = hashlib.sha256(repr(facts).encode())
         arrays = [
             getattr(some, name) for some in self.hidden for name in ("inputs", "weight", "bias")
         ]
