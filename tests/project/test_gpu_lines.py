@@ -30,11 +30,14 @@ def lines_with_helpers(path: Path) -> dict[int, str]:
         if isinstance(node, ast.ImportFrom) and node.module in HELPERS
         for alias in node.names
     }
-    return {
-        token.start[0]: token.line
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.NAME and token.string in names
-    }
+    found, inside = dict[int, str](), 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        # From Python 3.12 on what stands in an f-string are tokens, too; before it is text.
+        kind = tokenize.tok_name[token.type]
+        inside += (kind == "FSTRING_START") - (kind == "FSTRING_END")
+        if not inside and token.type == tokenize.NAME and token.string in names:
+            found[token.start[0]] = token.line
+    return found
 
 
 def count() -> tuple[int, int]:
