@@ -49,8 +49,9 @@ def test_every_label_is_that_of_the_integer_network(
     assert all(result.sizes[folder] > 0 for folder in harness.SHARED)
     assert set(result.seconds) == set(harness.STAGES)
     # The server has worked in a folder of its own, to which no key that decrypts has come.
-    keys, images = "public_keys/evaluation.key", "ciphertexts_upload/images.fhe"
-    assert result.on_server == {keys, images, "public_keys/model.json"}
+    # For one image at once slots are moved, which takes keys; a batch of this network takes none.
+    keys = {"public_keys/evaluation.key"} if count < 20 else set()
+    assert result.on_server == {*keys, "ciphertexts_upload/images.fhe", "public_keys/model.json"}
     assert {path.parent.name for path in root.rglob("secret*.key")} == {"secret_key"}
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 SIZES = {"single": 1, "small": 15, "medium": 1000, "large": 10000}
 NETWORK = "cryptonets"  # one that comes with the project, as `nn.pretrained` knows it
-# Up to some fifty images, one at once is faster than a batch: make_plan(mode="auto", images=15).
-MODES = {name: "single" if images < 50 else "batch" for name, images in SIZES.items()}
+# Up to some twenty images, one at once is faster than a batch: make_plan(mode="auto", images=15).
+MODES = {name: "single" if images < 20 else "batch" for name, images in SIZES.items()}
 FOLDER = Path(__file__).resolve().parent  # where scripts/build_task.sh writes the model cards
 
 
