@@ -189,8 +189,8 @@ def single(facts: dict[str, Any]) -> str:
     lines += [
         f"| LoLa, {LOLA_CORES} cores | | {LOLA_SECONDS} s | | | | | |",
         "",
-        "LoLa is Brutzkus, Elisha, Gilad-Bachrach, ICML 2019, table 1. A batch costs the same",
-        f"whatever is in it, and takes the server less time for {'; '.join(crossovers)}.",
+        "LoLa is Brutzkus, Elisha, Gilad-Bachrach, ICML 2019, table 1. A batch, full",
+        f"or not, takes the server less time than images one by one for {'; '.join(crossovers)}.",
     ]
     return "\n".join(lines) + "\n"
 
