@@ -1,5 +1,7 @@
 """Linear combinations of residue rows, against Python integers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from strategies_engine import LARGE_PRIMES, integer_arrays, integers_up_to, odd_primes, residues
-from yashe.arithmetic.linear import RunningSums, WeightedSum, combine
+from yashe.arithmetic.linear import RunningSums, WeightedSum, combine, piece
 from yashe.arithmetic.residues import EXACT_LIMIT, FloatArray, IntArray, bound, canonical, column
 from yashe.errors import ExactnessError, ParameterError
 from yashe.textbook import polynomials as textbook
@@ -117,6 +119,31 @@ def test_weighted_sums_are_those_of_python_integers(
     )
     assert np.array_equal(x, before[0])
     assert np.array_equal(weights, before[1])
+
+
+@given(st.data(), st.integers(1, 40), st.integers(1, 3), st.integers(1, 200))
+def test_no_piece_of_a_sum_is_too_large_and_none_is_smaller_than_is_sure(
+    data: st.DataObject, terms: int, results: int, most: int
+) -> None:
+    sizes = np.abs(data.draw(integer_arrays((terms, results), 60)))
+    step, largest = piece(sizes, most), int(sizes.max())
+    if largest > most:
+        assert step == 0
+        return
+    pieces = range(0, terms, step)
+    assert all((sizes[i : i + step].sum(axis=0) <= most).all() for i in pieces)
+    assert len(pieces) <= -(-terms // max(1, most // max(1, largest)))
+    assert step >= terms or (sizes.sum(axis=0) > most).any()
+
+
+def test_few_pieces_are_tried_however_long_a_sum_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of which only every other one is large, so that equal pieces are hard to find."""
+    sizes, calls = np.tile(np.array([[100, 1], [1, 100]]), (2000, 1)), list[int]()
+    reduceat = np.add.reduceat
+    counted = SimpleNamespace(reduceat=lambda *given: calls.append(1) or reduceat(*given))
+    monkeypatch.setattr("yashe.arithmetic.linear.np.add", counted)
+    assert piece(sizes, 101) in (1, 2)
+    assert len(calls) <= 4
 
 
 @pytest.mark.parametrize("p", [LARGE_PRIMES[-1], LARGE_PRIMES[-2], 2**21 - 9])

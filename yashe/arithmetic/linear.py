@@ -31,6 +31,8 @@ from yashe.arithmetic.residues import (
 from yashe.arithmetic.rns import RnsBasis
 from yashe.errors import ExactnessError, ParameterError
 
+TRIED = 4  # numbers of pieces into which a sum is cut
+
 
 class WeightedSum:
     """Sums weights^T x modulo primes, prepared for many x: exact, reduced as rarely as possible.
@@ -117,7 +119,10 @@ class WeightedSum:
 
 
 def piece(sizes: IntArray, most: int) -> int:
-    """Return how many rows a piece can have: equal pieces, as few as there can be.
+    """Return how many rows a piece can have so that no sum in it is too large.
+
+    A few numbers of equal pieces are tried, from the fewest that the sums allow on. What is always
+    right is a piece of so many rows as if all sizes were the largest.
 
     Parameters
     ----------
@@ -128,14 +133,13 @@ def piece(sizes: IntArray, most: int) -> int:
     -------
     From 1 on, or 0 if a single size is larger than that.
     """
-    terms = len(sizes)
-    if sizes.max(initial=0) > most:
-        return 0
-    for pieces in range(1, terms + 1):
-        step = -(-terms // pieces)
+    terms, largest = len(sizes), int(sizes.max(initial=0))
+    fewest = -(-int(sizes.sum(axis=0).max(initial=1)) // most) if largest <= most else 0
+    for pieces in range(fewest, fewest + TRIED) if fewest else ():
+        step = max(1, -(-terms // pieces))
         if np.add.reduceat(sizes, range(0, terms, step)).max(initial=0) <= most:
             return step
-    return 1
+    return most // max(1, largest)
 
 
 @by_place
