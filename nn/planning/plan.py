@@ -101,6 +101,8 @@ def make_plan(
         If the logits may leave (-t/2, t/2), naming the layer, with the numbers.
     TransparentCiphertextError
         If an output of a layer depends on no pixel, naming the layer.
+    FormError
+        If nothing shall be relinearised, and the scheme has no squares of so many parts.
     NoiseBudgetExhausted
         If the noise may overwhelm the logits, naming the step; or no parameters would do.
     """
@@ -142,20 +144,20 @@ def make_plan(
         programs = packed_programs(model, need, security, spare_bits, public, params)
         check_fits(model, need, joint(programs), joined_with)
     else:
-        if params is not None:
-            check_fits(model, need, params, joined_with)
 
         def compiled(way: bool) -> tuple[Program, tuple[str, ...]]:
-            common = (security, public, scheme, spare_bits, slots, way)
-            if params is None:
-                chosen, why = cheapest_params(model, need, *common)
-                return program_of(model, scheme(chosen), relinearize=way), why
-            program = program_of(model, scheme(params), relinearize=way)
-            check_noise(program, program.lines(public), spare_bits)
-            return program, ()
+            chosen, why = (
+                (params, ())
+                if params
+                else cheapest_params(model, need, security, public, scheme, spare_bits, slots, way)
+            )
+            check_fits(model, need, chosen, joined_with)
+            program = program_of(model, scheme(chosen), relinearize=way)
+            if params:
+                check_noise(program, program.lines(public), spare_bits)
+            return program, why
 
         program, reasons = less_work(model, scheme, compiled, relinearize)
-        check_fits(model, need, program.scheme.params, joined_with)
         programs = (program,)
     plans = []
     for program in programs:
