@@ -43,8 +43,8 @@ TAIL = """
   dense layer are pointwise in the values, so that 256 columns of one prime go through all three
   while they are in the cache: the 845 squares of three parts, 1.5 GB of residues, never exist.
 - **Reductions only where a bound needs them.** The primes are as small as the noise allows
-  (`yashe.schemes.choose.narrowed`). Below 2^22.5 or so a weighted sum of 845 unreduced squares stays
-  below 2^53; with larger primes it is cut into a few pieces, and only sums are reduced.
+  (`yashe.schemes.choose.narrowed`). Below 2^22.5 or so a weighted sum of 845 unreduced squares
+  stays below 2^53; with larger primes it is cut into a few pieces, and only sums are reduced.
 - **Images stay packed** (`yashe/ciphertexts/packed.py`): as float32 in the process that encrypts,
   as bits and seeds where they were received, until the first step asks for one prime of all of them
   at a time. New memory is dear, so that encryption is faster, too; and to unpack prime by prime

@@ -134,12 +134,16 @@ def piece(sizes: IntArray, most: int) -> int:
     From 1 on, or 0 if a single size is larger than that.
     """
     terms, largest = len(sizes), int(sizes.max(initial=0))
-    fewest = -(-int(sizes.sum(axis=0).max(initial=1)) // most) if largest <= most else 0
-    for pieces in range(fewest, fewest + TRIED) if fewest else ():
-        step = max(1, -(-terms // pieces))
-        if np.add.reduceat(sizes, range(0, terms, step)).max(initial=0) <= most:
+    if largest == 0:
+        return max(1, terms)
+    if largest > most:
+        return 0
+    fewest = -(-int(sizes.sum(axis=0).max()) // most)
+    for pieces in range(fewest, fewest + TRIED):
+        step = -(-terms // pieces)
+        if np.add.reduceat(sizes, range(0, terms, step)).max() <= most:
             return step
-    return most // max(1, largest)
+    return most // largest
 
 
 @by_place
