@@ -43,7 +43,12 @@ RotationKey = list[PublicKey]  # the same
 Ciphertext = list[Poly]
 
 
-# Keys.
+# Keys. All errors are multiples of a unit, 1: with the unit t these are the keys of `textbook.bgv`.
+
+
+def derived_seed(seed: bytes, label: str) -> bytes:
+    """Return another seed of 32 bytes, which may be published: it does not tell the first one."""
+    return bytes(islice(words(seed, label, 1), 32))
 
 
 def rlwe_sample(params: Params, s: Poly, a: Poly, e: Poly) -> PublicKey:
@@ -51,14 +56,17 @@ def rlwe_sample(params: Params, s: Poly, a: Poly, e: Poly) -> PublicKey:
     return poly_mod(poly_scale(poly_add(poly_mul(a, s), e), -1), params.q), a
 
 
-def keygen(params: Params, seed: bytes) -> tuple[Poly, PublicKey]:
+def keygen(params: Params, seed: bytes, unit: int = 1) -> tuple[Poly, PublicKey]:
     """Return the secret key s and the public key (b, a) (FV, SecretKeyGen and PublicKeyGen)."""
     s = ternary(seed, "secret", params.n)
     a = uniform(seed, "public-a", params)
-    return s, rlwe_sample(params, s, a, gaussian(seed, "public-e", params.n))
+    e = poly_scale(gaussian(seed, "public-e", params.n), unit)
+    return s, rlwe_sample(params, s, a, e)
 
 
-def relin_keygen(params: Params, s: Poly, seed: bytes, w: int | None = None) -> RelinearizationKey:
+def relin_keygen(
+    params: Params, s: Poly, seed: bytes, w: int | None = None, unit: int = 1
+) -> RelinearizationKey:
     """Return ([-(a_i s + e_i) + g_i s^2]_q, a_i) for every gadget element g_i (FV, section 4).
 
     Parameters
@@ -79,22 +87,24 @@ def relin_keygen(params: Params, s: Poly, seed: bytes, w: int | None = None) -> 
     s_squared, key = poly_mul(s, s), []
     for i, g in enumerate(gadget(params, w)):
         a = uniform(seed, f"relin-a/{kind}{i}", params)
-        b, _ = rlwe_sample(params, s, a, gaussian(seed, f"relin-e/{kind}{i}", params.n))
+        e = poly_scale(gaussian(seed, f"relin-e/{kind}{i}", params.n), unit)
+        b, _ = rlwe_sample(params, s, a, e)
         key.append((poly_mod(poly_add(b, poly_scale(s_squared, g)), params.q), a))
     return key
 
 
-def rotation_keygen(params: Params, s: Poly, g: int, seed: bytes) -> RotationKey:
+def rotation_keygen(params: Params, s: Poly, g: int, seed: bytes, unit: int = 1) -> RotationKey:
     """Return ([-(a_i s_g + e_i) + g_i s]_q, a_i) for every gadget element g_i, s_g = s(X^(1/g)).
 
     An encryption of s under another key, as the relinearisation key is one of s^2 under s. The a_i
     come from a seed of their own, as in `encrypt_symmetric`, so that they need not be sent.
     """
-    rho = bytes(islice(words(seed, "rotation-rho", 1), 32))
+    rho = derived_seed(seed, "rotation-rho")
     s_g, key = automorphism(s, inverse_exponent(params.n, g)), []
     for i, weight in enumerate(gadget(params, None)):
         a = uniform(rho, f"rotation-a/{g}/{i}", params)
-        b, _ = rlwe_sample(params, s_g, a, gaussian(seed, f"rotation-e/{g}/{i}", params.n))
+        e = poly_scale(gaussian(seed, f"rotation-e/{g}/{i}", params.n), unit)
+        b, _ = rlwe_sample(params, s_g, a, e)
         key.append((poly_mod(poly_add(b, poly_scale(s, weight)), params.q), a))
     return key
 
@@ -126,13 +136,8 @@ def encrypt_symmetric(params: Params, s: Poly, m: Poly, seed: bytes, j: int = 0)
     the place of a. Were a drawn from `seed` itself, publishing it would publish e as well, and
     n linear equations without errors give s.
     """
-    rho = bytes(islice(words(seed, "encrypt-rho", 1), 32))
-    b, a = rlwe_sample(
-        params,
-        s,
-        uniform(rho, f"encrypt-a/{j}", params),
-        gaussian(seed, f"encrypt-e/{j}", params.n),
-    )
+    a = uniform(derived_seed(seed, "encrypt-rho"), f"encrypt-a/{j}", params)
+    b, _ = rlwe_sample(params, s, a, gaussian(seed, f"encrypt-e/{j}", params.n))
     return [poly_mod(poly_add(b, scale_up(params, m)), params.q), a]
 
 
@@ -200,11 +205,17 @@ def multiply(params: Params, left: Ciphertext, right: Ciphertext) -> Ciphertext:
     Two-part ciphertexts give the paper's three parts:
     round(t/q c_0 c_0'), round(t/q (c_0 c_1' + c_1 c_0')), round(t/q c_1 c_1').
     """
+    scaled = (poly_round(d, params.t, params.q) for d in tensor(params, left, right))
+    return [poly_mod(d, params.q) for d in scaled]
+
+
+def tensor(params: Params, left: Ciphertext, right: Ciphertext) -> list[Poly]:
+    """Return the coefficients of the product of c_0 + c_1 X + ... and c_0' + c_1' X + ..."""
     products = [[0] * params.n for _ in range(len(left) + len(right) - 1)]
     for i, x in enumerate(left):
         for j, y in enumerate(right):
             products[i + j] = poly_add(products[i + j], poly_mul(x, y))
-    return [poly_mod(poly_round(d, params.t, params.q), params.q) for d in products]
+    return products
 
 
 def relinearise(

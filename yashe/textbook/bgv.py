@@ -16,12 +16,11 @@ Deviations from the paper: messages are modulo any odd t where the paper has t =
 kept instead of chosen as 1; s and u are ternary; and m is dithered, see `dithered`.
 """
 
-from itertools import islice
 from math import gcd, inf, log2
 from typing import NamedTuple
 
 from yashe.textbook import bfv as textbook_bfv
-from yashe.textbook.automorphisms import automorphism, inverse_exponent
+from yashe.textbook.bfv import PublicKey, RelinearizationKey, RotationKey
 from yashe.textbook.polynomials import (
     Params,
     Poly,
@@ -33,16 +32,10 @@ from yashe.textbook.polynomials import (
     poly_mod,
     poly_mul,
     poly_scale,
-    rns_gadget,
     ternary,
-    uniform,
     uniform_row,
     words,
 )
-
-PublicKey = tuple[Poly, Poly]
-RelinearizationKey = list[PublicKey]  # one pair for each digit
-RotationKey = list[PublicKey]  # the same
 
 
 class Ciphertext(NamedTuple):
@@ -56,37 +49,18 @@ class Ciphertext(NamedTuple):
 
 
 def keygen(params: Params, seed: bytes) -> tuple[Poly, PublicKey]:
-    """Return the secret key s and the public key ([-(a s + t e)]_q, a).
-
-    All labels begin with bgv-: keys of BFV and BGV with equal a and e would differ by (t - 1) e.
-    """
-    s = ternary(seed, "secret", params.n)
-    a = uniform(seed, "public-a", params)
-    te = poly_scale(gaussian(seed, "public-e", params.n), params.t)
-    return s, textbook_bfv.rlwe_sample(params, s, a, te)
+    """Return the secret key s and the public key ([-(a s + t e)]_q, a): BFV's, with the unit t."""
+    return textbook_bfv.keygen(params, seed, params.t)
 
 
 def relin_keygen(params: Params, s: Poly, seed: bytes) -> RelinearizationKey:
     """Return ([-(a_i s + t e_i) + g_i s^2]_q, a_i) for every element g_i of the residue gadget."""
-    s_squared, key = poly_mul(s, s), []
-    for i, g in enumerate(rns_gadget(params.moduli)):
-        a = uniform(seed, f"relin-a/{i}", params)
-        te = poly_scale(gaussian(seed, f"relin-e/{i}", params.n), params.t)
-        b, _ = textbook_bfv.rlwe_sample(params, s, a, te)
-        key.append((poly_mod(poly_add(b, poly_scale(s_squared, g)), params.q), a))
-    return key
+    return textbook_bfv.relin_keygen(params, s, seed, unit=params.t)
 
 
 def rotation_keygen(params: Params, s: Poly, g: int, seed: bytes) -> RotationKey:
-    """Return ([-(a_i s_g + t e_i) + g_i s]_q, a_i) for every g_i, s_g = s(X^(1/g)), as in BFV."""
-    rho = bytes(islice(words(seed, "rotation-rho", 1), 32))
-    s_g, key = automorphism(s, inverse_exponent(params.n, g)), []
-    for i, weight in enumerate(rns_gadget(params.moduli)):
-        a = uniform(rho, f"rotation-a/{g}/{i}", params)
-        te = poly_scale(gaussian(seed, f"rotation-e/{g}/{i}", params.n), params.t)
-        b, _ = textbook_bfv.rlwe_sample(params, s_g, a, te)
-        key.append((poly_mod(poly_add(b, poly_scale(s, weight)), params.q), a))
-    return key
+    """Return ([-(a_i s_g + t e_i) + g_i s]_q, a_i) for every g_i, s_g = s(X^(1/g))."""
+    return textbook_bfv.rotation_keygen(params, s, g, seed, params.t)
 
 
 # Encryption and decryption.
@@ -129,7 +103,7 @@ def encrypt_symmetric(
     are here the *values* of a at the roots of x^n + 1, psis[i] being the psi modulo q_i. They are
     as uniform as coefficients, and the engine, which computes with values, needs no transform.
     """
-    rho = bytes(islice(words(seed, "encrypt-rho", 1), 32))
+    rho = textbook_bfv.derived_seed(seed, "encrypt-rho")
     values = [uniform_row(rho, f"encrypt-a/{j}", params.n, p) for p in params.moduli]
     rows = [intt(y, psi, p) for y, psi, p in zip(values, psis, params.moduli, strict=True)]
     te = poly_scale(gaussian(seed, f"encrypt-e/{j}", params.n), params.t)
@@ -216,10 +190,7 @@ def multiply(params: Params, left: Ciphertext, right: Ciphertext) -> Ciphertext:
     Nothing has to be scaled: (factor m + t ...) (factor' m' + t ...) is factor factor' m m' modulo
     t. This is the whole difference to BFV, and why BGV is faster.
     """
-    products = [[0] * params.n for _ in range(len(left.parts) + len(right.parts) - 1)]
-    for i, x in enumerate(left.parts):
-        for j, y in enumerate(right.parts):
-            products[i + j] = poly_add(products[i + j], poly_mul(x, y))
+    products = textbook_bfv.tensor(params, left.parts, right.parts)
     factor = left.factor * right.factor % params.t
     return Ciphertext([poly_mod(d, params.q) for d in products], factor)
 
