@@ -47,7 +47,7 @@ def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
         fresh, batches = SEEDED_CIPHERTEXTS, limits.images
     else:
         seeds = {
-            kind: bytes(SEED_BYTES * bool(form.halves)) for kind, form in ACCEPTED_KEYS.items()
+            kind: bytes(SEED_BYTES * bool(form.seeded)) for kind, form in ACCEPTED_KEYS.items()
         }
         key = max(body(kind, rho=seed) for kind, seed in seeds.items())
         fresh, batches = CIPHERTEXTS, limits.batches

@@ -227,17 +227,16 @@ def uniform_halves(params: Params, rho: bytes, labels: Sequence[str]) -> NttElem
     return CoefficientElement(params.ring, residues).ntt()
 
 
-def relinearization_halves(params: Params, rho: bytes, gadget: Gadget) -> NttElement:
-    """Return the a_i of a relinearisation key, batch axis for the digits."""
-    digits = range(len(gadget.groups(params.k)))
-    return uniform_halves(params, rho, [f"relin-a/{i}" for i in digits])
-
-
-def rotation_halves(
-    params: Params, rho: bytes, gadget: Gadget, exponents: Sequence[int]
+def switching_halves(
+    params: Params, rho: bytes, gadget: Gadget, exponents: Sequence[int] | None = None
 ) -> NttElement:
-    """Return the a_i of rotation keys, batch axes (exponents, digits)."""
+    """Return the a_i of a relinearisation key, or of rotation keys for some exponents.
+
+    The last batch axis is for the digits; rotation keys have one for the exponents before it.
+    """
     digits = range(len(gadget.groups(params.k)))
+    if exponents is None:
+        return uniform_halves(params, rho, [f"relin-a/{i}" for i in digits])
     a = uniform_halves(params, rho, [f"rotation-a/{g}/{i}" for g in exponents for i in digits])
     residues = a.residues.reshape(len(exponents), len(digits), params.k, params.n)
     return NttElement(params.ring, residues)

@@ -49,8 +49,7 @@ from yashe.ciphertexts.keys import (
     SecretKey,
     check_key,
     check_kind,
-    relinearization_halves,
-    rotation_halves,
+    switching_halves,
     uniform_halves,
 )
 from yashe.ciphertexts.noise import Bound
@@ -102,7 +101,7 @@ class RLWE(RotatingScheme):
             secret,
             self.public_key_type(params, key_id, _first(b), _first(a)),
             self._relinearization_key(
-                secret, relinearization_halves(params, seed, PER_PRIME), seed, PER_PRIME, None
+                secret, switching_halves(params, seed, PER_PRIME), seed, PER_PRIME, None
             ),
             self.rotation_keys(secret, rotations, given),
         )
@@ -124,7 +123,7 @@ class RLWE(RotatingScheme):
         """
         secret, seed = self.key_material(secret, seed, "relinearization", gadget)
         rho = derive_seed(seed, "relin-rho")
-        a = relinearization_halves(self.params, rho, gadget)
+        a = switching_halves(self.params, rho, gadget)
         return self._relinearization_key(secret, a, seed, gadget, rho)
 
     def _relinearization_key(
@@ -146,7 +145,7 @@ class RLWE(RotatingScheme):
         secret, seed = self.key_material(secret, seed, "rotations", gadget)
         params, exponents = self.params, self.exponents(rotations)
         rho = derive_seed(seed, "rotation-rho")
-        a = rotation_halves(params, rho, gadget, exponents)
+        a = switching_halves(params, rho, gadget, exponents)
         residues, weighted = np.empty_like(a.residues), _weighted(gadget, secret.s)
         for a_g, b_g, g in zip(a.residues, residues, exponents, strict=True):
             moved = move_values(secret.s.residues, pow(g, -1, 2 * params.n))

@@ -35,7 +35,7 @@ import numpy as np
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME
-from yashe.ciphertexts.keys import Key, SecretKey
+from yashe.ciphertexts.keys import Key, SecretKey, switching_halves
 from yashe.errors import FormatError, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.yashe import YasheSecretKey
@@ -157,12 +157,12 @@ def _key(contents: Contents, elements: list[NttElement]) -> Key:
     found: dict[str, Any] = dict(zip(form.polynomials, elements, strict=True))
     if form.described:
         found["gadget"] = contents.gadget
-    exponents = [contents.exponents] if form.rotations else []
     if form.rotations:
         found["exponents"] = contents.exponents
-    if form.halves is not None:
+    if form.seeded:
         found["rho"] = contents.rho
-        found["a"] = form.halves(params, contents.rho, contents.gadget, *exponents)
+        exponents = contents.exponents if form.rotations else None
+        found["a"] = switching_halves(params, contents.rho, contents.gadget, exponents)
     return form.type(params, contents.key_id, **found)
 
 

@@ -148,7 +148,32 @@ class FrameReader:
                 "off, get it again"
             )
         self.description = self._take(description_bytes, "the description")
-        self._missing = self.body_bytes
+        self._at, self._missing = 0, self.body_bytes
+
+    def fields(self, form: str) -> tuple[Any, ...]:
+        """Return the next fields of the description, in the notation of the module struct.
+
+        Raises
+        ------
+        FormatError
+            If it is too short for them.
+        """
+        size = struct.calcsize("<" + form)
+        data = self.description[self._at : self._at + size]
+        if len(data) < size:
+            raise self.error("the description is too short", at=HEADER.size + self._at)
+        self._at += size
+        return struct.unpack("<" + form, data)
+
+    def end_description(self) -> None:
+        """Refuse a description that goes on.
+
+        Raises
+        ------
+        FormatError
+        """
+        if self._at < len(self.description):
+            raise self.error("the description is too long", at=HEADER.size + self._at)
 
     def error(self, problem: str, at: int | None = None) -> FormatError:
         """Return an error that says what is wrong and where."""
@@ -232,29 +257,3 @@ class FrameReader:
             raise self.error("the hash is wrong: the file is damaged, get it again")
         if self._stream.read(1):
             raise self.error("something follows the end of the frame")
-
-
-class Fields:
-    """Takes a description apart, field by field.
-
-    Parameters
-    ----------
-    frame : the frame, for its description and its errors
-    """
-
-    def __init__(self, frame: FrameReader) -> None:
-        self._frame, self._at = frame, 0
-
-    def take(self, form: str) -> tuple[Any, ...]:
-        """Return the next fields, in the notation of the module struct, little-endian."""
-        size = struct.calcsize("<" + form)
-        data = self._frame.description[self._at : self._at + size]
-        if len(data) < size:
-            raise self._frame.error("the description is too short", at=HEADER.size + self._at)
-        self._at += size
-        return struct.unpack("<" + form, data)
-
-    def end(self) -> None:
-        """Refuse a description that goes on."""
-        if self._at < len(self._frame.description):
-            raise self._frame.error("the description is too long", at=HEADER.size + self._at)

@@ -15,49 +15,30 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from yashe.arithmetic.rings import NttElement
 from yashe.arithmetic.sampling import NUMBERED_SEED, SEED_BYTES
 from yashe.arithmetic.whole import whole
+from yashe.ciphertexts import keys
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
-from yashe.ciphertexts.keys import (
-    BfvRotationKeys,
-    BgvPublicKey,
-    BgvRelinearizationKey,
-    BgvRotationKeys,
-    Key,
-    PublicKey,
-    RelinearizationKey,
-    SecretKey,
-    relinearization_halves,
-    rotation_halves,
-)
 from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import Params
+from yashe.schemes import yashe as yashe_prime
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.rlwe import RLWE
-from yashe.schemes.yashe import (
-    YASHE,
-    EvaluationKey,
-    YashePublicKey,
-    YasheRotationKeys,
-    YasheSecretKey,
-)
 from yashe.wire.bits import packed_bytes
 from yashe.wire.envelope import (
     CIPHERTEXTS,
     FIRST_SECRET_KIND,
     PARAMETERS,
     SEEDED_CIPHERTEXTS,
-    Fields,
     FrameReader,
     FrameWriter,
 )
@@ -67,45 +48,48 @@ from yashe.wire.envelope import (
 class KeyForm:
     """How a kind of key is written: the attributes that are its polynomials, in this order.
 
-    `per_digit` says that there is one of each for all digits of the gadget, `rotations` that this
-    is so for each of several exponents, `halves` how those that a seed stands for are expanded.
+    `seeded` says that a seed stands for the others, see `yashe.ciphertexts.keys.switching_halves`.
     """
 
     kind: int
-    type: type[Key]
+    type: type[keys.Key]
     polynomials: tuple[str, ...]
-    per_digit: bool = False
-    rotations: bool = False
-    halves: Callable[..., NttElement] | None = None
+    seeded: bool = False
+
+    @property
+    def rotations(self) -> bool:
+        """Whether there is one of each for every exponent."""
+        return issubclass(self.type, keys.RotationKeys)
 
     @property
     def described(self) -> bool:
         """Whether the description says more than the key id."""
-        return self.rotations or self.halves is not None
+        return self.rotations or self.seeded
 
 
 KEY_FORMS = (
-    KeyForm(2, PublicKey, ("b", "a")),
-    KeyForm(3, RelinearizationKey, ("b", "a"), per_digit=True),
-    KeyForm(6, YashePublicKey, ("h",)),
-    KeyForm(7, EvaluationKey, ("gamma",), per_digit=True),
-    KeyForm(8, BgvPublicKey, ("b", "a")),
-    KeyForm(9, BgvRelinearizationKey, ("b", "a"), per_digit=True),
-    KeyForm(10, BfvRotationKeys, ("b",), True, True, rotation_halves),
-    KeyForm(11, BgvRotationKeys, ("b",), True, True, rotation_halves),
-    KeyForm(12, YasheRotationKeys, ("gamma",), True, True),
-    KeyForm(13, RelinearizationKey, ("b",), True, halves=relinearization_halves),
-    KeyForm(14, BgvRelinearizationKey, ("b",), True, halves=relinearization_halves),
-    KeyForm(FIRST_SECRET_KIND, SecretKey, ("s",)),
-    KeyForm(FIRST_SECRET_KIND + 1, YasheSecretKey, ("f",)),
+    KeyForm(2, keys.PublicKey, ("b", "a")),
+    KeyForm(3, keys.RelinearizationKey, ("b", "a")),
+    KeyForm(6, yashe_prime.YashePublicKey, ("h",)),
+    KeyForm(7, yashe_prime.EvaluationKey, ("gamma",)),
+    KeyForm(8, keys.BgvPublicKey, ("b", "a")),
+    KeyForm(9, keys.BgvRelinearizationKey, ("b", "a")),
+    KeyForm(10, keys.BfvRotationKeys, ("b",), seeded=True),
+    KeyForm(11, keys.BgvRotationKeys, ("b",), seeded=True),
+    KeyForm(12, yashe_prime.YasheRotationKeys, ("gamma",)),
+    KeyForm(13, keys.RelinearizationKey, ("b",), seeded=True),
+    KeyForm(14, keys.BgvRelinearizationKey, ("b",), seeded=True),
+    KeyForm(FIRST_SECRET_KIND, keys.SecretKey, ("s",)),
+    KeyForm(FIRST_SECRET_KIND + 1, yashe_prime.YasheSecretKey, ("f",)),
 )
-KIND_TYPES: dict[int, type[Params | Key | Ciphertext]] = {
+FORMS = {form.kind: form for form in KEY_FORMS}
+KIND_TYPES: dict[int, type[Params | keys.Key | Ciphertext]] = {
     PARAMETERS: Params,
     CIPHERTEXTS: Ciphertext,
     SEEDED_CIPHERTEXTS: Ciphertext,
-    **{form.kind: form.type for form in KEY_FORMS},
+    **{kind: form.type for kind, form in FORMS.items()},
 }
-SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: YASHE, 3: BGV}
+SCHEMES: dict[int, type[Scheme]] = {1: BFV, 2: yashe_prime.YASHE, 3: BGV}
 
 # What stands before the polynomials of one ciphertext: what is known about its noise, or, if it is
 # seeded, its seed; its noise is then that of a fresh ciphertext.
@@ -165,7 +149,7 @@ class Contents:
             raise ParameterError(
                 f"1 to {MOST_ROTATIONS} rotations were required, got {len(exponents)}: send several"
             )
-        if form.halves is not None and len(self.rho) != SEED_BYTES:
+        if form.seeded and len(self.rho) != SEED_BYTES:
             raise ParameterError(f"a seed of {SEED_BYTES} bytes was required: {len(self.rho)}")
 
     def _check_array(self, scheme: Scheme) -> None:
@@ -194,7 +178,7 @@ class Contents:
             raise ParameterError("a seeded ciphertext is a fresh one of BFV or BGV, of degree 1")
 
     @property
-    def type(self) -> type[Params | Key | Ciphertext]:
+    def type(self) -> type[Params | keys.Key | Ciphertext]:
         """What it is read as."""
         return KIND_TYPES[self.kind]
 
@@ -216,14 +200,14 @@ class Contents:
     @property
     def form(self) -> KeyForm | None:
         """How a key is written."""
-        return next((form for form in KEY_FORMS if form.kind == self.kind), None)
+        return FORMS.get(self.kind)
 
     @property
     def polynomials(self) -> tuple[int, ...]:
         """Shape of the array of polynomials of a key."""
         assert self.form is not None
         shape: tuple[int, ...] = (len(self.form.polynomials),)
-        if self.form.per_digit:
+        if issubclass(self.type, keys.PerDigit | keys.RotationKeys):
             shape = (len(self.gadget.groups(self.params.k)), *shape)
         return (len(self.exponents), *shape) if self.form.rotations else shape
 
@@ -243,28 +227,25 @@ class Contents:
 
     def description(self) -> bytes:
         """Return what stands behind the header of a frame."""
-        found = params_description(self.params)
-        if self.kind == PARAMETERS:
-            return found
+        params, form = self.params, self.form
+        moduli = params.moduli + params.plaintext_moduli
+        counts = params.k, len(params.plaintext_moduli), len(params.name)
+        found = _packed("IIBBB", params.n, params.security or 0, *counts)
+        found += params.name.encode("ascii") + _packed(f"{len(moduli)}I", *moduli)
         found += bytes.fromhex(self.key_id)
-        if self.form is not None and self.form.described:
-            return found + self._switching_key()
-        if self.scheme is None:
-            return found
-        kind = type(self.scheme)
-        number = next(number for number, scheme in SCHEMES.items() if scheme is kind)
-        found += bytes([number, self.degree, len(self.shape)])
-        found += np.array([self.factor], dtype="<u8").tobytes() if kind is BGV else b""
-        return found + np.array(self.shape, dtype="<u4").tobytes()
-
-    def _switching_key(self) -> bytes:
-        """Return the gadget, the exponents, and the seed of the halves."""
-        assert self.form is not None
-        found = bytes([self.gadget.size, self.gadget.spare])
-        if self.form.rotations:
-            found += np.array([len(self.exponents)], dtype="<u2").tobytes()
-            found += np.array(self.exponents, dtype="<u4").tobytes()
-        return found + self.rho
+        if form is not None and form.described:
+            found += _packed("BB", self.gadget.size, self.gadget.spare)
+            if form.rotations:
+                count = len(self.exponents)
+                found += _packed(f"H{count}I", count, *self.exponents)
+            found += self.rho
+        if self.scheme is not None:
+            number = next(i for i, scheme in SCHEMES.items() if scheme is type(self.scheme))
+            found += _packed("BBB", number, self.degree, len(self.shape))
+            if isinstance(self.scheme, BGV):
+                found += _packed("Q", self.factor)
+            found += _packed(f"{len(self.shape)}I", *self.shape)
+        return found
 
     def frame(self, stream: BinaryIO) -> FrameWriter:
         """Return a frame with this head, to be written to the stream."""
@@ -272,15 +253,9 @@ class Contents:
         return FrameWriter(stream, self.kind, digest, self.description(), self.body_bytes)
 
 
-def params_description(params: Params) -> bytes:
-    """Return the description of a parameter set, with which every description begins.
-
-    `Params` has seen to it that its name and the numbers of its moduli fit.
-    """
-    fields = np.array([params.n, params.security or 0], dtype="<u4").tobytes()
-    fields += bytes([params.k, len(params.plaintext_moduli), len(params.name)])
-    moduli = np.array(params.moduli + params.plaintext_moduli, dtype="<u4")
-    return fields + params.name.encode("ascii") + moduli.tobytes()
+def _packed(form: str, *values: int) -> bytes:
+    """Return fields of a description, the inverse of `FrameReader.fields`."""
+    return struct.pack("<" + form, *values)
 
 
 def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
@@ -304,46 +279,42 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
             f"the {KIND_TYPES[frame.kind].__name__} is for other parameters than {params.name}: "
             f"its parameter hash is {frame.digest.hex()[:16]}, not {params.digest[:16]}"
         )
-    fields = Fields(frame)
-    described = _read_params(frame, fields)
-    params = params or described
-    key_id, scheme, degree, shape, factor = "", None, 0, (), 1
-    gadget, exponents, rho = PER_PRIME, (), b""
+    described = _read_params(frame)
+    params, found = params or described, dict[str, Any]()
     if frame.kind != PARAMETERS:
-        key_id = fields.take("16s")[0].hex()
-    form = next((form for form in KEY_FORMS if form.kind == frame.kind), None)
+        found["key_id"] = frame.fields("16s")[0].hex()
+    form = FORMS.get(frame.kind)
     if form is not None and form.described:
-        size, spare = fields.take("BB")
+        size, spare = frame.fields("BB")
         with frame.refusing():
-            gadget = Gadget(size, spare)
+            found["gadget"] = Gadget(size, spare)
         if form.rotations:
-            exponents = fields.take(f"{fields.take('H')[0]}I")
-        if form.halves is not None:
-            (rho,) = fields.take(f"{SEED_BYTES}s")
+            found["exponents"] = frame.fields(f"{frame.fields('H')[0]}I")
+        if form.seeded:
+            (found["rho"],) = frame.fields(f"{SEED_BYTES}s")
     if KIND_TYPES[frame.kind] is Ciphertext:
-        number, degree, axes = fields.take("BBB")
+        number, found["degree"], axes = frame.fields("BBB")
         if number not in SCHEMES:
             raise frame.error(f"scheme {number} is unknown to this version")
-        factor = fields.take("Q")[0] if SCHEMES[number] is BGV else 1
-        shape = fields.take(f"{axes}I")
+        if SCHEMES[number] is BGV:
+            (found["factor"],) = frame.fields("Q")
+        found["shape"] = frame.fields(f"{axes}I")
         with frame.refusing("the scheme refuses the parameters: "):
-            scheme = SCHEMES[number](params)
-    fields.end()
+            found["scheme"] = SCHEMES[number](params)
+    frame.end_description()
     with frame.refusing():
-        contents = Contents(
-            frame.kind, params, key_id, scheme, degree, shape, factor, gadget, exponents, rho
-        )
+        contents = Contents(frame.kind, params, **found)
     needed = contents.body_bytes
     if frame.body_bytes != needed:
         raise frame.error(f"a body of {needed} bytes for {contents}, not {frame.body_bytes}", at=16)
     return contents
 
 
-def _read_params(frame: FrameReader, fields: Fields) -> Params:
+def _read_params(frame: FrameReader) -> Params:
     """Return the parameters at the beginning of a description."""
-    n, security, k, k_plaintext, name_bytes = fields.take("IIBBB")
-    name = fields.take(f"{name_bytes}s")[0].decode("latin-1")
-    moduli, plaintext_moduli = fields.take(f"{k}I"), fields.take(f"{k_plaintext}I")
+    n, security, k, k_plaintext, name_bytes = frame.fields("IIBBB")
+    name = frame.fields(f"{name_bytes}s")[0].decode("latin-1")
+    moduli, plaintext_moduli = frame.fields(f"{k}I"), frame.fields(f"{k_plaintext}I")
     with frame.refusing("the parameters are refused: "):
         params = Params(name, n, moduli, plaintext_moduli, security or None)
     if params.digest != frame.digest.hex():
@@ -351,8 +322,7 @@ def _read_params(frame: FrameReader, fields: Fields) -> Params:
     return params
 
 
-def key_form(key: Key) -> KeyForm:
+def key_form(key: keys.Key) -> KeyForm:
     """Return how a key is written: with a seed in the place of halves, if there is one."""
-    forms = [form for form in KEY_FORMS if form.type is type(key)]
     seeded = getattr(key, "rho", None) is not None
-    return next(form for form in forms if (form.halves is not None) == seeded)
+    return next(form for form in KEY_FORMS if form.type is type(key) and form.seeded == seeded)
