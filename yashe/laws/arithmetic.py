@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from yashe.laws.law import Comparison, Registry
 from yashe.laws.strategies import Polynomial, centred_integers, integers_near_halves, polynomials
+from yashe.textbook.automorphisms import automorphism
 from yashe.textbook.polynomials import centred, evaluate, poly_add, poly_mod, poly_mul
 
 
@@ -281,19 +282,14 @@ def slots_add(s: Slots, x: list[int], y: list[int]) -> Comparison:
 @slots.law()
 def slots_multiply(s: Slots, x: list[int], y: list[int]) -> Comparison:
     """The product of polynomials is the product in every slot."""
-    product = poly_mod(poly_mul([int(v) for v in s.encode(x)], [int(v) for v in s.encode(y)]), s.t)
-    return [int(v) for v in s.decode(product)], [
-        centred(a * b, s.t) for a, b in zip(x, y, strict=True)
-    ]
+    a, b = ([int(v) for v in s.encode(values)] for values in (x, y))
+    expected = [centred(v * w, s.t) for v, w in zip(x, y, strict=True)]
+    return [int(v) for v in s.decode(poly_mod(poly_mul(a, b), s.t))], expected
 
 
 @slots.law()
 def slots_rotate(s: Slots, x: list[int]) -> Comparison:
     """X -> X^5 rotates both rows of the 2 x n/2 grid of slots by one."""
-    rotated, half = [0] * s.n, s.n // 2
-    for i, coefficient in enumerate(s.encode(x)):
-        power = 5 * i % (2 * s.n)
-        rotated[power % s.n] = int(coefficient) if power < s.n else -int(coefficient)
-    rows = [x[:half], x[half:]]
-    expected = [value for row in rows for value in [*row[1:], row[0]]]
+    rotated, half = automorphism([int(v) for v in s.encode(x)], 5), s.n // 2
+    expected = [*x[1:half], x[0], *x[half + 1 :], x[half]]
     return [int(v) for v in s.decode(poly_mod(rotated, s.t))], expected

@@ -7,6 +7,7 @@ and so do `Ntt`, `Ring`, `RnsBasis`, BGV and YASHE'.
 from __future__ import annotations
 
 import math
+import operator
 from fractions import Fraction
 from typing import Any
 
@@ -104,6 +105,11 @@ class EngineScheme:
     with_secret : encrypt with the secret key, which BFV and BGV can
     """
 
+    add = staticmethod(operator.add)
+    subtract = staticmethod(operator.sub)
+    negate = staticmethod(operator.neg)
+    multiply = multiply_scalar = staticmethod(operator.mul)
+
     def __init__(self, scheme: RotatingScheme, with_secret: bool = False) -> None:
         self.scheme, self.with_secret = scheme, with_secret
         self.moving: dict[tuple[str, Any], Any] = {}  # rotation keys, which most laws do not need
@@ -127,22 +133,6 @@ class EngineScheme:
         """Return the message."""
         return integers(self.scheme.decrypt(ct, keys.secret))
 
-    def add(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
-        """Return x + y."""
-        return x + y
-
-    def subtract(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
-        """Return x - y."""
-        return x - y
-
-    def negate(self, x: Ciphertext) -> Ciphertext:
-        """Return -x."""
-        return -x
-
-    def multiply_scalar(self, x: Ciphertext, c: int) -> Ciphertext:
-        """Return c x."""
-        return x * c
-
     def add_plain(self, x: Ciphertext, values: Poly) -> Ciphertext:
         """Return x plus a plaintext."""
         return x + self.scheme.encode(values)
@@ -150,10 +140,6 @@ class EngineScheme:
     def multiply_plain(self, x: Ciphertext, values: Poly) -> Ciphertext:
         """Return x times a plaintext."""
         return x * self.scheme.encode(values)
-
-    def multiply(self, x: Ciphertext, y: Ciphertext) -> Ciphertext:
-        """Return x times y."""
-        return x * y
 
     def relinearize(self, keys: Any, x: Ciphertext) -> Ciphertext:
         """Return two parts."""

@@ -38,10 +38,7 @@ sampler = Registry(Sampler, seed=lambda s: seeds())
 @sampler.law(examples=3)
 def ternary_is_uniform(s: Sampler, seed: bytes) -> Comparison:
     """Ternary samples are -1, 0 and 1, equally often."""
-    counts = Counter(int(x) for x in s.ternary(seed, "law", SAMPLES))
-    third = SAMPLES / 3
-    odd = {x: c for x, c in counts.items() if abs(c - third) > 5 * math.sqrt(third)}
-    return (set(counts), odd), ({-1, 0, 1}, {})
+    return evenly(s.ternary(seed, "law", SAMPLES), {-1, 0, 1})
 
 
 @sampler.law(examples=3)
@@ -58,11 +55,14 @@ def gaussian_has_its_moments(s: Sampler, seed: bytes) -> Comparison:
 @sampler.law(examples=3)
 def uniform_is_uniform(s: Sampler, seed: bytes) -> Comparison:
     """Uniform samples take every value modulo p, equally often."""
-    p = 17
-    counts = Counter(int(x) for x in s.uniform(seed, "law", SAMPLES, p))
-    share = SAMPLES / p
+    return evenly(s.uniform(seed, "law", SAMPLES, 17), set(range(-8, 9)))
+
+
+def evenly(samples: Sequence[int], values: set[int]) -> Comparison:
+    """Compare what was drawn with values, each of which should be drawn equally often."""
+    counts, share = Counter(int(x) for x in samples), SAMPLES / len(values)
     odd = {x: c for x, c in counts.items() if abs(c - share) > 5 * math.sqrt(share)}
-    return (set(counts), odd), (set(range(-8, 9)), {})
+    return (set(counts), odd), (values, {})
 
 
 @sampler.law(examples=20)

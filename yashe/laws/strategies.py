@@ -26,37 +26,20 @@ from yashe.arithmetic.sampling import SEED_BYTES
 from yashe.ciphertexts.array import Ciphertext
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
+from yashe.textbook.polynomials import poly_mod
 
 try:
-    import hypothesis
-    from hypothesis import strategies as st
-    from hypothesis.strategies import DrawFn, SearchStrategy
+    import hypothesis as hypothesis  # for the other modules as well
+    from hypothesis import strategies
+    from hypothesis.strategies import DrawFn
 except ImportError as error:
     raise ImportError(
         "yashe.laws.strategies and yashe.laws need Hypothesis, which is not installed: "
         'pip install hypothesis, or this project with its extra, pip install ".[test]"'
     ) from error
 
-__all__ = [
-    "Polynomial",
-    "SearchStrategy",
-    "bases",
-    "centred_integers",
-    "ciphertexts",
-    "degrees",
-    "hypothesis",
-    "insecure_params",
-    "integers_near_halves",
-    "messages",
-    "ntt_pairs",
-    "polynomials",
-    "residue_arrays",
-    "ring_elements",
-    "rns_moduli",
-    "seeds",
-    "st",
-]
-
+st = strategies
+SearchStrategy = strategies.SearchStrategy
 Polynomial: TypeAlias = list[int]
 
 DRAWN = 64  # entries that Hypothesis chooses one by one: of thousands it could not
@@ -192,16 +175,12 @@ def ciphertexts(draw: DrawFn, scheme: Scheme, keys: Any) -> tuple[Ciphertext, li
     ct, other = scheme.encrypt([x, y], keys.encryption, draw(seeds()))
     kind = draw(st.sampled_from(["fresh", "sum", "multiple", "product", "relinearized"]))
     if kind == "sum":
-        return ct + other, _modulo([a + b for a, b in zip(x, y, strict=True)], params.t)
+        return ct + other, poly_mod([a + b for a, b in zip(x, y, strict=True)], params.t)
     if kind == "multiple":
-        return ct * 3, _modulo([3 * a for a in x], params.t)
+        return ct * 3, poly_mod([3 * a for a in x], params.t)
     if kind in ("product", "relinearized"):
         product = ct * other
         if kind == "relinearized":
             product = scheme.relinearize(product, keys.relinearization)
-        return product, _modulo([a * b for a, b in zip(x, y, strict=True)], params.t)
+        return product, poly_mod([a * b for a, b in zip(x, y, strict=True)], params.t)
     return ct, x
-
-
-def _modulo(values: list[int], t: int) -> list[int]:
-    return [(value + t // 2) % t - t // 2 for value in values]
