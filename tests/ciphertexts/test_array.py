@@ -634,7 +634,7 @@ def test_numbers_do_not_add_axes_because_slots_may_be_meant(operation: Operation
 def test_constants_that_do_not_fit_an_affine_map_are_refused() -> None:
     ct, matrix = encrypt([[1], [2]]), np.ones((2, 3), np.int64)
     for shape in ((2,), (2, 3), (3, 1)):
-        with pytest.raises(ShapeError, match=r"do not fit a product of shape \(3,\)"):
+        with pytest.raises(ShapeError, match=r"do not broadcast with ciphertexts of shape \(3,\)"):
             ct.affine(matrix, np.ones(shape, np.int64))
     with pytest.raises(EncodingError, match="constants must be integers, not float64"):
         ct.affine(matrix, 0.5)

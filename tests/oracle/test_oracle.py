@@ -404,8 +404,8 @@ def other_uniform_parts(patch: pytest.MonkeyPatch) -> None:
 
 
 def changed_operand(patch: pytest.MonkeyPatch) -> None:
-    def add_constant(self: Ciphertext, values: Any) -> Ciphertext:
-        found = right(self, values)
+    def add_constant(self: Ciphertext, values: Any, in_place: bool = False) -> Ciphertext:
+        found = right(self, values, in_place)
         self.rows[self.index.reshape(-1)] = found.rows
         return found
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from strategies_engine import SEED, TOYS, degrees, junk, toys
 from yashe import wire
 from yashe.arithmetic.primes import next_ntt_primes, ntt_primes, prime_limit
-from yashe.ciphertexts import noise
 from yashe.errors import FheError, ParameterError, SecurityError
 from yashe.parameters.security import max_log2_q
 from yashe.parameters.sets import INSECURE_TOY, Params, make_params, plaintext_primes, primes_of_q
@@ -245,7 +244,7 @@ def test_q_stays_below_2_to_the_1000_because_noise_is_a_float() -> None:
         product = scheme.relinearize(fresh * fresh, keys.relinearization)
         assert scheme.decrypt(product, keys.secret)[0] == 9
         for ct in (fresh, product):
-            predicted, real = float(ct.noise_budget), float(noise.measure(ct, keys.secret))
+            predicted, real = float(ct.noise_budget), float(scheme.noise_budget(ct, keys.secret))
             assert 900 < predicted < real < 1000
     p = ntt_primes(64, params.k + 1, avoid=params.plaintext_moduli)[-1]
     with pytest.raises(

@@ -78,6 +78,9 @@ class Element:
     def __repr__(self) -> str:  # and no residue: it may be a secret
         return f"{type(self).__name__}(shape={self.residues.shape[:-2]}, {self.ring!r})"
 
+    def __getitem__(self: Form, key: int) -> Form:
+        return type(self)(self.ring, self.residues[key])
+
     def __add__(self: Form, other: Form) -> Form:
         return self._combined(other, np.add)
 

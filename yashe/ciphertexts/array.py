@@ -63,7 +63,7 @@ class Ciphertext(RowArray):
         within = "" if found is None else f", within ({found.low.min()}, {found.high.max()})"
         return (
             f"Ciphertext(shape={self.shape}, {self.scheme.name} {self.params.name}, "
-            f"degree={self.degree}, parts={self.rows.shape[1]}, "
+            f"degree={self.degree}, parts={self.store.shape[1]}, "
             f"noise budget >= {least:.1f} bits{warning}{within})"
         )
 
@@ -224,15 +224,22 @@ class Ciphertext(RowArray):
             combined(operation, self.within_of(a), other.within_of(b)),
         )
 
-    def _add_constant(self, values: Any) -> Ciphertext:
-        """Add the same integer to all slots of a ciphertext."""
+    def _add_constant(self, values: Any, in_place: bool = False) -> Ciphertext:
+        """Add the same integer to all slots of a ciphertext; in place only where nobody sees it."""
         index, constants = self._with_constants(values)
-        flat = index.reshape(-1)
-        rows = self.rows[np.asarray(flat, like=self.rows)]
-        self._add_constants_to(rows, constants)
-        added = self.scheme.plain_addition_bound(self.degree) * (constants.reshape(-1) != 0)
-        within = combined(operator.add, self.within_of(flat), constants.reshape(-1))
-        bound = self.bound[flat] + added
+        flat, added = index.reshape(-1), constants.reshape(-1)
+        own = in_place and index.shape == self.shape
+        rows = self.rows if own else self.rows[np.asarray(flat, like=self.rows)]
+        # To the first coefficient, which is all values.
+        columns = slice(None) if self.scheme.ntt_form else slice(0, 1)
+        messages = self.params.plaintext_ring.basis.decompose(added)
+        residues = self.scheme.embedded(messages, self.factor).T[:, :, None]
+        embedded = np.asarray(residues, like=rows)
+        for some in blocks(len(rows), 8 * self.params.k * self.params.n, rows):
+            add_modulo(rows[some, 0, :, columns], embedded[some], self.params.moduli)
+        noisier = self.scheme.plain_addition_bound(self.degree) * (added != 0)
+        within = combined(operator.add, self.within_of(flat), added)
+        bound = self.bound[flat] + noisier
         return self.derive(rows, bound, index.shape, "adding a constant", within=within)
 
     def _constants(self, values: Any) -> IntArray:
@@ -258,15 +265,6 @@ class Ciphertext(RowArray):
         index, broadcast = np.broadcast_arrays(self.index, constants)
         return index, broadcast
 
-    def _add_constants_to(self, rows: FloatArray, constants: IntArray) -> None:
-        """Add one constant to each row in place: to its first coefficient, which is all values."""
-        columns = slice(None) if self.scheme.ntt_form else slice(0, 1)
-        messages = self.params.plaintext_ring.basis.decompose(constants.reshape(-1))
-        residues = self.scheme.embedded(messages, self.factor).T[:, :, None]
-        embedded = np.asarray(residues, like=rows)
-        for some in blocks(len(rows), 8 * self.params.k * self.params.n, rows):
-            add_modulo(rows[some, 0, :, columns], embedded[some], self.params.moduli)
-
     def affine(self, matrix: Any, constants: Any) -> Ciphertext:
         """Return self @ matrix + constants without a copy in between.
 
@@ -278,23 +276,7 @@ class Ciphertext(RowArray):
             As for a product with a matrix.
         """
         product: Ciphertext = self @ matrix
-        values = self._constants(constants)
-        try:
-            values = np.broadcast_to(values, product.shape)
-        except ValueError as error:
-            raise ShapeError(
-                f"constants of shape {values.shape} do not fit a product of shape {product.shape}"
-            ) from error
-        # The product's rows are new, one for each entry in its order, and known to nobody else.
-        product._add_constants_to(product.rows, values)
-        added = self.scheme.plain_addition_bound(self.degree) * (values.reshape(-1) != 0)
-        bound, within = (
-            product.bound + added,
-            combined(operator.add, product.within, values.ravel()),
-        )
-        return product.derive(
-            product.rows, bound, product.shape, "adding a constant", within=within
-        )
+        return product._add_constant(constants, in_place=True)
 
     def _add_plaintext(self, other: Plaintext) -> Ciphertext:
         """Add one integer per slot."""
@@ -318,8 +300,8 @@ class Ciphertext(RowArray):
                 "a product with 0 no longer depends on the ciphertext: leave the term out instead"
             )
         rows = scale_rows(self.rows, flat, w, self.params.ring.basis)
-        bound, within = self.bound[flat] * w.astype(np.float64), self.within_of(flat)
-        within = combined(operator.mul, within, w)
+        bound = self.bound[flat] * w.astype(np.float64)
+        within = combined(operator.mul, self.within_of(flat), w)
         return self.derive(rows, bound, index.shape, "a product with a constant", within=within)
 
     def _multiply_plaintext(self, other: Plaintext) -> Ciphertext:

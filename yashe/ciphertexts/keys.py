@@ -179,7 +179,7 @@ class RotationKeys(Key):
     def columns(self, g: int) -> list[NttElement]:
         """Return the columns of the key for X -> X^g, each with a batch axis for the digits."""
         number = self.exponents.index(g)
-        return [NttElement(x.ring, x.residues[number]) for x in self.elements.values()]
+        return [x[number] for x in self.elements.values()]
 
 
 @dataclass(frozen=True, eq=False)

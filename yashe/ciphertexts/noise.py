@@ -25,17 +25,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Any
 
 import numpy as np
 
-from yashe.arithmetic.residues import FloatArray, IntArray, column, reduce
+from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.rns import RnsBasis
 from yashe.arithmetic.sampling import SIGMA
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
 from yashe.ciphertexts.moves import Together
 from yashe.ciphertexts.trace import trace as trace  # noise.trace(secret_key)
-from yashe.errors import FormError, NoiseBudgetExhausted
+from yashe.errors import NoiseBudgetExhausted
 from yashe.parameters.sets import Params
 
 FAILURE_BITS = 40  # the prediction fails for one ciphertext with probability 2^-40 ...
@@ -271,39 +270,9 @@ def canonical_norm(coefficients: IntArray) -> FloatArray:
 
 
 def measured_budget(x: FloatArray, basis: RnsBasis) -> float:
-    """Return log2(1 / (2 max |nu|)) for nu = x / q, x = [t phase]_q given by residues (k, n).
-
-    x is written in mixed radix, x = d_1 + d_2 q_1 + d_3 q_1 q_2 + ... with centred digits (Garner).
-    Where x is small the highest digits are zero, so the sum of floats is as exact as floats are.
-    """
-    nu, rows, weight = np.zeros(x.shape[-1]), x, Fraction(1, basis.product)
-    for i, p in enumerate(basis.moduli):
-        nu += rows[0] * float(weight)
-        weight *= p
-        rest = basis.moduli[i + 1 :]
-        if rest:
-            inverses = column(tuple(pow(p, -1, other) for other in rest))
-            rows = reduce(reduce(rows[1:] - rows[0], column(rest)) * inverses, column(rest))
-    # Noise that is zero has at most one unit.
-    return -math.log2(2 * max(float(np.abs(nu).max()), 1 / basis.product))
-
-
-def measure(ct: Any, secret_key: Any) -> FloatArray:
-    """Return the noise budget in bits that ciphertexts really have; the same as `noise_budget`.
-
-    Parameters
-    ----------
-    ct : Ciphertext of any shape
-    secret_key : of the same keys
-
-    Returns
-    -------
-    float64 array of ct.shape: log2(1 / (2 max |nu|))
-    """
-    if not hasattr(ct, "scheme"):
-        raise FormError(f"the noise of ciphertexts is measured, not of a {type(ct).__name__}")
-    budgets: FloatArray = ct.scheme.noise_budget(ct, secret_key)
-    return budgets
+    """Return log2(1 / (2 max |nu|)) for nu = x / q, x = [t phase]_q given by residues (k, n)."""
+    largest = int(np.abs(basis.compose(x)).max())
+    return math.log2(basis.product) - math.log2(2 * max(largest, 1))  # no noise counts as a unit
 
 
 _unchecked: ContextVar[bool] = ContextVar("unchecked", default=False)

@@ -19,7 +19,7 @@ from yashe.ciphertexts.keys import check_key, check_kind
 from yashe.ciphertexts.moves import numpys
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.packed import NarrowRows
-from yashe.ciphertexts.ranges import Interval, check_within, combined, declared
+from yashe.ciphertexts.ranges import check_within, combined, declared
 from yashe.ciphertexts.slots import (
     Plaintext,
     check_same_slots,
@@ -91,23 +91,24 @@ class Scheme(Definition):
         """
         seed, params = self.own_seed(seed), self.params
         check_kind(key, *self.encryption_keys)
-        key, interval = check_key(params, key.key_id, key), self.range_of(values, within)
-        hide, rho = self.hiding(key, seed)
+        key = check_key(params, key.key_id, key)
         if isinstance(values, Plaintext):
             check_same_slots(params, values.params)
-            shape, encoded = values.shape, values.element.residues
-            flat = encoded.reshape(-1, *encoded.shape[-2:])
-        else:
-            slots = check_slots(params, values)
-            shape, encoded = slots.shape[:-1], None
-            numbers = slots.reshape(math.prod(shape), slots.shape[-1])
+            values = decode(values)
+        slots = check_slots(params, values)
+        shape, interval = slots.shape[:-1], None
+        if within is not None:
+            interval = declared(params, within, shape)
+            check_within(slots, interval, "there is a slot value")
+            interval = interval.reshape(-1)
+        numbers = slots.reshape(math.prod(shape), slots.shape[-1])
         row = (self.parts(1), params.k, params.n)
-        rows: Any = np.empty((math.prod(shape), *row), np.float32 if narrow else np.float64)
+        rows: Any = np.empty((len(numbers), *row), np.float32 if narrow else np.float64)
+        hide, rho = self.hiding(key, seed)
 
         def hide_some(some: slice) -> None:
-            m = interpolate(params, numbers[some]) if encoded is None else flat[some]
-            out = np.empty((len(m), *row)) if narrow else rows[some]
-            hide(range(some.start, some.stop), m, out)
+            out = np.empty((some.stop - some.start, *row)) if narrow else rows[some]
+            hide(range(some.start, some.stop), interpolate(params, numbers[some]), out)
             if narrow:
                 rows[some] = out  # exact: residues are below 2^24
 
@@ -121,23 +122,6 @@ class Scheme(Definition):
         ct = Ciphertext(self, key.key_id, store, bounds, index, public_seed=seeds, within=interval)
         observe("an encryption", ct)
         return ct
-
-    def range_of(self, values: Any, within: tuple[int, int] | None) -> Interval | None:
-        """Return the range that is declared for slots, after a look at them, for `encrypt`.
-
-        Raises
-        ------
-        ParameterError, RangeError
-            If it is no range, or a slot is outside of it.
-        """
-        if within is None:
-            return None
-        slots = (
-            decode(values) if isinstance(values, Plaintext) else check_slots(self.params, values)
-        )
-        found = declared(self.params, within, slots.shape[:-1])
-        check_within(slots, found, "there is a slot value")
-        return found.reshape(-1)
 
     def encode(self, values: Any) -> Plaintext:
         """Put integers into slots; see `yashe.ciphertexts.slots.encode`."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.devices import check, host
-from yashe.arithmetic.residues import FloatArray
+from yashe.arithmetic.residues import FloatArray, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement, Ring, ring
 from yashe.arithmetic.rns import rescale
 from yashe.arithmetic.sampling import check_seed, derive_seed
@@ -63,6 +63,12 @@ class Definition(ABC):
         the same e: their difference is a multiple of e, and e tells the secret.
         """
         return derive_seed(check_seed(seed), f"{self.name}/{self.params.digest}")
+
+    def small(self, coefficients: FloatArray, unit: int = 1) -> CoefficientElement:
+        """Return `unit` times polynomials with small integer coefficients, shape (..., n)."""
+        ring = self.params.ring
+        factors = ring.basis.decompose(np.array([unit], dtype=np.int64))
+        return CoefficientElement(ring, reduce(coefficients[..., None, :] * factors, ring.moduli))
 
     @abstractmethod
     def keygen(self, seed: bytes | None = None, rotations: Any = ()) -> Any:

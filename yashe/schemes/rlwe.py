@@ -93,13 +93,13 @@ class RLWE(RotatingScheme):
         seed = self.own_seed(given)
         params, n = self.params, self.params.n
         key_id = stream(seed, "key-id", 16).hex()
-        s = self._times(1, ternary(seed, "secret", n)).ntt()
+        s = self.small(ternary(seed, "secret", n)).ntt()
         a = uniform_halves(params, seed, ["public-a"])
         b = self._encryptions_of_zero(s, a, seed, ["public-e"])
         secret = SecretKey(params, key_id, s)
         return Keys(
             secret,
-            self.public_key_type(params, key_id, _first(b), _first(a)),
+            self.public_key_type(params, key_id, b[0], a[0]),
             self._relinearization_key(
                 secret, switching_halves(params, seed, PER_PRIME), seed, PER_PRIME, None
             ),
@@ -159,12 +159,6 @@ class RLWE(RotatingScheme):
         b = NttElement(params.ring, residues)
         return self.rotation_key_type(params, secret.key_id, exponents, gadget, rho, b, a)
 
-    def _times(self, unit: int, coefficients: FloatArray) -> CoefficientElement:
-        """Return `unit` times polynomials with small integer coefficients, shape (..., n)."""
-        ring = self.params.ring
-        factors = ring.basis.decompose(np.array([unit], dtype=np.int64))
-        return CoefficientElement(ring, reduce(coefficients[..., None, :] * factors, ring.moduli))
-
     def _encryptions_of_zero(
         self, s: NttElement, a: NttElement, seed: bytes, labels: list[str]
     ) -> NttElement:
@@ -172,7 +166,7 @@ class RLWE(RotatingScheme):
         ring, n = self.params.ring, self.params.n
         e = np.stack([gaussian(seed, label, n) for label in labels])
         a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
-        return -(a_s + self._times(self.error_unit, e).ntt())
+        return -(a_s + self.small(e, self.error_unit).ntt())
 
     @property
     def encryption_keys(self) -> tuple[type[Key], ...]:
@@ -213,10 +207,10 @@ class RLWE(RotatingScheme):
     ) -> None:
         """Write (b u + unit e_0 + embedded(m), a u + unit e_1)."""
         n = self.params.n
-        u = self._times(1, np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
+        u = self.small(np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
         e_0, e_1 = (self._errors(seed, f"encrypt-e{i}", numbers) for i in (0, 1))
         c_0 = key.b * u + self._noisy(messages, e_0, seed, numbers).ntt()
-        c_1 = key.a * u + self._times(self.error_unit, e_1).ntt()
+        c_1 = key.a * u + self.small(e_1, self.error_unit).ntt()
         out[:, 0], out[:, 1] = self.rows(c_0), self.rows(c_1)
 
     def _errors(self, seed: bytes, label: str, numbers: range) -> FloatArray:
@@ -310,8 +304,3 @@ def square_part(x: Polynomials, power: int, out: FloatArray) -> None:
 def _weighted(gadget: Gadget, z: NttElement) -> NttElement:
     """Return P g_i z for the digits i of a gadget, in a new axis."""
     return NttElement(z.ring, reduce(gadget.weights(z.ring) * z.residues, z.ring.moduli))
-
-
-def _first(element: NttElement) -> NttElement:
-    """Return the first polynomial of a batch."""
-    return NttElement(element.ring, element.residues[0])

@@ -159,10 +159,10 @@ class YASHE(ScaleInvariant, RotatingScheme):
         seed = self.own_seed(given)
         params, n, k = self.params, self.params.n, self.params.k
         ring, key_id = params.ring, stream(seed, "key-id", 16).hex()
-        t_g = self._times_t(ternary(seed, "secret-g", n)).ntt()
+        t_g = self.small(ternary(seed, "secret-g", n), params.t).ntt()
         attempt, inverse = 0, None
         while inverse is None:
-            t_f = self._times_t(ternary(seed, f"secret-f/{attempt}", n)).ntt()
+            t_f = self.small(ternary(seed, f"secret-f/{attempt}", n), params.t).ntt()
             f = NttElement(ring, reduce(t_f.residues + 1, ring.moduli))
             attempt, inverse = attempt + 1, _inverse(f)
         h = t_g * inverse
@@ -189,7 +189,7 @@ class YASHE(ScaleInvariant, RotatingScheme):
         inverse = _inverse(f)
         assert inverse is not None  # f is a key
         # The h of the public key is not at hand. Another one hides as well: t g / f with a new g.
-        h = self._times_t(ternary(seed, "rotation-g", params.n)).ntt() * inverse
+        h = self.small(ternary(seed, "rotation-g", params.n), params.t).ntt() * inverse
         gamma = np.empty((len(exponents), len(numbers), params.k, params.n))
         for row, g in zip(gamma, exponents, strict=True):
             inverse_g, h_g = (
@@ -207,7 +207,7 @@ class YASHE(ScaleInvariant, RotatingScheme):
         """Return P g_i z + e_i + h s_i for the digits i of a gadget, in a new axis."""
         ring, n = self.params.ring, self.params.n
         e, s = (
-            self._small(np.stack([gaussian(seed, one.format(x), n) for one in labels])).ntt()
+            self.small(np.stack([gaussian(seed, one.format(x), n) for one in labels])).ntt()
             for x in "es"
         )
         # Reduced in between: a sum of two products of residues is exact, one of more need not be.
@@ -215,20 +215,12 @@ class YASHE(ScaleInvariant, RotatingScheme):
         h_s = reduce(h.residues * s.residues, ring.moduli)
         return NttElement(ring, reduce(g_z + e.residues + h_s, ring.moduli))
 
-    def _small(self, coefficients: FloatArray) -> CoefficientElement:
-        """Return polynomials with small integer coefficients, shape (..., n)."""
-        return self.params.ring.element(coefficients.astype(np.int64))
-
-    def _times_t(self, coefficients: FloatArray) -> CoefficientElement:
-        """Return t times a ternary polynomial; t < 2^62 fits into int64."""
-        return self.params.ring.element(self.params.t * coefficients.astype(np.int64))
-
     def hiding(self, key: Any, seed: bytes) -> tuple[Hide, bytes | None]:
         def hide(numbers: range, messages: FloatArray, out: FloatArray) -> None:
             """Write h u + e + round(q/t m)."""
             n, labels = self.params.n, ("encrypt-e", "encrypt-u")
             e, u = (
-                self._small(np.stack([gaussian(seed, f"{label}/{j}", n) for j in numbers]))
+                self.small(np.stack([gaussian(seed, f"{label}/{j}", n) for j in numbers]))
                 for label in labels
             )
             message = CoefficientElement(self.params.ring, self.embedded(messages))
