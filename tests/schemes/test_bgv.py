@@ -423,10 +423,10 @@ def test_changes_of_the_scheme_refuse_what_is_not_of_the_other_scheme() -> None:
     ct = BGV(params).encrypt([1], keys_of(params).secret)
     bfv = BFV(params).encrypt([1], BFV(params).keygen().secret)
     for verb, wrong, names in (
-        (from_bfv, ct, "BFV was required, not of BGV"),
-        (to_bfv, bfv, "BGV was required, not of BFV"),
-        (from_bfv, [bfv], "BFV was required, not of list"),
-        (to_bfv, 5, "BGV was required, not of int"),
+        (from_bfv, ct, "of BGV was given to BFV"),
+        (to_bfv, bfv, "of BFV was given to BGV"),
+        (from_bfv, [bfv], "BFV takes a Ciphertext here, not a list"),
+        (to_bfv, 5, "BGV takes a Ciphertext here, not a int"),
     ):
         with pytest.raises(KeyMismatchError, match=names):
             verb(wrong)  # type: ignore[arg-type]

@@ -174,23 +174,18 @@ class SumsOfSquares:
 
         Raises
         ------
-        EncodingError, ParameterError
-            If the constants are not integers, or of another shape; or nothing has been added.
+        EncodingError, ShapeError
+            If the constants are not integers, or of another shape.
+        ParameterError
+            If nothing has been added.
         NoiseBudgetExhausted, TransparentCiphertextError
             If a sum is too noisy, or all its weights are zero.
         """
         if self._template is None:
             raise ParameterError("a sum of squares needs at least one ciphertext")
-        scheme, params, what = self.scheme, self.scheme.params, "a sum of squares"
-        constants = encode_constant(params, constants)
-        if constants.shape not in ((), (self.results,)):
-            raise ParameterError(f"{self.results} sums, but constants of shape {constants.shape}")
-        constants = np.broadcast_to(constants, (self.results,))
         rows = self._scale(self._tensors.reduce())
         if self._scaled is not None:
-            add_modulo(rows, self._scaled.reduce(), params.moduli)
-        scheme.check_not_transparent(rows, what)  # which a constant could hide
-        embedded = scheme.embedded(params.plaintext_ring.basis.decompose(constants)).T[:, :, None]
-        add_modulo(rows[:, 0, :, :1], np.asarray(embedded, like=rows), params.moduli)
-        bound = self._bound + scheme.plain_addition_bound(2) * (constants != 0)
-        return self._template.derive(rows, bound, (self.results,), what, 2)
+            add_modulo(rows, self._scaled.reduce(), self.scheme.params.moduli)
+        sums = self._template.derive(rows, self._bound, (self.results,), "a sum of squares", 2)
+        total: Ciphertext = sums + constants
+        return total

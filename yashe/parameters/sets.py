@@ -70,16 +70,14 @@ class Params:
 
     def __post_init__(self) -> None:
         # Whole numbers of other types become integers of Python, which cannot overflow.
-        own: dict[str, Any] = {
-            "name": check_name(self.name),
-            "n": check_degree(self.n),
-            "plaintext_moduli": whole_numbers(self.plaintext_moduli, "the primes of t"),
-            "moduli": whole_numbers(self.moduli, "the primes of q"),
-        }
+        vars(self).update(
+            name=check_name(self.name),
+            n=check_degree(self.n),
+            plaintext_moduli=whole_numbers(self.plaintext_moduli, "the primes of t"),
+            moduli=whole_numbers(self.moduli, "the primes of q"),
+        )
         if self.security is not None:
-            own["security"] = whole(self.security, "the security level in bits")
-        for attribute, value in own.items():
-            object.__setattr__(self, attribute, value)
+            vars(self).update(security=whole(self.security, "the security level in bits"))
         check_plaintext_moduli(self.n, self.plaintext_moduli)
         check_moduli(self.n, self.moduli)
         check_security(self.n, self.q, self.security, self.name)

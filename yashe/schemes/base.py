@@ -149,7 +149,8 @@ class Scheme(Definition):
             )
         return self.level(ct.params.k)
 
-    def check_own(self, ct: Ciphertext) -> None:
+    @classmethod
+    def check_own(cls, ct: Ciphertext) -> None:
         """Refuse what is not a ciphertext of this scheme.
 
         Raises
@@ -158,11 +159,11 @@ class Scheme(Definition):
         """
         if not isinstance(ct, Ciphertext):
             raise KeyMismatchError(
-                f"{self.name} takes a Ciphertext here, not a {type(ct).__name__} (np.stack makes "
+                f"{cls.name} takes a Ciphertext here, not a {type(ct).__name__} (np.stack makes "
                 "one array of several; products with integers are written ct * 5)"
             )
-        if ct.scheme.name != self.name:
-            raise KeyMismatchError(f"a ciphertext of {ct.scheme.name} was given to {self.name}")
+        if ct.scheme.name != cls.name:
+            raise KeyMismatchError(f"a ciphertext of {ct.scheme.name} was given to {cls.name}")
 
     def check_operands(self, a: Ciphertext, b: Ciphertext) -> None:
         """Refuse products of ciphertexts of different keys or parameters, or of too high a degree.

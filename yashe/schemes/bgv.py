@@ -50,9 +50,8 @@ from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, BgvRotationKeys
 from yashe.ciphertexts.noise import Bound
-from yashe.errors import FormError, KeyMismatchError
+from yashe.errors import FormError
 from yashe.parameters.sets import Params
-from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
 from yashe.schemes.rlwe import RLWE
 
@@ -260,8 +259,8 @@ def from_bfv(ct: Ciphertext) -> Ciphertext:
     KeyMismatchError
         If it is not of BFV.
     """
-    params = _params_of(ct, BFV)
-    scheme = BGV(params)
+    BFV.check_own(ct)
+    params, scheme = ct.params, BGV(ct.params)
     x = CoefficientElement(params.ring, params.ring.basis.times(ct.rows, params.t))
     bound, factor = ct.bound * math.sqrt(params.n), -params.q % params.t
     return replace(
@@ -281,7 +280,8 @@ def to_bfv(ct: Ciphertext) -> Ciphertext:
     FormError
         If BFV has no ciphertexts of its degree.
     """
-    params = _params_of(ct, BGV)
+    BGV.check_own(ct)
+    params = ct.params
     if ct.degree > BFV.largest_degree:
         raise FormError(f"ciphertexts of BFV have degree 1 or 2, and this one {ct.degree}")
     if ct.factor != -params.q % params.t:
@@ -289,11 +289,3 @@ def to_bfv(ct: Ciphertext) -> Ciphertext:
     x = CoefficientElement(params.ring, params.ring.transform.intt(ct.rows))
     rows = params.ring.basis.times(x.residues, pow(params.t, -1, params.q))
     return replace(ct, scheme=BFV(params), store=rows, factor=1, public_seed=None)
-
-
-def _params_of(ct: Ciphertext, scheme: type[Scheme]) -> Params:
-    """Return the parameters of ciphertexts of this scheme, and refuse others."""
-    if not isinstance(ct, Ciphertext) or not isinstance(ct.scheme, scheme):
-        found = ct.scheme.name if isinstance(ct, Ciphertext) else type(ct).__name__
-        raise KeyMismatchError(f"a ciphertext of {scheme.name} was required, not of {found}")
-    return ct.params
