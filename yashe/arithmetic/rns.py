@@ -146,12 +146,15 @@ class RnsBasis:
         -------
         object array, shape (..., n)
         """
+        return self._composed(residues, object)
+
+    def _composed(self, residues: FloatArray, kind: type) -> NDArray[Any]:
+        """Return the centred sum_i y_i Q/q_i modulo Q, in integers of a kind that hold 2 Q."""
         total: Any = 0
         for i, (p, inverse) in enumerate(zip(self.moduli, self.inverse_cofactors, strict=True)):
-            y = residues[..., i, :].astype(np.int64).astype(object) * inverse % p
-            total = total + y * (self.product // p)
-        half = self.product // 2
-        return np.asarray((total + half) % self.product - half, dtype=object)
+            y = residues[..., i, :].astype(np.int64) % p * inverse % p
+            total = (total + y.astype(kind) * (self.product // p)) % self.product
+        return np.asarray(total - self.product * (2 * total > self.product), dtype=kind)
 
     def split(self, residues: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the y_i of the module docstring, and x / Q + v in floating point.
@@ -185,10 +188,7 @@ class RnsBasis:
         return quotient - np.rint(quotient)
 
     def compose_int64(self, residues: FloatArray) -> IntArray:
-        """Return the centred integers as int64, for a product below 2^62.
-
-        Mixed-radix digits (Garner): x = x_1 + q_1 ((x_2 - x_1)/q_1 mod q_2) + ..., where all
-        intermediate values stay below 2^62 in absolute value.
+        """Return the same as int64, for a product below 2^62.
 
         Raises
         ------
@@ -197,15 +197,7 @@ class RnsBasis:
         """
         if self.product >= 2**62:
             raise ParameterError(f"{self!r} does not fit into int64: compose() has no such limit")
-        x = residues[..., 0, :].astype(np.int64)
-        radix = 1
-        for i in range(1, len(self)):
-            radix *= self.moduli[i - 1]
-            p = self.moduli[i]
-            digit = (residues[..., i, :].astype(np.int64) - x) % p * pow(radix, -1, p) % p
-            x = x + np.where(digit > p // 2, digit - p, digit) * radix
-        half = self.product // 2
-        return np.asarray((x + half) % self.product - half, dtype=np.int64)
+        return self._composed(residues, np.int64)
 
 
 def _in_two(values: list[Fraction], bits: int) -> list[list[float]]:

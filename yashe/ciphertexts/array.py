@@ -215,14 +215,10 @@ class Ciphertext(RowArray):
             raise FormError(f"degrees {self.degree} and {other.degree} differ: relinearize first")
         a, b = numpys(np.broadcast_arrays, self.index, other.index)
         rows = add_rows(self.rows, a.ravel(), other.rows, b.ravel(), operation, self.params.moduli)
-        return self.derive(
-            rows,
-            (self.bound[a] + other.bound[b]).reshape(-1),
-            a.shape,
-            "a sum" if operation is np.add else "a difference",
-            max(self.degree, other.degree),
-            combined(operation, self.within_of(a), other.within_of(b)),
-        )
+        bound = (self.bound[a] + other.bound[b]).reshape(-1)
+        within = combined(operation, self.within_of(a), other.within_of(b))
+        what = "a sum" if operation is np.add else "a difference"
+        return self.derive(rows, bound, a.shape, what, max(self.degree, other.degree), within)
 
     def _add_constant(self, values: Any, in_place: bool = False) -> Ciphertext:
         """Add the same integer to all slots of a ciphertext; in place only where nobody sees it."""
@@ -327,11 +323,8 @@ class Ciphertext(RowArray):
         if self.within is None:
             return None
         slots = decode(other).astype(object)
-        low, high = (
-            np.broadcast_to(ends, index.shape).reshape(-1)
-            for ends in (slots.min(-1), slots.max(-1))
-        )
-        return operation(self.within[index.reshape(-1)], Interval(low, high))
+        ends = Interval(slots.min(-1), slots.max(-1)).broadcast(index.shape).reshape(-1)
+        return operation(self.within[index.reshape(-1)], ends)
 
     def _with_plaintext(self, other: Plaintext) -> tuple[IntArray, FloatArray]:
         """Return the index broadcast against a plaintext, and its residues, one per entry."""

@@ -78,10 +78,7 @@ class Interval(Together):
     def __matmul__(self, matrix: IntArray) -> Interval:
         up = np.maximum(matrix, 0).astype(object)
         down = np.minimum(matrix, 0).astype(object)
-        return Interval(
-            self.low @ up + self.high @ down,
-            self.high @ up + self.low @ down,
-        )
+        return Interval(self.low @ up + self.high @ down, self.high @ up + self.low @ down)
 
     def __mul__(self, other: Interval | IntArray) -> Interval:
         other = exactly(other)

@@ -158,16 +158,7 @@ class Basis(Protocol):
         """Return the one x in (-Q/2, Q/2) with these residues."""
 
 
-def below_half(basis: Basis) -> int:
-    """Return the largest integer that a basis represents."""
-    return prod(basis.moduli) // 2
-
-
-basis = Registry(
-    Basis,
-    x=lambda b: centred_integers(below_half(b)),
-    y=lambda b: centred_integers(below_half(b)),
-)
+basis = Registry(Basis, **dict.fromkeys("xy", lambda b: centred_integers(prod(b.moduli) // 2)))
 
 
 @basis.law()

@@ -65,14 +65,9 @@ class PaperRun:
 
     def figures(self) -> tuple[float, ...]:
         """Return what can be compared: n, log2 q, number of t, log2 t, bytes, images, s, rate."""
-        numbers = (self.n, self.log2_q, len(self.plaintext_moduli), self.log2_t)
-        return (
-            *numbers,
-            self.encrypted_bytes,
-            self.images,
-            self.seconds,
-            self.predictions_per_hour,
-        )
+        numbers = self.n, self.log2_q, len(self.plaintext_moduli), self.log2_t
+        batch = self.encrypted_bytes, self.images, self.seconds, self.predictions_per_hour
+        return *numbers, *batch
 
 
 PAPER_A = PaperRun("A", 8192, 383, (1099511922689, 1099512004609), 8192, 570)

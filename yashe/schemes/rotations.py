@@ -60,11 +60,7 @@ class RotatingScheme(Scheme):
 
     @abstractmethod
     def rotation_keys(
-        self,
-        secret: Any,
-        rotations: Any,
-        seed: bytes | None = None,
-        gadget: Gadget = PER_PRIME,
+        self, secret: Any, rotations: Any, seed: bytes | None = None, gadget: Gadget = PER_PRIME
     ) -> RotationKeys:
         """Return keys for some rotations of what is encrypted under this secret key.
 
@@ -224,13 +220,8 @@ class RotatingScheme(Scheme):
             lambda x: Interval.concatenate([x] * len(exponents)) if exponents else x[:0],
             ct.within_of(flat),
         )
-        return ct.derive(
-            rows.reshape(-1, *row),
-            Bound.concatenate(bounds)[len(flat) :],
-            (len(exponents), *ct.shape),
-            "a rotation",
-            within=within,
-        )
+        bound, shape = Bound.concatenate(bounds)[len(flat) :], (len(exponents), *ct.shape)
+        return ct.derive(rows.reshape(-1, *row), bound, shape, "a rotation", within=within)
 
     def _with_key(self, rotation: int | str, keys: RotationKeys) -> int:
         """Return the exponent of a rotation that has a key, or needs none.

@@ -66,14 +66,12 @@ class FrameWriter:
         header = HEADER.pack(MAGIC, VERSION, kind, len(description), body_bytes, digest)
         self._head = header + description
 
-    def _begin(self) -> None:
-        head, self._head = self._head, b""
-        if head:
-            self._put(head)
-
     def _put(self, data: bytes | memoryview) -> None:
-        self._hash.update(data)
-        self._stream.write(data)
+        for piece in (self._head, data):
+            if piece:
+                self._hash.update(piece)
+                self._stream.write(piece)
+        self._head = b""
 
     def write(self, data: bytes | memoryview) -> None:
         """Append to the body.
@@ -88,7 +86,6 @@ class FrameWriter:
                 f"the body of this frame takes {self._missing} more bytes, got {len(data)}"
             )
         self._missing -= len(data)
-        self._begin()
         self._put(data)
 
     def close(self) -> None:
@@ -101,7 +98,7 @@ class FrameWriter:
         """
         if self._missing:
             raise ParameterError(f"the body of this frame still lacks {self._missing} bytes")
-        self._begin()  # of a frame without a body
+        self._put(b"")  # the header, of a frame without a body
         self._stream.write(self._hash.digest())
 
 

@@ -16,12 +16,7 @@ from yashe.arithmetic.sampling import uniform_half
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.packed import PackedRows
 from yashe.parameters.sets import Params
-from yashe.wire.bits import (
-    ByteArray,
-    check_polynomials,
-    pack_polynomials,
-    unpack_polynomials,
-)
+from yashe.wire.bits import ByteArray, check_polynomials, pack_polynomials, unpack_polynomials
 
 
 class ReceivedRows(PackedRows):
