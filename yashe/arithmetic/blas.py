@@ -56,19 +56,19 @@ class OneBlasThread(ContextDecorator):
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self.lock = Lock()
         self._inside: list[int] = []  # threads, as often as they have come
         self._before: list[tuple[Any, int]] = []  # what has to be set back
 
     def __enter__(self) -> None:
         libraries()  # looks without the lock
-        with self._lock:
+        with self.lock:
             if not self._inside:
                 self._before = limit()
             self._inside.append(get_ident())
 
     def __exit__(self, *error: object) -> None:
-        with self._lock:
+        with self.lock:
             self._inside.remove(get_ident())
             self._set_back()
 
@@ -79,25 +79,17 @@ class OneBlasThread(ContextDecorator):
                     set_threads(library, number)
             self._before = []
 
-    def before_fork(self) -> None:
-        """Let nobody be half inside when the process is copied."""
-        self._lock.acquire()
-
-    def after_fork_in_parent(self) -> None:
-        """Go on as before."""
-        self._lock.release()
-
     def after_fork_in_child(self) -> None:
         """Forget the other threads, which the child does not have."""
         self._inside = [thread for thread in self._inside if thread == get_ident()]
         self._set_back()
-        self._lock.release()
+        self.lock.release()
 
 
 one_blas_thread = OneBlasThread()
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(
-        before=one_blas_thread.before_fork,
-        after_in_parent=one_blas_thread.after_fork_in_parent,
+    os.register_at_fork(  # nobody is half inside when the process is copied
+        before=one_blas_thread.lock.acquire,
+        after_in_parent=one_blas_thread.lock.release,
         after_in_child=one_blas_thread.after_fork_in_child,
     )

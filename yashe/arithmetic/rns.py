@@ -154,7 +154,8 @@ class RnsBasis:
         for i, (p, inverse) in enumerate(zip(self.moduli, self.inverse_cofactors, strict=True)):
             y = residues[..., i, :].astype(np.int64) % p * inverse % p
             total = (total + y.astype(kind) * (self.product // p)) % self.product
-        return np.asarray(total - self.product * (2 * total > self.product), dtype=kind)
+        centred: NDArray[Any] = np.where(2 * total > self.product, total - self.product, total)
+        return centred
 
     def split(self, residues: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the y_i of the module docstring, and x / Q + v in floating point.

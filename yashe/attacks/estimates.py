@@ -13,29 +13,20 @@ the number of calls; Ducas, ePrint 2017/999, for the dimensions that come for fr
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from math import e, log, log2, pi, sqrt
 
+import numpy as np
+
 # Below 40 the formula for delta does not hold; values seen in experiments (Chen), beta = 2 is LLL.
-SMALL_BLOCKS = (
-    (2, 1.0219),
-    (5, 1.01862),
-    (10, 1.01616),
-    (15, 1.01485),
-    (20, 1.0142),
-    (25, 1.01342),
-    (28, 1.01331),
-    (40, 1.01295),
-)
+SMALL_BLOCKS = 2, 5, 10, 15, 20, 25, 28, 40
+SMALL_DELTAS = 1.0219, 1.01862, 1.01616, 1.01485, 1.0142, 1.01342, 1.01331, 1.01295
 LARGEST_BLOCK = 100_000  # 2^29200 steps: no question depends on what lies beyond
 
 
 def log2_delta(beta: int) -> float:
     """Return log2 of the root Hermite factor of BKZ with block size beta >= 2 (Chen)."""
-    for (low, delta_low), (high, delta_high) in pairwise(SMALL_BLOCKS):
-        if low <= beta < high:
-            delta = delta_low + (delta_high - delta_low) * (beta - low) / (high - low)
-            return log2(delta)
+    if beta < SMALL_BLOCKS[-1]:
+        return log2(np.interp(beta, SMALL_BLOCKS, SMALL_DELTAS))
     return log2((pi * beta) ** (1 / beta) * beta / (2 * pi * e)) / (2 * (beta - 1))
 
 

@@ -91,6 +91,7 @@ class Law:
             With the smallest input that breaks it.
         """
         drawn = isinstance(implementation, SearchStrategy)
+        _, *names = inspect.signature(self.function).parameters
         last: list[Any] = [implementation, {}, ""]
         # A statistical law is tried with a few seeds, among which none is simpler than another.
         statistical = self.examples <= FEW
@@ -109,7 +110,7 @@ class Law:
         @hypothesis.given(st.data())
         def search(data: st.DataObject) -> None:
             last[0] = data.draw(implementation) if drawn else implementation
-            inputs = {name: data.draw(draw(last[0])) for name, draw in self.inputs().items()}
+            inputs = {name: data.draw(self.draws[name](last[0])) for name in names}
             why = self.broken_by(last[0], inputs)
             if why is not None:
                 last[1:] = inputs, why
@@ -125,11 +126,6 @@ class Law:
         else:
             return
         raise broken
-
-    def inputs(self) -> Draws:
-        """Return the strategies for the inputs of this law, in the order of its parameters."""
-        _, *names = inspect.signature(self.function).parameters
-        return {name: self.draws[name] for name in names}
 
     def broken_by(self, implementation: object, inputs: Mapping[str, object]) -> str | None:
         """Return how these inputs break the law, or None."""

@@ -130,15 +130,9 @@ class Scheme(Protocol):
         """Return a ciphertext like a fresh one for the message of a product."""
 
 
-def _message(s: Scheme) -> Any:
-    return polynomials(s.n, s.t)
-
-
 scheme = Registry(
     Scheme,
-    x=_message,
-    y=_message,
-    z=_message,
+    **dict.fromkeys("xyz", lambda s: polynomials(s.n, s.t)),
     nonzero=lambda s: polynomials(s.n, s.t).filter(any),
     c=lambda s: centred_integers(s.t // 2).filter(bool),
     seed=lambda s: seeds(),
@@ -364,13 +358,10 @@ def parts_do_not_show_the_message(s: Any, seed: bytes) -> Comparison:
     hidden = []
     for choice in [*range(count), None]:
         seen = [poly_add(*parts) if choice is None else parts[choice] for parts in several]
-        hidden.append(any(_distance(s, v) > 0.25 for polynomial in seen for v in polynomial))
+        # How far t/q x is from the nearest integer: how badly it rounds to a message.
+        far = (abs(centred(s.t * int(x), s.q)) / s.q for values in seen for x in values)
+        hidden.append(max(far) > 0.25)
     return hidden, [True] * (count + 1)
-
-
-def _distance(s: Any, x: int) -> float:
-    """Return how far t/q x is from the nearest integer: how badly it rounds to a message."""
-    return float(abs(centred(s.t * int(x), s.q)) / s.q)
 
 
 def many_keys(s: Any, seed: bytes) -> list[tuple[Any, int]]:

@@ -32,7 +32,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
-from yashe.arithmetic.rings import CoefficientElement, NttElement
+from yashe.arithmetic.rings import CoefficientElement
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME
 from yashe.ciphertexts.keys import Key, SecretKey, switching_halves
@@ -147,23 +147,18 @@ def _read(stream: BinaryIO, expected: type[T], params: Params | None) -> T:
         CoefficientElement(params.ring, residues[..., i, :, :]).ntt()
         for i in range(residues.shape[-3])
     ]
-    return cast(T, _key(contents, elements))
-
-
-def _key(contents: Contents, elements: list[NttElement]) -> Key:
-    """Return the key with these polynomials, and those that a seed stands for."""
-    form, params = contents.form, contents.params
-    assert form is not None
+    form = contents.form
+    assert form is not None  # it is a key
     found: dict[str, Any] = dict(zip(form.polynomials, elements, strict=True))
+    exponents = contents.exponents if form.rotations else None
     if form.described:
         found["gadget"] = contents.gadget
     if form.rotations:
         found["exponents"] = contents.exponents
     if form.seeded:
         found["rho"] = contents.rho
-        exponents = contents.exponents if form.rotations else None
         found["a"] = switching_halves(params, contents.rho, contents.gadget, exponents)
-    return form.type(params, contents.key_id, **found)
+    return cast(T, form.type(params, contents.key_id, **found))
 
 
 def to_bytes(thing: Params | Key | Ciphertext) -> bytes:

@@ -36,9 +36,8 @@ def whole_file(path: str | os.PathLike[str], private: bool = False) -> Iterator[
     FormatError
         If `check_output` refuses the path, or the disk the file.
     """
-    check_name(path)
-    target = Path(path)
-    if check_output(target):
+    as_it_is, target = check_output(path), Path(path)
+    if as_it_is:
         if private:
             raise FormatError(f"a secret goes into a file of its owner, and {target} is none")
         place = os.dup(1) if is_stdout(target) else target
