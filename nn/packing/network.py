@@ -67,7 +67,7 @@ class Packing:
         if not self.answered:
             return slots[: self.outputs]
         basis = params.plaintext_ring.basis
-        coefficients = basis.compose_int64(interpolate(params, slots[None]))[0]
+        coefficients = basis.compose(interpolate(params, slots[None]), np.int64)[0]
         return self.answer(params).logits(coefficients)
 
 
@@ -126,7 +126,7 @@ class PackedNetwork:
         """The first matrix, int64 coefficients (J, M, n)."""
         slots = self.layout.weights(self.stages.matrices[0].weight)
         residues = interpolate(self.params, encode_constant(self.params, slots))
-        return self.params.plaintext_ring.basis.compose_int64(residues)
+        return self.params.plaintext_ring.basis.compose(residues, np.int64)
 
     @cached_property
     def weight_norms(self) -> FloatArray:
@@ -156,7 +156,10 @@ class PackedNetwork:
         """By how much these enlarge noise: for each giant step, of its products."""
         basis = self.params.plaintext_ring.basis
         return [
-            [canonical_norm(basis.compose_int64(x.element.residues)) for _, _, x in matrix.giants]
+            [
+                canonical_norm(basis.compose(x.element.residues, np.int64))
+                for _, _, x in matrix.giants
+            ]
             for matrix in self.middle
         ]
 

@@ -35,7 +35,7 @@ def product(params: Params, slots, coefficients):
     ring = params.plaintext_ring
     other = ring.element(coefficients[None])
     message = encode(params, encode_constant(params, slots)[None]).element
-    return ring.basis.compose_int64((message.ntt() * other.ntt()).intt().residues)[0]
+    return ring.basis.compose((message.ntt() * other.ntt()).intt().residues, np.int64)[0]
 
 
 def test_slots_are_as_the_picture_in_the_docstring_has_them() -> None:

@@ -182,7 +182,7 @@ def test_a_reply_is_uniform_but_for_the_logits(monkeypatch) -> None:
     slots, params = np.stack([scheme.decrypt(one, keys.secret)[0] for one in replies]), plan.params
     expected = plan.program.model.forward(image)[0]
     assert all(np.array_equal(plan.packing.logits(params, row), expected) for row in slots)
-    coefficients = params.plaintext_ring.basis.compose_int64(interpolate(params, slots))
+    coefficients = params.plaintext_ring.basis.compose(interpolate(params, slots), np.int64)
     for values in (coefficients.T, slots.T):
         shares = np.floor((values + params.t // 2) * 8 / params.t).astype(np.int64)
         counts = np.stack([np.bincount(row, minlength=8) for row in shares])

@@ -22,7 +22,6 @@ from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import (
     Choice,
-    budgets,
     candidates,
     choose,
     choose_params,
@@ -220,7 +219,7 @@ def test_what_is_said_to_be_possible_is_and_one_more_is_not(
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_any_depth_gets_an_answer(scheme: type[Scheme], depth: int) -> None:
     """However deep a circuit is, q ends it after some dozens of products."""
-    steps = budgets(candidates(16384, 3, scheme, 128, "set")[-1], circuit(depth), scheme)
+    _, steps = lacking(candidates(16384, 3, scheme, 128, "set")[-1], circuit(depth), scheme)
     assert len(steps) < 60
     assert steps[-1][1] < 0 < steps[-2][1]
     with pytest.raises(NoiseBudgetExhausted, match=r"Possible would be depth \d+ with 16 bits$"):

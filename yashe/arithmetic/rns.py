@@ -35,7 +35,6 @@ from yashe.arithmetic.blas import one_blas_thread
 from yashe.arithmetic.devices import blocks, check, host, near
 from yashe.arithmetic.residues import (
     FloatArray,
-    IntArray,
     canonical,
     check_exact_sum,
     column,
@@ -135,27 +134,31 @@ class RnsBasis:
         multiply_modulo(residues, near(factors, residues), self.moduli, product)
         return product
 
-    def compose(self, residues: FloatArray) -> NDArray[np.object_]:
-        """Return the centred integers |x| < Q/2 as Python integers, the inverse of `decompose`.
+    def compose(self, residues: FloatArray, kind: type = object) -> NDArray[Any]:
+        """Return the centred integers |x| < Q/2, the inverse of `decompose`.
 
         Parameters
         ----------
         residues : float64 array, shape (..., k, n), congruent in every row; need not be reduced
+        kind : object, for Python integers, or np.int64, which holds products Q below 2^62
 
         Returns
         -------
-        object array, shape (..., n)
-        """
-        return self._composed(residues, object)
+        array of this kind, shape (..., n)
 
-    def _composed(self, residues: FloatArray, kind: type) -> NDArray[Any]:
-        """Return the centred sum_i y_i Q/q_i modulo Q, in integers of a kind that hold 2 Q."""
+        Raises
+        ------
+        ParameterError
+            If the product is 2^62 or more, and they shall be int64.
+        """
+        if kind is not object and self.product >= 2**62:
+            raise ParameterError(f"{self!r} does not fit into int64: take Python integers, object")
         total: Any = 0
         for i, (p, inverse) in enumerate(zip(self.moduli, self.inverse_cofactors, strict=True)):
             y = residues[..., i, :].astype(np.int64) % p * inverse % p
             total = (total + y.astype(kind) * (self.product // p)) % self.product
-        centred: NDArray[Any] = np.where(2 * total > self.product, total - self.product, total)
-        return centred
+        found: NDArray[Any] = np.where(2 * total > self.product, total - self.product, total)
+        return found
 
     def split(self, residues: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the y_i of the module docstring, and x / Q + v in floating point.
@@ -187,18 +190,6 @@ class RnsBasis:
         """
         _, quotient = self.split(residues)
         return quotient - np.rint(quotient)
-
-    def compose_int64(self, residues: FloatArray) -> IntArray:
-        """Return the same as int64, for a product below 2^62.
-
-        Raises
-        ------
-        ParameterError
-            If the product is 2^62 or more.
-        """
-        if self.product >= 2**62:
-            raise ParameterError(f"{self!r} does not fit into int64: compose() has no such limit")
-        return self._composed(residues, np.int64)
 
 
 def _in_two(values: list[Fraction], bits: int) -> list[list[float]]:

@@ -64,23 +64,6 @@ def stream(seed: bytes, label: str, length: int) -> bytes:
     return hashlib.shake_256(seed + label.encode("ascii")).digest(length)
 
 
-def _fill_uniform(row: FloatArray, seed: bytes, label: str, p: int) -> None:
-    """Write centred residues uniform modulo p < 2^24, by rejection from 3-byte draws."""
-    limit = 2**24 // p * p  # draws from here on would make the small residues likelier
-    draws = len(row) * 2**24 // limit
-    draws += 6 * int(draws**0.5) + 16  # enough but once in 10^9 times
-    while True:
-        # Little-endian 3-byte integers, read as overlapping 4-byte ones and masked.
-        raw = stream(seed, label, 3 * draws + 1)
-        words = np.ndarray((draws,), dtype="<u4", buffer=raw, strides=(3,)) & 0xFFFFFF
-        kept = np.compress(words < limit, words)  # words[...] guesses which one comes next
-        if len(kept) >= len(row):
-            break
-        draws *= 2
-    row[...] = kept[: len(row)]
-    reduce_inplace(row, p, 1.0 / p)  # canonical: below 2^24 1/p is exact enough
-
-
 def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatArray:
     """Return the coefficients of a polynomial uniform modulo q = the product of the moduli.
 
@@ -96,8 +79,19 @@ def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatAr
     float64 array, shape (k, n), centred residues in [-(q_i - 1)/2, (q_i - 1)/2]
     """
     rows = np.empty((len(moduli), n))
-    for row, p in zip(rows, moduli, strict=True):
-        _fill_uniform(row, seed, f"{label}/{p}", p)
+    for row, p in zip(rows, moduli, strict=True):  # by rejection from 3-byte draws
+        limit = 2**24 // p * p  # draws from here on would make the small residues likelier
+        draws = n * 2**24 // limit
+        draws += 6 * int(draws**0.5) + 16  # enough but once in 10^9 times
+        kept = row[:0]
+        while len(kept) < n:
+            # Little-endian 3-byte integers, read as overlapping 4-byte ones and masked.
+            raw = stream(seed, f"{label}/{p}", 3 * draws + 1)
+            words = np.ndarray((draws,), dtype="<u4", buffer=raw, strides=(3,)) & 0xFFFFFF
+            kept = np.compress(words < limit, words)  # words[...] guesses which one comes next
+            draws *= 2
+        row[...] = kept[:n]
+        reduce_inplace(row, p, 1.0 / p)  # canonical: below 2^24 1/p is exact enough
     return rows
 
 

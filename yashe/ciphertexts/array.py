@@ -311,7 +311,7 @@ class Ciphertext(RowArray):
             lifted = CoefficientElement(q, residues).ntt()
             product = reduce(self.scheme.values(self.rows[i]).residues * lifted.residues, q.moduli)
             rows[j] = self.scheme.rows(NttElement(q, product))
-            norms[j] = noise.canonical_norm(t_basis.compose_int64(m))
+            norms[j] = noise.canonical_norm(t_basis.compose(m, np.int64))
         bound = self.bound[index.reshape(-1)] * norms
         within = self._within_with(other, operator.mul, index)
         return self.derive(rows, bound, index.shape, "a product with a plaintext", within=within)

@@ -31,11 +31,11 @@ class PackedRows(ABC):
     Parameters
     ----------
     packed : array of what each row is packed into
-    shape : (number of rows, parts, k, n)
+    shape : (number of rows, parts, k, n); default: that of the array
     """
 
-    def __init__(self, packed: NDArray[Any], shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def __init__(self, packed: NDArray[Any], shape: tuple[int, ...] = ()) -> None:
+        self.shape = shape or packed.shape
         self._packed: NDArray[Any] | None = packed
         self._rows: FloatArray | None = None
 
@@ -85,15 +85,7 @@ class PackedRows(ABC):
 
 
 class NarrowRows(PackedRows):
-    """Rows as float32, which holds integers up to 2^24: residues, and half as many bytes.
-
-    Parameters
-    ----------
-    rows : float32 array, shape (number of rows, parts, k, n), centred residues
-    """
-
-    def __init__(self, rows: NDArray[np.float32]) -> None:
-        super().__init__(rows, rows.shape)
+    """Rows as float32, which holds integers up to 2^24: residues, and half as many bytes."""
 
     def unpack(self, packed: NDArray[Any], primes: slice, out: FloatArray) -> None:
         out[...] = packed[:, :, primes]

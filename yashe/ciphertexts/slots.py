@@ -274,4 +274,4 @@ def decode(plaintext: Plaintext) -> IntArray:
         )
     ring = plaintext.element.ring
     slots = ring.transform.ntt(plaintext.element.residues)[..., slot_positions(ring.n)]
-    return ring.basis.compose_int64(slots)
+    return ring.basis.compose(slots, np.int64)

@@ -54,13 +54,14 @@ def max_log2_q(n: int, security: int) -> int:
     SecurityError
         If the table has no entry for them.
     """
-    column, n = level_column(security), whole(n, "the ring degree n")
-    entry = TABLE_2024.get(n, (None, None, None))[column]
-    if entry is None:
+    n, degrees = whole(n, "the ring degree n"), secure_degrees(security)
+    if n not in degrees:
         raise SecurityError(
             f"{SOURCE_2024} has no entry for n = {shown(n)} at {security} bits; it covers n = "
-            f"{', '.join(map(str, secure_degrees(security)))}"
+            f"{', '.join(map(str, degrees))}"
         )
+    entry = TABLE_2024[n][LEVELS.index(security)]
+    assert entry is not None
     return entry
 
 
@@ -72,18 +73,12 @@ def secure_degrees(security: int) -> list[int]:
     SecurityError
         If the table has no such level.
     """
-    column = level_column(security)
-    return [n for n, row in TABLE_2024.items() if row[column] is not None]
-
-
-def level_column(security: int) -> int:
-    """Return the column of a security level in the tables, or refuse the level."""
     level = whole(security, "the security level in bits")
     if level not in LEVELS:
         raise SecurityError(
             f"security is one of {LEVELS} bits (or None for toys), not {shown(security)}"
         )
-    return LEVELS.index(level)
+    return [n for n, row in TABLE_2024.items() if row[LEVELS.index(level)] is not None]
 
 
 def check_security(n: int, q: int, security: int | None, name: str) -> None:

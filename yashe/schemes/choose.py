@@ -35,6 +35,8 @@ from yashe.schemes.bgv import BGV
 # made for that. `circuit` returns one; `nn.planning.plan` has another for networks.
 Computation: TypeAlias = Callable[[Scheme], Iterable[tuple[str, Bound]]]
 SchemeType: TypeAlias = Callable[[Params], Scheme]
+# Steps by name, with the predicted noise budget in bits that is left behind each of them.
+Steps: TypeAlias = tuple[tuple[str, float], ...]
 
 
 def circuit(depth: int, weights: Sequence[int] = (), public: bool = False) -> Computation:
@@ -107,7 +109,7 @@ class Choice:
     """
 
     params: Params
-    steps: tuple[tuple[str, float], ...]
+    steps: Steps
     reasons: tuple[str, ...]
 
     @property
@@ -126,31 +128,21 @@ class Choice:
         return "\n".join(lines)
 
 
-def budgets(
-    params: Params, computation: Computation, scheme: SchemeType
-) -> list[tuple[str, float]]:
-    """Return the steps, with the predicted noise budget in bits that is left behind each.
-
-    They end with the first that exhausts it: however long the computation is, q allows for some
-    dozens of products at most.
-    """
-    found = []
-    for step, bound in computation(scheme(params)):
-        found.append((step, float(bound.budget(params.n).min())))
-        if found[-1][1] < 0:
-            break
-    return found
-
-
 def lacking(
     params: Params, computation: Computation, scheme: SchemeType, spare_bits: float = 0
-) -> tuple[float, str]:
-    """Return how many bits are lacking at the step where the noise is too large, and the step.
+) -> tuple[float, Steps]:
+    """Return how many bits are lacking where the noise is largest, and the steps up to there.
 
-    That is 0 bits at the last step if nothing is. `spare_bits` of noise budget shall be left there.
+    That is 0 bits, and all steps, if nothing is: `spare_bits` of noise budget shall be left at the
+    last one. However long a computation is, q allows for some dozens of products at most.
     """
-    step, left = budgets(params, computation, scheme)[-1]
-    return max(0.0, noise.least_budget(params.n) + spare_bits - left), step
+    steps: Steps = ()
+    for step, bound in computation(scheme(params)):
+        left = float(bound.budget(params.n).min())
+        steps = *steps, (step, left)
+        if left < 0:
+            break
+    return max(0.0, noise.least_budget(params.n) + spare_bits - left), steps
 
 
 def candidates(
@@ -229,10 +221,10 @@ def choose(
         sets = candidates(n, t_at_least, scheme, security, name)
         log2_q, missing = float(max_log2_q(n, security)), "cannot hold t"
         if sets:
-            lack, step = lacking(sets[-1], computation, scheme, spare_bits)
+            lack, steps = lacking(sets[-1], computation, scheme, spare_bits)
             if lack == 0:
                 return explained(sets, computation, scheme, security, reasons, spare_bits)
-            log2_q, missing = sets[-1].log2_q, f"lacks {lack:.1f} bits at the step '{step}'"
+            log2_q, missing = sets[-1].log2_q, f"lacks {lack:.1f} bits at the step '{steps[-1][0]}'"
         reasons.append(f"Not n = {n}: at {security} bits log2 q <= {log2_q:.0f} {missing}.")
         largest = max(largest, (log2_q, f"at n = {n} log2 q <= {log2_q:.0f} {missing}"))
     raise NoiseBudgetExhausted(
@@ -252,7 +244,7 @@ def explained(
 ) -> Choice:
     """Return the cheapest of the sets, with primes as small as they can be, and say why."""
 
-    def lack(params: Params) -> tuple[float, str]:
+    def lack(params: Params) -> tuple[float, Steps]:
         return lacking(params, computation, scheme, spare_bits)
 
     lacks = [lack(sets[0])]
@@ -268,14 +260,14 @@ def explained(
         f"log2 q = {params.log2_q:.1f}, primes: {params.k}.",
     ]
     if len(lacks) > 1:
-        fewer, (bits, step) = sets[len(lacks) - 2], lacks[-2]
+        fewer, (bits, steps) = sets[len(lacks) - 2], lacks[-2]
         reasons.append(
             f"Not fewer: {fewer.k} primes, log2 q = {fewer.log2_q:.1f}, lack {bits:.1f} bits at "
-            f"the step '{step}'."
+            f"the step '{steps[-1][0]}'."
         )
     elif params.k > 1:
         reasons.append(f"Not fewer: with {params.k - 1} primes q would be too small for t.")
-    steps = tuple(budgets(params, computation, scheme))
+    _, steps = lack(params)
     reasons.append(f"{steps[-1][1]:.1f} bits of noise budget are left at the end.")
     return Choice(params, steps, tuple(reasons))
 

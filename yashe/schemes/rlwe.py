@@ -194,7 +194,7 @@ class RLWE(RotatingScheme):
         q, n = self.params.ring, self.params.n
         for j, row in zip(numbers, out, strict=True):
             row[1] = uniform_half(rho, j, n, q.basis.moduli)
-        e = self._errors(seed, "encrypt-e", numbers)
+        e = np.stack([gaussian(seed, f"encrypt-e/{j}", n) for j in numbers])
         c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
         arrays = c_0, self.values(out[:, 1]).residues, key.s.residues
         for x, a, s in zip(*map(by_prime, arrays), strict=True):
@@ -208,14 +208,11 @@ class RLWE(RotatingScheme):
         """Write (b u + unit e_0 + embedded(m), a u + unit e_1)."""
         n = self.params.n
         u = self.small(np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
-        e_0, e_1 = (self._errors(seed, f"encrypt-e{i}", numbers) for i in (0, 1))
+        e_0 = np.stack([gaussian(seed, f"encrypt-e0/{j}", n) for j in numbers])
+        e_1 = np.stack([gaussian(seed, f"encrypt-e1/{j}", n) for j in numbers])
         c_0 = key.b * u + self._noisy(messages, e_0, seed, numbers).ntt()
         c_1 = key.a * u + self.small(e_1, self.error_unit).ntt()
         out[:, 0], out[:, 1] = self.rows(c_0), self.rows(c_1)
-
-    def _errors(self, seed: bytes, label: str, numbers: range) -> FloatArray:
-        """Return Gaussian errors, shape (numbers, n)."""
-        return np.stack([gaussian(seed, f"{label}/{j}", self.params.n) for j in numbers])
 
     def _noisy(
         self, messages: FloatArray, e: FloatArray, seed: bytes, numbers: range
