@@ -156,11 +156,8 @@ class PackedNetwork:
         """By how much these enlarge noise: for each giant step, of its products."""
         basis = self.params.plaintext_ring.basis
         return [
-            [
-                canonical_norm(basis.compose(x.element.residues, np.int64))
-                for _, _, x in matrix.giants
-            ]
-            for matrix in self.middle
+            [canonical_norm(basis.compose(p.element.residues, np.int64)) for _, _, p in m.giants]
+            for m in self.middle
         ]
 
     @cached_property
