@@ -97,14 +97,10 @@ class RLWE(RotatingScheme):
         a = uniform_halves(params, seed, ["public-a"])
         b = self._encryptions_of_zero(s, a, seed, ["public-e"])
         secret = SecretKey(params, key_id, s)
-        return Keys(
-            secret,
-            self.public_key_type(params, key_id, b[0], a[0]),
-            self._relinearization_key(
-                secret, switching_halves(params, seed, PER_PRIME), seed, PER_PRIME, None
-            ),
-            self.rotation_keys(secret, rotations, given),
-        )
+        public = self.public_key_type(params, key_id, b[0], a[0])
+        halves = switching_halves(params, seed, PER_PRIME)
+        relinearization = self._relinearization_key(secret, halves, seed, PER_PRIME, None)
+        return Keys(secret, public, relinearization, self.rotation_keys(secret, rotations, given))
 
     def relinearization_key(
         self, secret: SecretKey, seed: bytes | None = None, gadget: Gadget = PER_PRIME
@@ -147,15 +143,11 @@ class RLWE(RotatingScheme):
         rho = derive_seed(seed, "rotation-rho")
         a = switching_halves(params, rho, gadget, exponents)
         residues, weighted = np.empty_like(a.residues), _weighted(gadget, secret.s)
-        for a_g, b_g, g in zip(a.residues, residues, exponents, strict=True):
+        for j, g in enumerate(exponents):
             moved = move_values(secret.s.residues, pow(g, -1, 2 * params.n))
-            zero = self._encryptions_of_zero(
-                NttElement(params.ring, moved),
-                NttElement(params.ring, a_g),
-                seed,
-                [f"rotation-e/{g}/{i}" for i in range(len(a_g))],
-            )
-            b_g[...] = (zero + weighted).residues
+            labels = [f"rotation-e/{g}/{i}" for i in range(len(residues[j]))]
+            zero = self._encryptions_of_zero(NttElement(params.ring, moved), a[j], seed, labels)
+            residues[j] = (zero + weighted).residues
         b = NttElement(params.ring, residues)
         return self.rotation_key_type(params, secret.key_id, exponents, gadget, rho, b, a)
 

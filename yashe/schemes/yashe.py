@@ -168,13 +168,9 @@ class YASHE(ScaleInvariant, RotatingScheme):
         h = t_g * inverse
         labels = [f"evk-{{}}/{i}" for i in range(k)]
         gamma = self._hidden(PER_PRIME, f, h, seed, labels)
-        secret = YasheSecretKey(params, key_id, f)
-        return YasheKeys(
-            secret,
-            YashePublicKey(params, key_id, h),
-            EvaluationKey(params, key_id, gamma),
-            self.rotation_keys(secret, rotations, given),
-        )
+        secret, public = YasheSecretKey(params, key_id, f), YashePublicKey(params, key_id, h)
+        evaluation = EvaluationKey(params, key_id, gamma)
+        return YasheKeys(secret, public, evaluation, self.rotation_keys(secret, rotations, given))
 
     def rotation_keys(
         self,
