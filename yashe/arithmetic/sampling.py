@@ -17,6 +17,7 @@ import os
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
+from itertools import accumulate
 from typing import TypeAlias
 
 import numpy as np
@@ -135,10 +136,9 @@ def gaussian_table() -> NDArray[np.uint64]:
         context.prec = 60
         two_variances = 2 * Decimal(SIGMA.numerator) ** 2 / Decimal(SIGMA.denominator) ** 2
         weights = [(-(Decimal(x) ** 2) / two_variances).exp() for x in range(-TAIL, TAIL + 1)]
-        total, running, table = sum(weights), Decimal(0), []
-        for weight in weights[:-1]:  # the last entry, 2^64, is larger than every draw
-            running += weight
-            table.append(int(running * 2**64 / total))
+        total = sum(weights)
+        # The last entry, 2^64, is larger than every draw.
+        table = [int(running * 2**64 / total) for running in accumulate(weights[:-1])]
     return np.array(table, dtype=np.uint64)
 
 

@@ -88,8 +88,8 @@ class Key:
         kept: dict[str, Any] = {}
         for name, element in self.elements.items():
             residues = element.residues[..., : params.k, :]
-            per_digit = residues.ndim > 2
-            residues = residues[..., :digits, :, :] if per_digit else residues
+            if residues.ndim > 2:  # one for each digit
+                residues = residues[..., :digits, :, :]
             kept[name] = NttElement(params.ring, residues)
         return replace(self, params=params, **kept)
 

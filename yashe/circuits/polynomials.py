@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.slots import as_integers
 from yashe.errors import ParameterError, RangeError
@@ -58,7 +60,8 @@ class SlotPolynomial:
             raise ParameterError(f"coefficients are one row of integers, not {given.shape}")
         half = scheme.params.t // 2
         centred = [(int(c) + half) % scheme.params.t - half for c in given]
-        self.coefficients, self.wrapped = _trimmed(centred), centred != given.tolist()
+        self.wrapped = centred != given.tolist()
+        self.coefficients: list[int] = np.trim_zeros(centred, "b")
         if len(self.coefficients) < 2:
             raise ParameterError("a polynomial of degree 1 at least was required, modulo t")
         self.scheme = scheme
@@ -98,7 +101,7 @@ class SlotPolynomial:
 
         def value(c: list[int]) -> Ciphertext | int:
             """Return the polynomial with these coefficients: a number if it is a constant."""
-            c = _trimmed(c)
+            c = np.trim_zeros(c, "b")
             if len(c) < 2:
                 return sum(c)
             if len(c) <= self.block:
@@ -117,11 +120,3 @@ class SlotPolynomial:
         found = value(self.coefficients)
         assert not isinstance(found, int)
         return found
-
-
-def _trimmed(coefficients: list[int]) -> list[int]:
-    """Return the coefficients up to the last one that is not zero."""
-    size = len(coefficients)
-    while size and not coefficients[size - 1]:
-        size -= 1
-    return coefficients[:size]
