@@ -108,6 +108,8 @@ def test_larger_blocks_reduce_better(beta: int) -> None:
 def test_delta_joins_smoothly_and_has_the_known_values() -> None:
     assert 2 ** ntru.log2_delta(2) == pytest.approx(1.0219)
     assert 2 ** ntru.log2_delta(28) == pytest.approx(1.01331)
+    assert 2 ** ntru.log2_delta(25) == pytest.approx(1.01342)
+    assert 2 ** ntru.log2_delta(34) == pytest.approx((1.01331 + 1.01295) / 2)  # half way to 40
     assert 2 ** ntru.log2_delta(100) == pytest.approx(1.0093, abs=1e-4)
     assert 2 ** ntru.log2_delta(300) == pytest.approx(1.0048, abs=1e-4)
     assert ntru.log2_delta(40) == pytest.approx(ntru.log2_delta(39), rel=0.05)

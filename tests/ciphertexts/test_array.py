@@ -330,6 +330,19 @@ def test_an_affine_map_is_a_product_and_a_sum_and_leaves_its_operands_alone(
     assert np.array_equal(some.rows, rows)
 
 
+def test_an_affine_map_to_one_output_broadcasts_against_several_constants() -> None:
+    ct, constants = encrypt([[1], [2]]), np.array([5, 0, 7])
+    found = ct.affine([[1], [10]], constants)
+    assert decrypt(found)[:, :2].tolist() == [[26, 5], [21, 0], [28, 7]]
+
+
+def test_only_a_constant_that_is_not_zero_adds_noise() -> None:
+    ct = encrypt([[1], [2]])
+    before, after = ct.bound.deviation, (ct + np.array([0, 5])).bound.deviation
+    added = float(BFV(TOY).plain_addition_bound(1).deviation)
+    assert after.tolist() == [before[0], before[1] + added]
+
+
 def test_zero_weights_are_skipped_and_inputs_without_weight_are_not_read() -> None:
     values = np.arange(4 * 8, dtype=np.int64).reshape(4, 8)
     ct = encrypt(values)

@@ -250,6 +250,12 @@ def test_a_record_at_n_8192_has_the_length_that_the_page_says() -> None:
     assert sizes == {4: 442_380, 5: 221_220}
 
 
+def test_a_key_whose_halves_a_seed_stands_for_has_one() -> None:
+    for rho in (b"", bytes(31), bytes(33)):
+        with pytest.raises(ParameterError, match=f"a seed of 32 bytes was required: {len(rho)}"):
+            Contents(13, TOY, "0" * 32, rho=rho)
+
+
 def test_slices_that_are_joined_travel_as_what_they_hold() -> None:
     scheme, keys = BGV(TOY), keys_of("BGV")
     ct = scheme.encrypt(np.ones((40, 1), dtype=np.int64), keys.secret)
