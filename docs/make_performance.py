@@ -81,8 +81,8 @@ TAIL = """
 - **A convolution without a gather.** Products with whole rows of an image take no copies of inputs,
   but multiply by five times as many zeros; blocks of 2 x 2 positions copy half as much and multiply
   twice as much. Neither was faster on two threads.
-- **Hidden units in tiles for a second-level cache.** A hundred units at a time, gathered, squared and
-  reduced before the next ones: where the next cache is large, that saves a tenth of one thread's
+- **Hidden units in tiles for a second-level cache.** A hundred units at a time, gathered, squared
+  and reduced before the next ones: where the next cache is large, it saves a tenth of one thread's
   time at most, and its calls are too short for two threads.
 - **SHAKE-128 in the place of SHAKE-256**, and fewer bytes for a Gaussian sample. A quarter of the
   time of an encryption is SHAKE, and Python keeps the interpreter while it computes it, so that a
@@ -219,11 +219,14 @@ def beside_seal(facts: dict[str, Any]) -> str:
     ]
     for name, found in facts["seal"].items():
         for key, rates in found["rates"].items():
-            lines.append(row(f"{name} | {key if key == 'here' else f'SEAL, {key}'}", rates))
+            lines.append(
+                row(f"{name} | {key if key.startswith('here') else f'SEAL, {key}'}", rates)
+            )
     lines.append("")
     for name, found in facts["seal"].items():
         lines.append(
-            f"- {name}: **{found['times_as_fast']:.1f} times as fast as SEAL's best program.**"
+            f"- {name}: **{found['times_as_fast']:.1f} times as fast as SEAL's best program**, by "
+            "the best of ours."
         )
     for scheme, found in facts["operations"].items():
         lines += ["", *operations(scheme, found)]

@@ -18,7 +18,6 @@ from forks import forked, needs_fork
 from strategies_engine import SEED, TOYS
 from yashe.arithmetic.parallel import (
     GROUP,
-    GROUP,
     MOST_WORKERS,
     available_cores,
     for_each,
