@@ -336,6 +336,13 @@ def test_an_affine_map_to_one_output_broadcasts_against_several_constants() -> N
     assert decrypt(found)[:, :2].tolist() == [[26, 5], [21, 0], [28, 7]]
 
 
+def test_a_sum_with_a_constant_leaves_its_operand_alone() -> None:
+    ct = encrypt([[1], [2]])
+    rows = ct.rows.copy()
+    assert decrypt(ct + 5)[:, 0].tolist() == [6, 7]
+    assert np.array_equal(ct.rows, rows)
+
+
 def test_only_a_constant_that_is_not_zero_adds_noise() -> None:
     ct = encrypt([[1], [2]])
     before, after = ct.bound.deviation, (ct + np.array([0, 5])).bound.deviation
