@@ -35,6 +35,7 @@ from yashe.arithmetic.blas import one_blas_thread
 from yashe.arithmetic.devices import blocks, check, host, near
 from yashe.arithmetic.residues import (
     FloatArray,
+    by_prime,
     canonical,
     check_exact_sum,
     column,
@@ -139,7 +140,7 @@ class RnsBasis:
 
         Parameters
         ----------
-        residues : float64 array, shape (..., k, n), congruent in every row; need not be reduced
+        residues : float64 array, shape (..., k, n), absolute values below 2^29
         kind : object, for Python integers, or np.int64, which holds products Q below 2^62
 
         Returns
@@ -153,10 +154,11 @@ class RnsBasis:
         """
         if kind is not object and self.product >= 2**62:
             raise ParameterError(f"{self!r} does not fit into int64: take Python integers, object")
-        total: Any = 0
-        for i, (p, inverse) in enumerate(zip(self.moduli, self.inverse_cofactors, strict=True)):
-            y = residues[..., i, :].astype(np.int64) % p * inverse % p
-            total = (total + y.astype(kind) * (self.product // p)) % self.product
+        y: FloatArray = np.empty(residues.shape)
+        total: NDArray[Any] = np.zeros(1, dtype=kind)
+        multiply_modulo(residues, column(self.inverse_cofactors), self.moduli, y)
+        for row, p in zip(by_prime(y.astype(np.int64)), self.moduli, strict=True):
+            total = (total + row.astype(kind) * (self.product // p)) % self.product
         found: NDArray[Any] = np.where(2 * total > self.product, total - self.product, total)
         return found
 
