@@ -35,7 +35,6 @@ from yashe.arithmetic.blas import one_blas_thread
 from yashe.arithmetic.devices import blocks, check, host, near
 from yashe.arithmetic.residues import (
     FloatArray,
-    by_prime,
     canonical,
     check_exact_sum,
     column,
@@ -154,11 +153,11 @@ class RnsBasis:
         """
         if kind is not object and self.product >= 2**62:
             raise ParameterError(f"{self!r} does not fit into int64: take Python integers, object")
-        y: FloatArray = np.empty(residues.shape)
+        y, _ = self.split(residues)
         total: NDArray[Any] = np.zeros(1, dtype=kind)
-        multiply_modulo(residues, column(self.inverse_cofactors), self.moduli, y)
-        for row, p in zip(by_prime(y.astype(np.int64)), self.moduli, strict=True):
-            total = (total + row.astype(kind) * (self.product // p)) % self.product
+        for i, p in enumerate(self.moduli):
+            y_i: NDArray[Any] = y[..., i, :].astype(np.int64).astype(kind)
+            total = (total + y_i * (self.product // p)) % self.product
         found: NDArray[Any] = np.where(2 * total > self.product, total - self.product, total)
         return found
 
