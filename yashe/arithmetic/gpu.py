@@ -34,32 +34,54 @@ try:
 except ImportError as error:
     raise DeviceError(
         "a GPU needs CuPy, which is not installed: pip install 'cryptonets-yashe[gpu]' is for "
-        "CUDA 12; for CUDA 13 it is pip install cupy-cuda13x"
+        "CUDA 12; for CUDA 13 it is pip install 'cupy-cuda13x[ctk]'"
     ) from error
 
 STAGED = 2**22  # residues that wait for their copy at a time: 16 MiB
 NARROWED = 2**17  # of them that a worker makes integers of 32 bits at a time, in its cache
 
 
-@cache
-def place() -> Place:
-    """Return the current GPU.
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Do something, or say that the GPU has too little memory for it.
 
     Raises
     ------
     DeviceError
-        If there is none.
+        If CuPy gets no more.
     """
     try:
-        cupy.zeros(1).sum().get()
+        yield
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the GPU has too little memory: {error}; `nvidia-smi` shows who else has some of it, "
+            'and a processor computes the same, with device="cpu"'
+        ) from error
+
+
+
+@cache
+def place() -> Place:
+    """Return the current GPU, which has shown that it runs a fused function and a product.
+
+    Raises
+    ------
+    DeviceError
+        If there is none, or a library or the headers of CUDA are missing.
+    """
+    try:
+        x = cupy.zeros((1, 1))
+        _reduce(x, 3.0, 1 / 3)  # takes the compiler and its headers
+        cupy.asnumpy(x @ x)  # takes cuBLAS
         card = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
     except Exception as error:  # of CUDA's many kinds
         raise DeviceError(
             f"CuPy {cupy.__version__} finds no GPU that it can use: {error}; `nvidia-smi` shows "
-            "which there are, and the newest CUDA that their driver knows"
+            "which there are, and the newest CUDA that their driver knows; libraries of CUDA come "
+            "with 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]'"
         ) from error
     about = f"{card}, CuPy {cupy.__version__}"
-    move = cupy.ndarray, cupy.asarray, cupy.asnumpy
+    move = cupy.ndarray, within_memory()(cupy.asarray), cupy.asnumpy
     ways = {**large.WAYS, **{way.__name__: way for way in FUSED}}
     return Place("gpu", about, *move, near, check, looked, wait, ways, uploads)
 
@@ -91,6 +113,7 @@ def check(flag: Any, act: Callable[[], None]) -> None:
         act()
 
 
+@within_memory()
 def looked(compute: Callable[[], Any]) -> Any:
     """Return compute(); if a check finds something, which is rare, compute again with looks."""
     pending: list[Any] = []
@@ -148,11 +171,13 @@ def uploads() -> Iterator[Callable[[Iterable[Any]], Callable[[], Any]]]:
             beside.record(copied)
         return there
 
+    @within_memory()
     def begin(pieces: Iterable[Any]) -> Callable[[], Any]:
         with device, beside:
             coming = [copy(x) for x in pieces]
             arrived = beside.record()
 
+        @within_memory()
         def arrive() -> Any:
             here = cupy.cuda.get_current_stream()
             here.wait_event(arrived)
