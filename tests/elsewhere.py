@@ -43,7 +43,7 @@ FUNCTIONS = {
     "take": ("axis",), "where": (),
 }  # fmt: skip
 METHODS = {
-    "all": ("axis",), "any": ("axis",), "astype": ("copy",), "copy": (), "max": ("axis",), "reshape": (),
+    "all": ("axis",), "any": ("axis",), "astype": ("copy", "order"), "copy": (), "max": ("axis",), "reshape": (),
     "sum": ("axis",), "swapaxes": (), "transpose": (),
 }  # fmt: skip
 DTYPES = {"bool", "float64", "int32", "int64"}
