@@ -39,12 +39,12 @@ UFUNCS = {
 }  # fmt: skip
 CREATE = {"asarray", "empty", "zeros"}  # with like=
 FUNCTIONS = {
-    "argwhere": (), "concatenate": ("axis",), "einsum": (), "empty_like": (), "stack": ("axis",),
+    "argwhere": (), "concatenate": (), "einsum": (), "empty_like": (), "stack": ("axis",),
     "take": ("axis",), "where": (),
 }  # fmt: skip
 METHODS = {
-    "all": ("axis",), "any": ("axis",), "astype": ("copy", "order"), "copy": (), "max": ("axis",), "reshape": (),
-    "sum": ("axis",), "swapaxes": (), "transpose": (),
+    "all": ("axis",), "any": ("axis",), "astype": ("copy", "order"), "copy": (), "max": ("axis",),
+    "reshape": (), "sum": ("axis",), "swapaxes": (),
 }  # fmt: skip
 DTYPES = {"bool", "float64", "int32", "int64"}
 calls: Counter[str] = Counter()  # of functions, and of "get" and "put"
@@ -135,7 +135,6 @@ class Elsewhere(NDArrayOperatorsMixin):
 
     __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = _refuse
 
-    T = property(lambda self: Elsewhere(self._hidden.T))
     dtype = property(lambda self: self._memory.dtype)
     nbytes = property(lambda self: self._memory.nbytes)
     ndim = property(lambda self: self._memory.ndim)
@@ -258,16 +257,15 @@ def current() -> Stream:
     return (getattr(_now, "streams", None) or [FIRST])[-1]
 
 
+OPERATORS = {np.add, np.greater, np.less, np.multiply, np.negative, np.subtract, np.true_divide}
+
+
 class Traced(NDArrayOperatorsMixin):
     """What a fused function sees of an array: operators, and all of it to write to.
 
     CuPy calls the function once, with names in the place of numbers, and compiles what was done to
     them. So nothing can be asked of them, and functions of NumPy know nothing to do with them.
     """
-
-    OPERATORS = {
-        np.add, np.greater, np.less, np.multiply, np.negative, np.subtract, np.true_divide,
-    }  # fmt: skip
 
     def __init__(self, numbers: Any) -> None:
         self._numbers = numbers
@@ -284,7 +282,7 @@ class Traced(NDArrayOperatorsMixin):
         return out[0] if results else cls(found)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, out: Any = ()) -> Any:
-        if ufunc not in self.OPERATORS:
+        if ufunc not in OPERATORS:
             raise TypeError(f"np.{ufunc.__name__} is nothing that cupy.fuse knows")
         return self.call(ufunc, *given, out=out)
 
@@ -315,10 +313,6 @@ def fuse() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return decorate
 
 
-class OutOfMemoryError(MemoryError):
-    """What CuPy raises where a GPU has no more memory."""
-
-
 def stand_in() -> dict[str, ModuleType]:
     """Return modules in the place of CuPy's, with what `yashe.arithmetic.gpu` takes from them."""
     cupy, cupyx = ModuleType("cupy"), ModuleType("cupyx")
@@ -330,7 +324,7 @@ def stand_in() -> dict[str, ModuleType]:
         empty=lambda shape, dtype: current().empty(Elsewhere, shape, dtype),
         cuda=SimpleNamespace(
             get_current_stream=current, Device=type("Device", (nullcontext,), {"id": 0}),
-            Stream=Stream, Event=Event, memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+            Stream=Stream, Event=Event,
             runtime=SimpleNamespace(getDeviceProperties=lambda number: {"name": b"a stand-in"}),
         ),
     )  # fmt: skip

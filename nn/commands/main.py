@@ -72,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FheError, OSError) as error:  # of the system: a folder that nobody may look into
         print(f"cryptonets: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:  # the processor's, or a GPU's
+        print(f"cryptonets: too little memory. {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\ncryptonets: interrupted", file=sys.stderr)
         return 130

@@ -41,25 +41,6 @@ STAGED = 2**22  # residues that wait for their copy at a time: 16 MiB
 NARROWED = 2**17  # of them that a worker makes integers of 32 bits at a time, in its cache
 
 
-@contextmanager
-def within_memory() -> Iterator[None]:
-    """Do something, or say that the GPU has too little memory for it.
-
-    Raises
-    ------
-    DeviceError
-        If CuPy gets no more.
-    """
-    try:
-        yield
-    except cupy.cuda.memory.OutOfMemoryError as error:
-        raise DeviceError(
-            f"the GPU has too little memory: {error}; `nvidia-smi` shows who else has some of it, "
-            'and a processor computes the same, with device="cpu"'
-        ) from error
-
-
-
 @cache
 def place() -> Place:
     """Return the current GPU, which has shown that it runs a fused function and a product.
@@ -75,13 +56,14 @@ def place() -> Place:
         cupy.asnumpy(x @ x)  # takes cuBLAS
         card = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
     except Exception as error:  # of CUDA's many kinds
+        reason = str(error).partition("\n")[0]  # folders that were searched may follow
         raise DeviceError(
-            f"CuPy {cupy.__version__} finds no GPU that it can use: {error}; `nvidia-smi` shows "
+            f"CuPy {cupy.__version__} finds no GPU that it can use: {reason}; `nvidia-smi` shows "
             "which there are, and the newest CUDA that their driver knows; libraries of CUDA come "
             "with 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]'"
         ) from error
     about = f"{card}, CuPy {cupy.__version__}"
-    move = cupy.ndarray, within_memory()(cupy.asarray), cupy.asnumpy
+    move = cupy.ndarray, cupy.asarray, cupy.asnumpy
     ways = {**large.WAYS, **{way.__name__: way for way in FUSED}}
     return Place("gpu", about, *move, near, check, looked, wait, ways, uploads)
 
@@ -113,7 +95,6 @@ def check(flag: Any, act: Callable[[], None]) -> None:
         act()
 
 
-@within_memory()
 def looked(compute: Callable[[], Any]) -> Any:
     """Return compute(); if a check finds something, which is rare, compute again with looks."""
     pending: list[Any] = []
@@ -171,13 +152,11 @@ def uploads() -> Iterator[Callable[[Iterable[Any]], Callable[[], Any]]]:
             beside.record(copied)
         return there
 
-    @within_memory()
     def begin(pieces: Iterable[Any]) -> Callable[[], Any]:
         with device, beside:
             coming = [copy(x) for x in pieces]
             arrived = beside.record()
 
-        @within_memory()
         def arrive() -> Any:
             here = cupy.cuda.get_current_stream()
             here.wait_event(arrived)
