@@ -260,6 +260,9 @@ def current() -> Stream:
 OPERATORS = {np.add, np.greater, np.less, np.multiply, np.negative, np.subtract, np.true_divide}
 
 
+ARRAYS = (np.ndarray, np.generic)  # NumPy makes numbers of arrays without an axis
+
+
 class Traced(NDArrayOperatorsMixin):
     """What a fused function sees of an array: operators, and all of it to write to.
 
@@ -275,6 +278,8 @@ class Traced(NDArrayOperatorsMixin):
         """Return what a function of NumPy makes of the numbers."""
         if any(isinstance(x, np.ndarray) for x in given):
             raise TypeError("an array that a fused function was not given")
+        if not any(isinstance(x, Traced) and isinstance(x._numbers, ARRAYS) for x in given):
+            raise TypeError("numbers alone, which cupy.fuse computes with as few as 8 bits")
         opened, results = (
             [x._numbers if isinstance(x, Traced) else x for x in some] for some in (given, out)
         )
@@ -305,7 +310,8 @@ def fuse() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         def fused(*args: Any) -> Any:
             calls["fused"] += 1
-            found = function(*(Traced(_open(x)) for x in args))
+            given = (x.item() if isinstance(x, np.generic) else _open(x) for x in args)
+            found = function(*map(Traced, given))
             return None if found is None else Elsewhere(found._numbers)
 
         return fused

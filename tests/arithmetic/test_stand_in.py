@@ -64,10 +64,27 @@ def knows_an_array(x: Any) -> None:
     x += np.ones(3)
 
 
-@pytest.mark.parametrize("function", [asks, calls_numpy, writes_to_a_part, knows_an_array])
+UNFIT = [asks, calls_numpy, writes_to_a_part, knows_an_array]
+
+
+@pytest.mark.parametrize("function", UNFIT)
 def test_what_cannot_be_fused_is_refused(function: Callable[[Any], None]) -> None:
     with pytest.raises((TypeError, AssertionError)):
         fuse()(function)(put(np.arange(3.0)))
+
+
+@pytest.mark.parametrize("p", [12289, 12289.0, np.float64(12289)])
+def test_numbers_alone_are_not_fused(p: Any) -> None:
+    """CuPy 14.2 takes signed char for (p - 1) if p is an integer, and float16 if it is a float."""
+
+    @fuse()
+    def way(x: Any, p: Any) -> Any:
+        return x + (p - 1) / 2
+
+    x = put(np.arange(3.0))
+    with pytest.raises(TypeError, match="numbers alone"):
+        way(x, p)
+    assert way(x, put(np.array([12289.0]))).get().tolist() == [6144, 6145, 6146]
 
 
 def test_what_can_be_fused_is_computed() -> None:

@@ -221,10 +221,10 @@ def _twist(x: Any, y: Any, p: Any, inverse: Any) -> None:
 
 
 @cupy.fuse()  # type: ignore[untyped-decorator]
-def _canonical(x: Any, p: Any, inverse: Any) -> Any:
+def _canonical(x: Any, p: Any, inverse: Any, half: Any) -> Any:
+    # No (p - 1) and no -half: numbers without an array beside them are computed with few bits.
     z = x - p * rint(x * inverse)
-    half = (p - 1) / 2
-    return where(z > half, z - p, where(z < -half, z + p, z))
+    return where(z > half, z - p, where(z + half < 0, z + p, z))
 
 
 def reduce_inplace(x: Any, p: Any, inverse: Any, scratch: Any = None) -> None:
@@ -250,7 +250,7 @@ def twist_modulo(x: Any, y: Any, moduli: tuple[int, ...], scratch: Any) -> None:
 def canonical(x: Any, p: Any) -> Any:
     """Return x reduced to [-(p-1)/2, (p-1)/2]."""
     p = near(p, x)
-    return _canonical(x, p, 1.0 / p)
+    return _canonical(x, p, 1.0 / p, (p - 1) / 2)
 
 
 FUSED = (reduce_inplace, add_modulo, multiply_modulo, twist_modulo, canonical)
