@@ -29,8 +29,9 @@ step() { # TITLE SECONDS COMMAND...
     echo "--- $title"
     timeout "$seconds" "$@" && return
     code=$?
-    [ $code -eq 124 ] && code="no end within $seconds seconds"
-    echo "gpu.sh: stopped at '$title': $code" >&2
+    why="exit code $code"
+    [ $code -eq 124 ] && why="no end within $seconds seconds"
+    echo "gpu.sh: stopped at '$title': $why" >&2
     exit 1
 }
 
