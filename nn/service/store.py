@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nn.service.card import ModelCard
-from nn.service.keyfiles import EvaluationKey
+from nn.service.keyfiles import EvaluationKey, read_evaluation_keys
 from nn.service.limits import (
     DONE,
     FAILED,
@@ -31,7 +31,7 @@ from nn.service.limits import (
     printable,
 )
 from nn.service.state import BODIES, State
-from nn.service.uploads import NO_KEYS, Accepted, Upload, Uploads
+from nn.service.uploads import FRAME, Accepted, Upload, Uploads
 from yashe.errors import FormatError
 
 MOST_ATTEMPTS = 2
@@ -176,7 +176,7 @@ class Store:
         UnknownIdError
         """
         if not keys and self.accepted.keyless:
-            return NO_KEYS, None
+            return FRAME, None
         with self.state.transaction():
             self.state.run("UPDATE keys SET used = ? WHERE id = ?", self.state.now(), keys)
             found = self.state.run("SELECT kind, key_id FROM keys WHERE id = ?", keys)
@@ -197,13 +197,13 @@ class Store:
         UnknownIdError
         """
         if not keys:
-            return [self.accepted.card(NO_KEYS).params]
+            return [self.accepted.card(FRAME).params]
         found = self.state.run("SELECT kind FROM keys WHERE id = ?", keys)
         try:
             if not found:
                 raise FormatError("there is no such key")
             with disk_errors(), (self.state.bodies / f"{keys}.key").open("rb") as file:
-                return self.accepted.read_keys(file, found[0][0])
+                return read_evaluation_keys(file, self.accepted.card(found[0][0]))
         except FormatError:
             with self.state.transaction():
                 self.state.run("DELETE FROM keys WHERE id = ?", keys)
