@@ -108,15 +108,9 @@ class Draft:
 
     def whole(self) -> Sequential:
         """Return the integer network."""
-        layers = [type(layer)(**layer.settings()) for layer in self.latent.layers]
-        model, parts = Sequential(layers, self.latent.input_shape), iter(self.rounded())
-        for layer, latent in zip(model.layers, self.latent.layers, strict=True):
-            if latent.parameters:
-                weight, bias = next(parts), next(parts)
-                layer.parameters = {
-                    "weight": weight.astype(np.int64),
-                    "bias": bias.astype(np.int64),
-                }
+        layers = [layer.unbuilt() for layer in self.latent.layers]
+        model = Sequential(layers, self.latent.input_shape)
+        model.set_parameters(part.astype(np.int64) for part in self.rounded())
         return model
 
     def rounded(self) -> list[RealArray]:

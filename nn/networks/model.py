@@ -16,7 +16,7 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -233,6 +233,12 @@ class Sequential:
         """Return all parameters, layer by layer: the arrays themselves, not copies."""
         return [value for layer in self.layers for value in layer.parameters.values()]
 
+    def set_parameters(self, values: Iterable[NumberArray]) -> None:
+        """Replace all parameters, in the order of `parameters()`, by arrays of any type."""
+        left = iter(values)
+        for layer in self.layers:
+            layer.parameters = {name: next(left) for name in layer.parameters}
+
     @property
     def digest(self) -> str:
         """SHA-256 of all parameters: another one, if one of them has changed."""
@@ -341,9 +347,7 @@ class Sequential:
         described = about.get("schema")
         schema = None if described is None else Schema.from_json(described)
         model = cls(layers, input_shape, info=info, schema=schema)
-        values = iter(arrays)
-        for layer in model.layers:
-            layer.parameters = {name: next(values).astype(np.int64) for name in layer.parameters}
+        model.set_parameters(array.astype(np.int64) for array in arrays)
         return model
 
 

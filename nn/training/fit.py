@@ -24,7 +24,6 @@ import numpy.typing as npt
 
 from nn.networks.base import FloatArray, Layer
 from nn.networks.batchnorm import BatchNorm
-from nn.networks.layers import Dense
 from nn.networks.model import Sequential
 from nn.training.loss import cross_entropy, smooth_labels
 from nn.training.optim import Adam, clip_gradients, cosine_rate
@@ -168,14 +167,13 @@ def trimmed(model: Sequential) -> Sequential:
         behind["bias"] = bias.astype(np.int64)
         here["weight"], here["bias"] = here["weight"][:, used], here["bias"][used]
         behind["weight"] = behind["weight"][used]
-    widths = iter(parameters)
+    widths = (values["bias"].size for values in parameters)
     layers = [
-        Dense(next(widths)["bias"].size) if isinstance(layer, Dense) else type(layer)()
+        layer.unbuilt(units=next(widths)) if layer.parameters else layer.unbuilt()
         for layer in model.layers
     ]
     found = Sequential(layers, model.input_shape)
-    for (layer, _), values in zip(found.linear_layers(), parameters, strict=True):
-        layer.parameters = values
+    found.set_parameters(array for values in parameters for array in values.values())
     return found
 
 
@@ -207,8 +205,8 @@ def descend(
     norm = clip_gradients(gradients, LARGEST_GRADIENT_NORM)
     if not (math.isfinite(value) and math.isfinite(norm)):
         raise TrainingError(
-            f"training has diverged: loss {value}, gradient norm {norm}. Lower the learning rate, "
-            "or take fewer hidden layers."
+            f"training has diverged: loss {value}, gradient norm {norm}. Squares amplify: put a "
+            "BatchNorm in front of every Square, lower the learning rate, or take fewer layers."
         )
     optimizer.step(gradients, rate)
 

@@ -28,10 +28,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nn.networks.base import FloatArray, Layer, Linear, NumberArray
+from nn.networks.base import FloatArray, Linear, NumberArray
 from nn.networks.batchnorm import BatchNorm
 from nn.networks.layers import Square
-from nn.networks.model import LAYERS, ModelInfo, Sequential
+from nn.networks.model import ModelInfo, Sequential
 from yashe.arithmetic.whole import whole
 from yashe.ciphertexts.ranges import Interval
 from yashe.errors import ParameterError, TrainingError
@@ -258,19 +258,14 @@ def export(model: Sequential, info: ModelInfo | None = None) -> Sequential:
             "export takes a network whose last layer is followed by a BatchNorm with a positive "
             "gain. Train longer, or with another seed."
         )
-    layers: list[Layer] = []
-    for layer in model.layers:
-        if not isinstance(layer, BatchNorm):
-            settings = layer.settings()
-            if "bias" in settings:
-                settings["bias"] = True
-            layers.append(LAYERS[type(layer).__name__](**settings))
+    layers = [
+        layer.unbuilt(bias=True) if layer.parameters else layer.unbuilt()
+        for layer in model.layers
+        if not isinstance(layer, BatchNorm)
+    ]
     integer = Sequential(layers, model.input_shape, info=info)
-    for (exact, _), fold in zip(integer.linear_layers(), folds, strict=True):
-        exact.parameters = {
-            "weight": fold.layer.weight.astype(np.int64),
-            "bias": np.rint(fold.bias).astype(np.int64),
-        }
+    whole = ((fold.layer.weight, np.rint(fold.bias)) for fold in folds)
+    integer.set_parameters(part.astype(np.int64) for pair in whole for part in pair)
     return integer
 
 
