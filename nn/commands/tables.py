@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.commands.options import add_image_options, images_of, positive
-from nn.data.folders import read_pictures
+from nn.data.grey import read_pictures
 from nn.data.sources import Images
 from nn.data.tables import Table, read_table, write_table
 from nn.estimators.checks import ClippedWarning
-from nn.estimators.pictures import WHITE, fit_pictures
-from nn.estimators.square import SquareNet, SquareNetRegressor
+from nn.estimators.square import WHITE, SquareNet, SquareNetRegressor, fit_pictures
 from nn.networks.model import Sequential
 from nn.networks.schema import Classes, Columns
 from nn.service.card import ModelCard
