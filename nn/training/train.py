@@ -223,7 +223,7 @@ class Trainer:
             command=f"cryptonets train {recipe.data} --model {name} --seed {self.seed}",
             seed=self.seed,
             validation_accuracy=self.validation_accuracy(model),
-            test_accuracy=share(predict(model, test) == self.dataset.test_labels),
+            test_accuracy=float(np.mean(predict(model, test) == self.dataset.test_labels)),
             proved_bits=round(proved_bits(model, recipe.levels), 2),
             seconds=float(round(time.perf_counter() - started)),
         )
@@ -309,7 +309,7 @@ class Trainer:
 
     def validation_accuracy(self, model: Sequential) -> float:
         """Return the share of validation images that a network gets right."""
-        return share(predict(model, self.validation) == self.validation_labels)
+        return float(np.mean(predict(model, self.validation) == self.validation_labels))
 
 
 def predict(model: Sequential, pixels: NumberArray, batch: int = 1000) -> npt.NDArray[np.int64]:
@@ -318,8 +318,3 @@ def predict(model: Sequential, pixels: NumberArray, batch: int = 1000) -> npt.ND
         model.forward(pixels[i : i + batch]).argmax(axis=-1) for i in range(0, len(pixels), batch)
     ]
     return np.concatenate(parts).astype(np.int64)
-
-
-def share(correct: npt.NDArray[np.bool_]) -> float:
-    """Return the share of true entries."""
-    return float(np.mean(correct))
