@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from nn.drawing.sides import Answer, Client
 from nn.drawing.strokes import SIDE, digit_of
-from nn.service.guard import Connection, RefusalError, check_request
+from nn.service.guard import RefusalError, check_request, config_of
 from nn.service.limits import Limits
 from yashe.errors import DataError, FheError
 
@@ -161,14 +161,5 @@ def serve_page(client: Client, listening: socket.socket) -> None:
     client : with the keys
     listening : a socket of this machine's own address
     """
-    config = uvicorn.Config(
-        Page(client).app,
-        http=Connection.within(Limits()),
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-    )
+    config = config_of(Page(client).app, Limits(), lifespan="off", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listening])

@@ -63,7 +63,7 @@ class Store:
         self.limits, self.accepted = limits, Accepted(cards, limits)
         self.largest_key, self.largest_job, self.largest_reply = self.accepted.largest_bytes
         self._news = threading.Event()  # that a job waits
-        self._progress = ("", 0.0)  # of the job that is being computed
+        self.progress = ("", 0.0)  # of the job that is being computed, in memory only
         self.state = State(folder)
         most = limits.queued * max(self.largest_key, self.largest_job)
         self.uploads = Uploads(self.state, most, self.largest_reply)
@@ -230,7 +230,7 @@ class Store:
         )
         if not found:
             return None
-        job, (running, share) = Job(*found[0]), self._progress
+        job, (running, share) = Job(*found[0]), self.progress
         return replace(job, progress=float(job.status == DONE) or share * (name == running))
 
     def job(self, name: str) -> Job:
@@ -319,10 +319,6 @@ class Store:
     def wake(self) -> None:
         """Let `begin` return without a job."""
         self._news.set()
-
-    def note_progress(self, name: str, progress: float) -> None:
-        """Note the progress of the job that is being computed, in memory only."""
-        self._progress = (name, progress)
 
     def finish(self, name: str, error: str, seconds: float) -> None:
         """Note how a job has ended: with an error, or with "" and its reply on the disk."""
