@@ -136,17 +136,6 @@ class Sequential:
         """Pixels of an integer network are integers 0..levels."""
         return self.info.levels
 
-    @property
-    def scale(self) -> int:
-        """What the outputs must be divided by because of the layers' `scale`s; squares square it.
-
-        Exact for layers without bias only: a bias is added to the scaled value as it is.
-        """
-        scale = 1
-        for layer in self.layers:
-            scale = scale**2 if isinstance(layer, Square) else scale * layer.scale
-        return scale
-
     def forward(self, x: Values) -> Values:
         """Apply all layers to floats, integers, ciphertexts or intervals (..., *input_shape).
 
