@@ -91,15 +91,12 @@ def parser() -> argparse.ArgumentParser:
 
     demo = add_command(
         commands,
-        "demo",
         demo_command,
         "classify 8x8 handwritten digits encrypted (under a minute, needs no download)",
     )
     add_run_options(demo, "450 test digits")
 
-    mnist = add_command(
-        commands, "mnist", mnist_command, "classify the MNIST test images encrypted"
-    )
+    mnist = add_command(commands, mnist_command, "classify the MNIST test images encrypted")
     add_run_options(mnist, "10,000 test images")
     add_data_option(mnist)
     mnist.add_argument(
@@ -112,7 +109,6 @@ def parser() -> argparse.ArgumentParser:
 
     training = add_command(
         commands,
-        "train",
         train_command,
         "train an integer network from scratch, on known images or on your own data",
     )
@@ -127,10 +123,7 @@ def parser() -> argparse.ArgumentParser:
 
     planning.add_commands(commands)
     benchmark = add_command(
-        commands,
-        "bench",
-        bench_command,
-        "measure this machine: every operation, and whole networks",
+        commands, bench_command, "measure this machine: every operation, and whole networks"
     )
     benchmark.add_argument("--quick", action="store_true", help="under a minute: digits only")
     benchmark.add_argument(

@@ -20,11 +20,11 @@ from yashe.wire.files import whole_file
 
 
 def add_command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], object], summary: str
+    commands: Any, run: Callable[[argparse.Namespace], object], summary: str
 ) -> argparse.ArgumentParser:
-    """Add a command; the docstring of the function that runs it is its description."""
+    """Add a command, named and described as the function is that runs it."""
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=run.__doc__
+        run.__name__.removesuffix("_command"), help=summary, description=run.__doc__
     )
     command.set_defaults(command=run)
     return command

@@ -31,7 +31,7 @@ from yashe.parameters.security import LEVELS
 def add_commands(commands: Any) -> None:
     """Add the command."""
     planning = add_command(
-        commands, "plan", plan_command, "show what a network needs before anything is encrypted"
+        commands, plan_command, "show what a network needs before anything is encrypted"
     )
     planning.add_argument(
         "model",

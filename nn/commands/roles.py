@@ -60,10 +60,7 @@ from yashe.wire.files import open_input, whole_file
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser of `cryptonets`."""
     keygen = add_command(
-        commands,
-        "keygen",
-        keygen_command,
-        "make keys: a secret one for you, public ones for a server",
+        commands, keygen_command, "make keys: a secret one for you, public ones for a server"
     )
     keygen.add_argument("folder", type=Path, metavar="DIR", help="where the keys shall be")
     which = keygen.add_mutually_exclusive_group(required=True)
@@ -91,18 +88,13 @@ def add_commands(commands: Any) -> None:
     )
 
     encrypt = add_command(
-        commands,
-        "encrypt",
-        encrypt_command,
-        "encrypt images, or the rows of a table, for a network",
+        commands, encrypt_command, "encrypt images, or the rows of a table, for a network"
     )
     encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")
     add_input_options(encrypt)
 
-    infer = add_command(
-        commands, "infer", infer_command, "classify encrypted images, without a secret key"
-    )
+    infer = add_command(commands, infer_command, "classify encrypted images, without a secret key")
     infer.add_argument("model", metavar="MODEL", help="a pretrained network's name, or a file")
     infer.add_argument("input", type=Path, metavar="INPUT", help="a file from 'encrypt'")
     infer.add_argument(
@@ -118,7 +110,7 @@ def add_commands(commands: Any) -> None:
         help=f"hide the weights from the client, up to 2^-BITS; needs {ENCRYPTION} (try 40)",
     )
 
-    decrypt = add_command(commands, "decrypt", decrypt_command, "decrypt a reply")
+    decrypt = add_command(commands, decrypt_command, "decrypt a reply")
     decrypt.add_argument("reply", type=Path, metavar="REPLY")
     decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     decrypt.add_argument(
@@ -131,10 +123,7 @@ def add_commands(commands: Any) -> None:
     add_answer_options(decrypt)
 
     listen = add_command(
-        commands,
-        "eavesdrop",
-        eavesdrop_command,
-        "show what a server or a listener sees of your images",
+        commands, eavesdrop_command, "show what a server or a listener sees of your images"
     )
     listen.add_argument("file", type=Path, metavar="FILE", help="a file from 'encrypt'")
     listen.add_argument(

@@ -35,9 +35,7 @@ TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser of `cryptonets`."""
-    serve = add_command(
-        commands, "serve", serve_command, "classify encrypted images for clients over HTTP"
-    )
+    serve = add_command(commands, serve_command, "classify encrypted images for clients over HTTP")
     serve.add_argument("--model", required=True, help="a pretrained network's name, or a file")
     serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     serve.add_argument("--port", type=int, default=8000, help="default: %(default)s")
@@ -86,7 +84,7 @@ def add_commands(commands: Any) -> None:
     add_token_option(serve, "that clients must send")
 
     ask = add_command(
-        commands, "ask", ask_command, "have images classified by a server that cannot see them"
+        commands, ask_command, "have images classified by a server that cannot see them"
     )
     ask.add_argument("--server", required=True, metavar="URL")
     ask.add_argument(
@@ -115,7 +113,6 @@ def add_commands(commands: Any) -> None:
 
     draw = add_command(
         commands,
-        "draw",
         draw_command,
         "draw a digit in a browser, and watch a server classify what it cannot see",
     )

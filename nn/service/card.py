@@ -29,13 +29,7 @@ from nn.planning.planned import Plan
 from nn.planning.single import KeyPlan, Levels, PackedProgram, runs
 from nn.service.frames import frame_names
 from yashe.ciphertexts.gadgets import Gadget
-from yashe.errors import (
-    FheError,
-    FormatError,
-    NoiseBudgetExhausted,
-    ParameterError,
-    SecurityError,
-)
+from yashe.errors import FheError, FormatError, NoiseBudgetExhausted, ParameterError, SecurityError
 from yashe.parameters.sets import Params
 from yashe.wire.header import MOST_AXES
 

@@ -27,13 +27,7 @@ from urllib.parse import urlsplit
 from nn.networks.base import NumberArray
 from nn.service import frames, roles
 from nn.service.card import Offer
-from nn.service.keyfiles import (
-    AskingKeys,
-    check_keys,
-    file_digest,
-    fresh_keys,
-    mode_of,
-)
+from nn.service.keyfiles import AskingKeys, check_keys, file_digest, fresh_keys, mode_of
 from nn.service.limits import DONE, FAILED, UnknownIdError, job_id, printable
 from nn.service.roles import Progress
 from yashe import wire

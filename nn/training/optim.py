@@ -64,10 +64,7 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self,
-        parameters: list[FloatArray],
-        decay: float = 0.0,
-        epsilon: float = 1e-8,
+        self, parameters: list[FloatArray], decay: float = 0.0, epsilon: float = 1e-8
     ) -> None:
         super().__init__(parameters)
         self.decay, self.epsilon = decay, epsilon
