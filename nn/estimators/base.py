@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -173,10 +174,9 @@ class Estimator:
         hidden = self.hidden if isinstance(self.hidden, tuple | list) else (self.hidden,)
         units = [whole(width, "a hidden layer", 1, MOST_UNITS) for width in hidden]
         wanted, outputs, loss = self._learn_targets(targets)
-        network: list[Layer] = [] if inputs.ndim == 2 else [Flatten()]
-        for width in units:
-            network += [Dense(width, bias=False), BatchNorm(), Square()]
-        network += [Dense(outputs, bias=False), BatchNorm()]
+        network = layers(units, outputs)
+        if inputs.ndim > 2:  # pictures
+            network = [Flatten(), *network]
         found = fit(network, inputs, wanted, loss, course, generator(self.random_state))
         self.real_, self.model_, self._unit = found.real, found.whole, found.scale
         bits = round(proved_bits(found.whole, self._levels), 2)
@@ -295,3 +295,11 @@ class Estimator:
         """Write the integer network with its schema: for `cryptonets plan`, `keygen`, `serve`."""
         _ = self._schema
         self.model_.save(path)
+
+
+def layers(hidden: Sequence[int], outputs: int) -> list[Layer]:
+    """Return the layers of a network while it is trained."""
+    found: list[Layer] = []
+    for units in hidden:
+        found += [Dense(units, bias=False), BatchNorm(), Square()]
+    return [*found, Dense(outputs, bias=False), BatchNorm()]

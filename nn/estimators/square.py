@@ -19,7 +19,7 @@ from nn.networks.base import FloatArray
 from nn.networks.model import Sequential
 from nn.networks.schema import Classes, RealArray, Values
 from nn.training.fit import Loss, logistic, squared_error
-from nn.training.loss import softmax
+from nn.training.loss import for_classes, softmax
 
 WHITE = 255  # of pictures
 
@@ -78,10 +78,7 @@ class SquareNet(Estimator):
 
     def predict_proba(self, X: Any, mode: str = "integers") -> FloatArray:
         """Return what the network takes for the classes' probabilities, shape (rows, classes)."""
-        logits = self.decision_function(X, mode)
-        if logits.ndim == 1:
-            logits = np.stack([np.zeros_like(logits), logits], axis=1)
-        return softmax(logits)
+        return softmax(for_classes(self._outputs(X, mode) * self._unit))
 
     def score(self, X: Any, y: Any, mode: str = "integers") -> float:
         """Return the share of rows that get their class."""

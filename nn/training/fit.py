@@ -25,7 +25,7 @@ import numpy.typing as npt
 from nn.networks.base import FloatArray, Layer
 from nn.networks.batchnorm import BatchNorm
 from nn.networks.model import Sequential
-from nn.training.loss import cross_entropy, smooth_labels
+from nn.training.loss import cross_entropy, for_classes, smooth_labels
 from nn.training.optim import Adam, clip_gradients, cosine_rate
 from nn.training.quantize import LARGEST_BIAS, StraightThrough, export, folded
 from yashe.errors import TrainingError
@@ -221,14 +221,10 @@ def settle(model: Sequential, inputs: FloatArray) -> None:
 
 
 def logistic(outputs: FloatArray, labels: npt.NDArray[np.int64]) -> tuple[float, FloatArray]:
-    """Return the cross-entropy of class numbers, and its gradient at the outputs.
-
-    A single output is the logit of the second of two classes; that of the first one is 0.
-    """
-    one = outputs.shape[-1] == 1
-    logits = np.concatenate([np.zeros_like(outputs), outputs], axis=-1) if one else outputs
+    """Return the cross-entropy of class numbers, and its gradient at the outputs."""
+    logits = for_classes(outputs)
     value, gradient = cross_entropy(logits, smooth_labels(labels, logits.shape[-1]))
-    return value, gradient[:, 1:] if one else gradient
+    return value, gradient[:, -outputs.shape[-1] :]
 
 
 def squared_error(outputs: FloatArray, values: FloatArray) -> tuple[float, FloatArray]:
