@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
@@ -73,15 +74,13 @@ def columns_of(inputs: RealArray, names: tuple[str, ...], clipped: bool) -> Colu
 
     A column that is the same in every row is 0 for all of them: the weights know its value.
     """
-    least, most = inputs.min(axis=0), inputs.max(axis=0)
-    ends = list(zip(least.tolist(), np.where(least < most, most, least + 1).tolist(), strict=True))
-    if clipped:
-        places = np.flatnonzero(least < most).tolist()
-        found = Columns.of(inputs[:, places], [names[i] for i in places]) if places else None
-        for i, place in enumerate(places):
-            assert found is not None
-            ends[place] = found.low[i], found.high[i]
-    return Columns(names, tuple(low for low, _ in ends), tuple(high for _, high in ends))
+    low, high = inputs.min(axis=0), inputs.max(axis=0)
+    varied = low < high
+    high[~varied] = low[~varied] + 1
+    if clipped and varied.any():
+        found = Columns.of(inputs[:, varied], list(compress(names, varied)))
+        low[varied], high[varied] = found.low, found.high
+    return Columns(names, tuple(low.tolist()), tuple(high.tolist()))
 
 
 def weighted(model: Sequential) -> int:

@@ -137,15 +137,14 @@ class StraightThrough:
         self.latent = [p.copy() for p in model.parameters()]
         self.whole_biases = False
         self.weights: list[RoundedWeight] = []
-        latent_of = {
-            id(p): latent for p, latent in zip(model.parameters(), self.latent, strict=True)
-        }
-        for fold, limit, density in zip(folded(model), limits, densities, strict=True):
-            weight = fold.layer.weight
-            step = float(np.abs(weight).mean()) / density
+        matrices = [latent for latent in self.latent if latent.ndim > 1]  # one in each such layer
+        for fold, latent, limit, density in zip(
+            folded(model), matrices, limits, densities, strict=True
+        ):
+            step = float(np.abs(latent).mean()) / density
             fold.norm.mean /= step
             fold.norm.deviation /= step
-            self.weights.append(RoundedWeight(latent_of[id(weight)], weight, step, limit))
+            self.weights.append(RoundedWeight(latent, fold.layer.weight, step, limit))
 
     def __repr__(self) -> str:
         return f"StraightThrough({self.weights}, whole_biases={self.whole_biases})"
