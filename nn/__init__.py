@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from nn.estimators.square import SquareNet as SquareNet
     from nn.estimators.square import SquareNetRegressor as SquareNetRegressor
     from nn.foreign.onnx_files import from_onnx as from_onnx
+    from nn.foreign.onnx_files import from_torch as from_torch
     from nn.foreign.retrain import train_rounded as train_rounded
     from nn.foreign.rounding import quantize_network as quantize_network
     from nn.foreign.sklearn_models import from_sklearn as from_sklearn
-    from nn.foreign.torch_modules import from_torch as from_torch
     from nn.inference.encrypted import decrypt_logits as decrypt_logits
     from nn.inference.encrypted import encrypt_images as encrypt_images
     from nn.inference.encrypted import infer as infer
@@ -81,7 +81,7 @@ _HOMES = {
     "encrypt_images": "nn.inference.encrypted",
     "from_onnx": "nn.foreign.onnx_files",
     "from_sklearn": "nn.foreign.sklearn_models",
-    "from_torch": "nn.foreign.torch_modules",
+    "from_torch": "nn.foreign.onnx_files",
     "infer": "nn.inference.encrypted",
     "load_digits": "nn.data.sets",
     "load_mnist": "nn.data.sets",

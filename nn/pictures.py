@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nn.networks.base import Linear
 from nn.networks.model import Sequential
-from nn.planning.plan import Plan
+from nn.planning.plan import Plan, seen_bits
 from nn.planning.proofs import ranges
 from yashe.ciphertexts.array import Ciphertext
 from yashe.errors import ParameterError
@@ -147,8 +147,8 @@ def activations(model: Sequential, pixels: Array) -> Any:
     model : integer network
     pixels : int64 array, shape (count, *model.input_shape), values 0 .. model.info.levels
     """
-    seen = [_bits(x) for x in model.layer_outputs(pixels)]
     proved = [interval.bits for interval in ranges(model, model.info.levels)]
+    seen = seen_bits(model, pixels, max(proved))
     names = [type(layer).__name__ for layer in model.layers]
     figure, axis = canvas(width=7.5)
     places = np.arange(len(names))
@@ -161,10 +161,6 @@ def activations(model: Sequential, pixels: Array) -> Any:
     axis.set_title("Only the logits have to fit into t")
     axis.legend()
     return figure
-
-
-def _bits(values: Array) -> float:
-    return 1 + math.log2(max(int(np.abs(values).max()), 1))
 
 
 def budget(plan: Plan, measured: Sequence[float] = ()) -> Any:

@@ -32,11 +32,21 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from yashe.arithmetic import devices, large, places
 from yashe.arithmetic.places import check_place_is_exact
 
-CREATE = {np.asarray, np.empty, np.zeros}  # with like=
-FUNCTIONS = {
-    np.argwhere, np.concatenate, np.einsum, np.empty_like, np.stack, np.take, np.where,
+# What is used of CuPy, each with the keywords it is given; docs/gpu.md shows it, too.
+UFUNCS = {
+    "absolute", "add", "equal", "greater", "invert", "less", "less_equal", "matmul", "maximum",
+    "multiply", "negative", "not_equal", "rint", "subtract", "true_divide",
 }  # fmt: skip
-METHODS = {"all", "any", "astype", "copy", "max", "reshape", "sum", "swapaxes", "transpose"}
+CREATE = {"asarray", "empty", "zeros"}  # with like=
+FUNCTIONS = {
+    "argwhere": (), "concatenate": (), "einsum": (), "empty_like": (), "stack": ("axis",),
+    "take": ("axis",), "where": (),
+}  # fmt: skip
+METHODS = {
+    "all": ("axis",), "any": ("axis",), "astype": ("copy", "order"), "copy": (), "max": ("axis",),
+    "reshape": (), "sum": ("axis",), "swapaxes": (),
+}  # fmt: skip
+DTYPES = {"bool", "float64", "int32", "int64"}
 calls: Counter[str] = Counter()  # of functions, and of "get" and "put"
 
 
@@ -45,6 +55,8 @@ class Elsewhere(NDArrayOperatorsMixin):
 
     def __init__(self, hidden: Any) -> None:
         self._memory = np.asarray(hidden)
+        if self._memory.dtype.name not in DTYPES:
+            raise TypeError(f"numbers of the type {self._memory.dtype} are nothing for a GPU")
 
     @property
     def _hidden(self) -> Any:
@@ -59,8 +71,10 @@ class Elsewhere(NDArrayOperatorsMixin):
         return self._hidden.copy()
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        if method != "__call__":
-            raise TypeError(f"np.{ufunc.__name__}.{method} is nothing that CuPy has")
+        name = {"divide": "true_divide"}.get(ufunc.__name__, ufunc.__name__)  # as CuPy calls it
+        if method != "__call__" or name not in UFUNCS:
+            raise TypeError(f"np.{name}.{method} is nothing that we know CuPy to have")
+        _check_keywords(name, options, ("out",))
         calls[ufunc.__name__] += 1
         given = {name: _open(value) for name, value in options.items()}
         found = ufunc(*map(_open, inputs), **given)
@@ -68,19 +82,22 @@ class Elsewhere(NDArrayOperatorsMixin):
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         calls[function.__name__] += 1
-        if function in CREATE:
+        if function.__name__ in CREATE:
             if isinstance(args[0], Elsewhere):
                 return args[0]
             return Elsewhere(np.array(function(*args, **options)))
-        if function not in FUNCTIONS:
+        if function.__name__ not in FUNCTIONS:
             raise TypeError(f"np.{function.__name__} is nothing that we know CuPy to have")
-        found = function(*map(_open, args), **{name: _open(x) for name, x in options.items()})
-        return Elsewhere(found)
+        _check_keywords(function.__name__, options, FUNCTIONS[function.__name__])
+        return Elsewhere(function(*map(_open, args), **options))
 
     def set(self, x: Any, stream: Stream) -> None:
         """Begin to copy from pinned memory."""
         assert isinstance(x, Pinned)
         assert stream is current()  # whose memory it is
+        assert (self.dtype, self.shape) == (x.dtype, x.shape)
+        assert self._memory.flags.c_contiguous
+        assert x.flags.c_contiguous  # others would be copied, and the copy forgotten
         calls["set"] += 1
         # A stream does not hold on to arrays: others may get their memory.
         memory, source = self._memory, (ctypes.c_int32 * x.size).from_address(x.ctypes.data)
@@ -89,18 +106,23 @@ class Elsewhere(NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name not in METHODS:
             raise AttributeError(f"{name} is nothing that we know an array of CuPy to have")
-        calls[name] += 1
-        return lambda *args, **options: Elsewhere(getattr(self._hidden, name)(*args, **options))
+
+        def method(*args: Any, **options: Any) -> Elsewhere:
+            calls[name] += 1
+            _check_keywords(name, options, METHODS[name])
+            return Elsewhere(getattr(self._hidden, name)(*args, **options))
+
+        return method
 
     def __getitem__(self, key: Any) -> Elsewhere:
-        return Elsewhere(self._hidden[_open(key)])
+        return Elsewhere(self._hidden[_key(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, Elsewhere) and value.dtype == np.int32:  # which is on its way
             target, source = self._memory[key], value._memory
             current().begin(lambda: np.copyto(target, source))
         else:
-            self._hidden[_open(key)] = _open(value)
+            self._hidden[_key(key)] = _open(value)
 
     def __len__(self) -> int:
         return len(self._hidden)
@@ -113,7 +135,6 @@ class Elsewhere(NDArrayOperatorsMixin):
 
     __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = _refuse
 
-    T = property(lambda self: Elsewhere(self._hidden.T))
     dtype = property(lambda self: self._memory.dtype)
     nbytes = property(lambda self: self._memory.nbytes)
     ndim = property(lambda self: self._memory.ndim)
@@ -128,6 +149,20 @@ def _open(x: Any) -> Any:
     if isinstance(x, np.ndarray):
         raise TypeError(f"an array of NumPy, of shape {x.shape}, beside one elsewhere")
     return type(x)(map(_open, x)) if isinstance(x, list | tuple) else x
+
+
+def _key(key: Any) -> Any:
+    """Return an index of NumPy; a mask would be looked at, and a list be copied there each time."""
+    for k in key if isinstance(key, tuple) else (key,):
+        if isinstance(k, list | np.ndarray) or (isinstance(k, Elsewhere) and k.dtype != np.int64):
+            raise TypeError(f"an index of the type {type(k).__name__} is none for an array there")
+    return _open(key)
+
+
+def _check_keywords(name: str, options: Any, known: tuple[str, ...]) -> None:
+    """Refuse keywords that CuPy may not have."""
+    if unknown := set(options) - set(known):
+        raise TypeError(f"we do not know {name} of CuPy to have the keywords {unknown}")
 
 
 def put(x: Any) -> Elsewhere:
@@ -222,6 +257,50 @@ def current() -> Stream:
     return (getattr(_now, "streams", None) or [FIRST])[-1]
 
 
+OPERATORS = {np.add, np.greater, np.less, np.multiply, np.negative, np.subtract, np.true_divide}
+
+
+ARRAYS = (np.ndarray, np.generic)  # NumPy makes numbers of arrays without an axis
+
+
+class Traced(NDArrayOperatorsMixin):
+    """What a fused function sees of an array: operators, and all of it to write to.
+
+    CuPy calls the function once, with names in the place of numbers, and compiles what was done to
+    them. So nothing can be asked of them, and functions of NumPy know nothing to do with them.
+    """
+
+    def __init__(self, numbers: Any) -> None:
+        self._numbers = numbers
+
+    @classmethod
+    def call(cls, function: Callable[..., Any], *given: Any, out: Any = ()) -> Any:
+        """Return what a function of NumPy makes of the numbers."""
+        if any(isinstance(x, np.ndarray) for x in given):
+            raise TypeError("an array that a fused function was not given")
+        if not any(isinstance(x, Traced) and isinstance(x._numbers, ARRAYS) for x in given):
+            raise TypeError("numbers alone, which cupy.fuse computes with as few as 8 bits")
+        opened, results = (
+            [x._numbers if isinstance(x, Traced) else x for x in some] for some in (given, out)
+        )
+        found = function(*opened, **({"out": tuple(results)} if results else {}))
+        return out[0] if results else cls(found)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, out: Any = ()) -> Any:
+        if ufunc not in OPERATORS:
+            raise TypeError(f"np.{ufunc.__name__} is nothing that cupy.fuse knows")
+        return self.call(ufunc, *given, out=out)
+
+    def __setitem__(self, key: Any, value: Traced) -> None:
+        assert key is Ellipsis
+        self._numbers[...] = value._numbers
+
+    def _refuse(self, *args: Any, **options: Any) -> NoReturn:
+        raise TypeError("a fused function can ask nothing of numbers that are not there yet")
+
+    __array__ = __array_function__ = __bool__ = __float__ = __int__ = __getitem__ = _refuse
+
+
 def fuse() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return what makes a function of arrays one of arrays elsewhere, as `cupy.fuse()` does.
 
@@ -231,8 +310,9 @@ def fuse() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         def fused(*args: Any) -> Any:
             calls["fused"] += 1
-            found = function(*map(_open, args))
-            return None if found is None else Elsewhere(found)
+            given = (x.item() if isinstance(x, np.generic) else _open(x) for x in args)
+            found = function(*map(Traced, given))
+            return None if found is None else Elsewhere(found._numbers)
 
         return fused
 
@@ -244,8 +324,9 @@ def stand_in() -> dict[str, ModuleType]:
     cupy, cupyx = ModuleType("cupy"), ModuleType("cupyx")
     vars(cupyx).update(empty_pinned=partial(FIRST.empty, pinned))
     vars(cupy).update(
-        __version__="0", fuse=fuse, rint=np.rint, where=np.where, ndarray=Elsewhere, asarray=put,
-        asnumpy=Elsewhere.get, zeros=lambda n: Elsewhere(np.zeros(n)),
+        __version__="0", fuse=fuse, rint=partial(Traced.call, np.rint),
+        where=partial(Traced.call, np.where), ndarray=Elsewhere, asarray=put,
+        asnumpy=Elsewhere.get, zeros=lambda shape: Elsewhere(np.zeros(shape)),
         empty=lambda shape, dtype: current().empty(Elsewhere, shape, dtype),
         cuda=SimpleNamespace(
             get_current_stream=current, Device=type("Device", (nullcontext,), {"id": 0}),

@@ -9,8 +9,7 @@ Modules, in the order of reading:
     planning   plan
     eavesdrop  what somebody without the key sees
     roles      keygen, encrypt, infer, decrypt, eavesdrop
-    service    serve, ask
-    draw       draw
+    service    serve, ask, draw
     main       demo, mnist, train, bench, and all others
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, yashe.wire,

@@ -6,8 +6,8 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,9 @@ import numpy as np
 from nn.bench import gpu, measurements
 from nn.cluster.coordinator import Crew
 from nn.cluster.crews import dask_cluster, processes
-from nn.commands import draw, planning, roles, service, tables
+from nn.commands import planning, roles, service, tables
 from nn.commands.options import (
+    add_command,
     add_data_option,
     add_device_option,
     load_set,
@@ -72,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FheError, OSError) as error:  # of the system: a folder that nobody may look into
         print(f"cryptonets: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:  # the processor's, or a GPU's
+        print(f"cryptonets: too little memory. {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\ncryptonets: interrupted", file=sys.stderr)
         return 130
@@ -88,23 +92,14 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    demo = commands.add_parser(
-        "demo",
-        help="classify 8x8 handwritten digits encrypted (under a minute, needs no download)",
-        description="Encrypt handwritten digits that come with the package, classify them with a "
-        "network that sees only ciphertexts, decrypt the answers, and compare them with the same "
-        "network in the clear. Every step is shown with its time and remaining noise budget.",
+    demo = add_command(
+        commands,
+        demo_command,
+        "classify 8x8 handwritten digits encrypted (under a minute, needs no download)",
     )
-    demo.set_defaults(command=demo_command)
     add_run_options(demo, "450 test digits")
 
-    mnist = commands.add_parser(
-        "mnist",
-        help="classify the MNIST test images encrypted",
-        description="The experiment of the CryptoNets paper: MNIST test images, encrypted in "
-        "batches of as many as there are slots, classified and decrypted.",
-    )
-    mnist.set_defaults(command=mnist_command)
+    mnist = add_command(commands, mnist_command, "classify the MNIST test images encrypted")
     add_run_options(mnist, "10,000 test images")
     add_data_option(mnist)
     mnist.add_argument(
@@ -115,32 +110,24 @@ def parser() -> argparse.ArgumentParser:
         "and no square of a square, so that n is 4096 (default: %(default)s)",
     )
 
-    training = commands.add_parser(
-        "train",
-        help="train an integer network from scratch, on known images or on your own data",
-        description="Train float networks with square activations, then round one of them to "
-        "small integers while it goes on learning. Test images, and the rows of a table that are "
-        "kept aside, are used once, for the figure that is printed.",
+    training = add_command(
+        commands,
+        train_command,
+        "train an integer network from scratch, on known images or on your own data",
     )
-    training.set_defaults(command=train_command)
     training.add_argument(
         "data", help="what to learn: digits, mnist, a CSV file, or a folder of pictures"
     )
     training.add_argument("--model", choices=list(RECIPES), help="recipe (default: the first)")
     training.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
     training.add_argument("--out", type=Path, metavar="FILE", help="where to save the network")
-    add_data_option(training, flag="--data")
+    add_data_option(training)
     tables.add_training_options(training)
 
     planning.add_commands(commands)
-    benchmark = commands.add_parser(
-        "bench",
-        help="measure this machine: every operation, and whole networks",
-        description="Time every operation of the scheme against what this machine reaches in a "
-        "matrix product and in copying memory, then whole networks on full batches. With --device "
-        "gpu: whole networks on a GPU, compared with the processor residue by residue.",
+    benchmark = add_command(
+        commands, bench_command, "measure this machine: every operation, and whole networks"
     )
-    benchmark.set_defaults(command=bench_command)
     benchmark.add_argument("--quick", action="store_true", help="under a minute: digits only")
     benchmark.add_argument(
         "--seal",
@@ -157,7 +144,6 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add_data_option(benchmark)
-    draw.add_commands(commands)
     roles.add_commands(commands)
     service.add_commands(commands)
     return top
@@ -210,13 +196,21 @@ def add_run_options(command: argparse.ArgumentParser, everything: str) -> None:
 
 
 def demo_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets demo`."""
+    """Classify handwritten digits that come with the package, encrypted.
+
+    The network sees only ciphertexts; the answers are decrypted, and compared with those of the
+    same network in the clear. Every step is shown with its time and remaining noise budget.
+    """
     print("A server classifies handwritten digits that it cannot see.\n")
     classify(pretrained("digits"), load_digits(), arguments, draw=True)
 
 
 def mnist_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets mnist`."""
+    """Do the experiment of the CryptoNets paper.
+
+    MNIST test images are encrypted in batches of as many as there are slots, classified and
+    decrypted.
+    """
     dataset, model = load_set("mnist", arguments), pretrained(arguments.model)
     result = classify(model, dataset, arguments, draw=False)
     print(beside_others(result))
@@ -268,21 +262,21 @@ def classify(
     return result
 
 
-@contextmanager
-def server_crew(arguments: argparse.Namespace) -> Iterator[Crew | None]:
+def server_crew(arguments: argparse.Namespace) -> AbstractContextManager[Crew | None]:
     """Start or find the server's workers; None if this process and its threads are the server."""
     if arguments.processes:
-        with processes(arguments.workers) as crew:
-            yield crew
-    elif arguments.dask or arguments.scheduler:
-        with dask_cluster(arguments.workers, arguments.scheduler) as crew:
-            yield crew
-    else:
-        yield None
+        return processes(arguments.workers)
+    if arguments.dask or arguments.scheduler:
+        return dask_cluster(arguments.workers, arguments.scheduler)
+    return nullcontext()
 
 
 def train_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets train`."""
+    """Train float networks with square activations, and round one of them to small integers.
+
+    It goes on learning while it is rounded. Test images, and the rows of a table that are kept
+    aside, are used once, for the figure that is printed.
+    """
     if arguments.data not in ("digits", "mnist"):
         tables.train(arguments)
         return
@@ -301,7 +295,12 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 
 def bench_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets bench`."""
+    """Time every operation of the scheme, and whole networks on full batches.
+
+    Operations are compared with what this machine reaches in a matrix product and in copying
+    memory. With --device gpu: whole networks on a GPU, compared with the processor residue by
+    residue.
+    """
     dataset = load_set("digits" if arguments.quick else "mnist", arguments)
     names = ["digits"] if arguments.quick else arguments.model or ["cryptonets", "lean"]
     if arguments.device == "cpu":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,15 @@ from yashe.errors import ParameterError
 from yashe.wire.files import whole_file
 
 
-def natural(text: str) -> int:
-    """Parse an integer from 0 upwards."""
-    return at_least(0, text)
-
-
-def positive(text: str) -> int:
-    """Parse an integer from 1 upwards."""
-    return at_least(1, text)
+def add_command(
+    commands: Any, run: Callable[[argparse.Namespace], object], summary: str
+) -> argparse.ArgumentParser:
+    """Add a command, named and described as the function is that runs it."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        run.__name__.removesuffix("_command"), help=summary, description=run.__doc__
+    )
+    command.set_defaults(command=run)
+    return command
 
 
 def at_least(least: int, text: str) -> int:
@@ -36,6 +39,9 @@ def at_least(least: int, text: str) -> int:
     if value < least:
         raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
     return value
+
+
+natural, positive = partial(at_least, 0), partial(at_least, 1)
 
 
 def load_model(name: str) -> Sequential:
@@ -89,10 +95,10 @@ def add_device_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_data_option(command: argparse.ArgumentParser, flag: str = "--data") -> None:
+def add_data_option(command: argparse.ArgumentParser) -> None:
     """Add the options that say where MNIST is."""
     command.add_argument(
-        flag,
+        "--data",
         dest="folder",
         type=Path,
         metavar="DIR",

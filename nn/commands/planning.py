@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nn.commands.options import (
+    add_command,
     add_data_option,
     add_device_option,
     load_model,
@@ -29,15 +30,9 @@ from yashe.parameters.security import LEVELS
 
 def add_commands(commands: Any) -> None:
     """Add the command."""
-    planning = commands.add_parser(
-        "plan",
-        help="show what a network needs before anything is encrypted",
-        description="Prove the range of every layer for all possible images, choose the cheapest "
-        "parameters of the security table, predict the noise, and count what it costs. The first "
-        "time, after a month, and when this machine is busier or less busy than it was, some "
-        "seconds are spent on measuring how fast it is.",
+    planning = add_command(
+        commands, plan_command, "show what a network needs before anything is encrypted"
     )
-    planning.set_defaults(command=plan_command)
     planning.add_argument(
         "model",
         help=f"one of {', '.join(known_names())} (the same as cryptonets), or a network's file",
@@ -68,7 +63,12 @@ def add_commands(commands: Any) -> None:
 
 
 def plan_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets plan`."""
+    """Prove the range of every layer for all possible images, and choose parameters.
+
+    They are the cheapest of the security table; the noise is predicted, and the costs are counted.
+    The first time, after a month, and when this machine is busier or less busy than it was, some
+    seconds are spent on measuring how fast it is.
+    """
     name = OTHER_NAMES.get(arguments.model, arguments.model)
     model = load_model(name)
     print(model.summary(), end="\n\n")

@@ -14,6 +14,7 @@ import numpy as np
 
 from nn.commands.eavesdrop import eavesdrop
 from nn.commands.options import (
+    add_command,
     add_device_option,
     add_image_options,
     images_of,
@@ -21,7 +22,13 @@ from nn.commands.options import (
     natural,
     positive,
 )
-from nn.commands.tables import called, load_input, tell_answers
+from nn.commands.tables import (
+    add_answer_options,
+    add_input_options,
+    called,
+    load_input,
+    tell_answers,
+)
 from nn.data.idx import read_idx
 from nn.data.sources import SETS, load_images
 from nn.experiment.terminal import bar
@@ -52,20 +59,15 @@ from yashe.wire.files import open_input, whole_file
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser of `cryptonets`."""
-    keygen = commands.add_parser(
-        "keygen",
-        help="make keys: a secret one for you, public ones for a server",
-        description="Make keys for a network. DIR/secret.key decrypts, and stays with you; "
-        "DIR/public is for whoever shall classify your images.",
+    keygen = add_command(
+        commands, keygen_command, "make keys: a secret one for you, public ones for a server"
     )
-    keygen.set_defaults(command=keygen_command)
     keygen.add_argument("folder", type=Path, metavar="DIR", help="where the keys shall be")
     which = keygen.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", help="the network: a name, or its file")
     which.add_argument(
         "--card", type=Path, metavar="FILE", help="its model card, if only the server has it"
     )
-
     keygen.add_argument(
         "--mode",
         choices=MODES[:2],
@@ -85,31 +87,14 @@ def add_commands(commands: Any) -> None:
         help="leave room for a server that hides its weights this well ('infer --flood')",
     )
 
-    encrypt = commands.add_parser(
-        "encrypt",
-        help="encrypt images, or the rows of a table, for a network",
-        description="Encrypt images or rows, one in every slot, under the keys of DIR: with the "
-        "secret key if it is there, else with the public one.",
-    )
-    encrypt.set_defaults(command=encrypt_command)
-    encrypt.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGES",
-        help="'digits' or 'mnist' (test images), IDX, .npy, .png and .jpg files; CSV files for a "
-        "network that was trained on a table",
+    encrypt = add_command(
+        commands, encrypt_command, "encrypt images, or the rows of a table, for a network"
     )
     encrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     encrypt.add_argument("--out", type=Path, required=True, metavar="FILE")
-    encrypt.add_argument("--count", type=positive, metavar="N", help="only the first N images")
-    add_image_options(encrypt)
+    add_input_options(encrypt)
 
-    infer = commands.add_parser(
-        "infer",
-        help="classify encrypted images, without a secret key",
-        description="What the server does: read ciphertexts, run the network, write ciphertexts.",
-    )
-    infer.set_defaults(command=infer_command)
+    infer = add_command(commands, infer_command, "classify encrypted images, without a secret key")
     infer.add_argument("model", metavar="MODEL", help="a pretrained network's name, or a file")
     infer.add_argument("input", type=Path, metavar="INPUT", help="a file from 'encrypt'")
     infer.add_argument(
@@ -125,13 +110,7 @@ def add_commands(commands: Any) -> None:
         help=f"hide the weights from the client, up to 2^-BITS; needs {ENCRYPTION} (try 40)",
     )
 
-    decrypt = commands.add_parser(
-        "decrypt",
-        help="decrypt a reply",
-        description="Decrypt the logits and say which class each image has been found to be, or "
-        "the value of each row.",
-    )
-    decrypt.set_defaults(command=decrypt_command)
+    decrypt = add_command(commands, decrypt_command, "decrypt a reply")
     decrypt.add_argument("reply", type=Path, metavar="REPLY")
     decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     decrypt.add_argument(
@@ -141,15 +120,11 @@ def add_commands(commands: Any) -> None:
         "--labels", metavar="LABELS", help="'digits', 'mnist' or an IDX file, to count mistakes"
     )
     decrypt.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files")
-    decrypt.add_argument("--json", type=Path, metavar="FILE", help="write labels and logits there")
-    decrypt.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
+    add_answer_options(decrypt)
 
-    listen = commands.add_parser(
-        "eavesdrop",
-        help="show what a server or a listener sees of your images",
-        description="Compare the bytes of a file of ciphertexts with those of the images.",
+    listen = add_command(
+        commands, eavesdrop_command, "show what a server or a listener sees of your images"
     )
-    listen.set_defaults(command=eavesdrop_command)
     listen.add_argument("file", type=Path, metavar="FILE", help="a file from 'encrypt'")
     listen.add_argument(
         "--images", nargs="+", default=["digits"], help="what is in it (default: digits)"
@@ -174,7 +149,11 @@ def show(*paths: Path) -> None:
 
 
 def keygen_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets keygen`."""
+    """Make keys for a network.
+
+    DIR/secret.key decrypts, and stays with you; DIR/public is for whoever shall classify your
+    images.
+    """
     if arguments.model:
         model = load_model(arguments.model)
         card = ModelCard.of(model, arguments.public, arguments.flood, arguments.mode)
@@ -188,7 +167,10 @@ def keygen_command(arguments: argparse.Namespace) -> None:
 
 
 def encrypt_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets encrypt`."""
+    """Encrypt images or rows, one in every slot, under the keys of DIR.
+
+    It is done with the secret key if that is there, else with the public one.
+    """
     card = load_card(arguments.keys)
     images = load_input(arguments, card)
     pixels = images.pixels[: arguments.count]
@@ -212,7 +194,7 @@ def encrypt_command(arguments: argparse.Namespace) -> None:
 
 
 def infer_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets infer`."""
+    """What the server does: read ciphertexts, run the network, write ciphertexts."""
     model, flooding = load_model(arguments.model), None
     network, keys = load_evaluation_keys(arguments.keys, model)
     if arguments.flood is not None:
@@ -236,7 +218,7 @@ def infer_command(arguments: argparse.Namespace) -> None:
 
 
 def decrypt_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets decrypt`."""
+    """Decrypt the logits and say which class each image is, or the value of each row."""
     card = load_card(arguments.keys)
     keys = load_secret_keys(arguments.keys, card)
     with step("decrypted"), open_input(arguments.reply) as source:
@@ -256,6 +238,6 @@ def load_labels(source: str, card: ModelCard, data: Path | None) -> Any:
 
 
 def eavesdrop_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets eavesdrop`."""
+    """Compare the bytes of a file of ciphertexts with those of the images."""
     with open_input(arguments.file) as file:
         print(eavesdrop(file, partial(images_of, arguments), arguments.picture))

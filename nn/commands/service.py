@@ -1,4 +1,4 @@
-"""`cryptonets serve` and `cryptonets ask`: `nn.service` and `nn.service.client` from a shell."""
+"""`cryptonets serve`, `ask` and `draw`: a server, its client, and a page that has both."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nn.commands.options import add_device_option, add_image_options, load_model, positive
-from nn.commands.tables import called, load_input, tell_answers
+from nn.commands.options import add_command, add_device_option, load_model
+from nn.commands.tables import (
+    add_answer_options,
+    add_input_options,
+    called,
+    load_input,
+    tell_answers,
+)
+from nn.drawing.sides import Client as DrawingClient
+from nn.drawing.strokes import SIDE
 from nn.experiment.terminal import bar
 from nn.planning.plan import MODES
 from nn.service.card import BOTH, ModelCard
@@ -19,6 +27,7 @@ from nn.service.client import WAIT_SECONDS, Client
 from nn.service.keyfiles import SECRET, AskingKeys, kept_keys, load_card
 from nn.service.limits import Limits, check_token
 from yashe.arithmetic.parallel import available_cores, workers
+from yashe.errors import ParameterError
 from yashe.wire.files import check_private, open_input
 
 TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
@@ -26,13 +35,7 @@ TOKEN_VARIABLE = "CRYPTONETS_TOKEN"
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser of `cryptonets`."""
-    serve = commands.add_parser(
-        "serve",
-        help="classify encrypted images for clients over HTTP",
-        description="Run a server. It has the network and no secret key. It listens to this "
-        "machine only, unless --host says otherwise; then put it behind a proxy with TLS.",
-    )
-    serve.set_defaults(command=serve_command)
+    serve = add_command(commands, serve_command, "classify encrypted images for clients over HTTP")
     serve.add_argument("--model", required=True, help="a pretrained network's name, or a file")
     serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     serve.add_argument("--port", type=int, default=8000, help="default: %(default)s")
@@ -80,20 +83,10 @@ def add_commands(commands: Any) -> None:
     add_device_option(serve)
     add_token_option(serve, "that clients must send")
 
-    ask = commands.add_parser(
-        "ask",
-        help="have images classified by a server that cannot see them",
-        description="Make keys, encrypt images, send them to a server, decrypt what comes back.",
-    )
-    ask.set_defaults(command=ask_command)
-    ask.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGES",
-        help="'digits', 'mnist', IDX, .npy, picture or CSV files",
+    ask = add_command(
+        commands, ask_command, "have images classified by a server that cannot see them"
     )
     ask.add_argument("--server", required=True, metavar="URL")
-    ask.add_argument("--count", type=positive, metavar="N", help="only the first N images")
     ask.add_argument(
         "--keys", type=Path, metavar="DIR", help="keep the keys there (default: new ones each time)"
     )
@@ -104,8 +97,7 @@ def add_commands(commands: Any) -> None:
         help="batch: many images in as many slots; single: each by itself; auto: what the keys are "
         "for, else what is less work for the server (default: %(default)s)",
     )
-    ask.add_argument("--json", type=Path, metavar="FILE", help="write classes and logits there")
-    ask.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
+    add_answer_options(ask)
     ask.add_argument(
         "--patience", type=float, default=60, help="seconds of trying again (default: %(default)s)"
     )
@@ -117,7 +109,17 @@ def add_commands(commands: Any) -> None:
         help="to wait for the answer (default: %(default)g)",
     )
     add_token_option(ask, "that the server requires")
-    add_image_options(ask)
+    add_input_options(ask)
+
+    draw = add_command(
+        commands,
+        draw_command,
+        "draw a digit in a browser, and watch a server classify what it cannot see",
+    )
+    draw.add_argument(
+        "--model", default="cryptonets", help="a network of 28 x 28 pixels (default: %(default)s)"
+    )
+    draw.add_argument("--port", type=int, default=8460, help="default: %(default)s; 0: any")
 
 
 def add_token_option(command: argparse.ArgumentParser, which: str) -> None:
@@ -143,7 +145,11 @@ def read_token(path: Path | None) -> str | None:
 
 
 def serve_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets serve`."""
+    """Run a server, which has the network and no secret key.
+
+    It listens to this machine only, unless --host says otherwise; then put it behind a proxy with
+    TLS.
+    """
     # Starlette and uvicorn are an extra: nobody else needs this module, so it is imported here.
     service_module = import_module("nn.service.http")
     given = vars(arguments)
@@ -171,6 +177,27 @@ def serve_command(arguments: argparse.Namespace) -> None:
         service_module.Server(service).run(sockets=[listening])
 
 
+def draw_command(arguments: argparse.Namespace) -> None:
+    """Serve a page for a browser on this machine.
+
+    This program is the client and has the key; processes of a server, which have none, classify
+    what is drawn there (extra: serve).
+    """
+    page, http = import_module("nn.drawing.page"), import_module("nn.service.http")
+    model, host = load_model(arguments.model), "127.0.0.1"  # this machine only
+    if model.input_shape != (SIDE, SIDE, 1):
+        raise ParameterError(
+            f"one draws in {SIDE} x {SIDE} pixels, and {arguments.model} takes "
+            + " x ".join(map(str, model.input_shape))
+        )
+    with http.listen(host, arguments.port) as listening:
+        print("making keys, and starting a server that gets the public ones", flush=True)
+        with DrawingClient(model) as client:
+            port = listening.getsockname()[1]
+            print(f"open http://{host}:{port} in a browser; Ctrl-C ends it", flush=True)
+            page.serve_page(client, listening)
+
+
 def offered(cards: Mapping[str, ModelCard]) -> str:
     """Return a line for each mode."""
     return "\n".join(f"{card.name}, mode {mode}, {card.params}" for mode, card in cards.items())
@@ -192,7 +219,7 @@ def steps(images: int) -> Iterator[Callable[[str, float], None]]:
 
 
 def ask_command(arguments: argparse.Namespace) -> None:
-    """`cryptonets ask`."""
+    """Make keys, encrypt images, send them to a server, decrypt what comes back."""
     client = Client(arguments.server, read_token(arguments.token_file), arguments.patience)
     offer, mode = client.offer(), arguments.mode
     images = load_input(arguments, next(iter(offer.cards.values())))

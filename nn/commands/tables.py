@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nn.commands.options import images_of, positive
-from nn.data.folders import read_pictures
+from nn.commands.options import add_image_options, images_of, positive
+from nn.data.grey import read_pictures
 from nn.data.sources import Images
 from nn.data.tables import Table, read_table, write_table
 from nn.estimators.checks import ClippedWarning
-from nn.estimators.pictures import WHITE, fit_pictures
-from nn.estimators.square import SquareNet, SquareNetRegressor
+from nn.estimators.square import WHITE, SquareNet, SquareNetRegressor, fit_pictures
 from nn.networks.model import Sequential
 from nn.networks.schema import Classes, Columns
 from nn.service.card import ModelCard
@@ -151,6 +150,19 @@ def kind_of(targets: npt.NDArray[Any]) -> str:
     return "classes" if few or targets.dtype.kind == "U" else "values"
 
 
+def add_input_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say what shall be classified."""
+    command.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="'digits' or 'mnist' (test images), IDX, .npy, .png and .jpg files; CSV files for a "
+        "network that was trained on a table",
+    )
+    command.add_argument("--count", type=positive, metavar="N", help="only the first N images")
+    add_image_options(command)
+
+
 def load_input(arguments: argparse.Namespace, card: ModelCard) -> Images:
     """Return what a client wants to have classified, for the network of a card.
 
@@ -193,6 +205,12 @@ def shown_answers(found: npt.NDArray[Any]) -> str:
     """Return the first answers in one line."""
     texts = [f"{x:.6g}" if found.dtype.kind == "f" else str(x) for x in found[:SHOWN].tolist()]
     return " ".join(texts) + (" ..." if len(found) > SHOWN else "")
+
+
+def add_answer_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say where answers are written."""
+    command.add_argument("--json", type=Path, metavar="FILE", help="write labels and logits there")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="write a table of answers there")
 
 
 def tell_answers(

@@ -5,8 +5,7 @@ The 8x8 digits come with the package (`digits/`), MNIST from a folder or a mirro
 Modules, in the order of reading:
 
     idx       the file format of MNIST
-    grey      pictures in PNG and JPEG files
-    folders   folders of them, one for each class
+    grey      pictures in PNG and JPEG files, and folders of them
     download  the four MNIST files from public mirrors, complete or not at all
     sets      images and labels: the digits, and MNIST
     sources   what a client has: sets, IDX, .npy files and pictures

@@ -18,10 +18,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTimeError
 from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from tqdm import tqdm
 
@@ -152,22 +153,19 @@ def _in_time(work: Callable[[float], bytes], ends_at: float) -> bytes:
     seconds = (ends_at - time.monotonic()) / 2
     if seconds <= 0:
         raise DataError("no time was left")
-    answers: SimpleQueue[bytes | str] = SimpleQueue()
+    answer: Future[bytes] = Future()
 
     def run() -> None:
         try:
-            answers.put(work(seconds))
+            answer.set_result(work(seconds))
         except Exception as failure:  # noqa: BLE001 (a mirror can do everything wrong)
-            answers.put(f"{failure or type(failure).__name__}")
+            answer.set_exception(DataError(f"{failure or type(failure).__name__}"))
 
     threading.Thread(target=run, daemon=True).start()
     try:
-        answer = answers.get(timeout=seconds)
-    except Empty:
+        return answer.result(timeout=seconds)
+    except NotInTimeError:
         raise DataError(f"it took longer than {seconds:.1f} s") from None
-    if isinstance(answer, str):
-        raise DataError(answer)
-    return answer
 
 
 def _received(url: str, progress: bool | None, seconds: float) -> bytes:

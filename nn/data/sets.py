@@ -190,7 +190,7 @@ def load_mnist(
         If a file is damaged or no IDX file.
     """
     place = mnist_folder(folder)
-    missing = [name for name in MNIST_MD5 if _find(place, name) is None]
+    missing = [name for name in MNIST_MD5 if not _path(place, name).is_file()]
     if missing and download:
         download_mnist(place, progress=progress)
     elif missing:
@@ -200,12 +200,9 @@ def load_mnist(
             f"If you have the files elsewhere, name their folder, or set {DATA_VARIABLE} to it. "
             "With a network, load_mnist(download=True) fetches them.\n" + mnist_advice(place)
         )
-    arrays = []
-    for name in MNIST_MD5:
-        path = _find(place, name)
-        assert path is not None
-        arrays.append(read_idx(path, (28, 28) if "images" in name else ()))
-    train_images, train_labels, test_images, test_labels = arrays
+    train_images, train_labels, test_images, test_labels = (
+        read_idx(_path(place, name), (28, 28) if "images" in name else ()) for name in MNIST_MD5
+    )
     return Dataset(
         name="mnist",
         train_images=train_images[..., None],
@@ -233,9 +230,7 @@ def mnist_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     return Path(cache).expanduser() / "cryptonets" / "mnist"
 
 
-def _find(folder: Path, packed_name: str) -> Path | None:
-    """Return the packed file if it is there, else the unpacked one, else None."""
-    for path in (folder / packed_name, folder / packed_name.removesuffix(".gz")):
-        if path.is_file():
-            return path
-    return None
+def _path(folder: Path, packed_name: str) -> Path:
+    """Return where the packed file is, or, if it is not there, the unpacked one has to be."""
+    packed = folder / packed_name
+    return packed if packed.is_file() else packed.with_suffix("")

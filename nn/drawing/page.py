@@ -28,12 +28,13 @@ from starlette.routing import Route
 
 from nn.drawing.sides import Answer, Client
 from nn.drawing.strokes import SIDE, digit_of
-from nn.service.guard import Connection, RefusalError, check_request
+from nn.service.guard import RefusalError, check_request, config_of
 from nn.service.limits import Limits
 from yashe.errors import DataError, FheError
 
 MOST_BYTES = 2**18  # of a drawing
 HEAD_BYTES = 4096  # of an encrypted image: names and numbers, before anything encrypted
+NAMES = frozenset({"localhost"})  # besides addresses
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -96,12 +97,12 @@ class Page:
 
     async def show(self, request: Request) -> Response:
         """Return the page."""
-        check_ours(request)
+        check_request(request.headers, NAMES)
         return HTMLResponse(self._html, headers=HEADERS)
 
     async def about(self, request: Request) -> Response:
         """Return what does not depend on a drawing."""
-        check_ours(request)
+        check_request(request.headers, NAMES)
         params = self.client.plan.params
         facts = {
             "network": self.client.card.name,
@@ -116,7 +117,7 @@ class Page:
 
     async def digit(self, request: Request) -> Response:
         """Classify a drawing, encrypted."""
-        check_ours(request)
+        check_request(request.headers, NAMES)
         body = b""
         async for piece in request.stream():
             body += piece
@@ -130,16 +131,6 @@ class Page:
             image = await run_in_threadpool(digit_of, strokes)
             answer = await run_in_threadpool(self.client.ask, image)
             return JSONResponse(await run_in_threadpool(facts_of, answer), headers=HEADERS)
-
-
-def check_ours(request: Request) -> None:
-    """Refuse requests under another name, or by another page.
-
-    Raises
-    ------
-    RefusalError
-    """
-    check_request(request.headers, frozenset({"localhost"}))
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -161,14 +152,5 @@ def serve_page(client: Client, listening: socket.socket) -> None:
     client : with the keys
     listening : a socket of this machine's own address
     """
-    config = uvicorn.Config(
-        Page(client).app,
-        http=Connection.within(Limits()),
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-    )
+    config = config_of(Page(client).app, Limits(), lifespan="off", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listening])

@@ -114,20 +114,16 @@ class Client:
             If a process of the server's has died.
         """
         marks, upload, reply = [time.perf_counter()], io.BytesIO(), io.BytesIO()
-
-        def mark() -> None:
-            marks.append(time.perf_counter())
-
         with workers(len(self.plan.runs)):
             roles.encrypt(upload, self.card, self._secrets, image[None, ..., None], WHITE)
-        mark()
+        marks.append(time.perf_counter())
         with zipfile.ZipFile(reply, "w") as archive:
             frames = self._servers("serve", frames_of(upload.getvalue()))
             for number, frame in enumerate(frames, 1):
                 archive.writestr(frame_name(number), frame)
-        mark()
+        marks.append(time.perf_counter())
         logits = roles.decrypt(reply, self.card, self._secrets)[0]
-        mark()
+        marks.append(time.perf_counter())
         encrypt, server, decrypt = np.diff(marks).tolist()
         pixels = quantize_pixels(image, WHITE, self.card.levels)
         sent = upload.getvalue(), reply.getvalue()

@@ -7,8 +7,7 @@ Modules, in the order of reading:
     checks    tables, classes and values as they come from users
     parties   a client and a server in one process, who exchange bytes only
     base      parameters, learning, and three modes of predicting
-    square    networks of squares for classes, and for values
-    pictures  the same for grey pictures of one size
+    square    networks of squares for classes and values, and for classes of pictures
 
 Uses yashe.errors, yashe.arithmetic, yashe.ciphertexts, yashe.schemes, networks, training,
 planning, service.

@@ -31,13 +31,13 @@ from nn.estimators.checks import (
     names_of,
 )
 from nn.estimators.parties import Client, Server
-from nn.networks.base import FloatArray, Layer, NumberArray
+from nn.networks.base import Layer, NumberArray
 from nn.networks.batchnorm import BatchNorm
-from nn.networks.layers import Dense, Square
+from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import ModelInfo
 from nn.networks.schema import Classes, Columns, RealArray, Schema, Values
 from nn.planning.plan import Plan, make_plan, with_seconds
-from nn.training.fit import Course, fit
+from nn.training.fit import Course, Loss, fit
 from nn.training.quantize import proved_bits
 from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.whole import whole
@@ -152,35 +152,39 @@ class Estimator:
         targets = check_targets(y, len(numbers), doing)
         called = [f"x{i}" for i in range(numbers.shape[1])] if names is None else list(names)
         check_learnable(numbers, called, doing)
-        bits = whole(self.bits, "bits", 1, MOST_BITS)
-        course = Course(epochs=whole(self.epochs, "epochs", 1, MOST_EPOCHS))
-        hidden = self.hidden if isinstance(self.hidden, tuple | list) else (self.hidden,)
-        units = [whole(width, "a hidden layer", 1, MOST_UNITS) for width in hidden]
-        rng = generator(self.random_state)
-
-        columns, (wanted, outputs) = Columns.of(numbers, called), self._learn_targets(targets)
-        inputs = (2**bits - 1) * columns.shares(numbers)
-        found = fit(layers(units, outputs), inputs, wanted, self._loss, course, rng)
+        columns = Columns.of(numbers, called)
+        self._learn(self._levels * columns.shares(numbers), targets, columns)
         self.n_features_in_ = numbers.shape[1]
         if names is not None:
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.real_, self.model_, self._unit = found.real, found.whole, found.scale
-        self.model_.info = ModelInfo(
-            name=doing,
-            levels=2**bits - 1,
-            proved_bits=round(proved_bits(found.whole, 2**bits - 1), 2),
-        )
-        self.model_.schema = Schema(self._answers(), columns)
         return self
 
-    def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
-        """Return targets as the loss takes them, and how many outputs the network needs."""
-        raise NotImplementedError
+    @property
+    def _levels(self) -> int:
+        """Inputs become integers 0..levels."""
+        return (1 << whole(self.bits, "bits", 1, MOST_BITS)) - 1
 
-    def _loss(self, outputs: FloatArray, wanted: npt.NDArray[Any]) -> tuple[float, FloatArray]:
-        """Return the loss and its gradient at the outputs."""
+    def _learn(
+        self, inputs: RealArray, targets: npt.NDArray[Any], columns: Columns | None = None
+    ) -> None:
+        """Learn from rows of a table, or from pictures, with inputs in 0..levels."""
+        course = Course(epochs=whole(self.epochs, "epochs", 1, MOST_EPOCHS))
+        hidden = self.hidden if isinstance(self.hidden, tuple | list) else (self.hidden,)
+        units = [whole(width, "a hidden layer", 1, MOST_UNITS) for width in hidden]
+        wanted, outputs, loss = self._learn_targets(targets)
+        network = layers(units, outputs)
+        if inputs.ndim > 2:  # pictures
+            network = [Flatten(), *network]
+        found = fit(network, inputs, wanted, loss, course, generator(self.random_state))
+        self.real_, self.model_, self._unit = found.real, found.whole, found.scale
+        bits = round(proved_bits(found.whole, self._levels), 2)
+        self.model_.info = ModelInfo(type(self).__name__, self._levels, proved_bits=bits)
+        self.model_.schema = Schema(self._answers(), columns)
+
+    def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int, Loss]:
+        """Return targets as the loss takes them, how many outputs that needs, and the loss."""
         raise NotImplementedError
 
     def _answers(self) -> Classes | Values:

@@ -1,4 +1,4 @@
-"""Networks of squares for tables: `SquareNet` decides between classes, `SquareNetRegressor` values.
+"""Networks of squares: `SquareNet` decides between classes, `SquareNetRegressor` predicts values.
 
 net = SquareNet(hidden=(16,), bits=5, random_state=0).fit(X, y)
 net.plan()                                   # what it costs, before anything is encrypted
@@ -16,9 +16,12 @@ import numpy.typing as npt
 from nn.estimators.base import Estimator
 from nn.estimators.checks import TableError, check_targets
 from nn.networks.base import FloatArray
+from nn.networks.model import Sequential
 from nn.networks.schema import Classes, RealArray, Values
-from nn.training.fit import logistic, squared_error
-from nn.training.loss import softmax
+from nn.training.fit import Loss, logistic, squared_error
+from nn.training.loss import for_classes, softmax
+
+WHITE = 255  # of pictures
 
 
 class SquareNet(Estimator):
@@ -48,7 +51,7 @@ class SquareNet(Estimator):
 
     _kind = "classifier"
 
-    def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
+    def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int, Loss]:
         if targets.dtype.kind == "f" and (targets != np.rint(targets)).any():
             raise TableError(
                 f"Unknown label type: continuous, such as {targets[targets != np.rint(targets)][0]}"
@@ -63,10 +66,7 @@ class SquareNet(Estimator):
             raise TableError(f"y has one class only, {only!r}; two or more are needed.")
         Classes(tuple(self.classes_.tolist()))  # refused before anything is learnt
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
-        return numbers.astype(np.int64), outputs
-
-    def _loss(self, outputs: FloatArray, wanted: npt.NDArray[Any]) -> tuple[float, FloatArray]:
-        return logistic(outputs, wanted)
+        return numbers.astype(np.int64), outputs, logistic
 
     def _answers(self) -> Classes:
         return Classes(tuple(self.classes_.tolist()), self._unit)
@@ -78,10 +78,7 @@ class SquareNet(Estimator):
 
     def predict_proba(self, X: Any, mode: str = "integers") -> FloatArray:
         """Return what the network takes for the classes' probabilities, shape (rows, classes)."""
-        logits = self.decision_function(X, mode)
-        if logits.ndim == 1:
-            logits = np.stack([np.zeros_like(logits), logits], axis=1)
-        return softmax(logits)
+        return softmax(for_classes(self._outputs(X, mode) * self._unit))
 
     def score(self, X: Any, y: Any, mode: str = "integers") -> float:
         """Return the share of rows that get their class."""
@@ -113,7 +110,7 @@ class SquareNetRegressor(Estimator):
 
     _kind = "regressor"
 
-    def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int]:
+    def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int, Loss]:
         if targets.dtype.kind in "mM":
             raise TableError(f"values are numbers, not {targets.dtype}: count days, or seconds.")
         try:
@@ -127,10 +124,7 @@ class SquareNetRegressor(Estimator):
             raise TableError(
                 f"y goes from {low:g} to {high:g}: values must differ, by what a float can say."
             )
-        return ((values - self._mean) / self._spread).astype(np.float32), 1
-
-    def _loss(self, outputs: FloatArray, wanted: npt.NDArray[Any]) -> tuple[float, FloatArray]:
-        return squared_error(outputs, wanted)
+        return ((values - self._mean) / self._spread).astype(np.float32), 1, squared_error
 
     def _answers(self) -> Values:
         return Values(self._unit * self._spread, self._mean)
@@ -141,3 +135,25 @@ class SquareNetRegressor(Estimator):
         values = check_targets(y, len(found), type(self).__name__).astype(np.float64)
         rest, all_of_it = ((values - found) ** 2).sum(), ((values - values.mean()) ** 2).sum()
         return float(1 - rest / all_of_it) if all_of_it else 0.0
+
+
+def fit_pictures(
+    pictures: npt.NDArray[np.uint8], labels: npt.NDArray[Any], **options: Any
+) -> Sequential:
+    """Return an integer network that decides between the classes of grey pictures of one size.
+
+    Parameters
+    ----------
+    pictures : uint8 array, shape (pictures, height, width, 1), black 0 to white 255
+    labels : one for each
+    options : of `SquareNet`
+
+    Raises
+    ------
+    TableError
+        If there are fewer than two classes.
+    """
+    net = SquareNet(**options)
+    # The expression of `quantize_pixels`, which rounds it.
+    net._learn(np.multiply(pictures, net._levels, dtype=np.float64) / WHITE, labels)
+    return net.model_

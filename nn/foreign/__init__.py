@@ -9,8 +9,7 @@ Modules, in the order of reading:
     chain           layers and affine maps, folded into our layers
     network         a float network that takes rows as the other library does
     operations      the operations of ONNX that ciphertexts can follow
-    onnx_files      graphs in ONNX files (extra `onnx`)
-    torch_modules   modules of PyTorch, by way of ONNX
+    onnx_files      graphs in ONNX files, and modules of PyTorch (extra `onnx`)
     sklearn_models  linear models of scikit-learn
     drafts          in units in which numbers become integers
     rounding        to the fewest bits that keep the answers

@@ -119,10 +119,9 @@ def network_of(steps: Sequence[Step], input_shape: Shape) -> Sequential:
     if waiting is not None:
         done.append(as_layer(waiting, shape))
     layers = [step.layer if isinstance(step, Weighted) else step for step in done]
-    model = Sequential([type(layer)(**layer.settings()) for layer in layers], input_shape)
-    for layer, step in zip(model.layers, done, strict=True):
-        if isinstance(step, Weighted):
-            layer.parameters = {"weight": step.weight.copy(), "bias": step.bias.copy()}
+    model = Sequential([layer.unbuilt() for layer in layers], input_shape)
+    pairs = ((step.weight, step.bias) for step in done if isinstance(step, Weighted))
+    model.set_parameters(array.copy() for pair in pairs for array in pair)
     return model
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
@@ -73,15 +74,13 @@ def columns_of(inputs: RealArray, names: tuple[str, ...], clipped: bool) -> Colu
 
     A column that is the same in every row is 0 for all of them: the weights know its value.
     """
-    least, most = inputs.min(axis=0), inputs.max(axis=0)
-    ends = list(zip(least.tolist(), np.where(least < most, most, least + 1).tolist(), strict=True))
-    if clipped:
-        places = np.flatnonzero(least < most).tolist()
-        found = Columns.of(inputs[:, places], [names[i] for i in places]) if places else None
-        for i, place in enumerate(places):
-            assert found is not None
-            ends[place] = found.low[i], found.high[i]
-    return Columns(names, tuple(low for low, _ in ends), tuple(high for _, high in ends))
+    low, high = inputs.min(axis=0), inputs.max(axis=0)
+    varied = low < high
+    high[~varied] = low[~varied] + 1
+    if clipped and varied.any():
+        found = Columns.of(inputs[:, varied], list(compress(names, varied)))
+        low[varied], high[varied] = found.low, found.high
+    return Columns(names, tuple(low.tolist()), tuple(high.tolist()))
 
 
 def weighted(model: Sequential) -> int:
@@ -108,15 +107,9 @@ class Draft:
 
     def whole(self) -> Sequential:
         """Return the integer network."""
-        layers = [type(layer)(**layer.settings()) for layer in self.latent.layers]
-        model, parts = Sequential(layers, self.latent.input_shape), iter(self.rounded())
-        for layer, latent in zip(model.layers, self.latent.layers, strict=True):
-            if latent.parameters:
-                weight, bias = next(parts), next(parts)
-                layer.parameters = {
-                    "weight": weight.astype(np.int64),
-                    "bias": bias.astype(np.int64),
-                }
+        layers = [layer.unbuilt() for layer in self.latent.layers]
+        model = Sequential(layers, self.latent.input_shape)
+        model.set_parameters(part.astype(np.int64) for part in self.rounded())
         return model
 
     def rounded(self) -> list[RealArray]:

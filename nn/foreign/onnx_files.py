@@ -1,14 +1,18 @@
-"""Networks in ONNX files (extra `onnx`): a graph of nodes becomes a chain of operations.
+"""Networks in ONNX files, and modules of PyTorch (extra `onnx`): a graph becomes a chain.
 
 An ONNX file is a protocol buffer: nodes, each with the name of an operation and of its inputs and
 outputs, and tensors that are constant. Nothing in it is executed. A node either takes the value
 that is on its way through the network (`nn.foreign.operations`), or constants only, such as a
 shape, and then it is computed at once. Weights in other files are refused: a stranger's file shall
 not say what else is read.
+
+A module of PyTorch is exported to ONNX in memory. No file of PyTorch is read here, because those
+are pickles, and a pickle can run code.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -21,8 +25,9 @@ import numpy.typing as npt
 from nn.foreign.network import FloatNetwork, answers_for
 from nn.foreign.operations import FLOATS, INSTEAD, Chain, Node, follow
 from nn.networks.base import Shape
+from nn.networks.checks import shape_of
 from nn.networks.model import LARGEST_LAYER
-from yashe.errors import DataError, FheError, FormatError, ParameterError
+from yashe.errors import DataError, FheError, FormatError, KindError, ParameterError
 from yashe.wire.files import open_input
 
 LARGEST_FILE_BYTES = 2**26
@@ -62,6 +67,53 @@ def from_onnx(
     with open_input(path) as file:
         content = file.read(LARGEST_FILE_BYTES + 1)
     return parsed(content, Path(path).stem, labels, regression)
+
+
+def from_torch(
+    module: Any,
+    row_shape: tuple[int, ...],
+    labels: Sequence[Any] | None = None,
+    regression: bool = False,
+) -> FloatNetwork:
+    """Take over a network of PyTorch whose activations are squares.
+
+    Parameters
+    ----------
+    module : a trained torch.nn.Module on the CPU; it is exported as it is for inference
+    row_shape : of one row, (columns,) or (channels, height, width)
+    labels, regression : as for `from_onnx`
+
+    Returns
+    -------
+    FloatNetwork, for `quantize_network`
+
+    Raises
+    ------
+    KindError, ParameterError
+        If it is no module, or holds what cannot be computed encrypted.
+    DataError
+        If PyTorch, onnx or onnxscript is not installed.
+    """
+    try:
+        import onnxscript  # noqa: F401, PLC0415 (torch.onnx needs it)
+        import torch  # noqa: PLC0415 (optional)
+    except ImportError as error:
+        raise DataError(
+            "a module of PyTorch is exported with torch and onnxscript: pip install torch "
+            "onnxscript 'cryptonets-yashe[onnx]'"
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise KindError(f"a torch.nn.Module is required; got a {type(module).__name__}.")
+    example = torch.zeros((1, *shape_of("row_shape", row_shape)))
+    training, buffer = module.training, io.BytesIO()
+    module.eval()
+    try:
+        torch.onnx.export(
+            module, (example,), buffer, dynamo=True, external_data=False, verbose=False
+        )
+    finally:
+        module.train(training)
+    return parsed(buffer.getvalue(), type(module).__name__, labels, regression)
 
 
 def parsed(

@@ -17,7 +17,8 @@ import numpy as np
 from nn.foreign.rounding import Calibration, Rounded, finished
 from nn.networks.base import FloatArray
 from nn.networks.schema import Classes
-from nn.training.loss import cross_entropy, softmax
+from nn.training.fit import squared_error
+from nn.training.loss import cross_entropy, for_classes, softmax
 from nn.training.optim import Adam, cosine_rate
 from yashe.arithmetic.whole import of_kind, whole
 
@@ -57,7 +58,6 @@ def train_rounded(
     calibration, pixels = Calibration.of(network, rows, targets), rounded.prepare(rows)
     teacher, inputs = network.outputs(rows), pixels.astype(np.float64)
     classes = isinstance(network.answers, Classes)
-    towards = towards_classes if classes else towards_values
     unit = 1.0 if classes else float(np.std(teacher)) or 1.0
     draft = copy.deepcopy(rounded.draft)
     model = copy.deepcopy(draft.latent)  # computes with what the latent parameters are rounded to
@@ -70,7 +70,7 @@ def train_rounded(
                 parameter[...] = rounding
             outputs, seen = model.training_forward(inputs[batch])
             worth = draft.unit / unit
-            gradient = towards(outputs * worth, teacher[batch] / unit) * worth
+            gradient = towards(outputs * worth, teacher[batch] / unit, classes) * worth
             step, steps = epoch * len(batches) + i, epochs * len(batches)
             optimizer.step(model.backward(seen, gradient), cosine_rate(step, steps, rate))
         trial = calibration.tried(draft, pixels)
@@ -86,17 +86,12 @@ def train_rounded(
     )
 
 
-def towards_classes(logits: FloatArray, teacher: FloatArray) -> FloatArray:
-    """Return the gradient of the cross-entropy with a teacher's opinion, at the logits.
+def towards(outputs: FloatArray, teacher: FloatArray, classes: bool) -> FloatArray:
+    """Return the gradient at the outputs of their distance from a teacher's.
 
-    A single logit stands against one that is always 0.
+    That is the cross-entropy of classes, or half of the mean squared difference of values.
     """
-    if logits.shape[1] > 1:
-        return cross_entropy(logits, softmax(teacher))[1]
-    both = (np.concatenate([np.zeros_like(z), z], axis=1) for z in (logits, teacher))
-    return towards_classes(*both)[:, 1:]
-
-
-def towards_values(values: FloatArray, teacher: FloatArray) -> FloatArray:
-    """Return the gradient of half the mean squared difference to a teacher's values."""
-    return (values - teacher) / len(values)
+    if not classes:
+        return squared_error(outputs, teacher[:, 0])[1]
+    opinion = softmax(for_classes(teacher))
+    return cross_entropy(for_classes(outputs), opinion)[1][:, -outputs.shape[1] :]

@@ -47,7 +47,7 @@ def from_sklearn(model: Any) -> FloatNetwork:
             "and neighbours compare numbers, and ciphertexts cannot be compared: fit a linear "
             "model, or a network of squares."
         )
-    steps: list[Step] = [scaler_step(scaler) for scaler in scalers]
+    scaled: list[Step] = [scaler_step(scaler) for scaler in scalers]
     if name.startswith("MLP"):
         if model.activation != "identity" and len(fitted(model, "coefs_")) > 1:
             raise ParameterError(
@@ -61,11 +61,11 @@ def from_sklearn(model: Any) -> FloatNetwork:
                 "Take loss='squared_error'."
             )
         weights = zip(fitted(model, "coefs_"), model.intercepts_, strict=True)
-        steps += [dense(real(weight), real(bias)) for weight, bias in weights]
+        layers = [dense(real(weight), real(bias)) for weight, bias in weights]
     else:
         weight = np.atleast_2d(real(fitted(model, "coef_"))).T
-        steps.append(dense(weight, real(model.intercept_)))
-    outputs, width = weight_of(steps[-1]), int(fitted(model, "n_features_in_"))
+        layers = [dense(weight, real(model.intercept_))]
+    outputs, width = layers[-1].bias.size, int(fitted(model, "n_features_in_"))
     labels = None if name in REGRESSORS else np.asarray(model.classes_).tolist()
     binarizer = getattr(model, "_label_binarizer", None)  # of those that take several labels a row
     if getattr(binarizer, "y_type_", "").startswith("multilabel") or outputs != (
@@ -74,7 +74,7 @@ def from_sklearn(model: Any) -> FloatNetwork:
         raise ParameterError(f"{name} must have been fitted to one target; got several.")
     answers = answers_for(outputs, labels, regression=labels is None)
     columns = tuple(map(str, getattr([*scalers, model][0], "feature_names_in_", ())))
-    return FloatNetwork(tuple(steps), (width,), (width,), answers, name, columns)
+    return FloatNetwork((*scaled, *layers), (width,), (width,), answers, name, columns)
 
 
 def scaler_step(scaler: Any) -> Affine:
@@ -112,8 +112,3 @@ def real(values: Any) -> RealArray:
     """Return numbers as a float64 array with at least one axis; `sparsify` makes them sparse."""
     dense = values.toarray() if hasattr(values, "toarray") else values
     return np.atleast_1d(np.asarray(dense, dtype=np.float64))
-
-
-def weight_of(step: Any) -> int:
-    """Return the number of outputs of a dense layer."""
-    return int(step.bias.size)

@@ -107,6 +107,10 @@ class Layer:
         """Return the arguments that make an equal, unbuilt layer."""
         return {}
 
+    def unbuilt(self, **changes: Any) -> Layer:
+        """Return an equal layer that is not built, with some settings changed."""
+        return type(self)(**{**self.settings(), **changes})
+
     def infer(self, input_shape: Shape) -> Shape:
         """Return the output shape for an input shape, or refuse; changes nothing."""
         return input_shape

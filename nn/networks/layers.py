@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from nn.networks.base import (
-    Block,
     FloatArray,
     IndexArray,
     Layer,
@@ -33,8 +32,6 @@ from nn.networks.base import (
 )
 from yashe.arithmetic.whole import whole
 from yashe.errors import ParameterError
-
-__all__ = ["Block", "Conv2D", "Dense", "Flatten", "Layer", "Linear", "MeanPool", "Square"]
 
 
 class Dense(Linear):

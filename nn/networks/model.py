@@ -16,7 +16,7 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -136,17 +136,6 @@ class Sequential:
         """Pixels of an integer network are integers 0..levels."""
         return self.info.levels
 
-    @property
-    def scale(self) -> int:
-        """What the outputs must be divided by because of the layers' `scale`s; squares square it.
-
-        Exact for layers without bias only: a bias is added to the scaled value as it is.
-        """
-        scale = 1
-        for layer in self.layers:
-            scale = scale**2 if isinstance(layer, Square) else scale * layer.scale
-        return scale
-
     def forward(self, x: Values) -> Values:
         """Apply all layers to floats, integers, ciphertexts or intervals (..., *input_shape).
 
@@ -232,6 +221,12 @@ class Sequential:
     def parameters(self) -> list[NumberArray]:
         """Return all parameters, layer by layer: the arrays themselves, not copies."""
         return [value for layer in self.layers for value in layer.parameters.values()]
+
+    def set_parameters(self, values: Iterable[NumberArray]) -> None:
+        """Replace all parameters, in the order of `parameters()`, by arrays of any type."""
+        left = iter(values)
+        for layer in self.layers:
+            layer.parameters = {name: next(left) for name in layer.parameters}
 
     @property
     def digest(self) -> str:
@@ -341,9 +336,7 @@ class Sequential:
         described = about.get("schema")
         schema = None if described is None else Schema.from_json(described)
         model = cls(layers, input_shape, info=info, schema=schema)
-        values = iter(arrays)
-        for layer in model.layers:
-            layer.parameters = {name: next(values).astype(np.int64) for name in layer.parameters}
+        model.set_parameters(array.astype(np.int64) for array in arrays)
         return model
 
 

@@ -24,19 +24,12 @@ from nn.networks.schema import Schema
 from nn.packing.layout import Layout
 from nn.packing.network import Packing, shapes_of
 from nn.packing.stages import MOST_MATRICES
-from nn.planning.descent import promised_bits
 from nn.planning.plan import MODES, SPARE_BITS, joint, make_plan
 from nn.planning.planned import Plan
 from nn.planning.single import KeyPlan, Levels, PackedProgram, runs
 from nn.service.frames import frame_names
 from yashe.ciphertexts.gadgets import Gadget
-from yashe.errors import (
-    FheError,
-    FormatError,
-    NoiseBudgetExhausted,
-    ParameterError,
-    SecurityError,
-)
+from yashe.errors import FheError, FormatError, NoiseBudgetExhausted, ParameterError, SecurityError
 from yashe.parameters.sets import Params
 from yashe.wire.header import MOST_AXES
 
@@ -168,11 +161,6 @@ class ModelCard:
         levels = Levels(self.params.k, part.coarse, Gadget(part.digit), part.fine_stages)
         return KeyPlan(layout, levels, shapes_of(layout.classes, part.between))
 
-    @property
-    def final_budget_bits(self) -> float:
-        """Noise budget that the logits have at least: what is promised to all, in bits."""
-        return promised_bits(self.params.n)
-
     @classmethod
     def of(
         cls,
@@ -280,24 +268,16 @@ class ModelCard:
         part = {"single": dict} if "single" in facts else {}
         check_facts(facts, {**known, **part})
         given, claims = facts["params"], facts["params"].get("security") is not None
-        check_facts(
-            given,
-            {
-                "name": str,
-                "n": int,
-                "moduli": list,
-                "plaintext_moduli": list,
-                "security": int if claims else type(None),
-            },
-        )
+        numbers = {"n": int, "moduli": list, "plaintext_moduli": list}
+        check_facts(given, {"name": str, **numbers, "security": int if claims else type(None)})
         shape = tuple(facts["input_shape"])
         if not 0 < len(shape) < MOST_AXES:
             raise ValueError(f"an image of {len(shape)} axes")
         if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in shape):
             raise ValueError(f"an image of shape {shape}")
-        numbers = facts["levels"], facts["classes"]
-        if not all(0 < number < 2**31 for number in (*numbers, given["n"])):
-            raise ValueError(f"numbers {(*numbers, given['n'])}")
+        levels, classes = facts["levels"], facts["classes"]
+        if not all(0 < number < 2**31 for number in (levels, classes, given["n"])):
+            raise ValueError(f"numbers {(levels, classes, given['n'])}")
         moduli = tuple(given["moduli"]), tuple(given["plaintext_moduli"])
         if not (0 < len(moduli[0]) <= 64 and 0 < len(moduli[1]) <= 4):
             raise ValueError("more moduli than anybody needs")
@@ -306,10 +286,11 @@ class ModelCard:
         params = Params(given["name"], given["n"], *moduli, given["security"])
         single = SingleCard.parsed(facts["single"], shape, params) if part else None
         schema = Schema.from_json(facts["schema"])
-        schema.check(shape, facts["classes"])
+        schema.check(shape, classes)
         if single and not facts["needs_keys"]:
             raise ValueError("one image at once without keys")
-        return cls(facts["name"], shape, *numbers, params, schema, facts["needs_keys"], single)
+        name, needs_keys = facts["name"], facts["needs_keys"]
+        return cls(name, shape, levels, classes, params, schema, needs_keys, single)
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,7 @@ from urllib.parse import urlsplit
 from nn.networks.base import NumberArray
 from nn.service import frames, roles
 from nn.service.card import Offer
-from nn.service.keyfiles import (
-    AskingKeys,
-    check_keys,
-    file_digest,
-    fresh_keys,
-    key_digest,
-    mode_of,
-)
+from nn.service.keyfiles import AskingKeys, check_keys, file_digest, fresh_keys, mode_of
 from nn.service.limits import DONE, FAILED, UnknownIdError, job_id, printable
 from nn.service.roles import Progress
 from yashe import wire
@@ -167,10 +160,8 @@ class Client:
         ServiceError
             If the server refuses, or the patience ends.
         """
-        end, pause = (
-            time.monotonic() + (self._patience if patience is None else patience),
-            FIRST_PAUSE,
-        )
+        end = time.monotonic() + (self._patience if patience is None else patience)
+        pause = FIRST_PAUSE
         while True:
             try:
                 if into is not None:
@@ -364,9 +355,9 @@ class Client:
                     self.reply(job, file)
                     self.forget(job)
                 finally:
-                    if once and evaluation is not None:
+                    if once and isinstance(evaluation, Path):
                         with contextlib.suppress(ServiceError):  # it expires by itself
-                            self.forget_key(key_digest(evaluation))
+                            self.forget_key(file_digest(evaluation))
                 # The last request came before the decryption: a server that sends forged replies
                 # must not see whether they decrypt, which would tell about the secret key.
                 file.seek(0)

@@ -13,10 +13,11 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nn.service.limits import Limits
@@ -37,11 +38,6 @@ class Connection(H11Protocol):
     limits: ClassVar[Limits]
     _phase = ""
     _end: asyncio.TimerHandle | None = None
-
-    @staticmethod
-    def within(limits: Limits) -> type[Connection]:
-        """Return the class for a server with these limits."""
-        return type("Connection", (Connection,), {"limits": limits})
 
     @property
     def host(self) -> str:
@@ -108,6 +104,19 @@ class Connection(H11Protocol):
             ):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def config_of(app: Any, limits: Limits, **settings: Any) -> uvicorn.Config:
+    """Return how an application is served: connections within limits, and nothing told of us."""
+    return uvicorn.Config(
+        app,
+        http=type("Connection", (Connection,), {"limits": limits}),
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        **settings,
+    )
 
 
 def check_request(headers: Mapping[str, str], names: frozenset[str]) -> None:

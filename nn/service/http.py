@@ -56,7 +56,7 @@ try:
     from starlette.routing import Route
     from starlette.types import Receive, Scope, Send
 
-    from nn.service.guard import Connection, RefusalError, check_request
+    from nn.service.guard import RefusalError, check_request, config_of
 except ImportError as missing:
     raise ParameterError(
         "the service needs Starlette and uvicorn, which are not installed: "
@@ -353,16 +353,12 @@ class Server(uvicorn.Server):
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        config = uvicorn.Config(
+        config = config_of(
             service.app,
-            http=Connection.within(service.store.limits),
-            ws="none",
+            service.store.limits,
             lifespan="on",
-            log_level="warning",
             timeout_keep_alive=5,
             timeout_graceful_shutdown=GRACE_SECONDS,
-            server_header=False,
-            proxy_headers=False,
         )
         super().__init__(config)
 

@@ -204,15 +204,8 @@ def check_keys(card: ModelCard, keys: Sequence[SecretKey | BgvPublicKey | Pair])
         )
 
 
-def key_digest(key: Pair | Path) -> str:
-    """Return the id by which a server knows an evaluation key."""
-    if isinstance(key, Path):
-        return file_digest(key)
-    return hashlib.sha256(wire.to_bytes(key)).hexdigest()
-
-
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file, hexadecimal: the id by which a server knows keys."""
     digest = hashlib.sha256()
     with open_input(path) as file:
         while chunk := file.read(CHUNK_BYTES):

@@ -40,7 +40,7 @@ SCHEMA = f"""
 BEGIN;
 CREATE TABLE keys (
     id TEXT PRIMARY KEY,        -- SHA-256 of its file
-    kind INTEGER NOT NULL,      -- of its frame
+    kind INTEGER NOT NULL,      -- 0: an archive for one image at once; else for batches
     key_id TEXT NOT NULL,       -- of its owner's keys
     used REAL NOT NULL          -- when it was last used, on the clock of the state
 );

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nn.service.card import ModelCard
-from nn.service.keyfiles import EvaluationKey
+from nn.service.keyfiles import EvaluationKey, read_evaluation_keys
 from nn.service.limits import (
     DONE,
     FAILED,
@@ -31,7 +31,7 @@ from nn.service.limits import (
     printable,
 )
 from nn.service.state import BODIES, State
-from nn.service.uploads import NO_KEYS, Accepted, Upload, Uploads
+from nn.service.uploads import FRAME, Accepted, Upload, Uploads
 from yashe.errors import FormatError
 
 MOST_ATTEMPTS = 2
@@ -63,7 +63,7 @@ class Store:
         self.limits, self.accepted = limits, Accepted(cards, limits)
         self.largest_key, self.largest_job, self.largest_reply = self.accepted.largest_bytes
         self._news = threading.Event()  # that a job waits
-        self._progress = ("", 0.0)  # of the job that is being computed
+        self.progress = ("", 0.0)  # of the job that is being computed, in memory only
         self.state = State(folder)
         most = limits.queued * max(self.largest_key, self.largest_job)
         self.uploads = Uploads(self.state, most, self.largest_reply)
@@ -176,7 +176,7 @@ class Store:
         UnknownIdError
         """
         if not keys and self.accepted.keyless:
-            return NO_KEYS, None
+            return FRAME, None
         with self.state.transaction():
             self.state.run("UPDATE keys SET used = ? WHERE id = ?", self.state.now(), keys)
             found = self.state.run("SELECT kind, key_id FROM keys WHERE id = ?", keys)
@@ -197,13 +197,13 @@ class Store:
         UnknownIdError
         """
         if not keys:
-            return [self.accepted.card(NO_KEYS).params]
+            return [self.accepted.card(FRAME).params]
         found = self.state.run("SELECT kind FROM keys WHERE id = ?", keys)
         try:
             if not found:
                 raise FormatError("there is no such key")
             with disk_errors(), (self.state.bodies / f"{keys}.key").open("rb") as file:
-                return self.accepted.read_keys(file, found[0][0])
+                return read_evaluation_keys(file, self.accepted.card(found[0][0]))
         except FormatError:
             with self.state.transaction():
                 self.state.run("DELETE FROM keys WHERE id = ?", keys)
@@ -230,7 +230,7 @@ class Store:
         )
         if not found:
             return None
-        job, (running, share) = Job(*found[0]), self._progress
+        job, (running, share) = Job(*found[0]), self.progress
         return replace(job, progress=float(job.status == DONE) or share * (name == running))
 
     def job(self, name: str) -> Job:
@@ -319,10 +319,6 @@ class Store:
     def wake(self) -> None:
         """Let `begin` return without a job."""
         self._news.set()
-
-    def note_progress(self, name: str, progress: float) -> None:
-        """Note the progress of the job that is being computed, in memory only."""
-        self._progress = (name, progress)
 
     def finish(self, name: str, error: str, seconds: float) -> None:
         """Note how a job has ended: with an error, or with "" and its reply on the disk."""

@@ -10,51 +10,41 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from nn.networks.base import Shape
 from nn.service import roles
 from nn.service.card import ModelCard
 from nn.service.frames import is_archive, reading
-from nn.service.keyfiles import EvaluationKey, owner_of, read_evaluation_keys
+from nn.service.keyfiles import owner_of, read_evaluation_keys
 from nn.service.limits import DiskFullError, Limits, ServiceFullError, disk_errors
 from nn.service.state import UPLOAD, State
-from yashe import wire
-from yashe.arithmetic.sampling import SEED_BYTES
-from yashe.ciphertexts.keys import BgvRelinearizationKey
 from yashe.errors import FormatError, KeyMismatchError
 from yashe.schemes.bgv import BGV
 from yashe.wire.bits import packed_bytes
 from yashe.wire.envelope import CIPHERTEXTS, SEEDED_CIPHERTEXTS, FrameReader
-from yashe.wire.header import KEY_FORMS, Contents, read_contents
+from yashe.wire.header import Contents, read_contents
 
 FRAME_BYTES = 2**15  # around the bodies of a run, at most
 SPARE_BYTES = 2**22  # that stay free on the disk, for the database
-# The keys that may be registered, by the kinds of their frames.
-ACCEPTED_KEYS = {form.kind: form for form in KEY_FORMS if form.type is BgvRelinearizationKey}
-SEVERAL_RUNS = 0  # instead of the kind of a frame: an archive of keys for one image at once
-NO_KEYS = -1  # the same of what a job has whose network needs none
+ARCHIVE, FRAME = 0, 1  # kinds of keys: for one image at once, and for batches
 
 
 def largest_bytes(card: ModelCard, limits: Limits) -> tuple[int, int, int]:
     """Return how many bytes a key, encrypted images and a reply take at most."""
-    params, scheme, single = card.params, BGV(card.params), card.single is not None
+    params, single = card.params, card.single is not None
 
-    def body(kind: int, **of: Any) -> int:
-        return Contents(kind, params, "0" * 32, **of).body_bytes
+    def body(kind: int, degree: int, shape: Shape) -> int:
+        return Contents(kind, params, "0" * 32, BGV(params), degree, shape).body_bytes
 
-    if single:
-        key = card.key_plan.polynomials * packed_bytes(params.n, params.moduli)
-        fresh, batches = SEEDED_CIPHERTEXTS, limits.images
-    else:
-        seeds = {
-            kind: bytes(SEED_BYTES * bool(form.seeded)) for kind, form in ACCEPTED_KEYS.items()
-        }
-        key = max(body(kind, rho=seed) for kind, seed in seeds.items())
-        fresh, batches = CIPHERTEXTS, limits.batches
+    # A key for batches has two polynomials for each prime, if none of them are seeds.
+    polynomials = card.key_plan.polynomials if single else 2 * params.k
+    key = polynomials * packed_bytes(params.n, params.moduli)
+    batches = limits.images if single else limits.batches
     # Without keys nobody has relinearised it, however many squares there were.
     degree = 1 if card.needs_keys and not single else BGV.largest_degree
-    images = body(fresh, scheme=scheme, degree=1, shape=(batches, *card.inputs))
-    reply = body(CIPHERTEXTS, scheme=scheme, degree=degree, shape=(batches, *card.outputs))
+    images = body(SEEDED_CIPHERTEXTS if single else CIPHERTEXTS, 1, (batches, *card.inputs))
+    reply = body(CIPHERTEXTS, degree, (batches, *card.outputs))
     runs = len(card.runs)
     return runs * (key + FRAME_BYTES), runs * (images + FRAME_BYTES), runs * (reply + FRAME_BYTES)
 
@@ -92,44 +82,24 @@ class Accepted:
         FormatError
             If this mode is not offered.
         """
-        mode = "single" if kind == SEVERAL_RUNS else "batch"
+        mode = "single" if kind == ARCHIVE else "batch"
         if mode not in self.cards:
             raise FormatError(f"keys for mode {', '.join(self.cards)} are accepted, not for {mode}")
         return self.cards[mode]
 
     def check_key(self, file: BinaryIO) -> tuple[int, str]:
-        """Return the kind of a key and the id of its set; `SEVERAL_RUNS` have several ids.
+        """Return the kind of a key and the id of its set; an archive has several ids.
 
         Raises
         ------
         FormatError, KeyMismatchError
-            If it is no key of `ACCEPTED_KEYS`, nor an archive of keys, for the parameters of the
-            network in a mode that is offered and needs keys.
+            If it is no key for the network in a mode that is offered and needs keys.
         """
-        if is_archive(file) or "batch" not in self.cards:
-            keys = read_evaluation_keys(file, self.card(SEVERAL_RUNS))
-            return SEVERAL_RUNS, " ".join(str(owner_of(key)[1]) for key in keys)
-        if self.keyless:
+        kind = ARCHIVE if is_archive(file) or "batch" not in self.cards else FRAME
+        if kind == FRAME and self.keyless:
             raise KeyMismatchError("batches need no keys here: send images alone, POST /jobs")
-        params = self.cards["batch"].params
-        contents = read_contents(FrameReader(file), params)
-        file.seek(0)
-        form = ACCEPTED_KEYS.get(contents.kind)
-        wire.read(file, form.type if form else BgvRelinearizationKey, params)
-        return contents.kind, contents.key_id
-
-    def read_keys(self, file: BinaryIO, kind: int) -> list[EvaluationKey]:
-        """Return a key that has been accepted, of every run.
-
-        Raises
-        ------
-        FormatError
-            If the file is damaged, or its mode no longer offered.
-        """
-        card = self.card(kind)
-        if kind == SEVERAL_RUNS:
-            return read_evaluation_keys(file, card)
-        return [wire.read(file, ACCEPTED_KEYS[kind].type, card.params)]
+        keys = read_evaluation_keys(file, self.card(kind))
+        return kind, " ".join(str(owner_of(key)[1]) for key in keys)
 
     def check_images(self, file: BinaryIO, kind: int, key_id: str | None) -> None:
         """Refuse what is not worth queueing, also for a wrong hash.

@@ -90,7 +90,7 @@ class Worker(threading.Thread):
         def progress(share: float) -> None:
             nonlocal done
             done = min(1.0, done + share)
-            store.note_progress(job.id, done)
+            store.progress = (job.id, done)
             if time.monotonic() - start > store.limits.job_seconds:
                 raise OutOfTimeError(f"computing took more than {store.limits.job_seconds:g} s")
 

@@ -24,9 +24,8 @@ import numpy.typing as npt
 
 from nn.networks.base import FloatArray, Layer
 from nn.networks.batchnorm import BatchNorm
-from nn.networks.layers import Dense
 from nn.networks.model import Sequential
-from nn.training.loss import cross_entropy, smooth_labels
+from nn.training.loss import cross_entropy, for_classes, smooth_labels
 from nn.training.optim import Adam, clip_gradients, cosine_rate
 from nn.training.quantize import LARGEST_BIAS, StraightThrough, export, folded
 from yashe.errors import TrainingError
@@ -168,14 +167,13 @@ def trimmed(model: Sequential) -> Sequential:
         behind["bias"] = bias.astype(np.int64)
         here["weight"], here["bias"] = here["weight"][:, used], here["bias"][used]
         behind["weight"] = behind["weight"][used]
-    widths = iter(parameters)
+    widths = (values["bias"].size for values in parameters)
     layers = [
-        Dense(next(widths)["bias"].size) if isinstance(layer, Dense) else type(layer)()
+        layer.unbuilt(units=next(widths)) if layer.parameters else layer.unbuilt()
         for layer in model.layers
     ]
     found = Sequential(layers, model.input_shape)
-    for (layer, _), values in zip(found.linear_layers(), parameters, strict=True):
-        layer.parameters = values
+    found.set_parameters(array for values in parameters for array in values.values())
     return found
 
 
@@ -207,8 +205,8 @@ def descend(
     norm = clip_gradients(gradients, LARGEST_GRADIENT_NORM)
     if not (math.isfinite(value) and math.isfinite(norm)):
         raise TrainingError(
-            f"training has diverged: loss {value}, gradient norm {norm}. Lower the learning rate, "
-            "or take fewer hidden layers."
+            f"training has diverged: loss {value}, gradient norm {norm}. Squares amplify: put a "
+            "BatchNorm in front of every Square, lower the learning rate, or take fewer layers."
         )
     optimizer.step(gradients, rate)
 
@@ -223,14 +221,10 @@ def settle(model: Sequential, inputs: FloatArray) -> None:
 
 
 def logistic(outputs: FloatArray, labels: npt.NDArray[np.int64]) -> tuple[float, FloatArray]:
-    """Return the cross-entropy of class numbers, and its gradient at the outputs.
-
-    A single output is the logit of the second of two classes; that of the first one is 0.
-    """
-    one = outputs.shape[-1] == 1
-    logits = np.concatenate([np.zeros_like(outputs), outputs], axis=-1) if one else outputs
+    """Return the cross-entropy of class numbers, and its gradient at the outputs."""
+    logits = for_classes(outputs)
     value, gradient = cross_entropy(logits, smooth_labels(labels, logits.shape[-1]))
-    return value, gradient[:, 1:] if one else gradient
+    return value, gradient[:, -outputs.shape[-1] :]
 
 
 def squared_error(outputs: FloatArray, values: FloatArray) -> tuple[float, FloatArray]:

@@ -25,6 +25,12 @@ def softmax(logits: FloatArray) -> FloatArray:
     return probabilities
 
 
+def for_classes(outputs: FloatArray) -> FloatArray:
+    """Return one logit for each class; a single output is that of the second of two, beside 0."""
+    one = outputs.shape[-1] == 1
+    return np.concatenate([np.zeros_like(outputs), outputs], axis=-1) if one else outputs
+
+
 def smooth_labels(
     labels: npt.NDArray[np.int64], classes: int, smoothing: float = 0.0
 ) -> FloatArray:

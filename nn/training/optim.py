@@ -12,6 +12,8 @@ import numpy as np
 from nn.networks.base import FloatArray
 from yashe.errors import ParameterError
 
+BETAS = (0.9, 0.999)  # of Adam: how slowly the averages of gradients and of their squares move
+
 
 class Optimizer:
     """Base class: remembers the arrays that it changes."""
@@ -62,14 +64,10 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self,
-        parameters: list[FloatArray],
-        decay: float = 0.0,
-        betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8,
+        self, parameters: list[FloatArray], decay: float = 0.0, epsilon: float = 1e-8
     ) -> None:
         super().__init__(parameters)
-        self.decay, self.betas, self.epsilon = decay, betas, epsilon
+        self.decay, self.epsilon = decay, epsilon
         self.steps = 0
         self.means = [np.zeros_like(p) for p in parameters]
         self.squares = [np.zeros_like(p) for p in parameters]
@@ -78,7 +76,7 @@ class Adam(Optimizer):
         """Move every parameter by about the rate, whatever the size of its gradient."""
         self.check(gradients)
         self.steps += 1
-        beta1, beta2 = self.betas
+        beta1, beta2 = BETAS
         # Both averages start at zero; these factors undo what that costs in the first steps.
         correct1, correct2 = 1 - beta1**self.steps, 1 - beta2**self.steps
         for w, g, m, v in zip(self.parameters, gradients, self.means, self.squares, strict=True):

@@ -28,10 +28,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nn.networks.base import FloatArray, Layer, Linear, NumberArray
+from nn.networks.base import FloatArray, Linear, NumberArray
 from nn.networks.batchnorm import BatchNorm
 from nn.networks.layers import Square
-from nn.networks.model import LAYERS, ModelInfo, Sequential
+from nn.networks.model import ModelInfo, Sequential
 from yashe.arithmetic.whole import whole
 from yashe.ciphertexts.ranges import Interval
 from yashe.errors import ParameterError, TrainingError
@@ -137,15 +137,14 @@ class StraightThrough:
         self.latent = [p.copy() for p in model.parameters()]
         self.whole_biases = False
         self.weights: list[RoundedWeight] = []
-        latent_of = {
-            id(p): latent for p, latent in zip(model.parameters(), self.latent, strict=True)
-        }
-        for fold, limit, density in zip(folded(model), limits, densities, strict=True):
-            weight = fold.layer.weight
-            step = float(np.abs(weight).mean()) / density
+        matrices = [latent for latent in self.latent if latent.ndim > 1]  # one in each such layer
+        for fold, latent, limit, density in zip(
+            folded(model), matrices, limits, densities, strict=True
+        ):
+            step = float(np.abs(latent).mean()) / density
             fold.norm.mean /= step
             fold.norm.deviation /= step
-            self.weights.append(RoundedWeight(latent_of[id(weight)], weight, step, limit))
+            self.weights.append(RoundedWeight(latent, fold.layer.weight, step, limit))
 
     def __repr__(self) -> str:
         return f"StraightThrough({self.weights}, whole_biases={self.whole_biases})"
@@ -258,19 +257,14 @@ def export(model: Sequential, info: ModelInfo | None = None) -> Sequential:
             "export takes a network whose last layer is followed by a BatchNorm with a positive "
             "gain. Train longer, or with another seed."
         )
-    layers: list[Layer] = []
-    for layer in model.layers:
-        if not isinstance(layer, BatchNorm):
-            settings = layer.settings()
-            if "bias" in settings:
-                settings["bias"] = True
-            layers.append(LAYERS[type(layer).__name__](**settings))
+    layers = [
+        layer.unbuilt(bias=True) if layer.parameters else layer.unbuilt()
+        for layer in model.layers
+        if not isinstance(layer, BatchNorm)
+    ]
     integer = Sequential(layers, model.input_shape, info=info)
-    for (exact, _), fold in zip(integer.linear_layers(), folds, strict=True):
-        exact.parameters = {
-            "weight": fold.layer.weight.astype(np.int64),
-            "bias": np.rint(fold.bias).astype(np.int64),
-        }
+    whole = ((fold.layer.weight, np.rint(fold.bias)) for fold in folds)
+    integer.set_parameters(part.astype(np.int64) for pair in whole for part in pair)
     return integer
 
 

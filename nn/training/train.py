@@ -13,11 +13,11 @@ thread and from one seeded generator: the same seed gives the same network again
 from __future__ import annotations
 
 import copy
-import math
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,15 +31,15 @@ from nn.networks.batchnorm import BatchNorm
 from nn.networks.layers import Conv2D, Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.training.augment import Augmentation
+from nn.training.fit import descend
 from nn.training.loss import cross_entropy, distillation, smooth_labels
-from nn.training.optim import Adam, clip_gradients, cosine_rate
+from nn.training.optim import Adam, cosine_rate
 from nn.training.quantize import StraightThrough, export, proved_bits, quantize_pixels
 from yashe.arithmetic.whole import of_kind
 from yashe.errors import ParameterError, TrainingError
 
 CLASSES = 10
 LABEL_SMOOTHING = 0.05
-LARGEST_GRADIENT_NORM = 1.0
 AUGMENTATION = Augmentation()
 
 
@@ -223,7 +223,7 @@ class Trainer:
             command=f"cryptonets train {recipe.data} --model {name} --seed {self.seed}",
             seed=self.seed,
             validation_accuracy=self.validation_accuracy(model),
-            test_accuracy=share(predict(model, test) == self.dataset.test_labels),
+            test_accuracy=float(np.mean(predict(model, test) == self.dataset.test_labels)),
             proved_bits=round(proved_bits(model, recipe.levels), 2),
             seconds=float(round(time.perf_counter() - started)),
         )
@@ -261,10 +261,9 @@ class Trainer:
         for step, epoch, images, labels in self.batches(recipe.float_epochs, title, model):
             if epoch < recipe.float_epochs - recipe.straight_epochs:
                 images = recipe.augmentation(images, self.rng)
-            logits, inputs = model.training_forward(self.pixels(images))
-            loss, dy = cross_entropy(logits, smooth_labels(labels, CLASSES, LABEL_SMOOTHING))
-            gradients = self.check(loss, model.backward(inputs, dy))
-            optimizer.step(gradients, cosine_rate(step, steps, recipe.rate, warmup=200))
+            targets = smooth_labels(labels, CLASSES, LABEL_SMOOTHING)
+            rate = cosine_rate(step, steps, recipe.rate, warmup=200)
+            descend(model, optimizer, cross_entropy, self.pixels(images), targets, rate)
         return model
 
     def train_rounded(self, model: Sequential, teachers: list[Sequential]) -> None:
@@ -282,11 +281,10 @@ class Trainer:
                 rounding.freeze()
             pixels = self.pixels(images)
             opinion = np.mean([teacher.forward(pixels) for teacher in teachers], axis=0)
-            logits, inputs = model.training_forward(pixels)
             targets = smooth_labels(labels, CLASSES, LABEL_SMOOTHING)
-            loss, dy = distillation(logits, targets, opinion)
-            gradients = self.check(loss, model.backward(inputs, dy))
-            optimizer.step(gradients, cosine_rate(step, steps, recipe.rounded_rate))
+            loss = partial(distillation, teacher=opinion)
+            rate = cosine_rate(step, steps, recipe.rounded_rate)
+            descend(model, optimizer, loss, pixels, targets, rate)
             rounding.apply()
 
     @property
@@ -309,19 +307,9 @@ class Trainer:
                 if self.progress:
                     bar.set_postfix(validation=f"{self.validation_accuracy(model):.2%}")
 
-    def check(self, loss: float, gradients: list[FloatArray]) -> list[FloatArray]:
-        """Clip the gradients; refuse to go on with a loss that is no number."""
-        norm = clip_gradients(gradients, LARGEST_GRADIENT_NORM)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingError(
-                f"training has diverged: loss {loss}, gradient norm {norm}. Squares amplify: put a "
-                "BatchNorm in front of every Square, or lower the learning rate."
-            )
-        return gradients
-
     def validation_accuracy(self, model: Sequential) -> float:
         """Return the share of validation images that a network gets right."""
-        return share(predict(model, self.validation) == self.validation_labels)
+        return float(np.mean(predict(model, self.validation) == self.validation_labels))
 
 
 def predict(model: Sequential, pixels: NumberArray, batch: int = 1000) -> npt.NDArray[np.int64]:
@@ -330,8 +318,3 @@ def predict(model: Sequential, pixels: NumberArray, batch: int = 1000) -> npt.ND
         model.forward(pixels[i : i + batch]).argmax(axis=-1) for i in range(0, len(pixels), batch)
     ]
     return np.concatenate(parts).astype(np.int64)
-
-
-def share(correct: npt.NDArray[np.bool_]) -> float:
-    """Return the share of true entries."""
-    return float(np.mean(correct))

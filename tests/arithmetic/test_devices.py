@@ -49,6 +49,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
     "reduce": lambda x: reduce(x * 1000, column(MODULI)),
     "reduce modulo one number": lambda x: reduce(x * 1000, 12289),
     "canonical": lambda x: canonical(x * 1000, column(MODULI)),
+    "canonical modulo one number": lambda x: canonical(x + 6144.0, 12289),
     "ntt": RING.transform.ntt,
     "intt": RING.transform.intt,
     "ntt modulo some primes": lambda x: RING.transform.ntt_modulo(slice(1, 3), x),

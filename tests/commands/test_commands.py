@@ -142,6 +142,18 @@ def test_an_interruption_ends_without_a_traceback(capsys, monkeypatch):
     assert "interrupted" in capsys.readouterr().err
 
 
+def test_too_little_memory_is_one_line(capsys, monkeypatch):
+    """Also that of a GPU: CuPy's error is a `MemoryError`, too."""
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 925. MiB")
+
+    monkeypatch.setattr("nn.commands.main.run", full)
+    assert main(["demo", "--images", "1"]) == 1
+    error = capsys.readouterr().err
+    assert error == "cryptonets: too little memory. Unable to allocate 925. MiB\n"
+
+
 def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "keys/secret.key")

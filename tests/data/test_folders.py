@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nn.data import folders
-from nn.data.folders import read_pictures
-from nn.data.grey import write_grey
+from nn.data import grey
+from nn.data.grey import read_pictures, write_grey
 from yashe.errors import DataError, FormatError
 
 pytest.importorskip("PIL")
@@ -47,6 +46,6 @@ def test_folders_from_which_nothing_can_be_learnt_are_refused(
     write_grey(place / "dog" / "large.png", np.zeros((3, 3), np.uint8))
     with pytest.raises(FormatError, match=r"large.png .* 3x3 pixels where 3x2 are needed"):
         read_pictures(place)
-    monkeypatch.setattr(folders, "MOST_PIXELS", 17)
+    monkeypatch.setattr(grey, "MOST_PIXELS", 17)
     with pytest.raises(DataError, match="3 pictures of 3x2 pixels; at most"):
         read_pictures(place)

@@ -13,7 +13,7 @@ from nn import SquareNet, SquareNetRegressor, pretrained
 from nn.data.tables import Table
 from nn.estimators.checks import ClippedWarning, NotFittedError, TableError
 from nn.estimators.parties import Client, Server
-from nn.estimators.pictures import fit_pictures
+from nn.estimators.square import fit_pictures
 from nn.service.card import ModelCard
 from nn.training.quantize import quantize_pixels
 from yashe.errors import (
@@ -339,7 +339,7 @@ def test_pictures_are_learnt_in_their_shape() -> None:
     assert model.schema is not None
     pixels = quantize_pixels(light, 255, model.levels)
     assert np.mean(model.schema.answers.answers(model.forward(pixels)) == labels) > 0.9
-    with pytest.raises(TableError, match="two classes or more are needed; got"):
+    with pytest.raises(TableError, match="y has one class only"):
         fit_pictures(light, np.full(60, "light"))
 
 

@@ -17,11 +17,11 @@ def applied(steps, x):
         if isinstance(step, Affine):
             x = step.gain * x + step.shift
         elif isinstance(step, Weighted):
-            layer = Sequential([type(step.layer)(**step.layer.settings())], x.shape[1:])
+            layer = Sequential([step.layer.unbuilt()], x.shape[1:])
             layer.layers[0].parameters = {"weight": step.weight, "bias": step.bias}
             x = layer.forward(x)
         else:
-            x = Sequential([type(step)(**step.settings())], x.shape[1:]).forward(x)
+            x = Sequential([step.unbuilt()], x.shape[1:]).forward(x)
     return x
 
 

@@ -9,6 +9,7 @@ from nn import from_onnx, load_digits, load_mnist, make_plan, quantize_network, 
 from nn.foreign.chain import Affine, Weighted, dense
 from nn.foreign.drafts import Pixels, draft_of
 from nn.foreign.network import FloatNetwork
+from nn.foreign.retrain import towards
 from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
 from nn.networks.layers import Conv2D, Flatten, MeanPool, Square
 from nn.networks.model import Sequential
@@ -124,6 +125,15 @@ def test_training_on_wins_back_what_few_bits_have_lost(network, digits):
     assert few.chosen.lost == quantize_network(network, rows, levels=7, bits=3).chosen.lost
     worse = train_rounded(trained, rows, epochs=1, rate=5.0)
     assert worse.chosen.lost <= trained.chosen.lost
+
+
+def test_a_step_leads_towards_the_teacher() -> None:
+    outputs, teacher = np.array([[2.0], [-3.0]]), np.array([[0.5], [1.0]])
+    np.testing.assert_allclose(towards(outputs, teacher, classes=False), (outputs - teacher) / 2)
+    # One output decides between two classes: its derivative is sigmoid(z) - sigmoid(teacher).
+    slope = (1 / (1 + np.exp(-outputs)) - 1 / (1 + np.exp(-teacher))) / 2
+    np.testing.assert_allclose(towards(outputs, teacher, classes=True), slope)
+    assert not towards(np.eye(3), np.eye(3), classes=True).any()
 
 
 def test_encrypted_rows_get_the_outputs_of_the_integers():

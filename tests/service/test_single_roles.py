@@ -20,7 +20,7 @@ from nn.planning.plan import make_plan
 from nn.service import keyfiles, roles
 from nn.service.card import ModelCard, Offer
 from nn.service.client import Client, ServiceError
-from nn.service.keyfiles import kept_keys, key_digest
+from nn.service.keyfiles import file_digest, kept_keys
 from nn.training.quantize import quantize_pixels
 from tiny_roles import SHAPE, tiny_network
 from tiny_service import running
@@ -226,7 +226,7 @@ def test_one_service_takes_both_modes_and_its_client_chooses(tmp_path) -> None:
         (tmp_path / "away").rename(batch[1])
     with running(tmp_path / "state", mode="batch") as (_, url):  # the same state, less offered
         with pytest.raises(ServiceError, match="keys for mode batch are accepted, not for single"):
-            Client(url).submit(key_digest(one[1]), tmp_path / "single-1")
+            Client(url).submit(file_digest(one[1]), tmp_path / "single-1")
         with pytest.raises(ParameterError, match="offers mode batch; 'single' was asked for"):
             Client(url).ask(images, white, mode="single")
     with running(tmp_path / "other", mode="single") as (_, url):

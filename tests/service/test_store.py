@@ -42,7 +42,6 @@ from tiny_service import (
     CARD,
     CARDS,
     IMAGES,
-    KEY,
     KEYS,
     LOGITS,
     add_job,
@@ -55,7 +54,6 @@ from tiny_service import (
 from yashe import wire
 from yashe.errors import FormatError, ParameterError
 from yashe.schemes.bgv import BGV
-from yashe.wire.header import KEY_FORMS
 
 
 @pytest.fixture(scope="module")
@@ -523,15 +521,9 @@ def test_what_a_stranger_says_is_made_printable_and_short() -> None:
     assert len(printable("x" * 10**6)) == 300
 
 
-def test_the_kinds_of_keys_that_may_be_registered_are_a_table(tmp_path: Path) -> None:
-    """A frame of another kind is refused, unless the table has it."""
-    public = wire.to_bytes(KEYS.public)
-    with opened(tmp_path) as one:
-        with pytest.raises(FormatError, match="BgvRelinearizationKey was required"):
-            add_key(one, public)
-        with pytest.MonkeyPatch.context() as patch:
-            form = next(form for form in KEY_FORMS if form.type is type(KEYS.public))
-            patch.setitem(uploads.ACCEPTED_KEYS, form.kind, form)
-            keys = add_key(one, public)
-            assert type(one.load_keys(keys)[0]) is type(KEYS.public)
-        assert add_key(one, KEY) != keys
+def test_other_keys_than_those_that_multiply_are_refused(tmp_path: Path) -> None:
+    with (
+        opened(tmp_path) as one,
+        pytest.raises(FormatError, match="BgvRelinearizationKey was required"),
+    ):
+        add_key(one, wire.to_bytes(KEYS.public))

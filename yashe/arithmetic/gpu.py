@@ -34,7 +34,7 @@ try:
 except ImportError as error:
     raise DeviceError(
         "a GPU needs CuPy, which is not installed: pip install 'cryptonets-yashe[gpu]' is for "
-        "CUDA 12; for CUDA 13 it is pip install cupy-cuda13x"
+        "CUDA 12; for CUDA 13 it is pip install 'cupy-cuda13x[ctk]'"
     ) from error
 
 STAGED = 2**22  # residues that wait for their copy at a time: 16 MiB
@@ -43,20 +43,24 @@ NARROWED = 2**17  # of them that a worker makes integers of 32 bits at a time, i
 
 @cache
 def place() -> Place:
-    """Return the current GPU.
+    """Return the current GPU, which has shown that it runs a fused function and a product.
 
     Raises
     ------
     DeviceError
-        If there is none.
+        If there is none, or a library or the headers of CUDA are missing.
     """
     try:
-        cupy.zeros(1).sum().get()
+        x = cupy.zeros((1, 1))
+        _reduce(x, 3.0, 1 / 3)  # takes the compiler and its headers
+        cupy.asnumpy(x @ x)  # takes cuBLAS
         card = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
     except Exception as error:  # of CUDA's many kinds
+        reason = str(error).partition("\n")[0]  # folders that were searched may follow
         raise DeviceError(
-            f"CuPy {cupy.__version__} finds no GPU that it can use: {error}; `nvidia-smi` shows "
-            "which there are, and the newest CUDA that their driver knows"
+            f"CuPy {cupy.__version__} finds no GPU that it can use: {reason}; `nvidia-smi` shows "
+            "which there are, and the newest CUDA that their driver knows; libraries of CUDA come "
+            "with 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]'"
         ) from error
     about = f"{card}, CuPy {cupy.__version__}"
     move = cupy.ndarray, cupy.asarray, cupy.asnumpy
@@ -217,10 +221,10 @@ def _twist(x: Any, y: Any, p: Any, inverse: Any) -> None:
 
 
 @cupy.fuse()  # type: ignore[untyped-decorator]
-def _canonical(x: Any, p: Any, inverse: Any) -> Any:
+def _canonical(x: Any, p: Any, inverse: Any, half: Any) -> Any:
+    # No (p - 1) and no -half: numbers without an array beside them are computed with few bits.
     z = x - p * rint(x * inverse)
-    half = (p - 1) / 2
-    return where(z > half, z - p, where(z < -half, z + p, z))
+    return where(z > half, z - p, where(z + half < 0, z + p, z))
 
 
 def reduce_inplace(x: Any, p: Any, inverse: Any, scratch: Any = None) -> None:
@@ -246,7 +250,7 @@ def twist_modulo(x: Any, y: Any, moduli: tuple[int, ...], scratch: Any) -> None:
 def canonical(x: Any, p: Any) -> Any:
     """Return x reduced to [-(p-1)/2, (p-1)/2]."""
     p = near(p, x)
-    return _canonical(x, p, 1.0 / p)
+    return _canonical(x, p, 1.0 / p, (p - 1) / 2)
 
 
 FUSED = (reduce_inplace, add_modulo, multiply_modulo, twist_modulo, canonical)
