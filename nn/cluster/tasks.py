@@ -21,8 +21,7 @@ from nn.networks.base import Block, Layer, Linear
 from nn.networks.layers import Dense
 from nn.networks.model import Sequential
 from nn.planning.program import Program, Report, program_of, stages
-from nn.planning.steps import SumsStep
-from nn.planning.tiles import TILE_UNITS, hidden_tiles
+from nn.planning.steps import TILE_UNITS, SumsStep, hidden_tiles
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,6 @@ from nn.networks.base import Block, Layer, Linear, Shape
 from nn.networks.layers import Dense
 from nn.planning.calibrate import TYPICAL, Work
 from nn.planning.proofs import Forecast
-from nn.planning.tiles import apply, hidden_tiles
 from yashe.arithmetic.parallel import watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
@@ -43,6 +42,7 @@ from yashe.circuits.products import SumsOfSquares
 from yashe.errors import ParameterError
 from yashe.schemes.base import Scheme
 
+TILE_UNITS = 128  # hidden units that exist at the same time
 Tick = Callable[[float], None]  # told which share of a step has just been done
 
 
@@ -241,8 +241,9 @@ class SumsStep(Step):
         units = sum(tile.outputs.size for tile in tiles)
         for tile in tiles:
             with label(type(self.layers[0]).__name__):
-                hidden = apply(tile, x)
-            sums.add_squares(hidden, weight[tile.outputs.ravel()])
+                hidden = x.reshape(-1)[tile.inputs]
+                hidden = hidden.affine(tile.weight, tile.bias) if self.linear else hidden
+            sums.add_squares(hidden.reshape(-1), weight[tile.outputs.ravel()])
             tick(tile.outputs.size / units)
         return sums.total(bias)
 
@@ -254,6 +255,29 @@ class SumsStep(Step):
             found["multiply_add"] = self.times_parts(self.linear.multiply_adds())
             found["output"] = self.squares
         return found
+
+
+def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Block]:
+    """Yield a layer in blocks of at most `units` hidden units.
+
+    Parameters
+    ----------
+    first : a linear layer, whose outputs are the units; or any other, whose inputs they are
+    """
+    if isinstance(first, Linear):
+        blocks = first.blocks()
+    else:
+        numbers = np.arange(math.prod(first.input_shape), dtype=np.int64)[:, None]
+        one, zero = np.ones((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        blocks = (Block(numbers, one, numbers, zero),)
+    for block in blocks:
+        positions, columns = block.outputs.shape
+        step = max(1, units // columns)
+        for p in range(0, positions, step):
+            for c in range(0, columns, units):
+                rows, some = slice(p, p + step), slice(c, c + units)
+                outputs = block.outputs[rows, some]
+                yield Block(block.inputs[rows], block.weight[:, some], outputs, block.bias[some])
 
 
 def products_in(degree: int) -> int:

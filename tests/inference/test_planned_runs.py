@@ -16,7 +16,7 @@ from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.planning.plan import Plan, make_plan
 from nn.planning.program import program_of
-from nn.planning.strategies import images
+from strategies_networks import images
 from yashe.errors import FheError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV

@@ -12,8 +12,8 @@ from nn.packing.answer import Answer
 from nn.packing.layout import Layout, fitting, layout_of
 from nn.packing.network import PackedNetwork
 from nn.packing.stages import PackingError, matrix_of, stages_of
-from nn.planning.strategies import images, networks
 from packed_slots import before_the_answer, gathered, rotated
+from strategies_networks import images, networks
 from yashe.ciphertexts.slots import encode, encode_constant
 from yashe.parameters.sets import Params, make_params
 

@@ -18,8 +18,8 @@ from nn.packing.stages import PackingError
 from nn.planning import packed
 from nn.planning.calibrate import KINDS, Calibration
 from nn.planning.plan import Plan, make_plan
-from nn.planning.strategies import images, insecure_params_for, networks
 from nn.training.quantize import quantize_pixels
+from strategies_networks import images, insecure_params_for, networks
 from yashe.arithmetic.parallel import available_cores
 from yashe.ciphertexts.slots import interpolate
 from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
