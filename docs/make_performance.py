@@ -57,7 +57,7 @@ TAIL = """
   switches the modulus. Where the noise does not allow that, relinearisation comes last, on 64
   sums instead of 360 squares, and the modulus is switched right after it.
 - **The plan finds the fewest primes** that are proved to be enough
-  (`nn.planning.plan.cheapest_params`).
+  (`nn.planning.plan.batch_program`).
 - **Two kinds of threads never meet**: loops over ciphertexts run on threads, BLAS inside them and
   inside transforms on one, whether there are `workers` or not (`yashe/arithmetic/blas.py`).
 - In BFV: **squares are scaled once for each sum, not once for each square**

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from nn.packing.layout import Layout
 from nn.packing.network import Packing, shapes_of
 from nn.packing.stages import MOST_MATRICES
 from nn.planning.descent import promised_bits
-from nn.planning.plan import MODES, SPARE_BITS, joint, make_plan
+from nn.planning.plan import MODES, SPARE_BITS, make_plan
 from nn.planning.planned import Plan
 from nn.planning.single import KeyPlan, Levels, PackedProgram, runs
 from nn.service.frames import frame_names
@@ -230,7 +230,8 @@ class ModelCard:
                 levels.fine_stages,
                 packing.between,
             )
-            params = joint([run.program for run in plan.runs])
+            moduli = tuple(run.params.t for run in plan.runs)
+            params = replace(params, plaintext_moduli=moduli)
         schema = model.schema or Schema.plain(classes)
         facts = model.input_shape, plan.levels, classes, params, schema, program.needs_keys
         return cls(name, *facts, part)
