@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from nn.networks.base import Layer, Linear, Shape
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import Sequential
 from nn.planning.calibrate import Work
-from nn.planning.descent import levels_of_squares
+from nn.planning.descent import levels_of_squares, promised_bound
 from nn.planning.proofs import Forecast
 from nn.planning.steps import (
     LayerStep,
@@ -196,10 +196,11 @@ class Program:
     def lines(self, public: bool = False) -> tuple[Line, ...]:
         """Return the program as a table, from the client to the server and back."""
         fresh, *made = self.forecasts(public)
-        logits = made[-1] if made else fresh
-        before = logits.scheme.params.k
-        left = logits.scheme.fewest_primes(logits.promised().bound, logits.degree)
-        reply, switch = logits.promised().switched(left), f", {before} -> {left} primes"
+        scheme, logits = made[-1].scheme, made[-1]
+        promise = promised_bound(scheme.params.n, int(logits.bound.order.max()))
+        before, left = scheme.params.k, scheme.fewest_primes(promise, logits.degree)
+        reply = replace(logits, bound=promise.broadcast(logits.shape)).switched(left)
+        switch = f", {before} -> {left} primes"
 
         def line(on: str, what: str, of: Forecast, work: Work) -> Line:
             scheme, budget = of.scheme, float(of.noise_budget.min())

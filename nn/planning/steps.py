@@ -35,6 +35,7 @@ from nn.planning.proofs import Forecast
 from yashe.arithmetic.parallel import watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.keys import PerDigit
 from yashe.ciphertexts.trace import label
 from yashe.circuits.columns import SquareLayer, Units
@@ -82,9 +83,10 @@ class Step(ABC):
         """What it does, for people."""
 
     @property
-    def squares(self) -> int:
-        """How many ciphertexts are squared."""
-        return 0
+    def below(self) -> str:
+        """The primes before and behind it, if it switches to fewer."""
+        before = self.scheme.params.k
+        return f", {before} -> {self.level} primes" * (self.level < before)
 
     @property
     def effort(self) -> float:
@@ -173,6 +175,7 @@ class SquareStep(Step):
 
     @property
     def squares(self) -> int:
+        """How many ciphertexts are squared."""
         return math.prod(self.shape)
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
@@ -205,6 +208,7 @@ class SumsStep(Step):
 
     @property
     def squares(self) -> int:
+        """How many units are squared."""
         return len(self.dense.weight)
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
@@ -298,8 +302,7 @@ class RelinearizeStep(Step):
 
     @property
     def what(self) -> str:
-        before = self.scheme.params.k
-        return "relinearise" + (f", {before} -> {self.level} primes" * (self.level < before))
+        return f"relinearise{self.below}"
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         if isinstance(key, PerDigit):  # anything else is refused below
@@ -309,7 +312,8 @@ class RelinearizeStep(Step):
         return self.scheme.switch_modulus(relinearized, self.level)
 
     def forecast(self, x: Forecast) -> Forecast:
-        return x.relinearized(self.level, self.width)
+        added = self.scheme.switching_bound(Gadget(self.width, summed=True))
+        return Forecast(self.scheme, x.bound + added).switched(self.level)
 
     def work(self) -> Work:
         # By transforms: those of c_2, of its digits, and of a switch of two parts. What is measured
@@ -323,7 +327,7 @@ class SwitchStep(Step):
 
     @property
     def what(self) -> str:
-        return f"switch, {self.scheme.params.k} -> {self.level} primes"
+        return f"switch{self.below}"
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         with watched(lambda: tick(1 / len(x.rows))):

@@ -121,7 +121,7 @@ def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool, relinea
     assert (plan.server_keys(keys) is None) == (not relinearize)
     key = keys.public if public else keys.secret
     ct = encrypt_images(scheme, model, images(model, 64, 1), key, bytes(32))
-    assert float(ct.noise_budget.min()) == pytest.approx(plan.fresh_budget_bits, abs=1e-9)
+    assert float(ct.noise_budget.min()) == pytest.approx(plan.steps[0].budget_bits, abs=1e-9)
     reply = infer(scheme, model, ct, plan.server_keys(keys))
     assert reply.degree == (1 if relinearize else 4)
     assert float(reply.noise_budget.min()) == pytest.approx(plan.final_budget_bits, abs=1e-9)
@@ -143,7 +143,7 @@ def test_the_steps_go_from_the_client_to_the_server_and_back() -> None:
     assert [step.ciphertexts for step in plan.steps] == [64, 32, 32, 10, 10, 10, 10]
     budgets = [step.budget_bits for step in plan.steps]
     assert budgets[:5] == sorted(budgets[:5], reverse=True)
-    assert (budgets[0], budgets[4]) == (plan.fresh_budget_bits, plan.final_budget_bits)
+    assert (budgets[0], budgets[4]) == (plan.steps[0].budget_bits, plan.final_budget_bits)
     assert [step.range_bits for step in plan.steps[-3:]] == [plan.range_bits] * 3
 
 
