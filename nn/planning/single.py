@@ -18,8 +18,7 @@ from itertools import chain, combinations_with_replacement
 
 from nn.networks.base import Shape
 from nn.networks.model import Sequential
-from nn.packing.layout import Layout
-from nn.packing.network import PackedNetwork
+from nn.packing.network import PackedNetwork, Packing
 from nn.packing.stages import PackingError
 from nn.planning.middle import RepeatStep, SquareOnceStep
 from nn.planning.packed import (
@@ -83,20 +82,20 @@ class KeyPlan:
 
     Attributes
     ----------
-    layout, levels : of the program
-    shapes : of the matrices between the first and the last one
+    packing : how one image fills the slots
+    levels : of the program
     """
 
-    layout: Layout
+    packing: Packing
     levels: Levels
-    shapes: tuple[tuple[int, int], ...] = ()
 
     @property
     def rotations(self) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
         """What slots are moved by with fine digits, and with coarse ones."""
-        folds, fine = self.layout.folds, self.levels.fine_stages
-        found = [*self.layout.merges, *chain(*folds[:fine])]
-        for shape in self.shapes:
+        layout, fine = self.packing.layout, self.levels.fine_stages
+        folds, merges = layout.folds, [1] * (layout.turns > 1)  # by one, again and again
+        found = [*merges, *chain(*folds[:fine])]
+        for shape in self.packing.shapes:
             baby, giants, blocks = steps_of(*shape)
             found += {*range(1, baby), *giants[1:], *blocks}.difference(found)
         return tuple(found), tuple(chain(*folds[fine:]))
@@ -143,7 +142,7 @@ class PackedProgram(Program):
     @property
     def keys(self) -> KeyPlan:
         """Which keys the server needs."""
-        return KeyPlan(self.network.layout, self.levels, self.network.packing.shapes)
+        return KeyPlan(self.network.packing, self.levels)
 
     @property
     def key_polynomials(self) -> int:
@@ -275,8 +274,11 @@ class Search:
 
     def carries(self, params: Params, levels: Levels) -> bool:
         """Say whether the noise leaves every run what it shall leave."""
-        found = self.programs(params, levels)
-        return all(spare(program, self.public) >= self.spare_bits for program in found)
+        for program in self.programs(params, levels):
+            budgets = [float(found.noise_budget.min()) for found in program.forecasts(self.public)]
+            if min(*budgets, budgets[-1] - noise.least_budget(params.n)) < self.spare_bits:
+                return False
+        return True
 
     def cost(self, params: Params, levels: Levels) -> int:
         """Count the transforms of client and server: most of their work."""
@@ -344,12 +346,3 @@ def all_levels(k: int, last: int, stages: int, between: tuple[int, ...] = ()) ->
     for size in range(1, min(k, LARGEST_DIGIT) + 1):
         for fine in range(stages, stages - 1 if second == k else -1, -1):
             yield Levels(k, last, Gadget(size), fine, between)
-
-
-def spare(program: PackedProgram, public: bool) -> float:
-    """Return the predicted noise budget at the end beyond what decryption requires, in bits.
-
-    It is negative if the budget is used up before.
-    """
-    budgets = [float(found.noise_budget.min()) for found in program.forecasts(public)]
-    return min(*budgets, budgets[-1] - noise.least_budget(program.scheme.params.n))

@@ -22,7 +22,7 @@ from nn.networks.checks import check_facts, json_object
 from nn.networks.model import Sequential
 from nn.networks.schema import Schema
 from nn.packing.layout import Layout
-from nn.packing.network import Packing, shapes_of
+from nn.packing.network import Packing
 from nn.packing.stages import MOST_MATRICES
 from nn.planning.descent import promised_bits
 from nn.planning.plan import MODES, SPARE_BITS, make_plan
@@ -155,18 +155,18 @@ class ModelCard:
         """How one image fills the slots; None in a batch."""
         if self.single is None:
             return None
-        pixels = np.array(self.single.pixels, dtype=np.int64)
-        part, layout = self.single, self.key_plan.layout
+        part, pixels = self.single, np.array(self.single.pixels, dtype=np.int64)
+        layout = Layout(self.params.n, pixels.shape[1], part.slot_classes)
         return Packing(pixels, layout, self.classes, part.answered, part.between)
 
     @property
     def key_plan(self) -> KeyPlan:
         """Which keys a server needs for one image at once."""
-        assert self.single is not None
-        layout = Layout(self.params.n, len(self.single.pixels[0]), self.single.slot_classes)
-        part = self.single
+        part, packing = self.single, self.packing
+        assert part is not None
+        assert packing is not None
         levels = Levels(self.params.k, part.coarse, Gadget(part.digit), part.fine_stages)
-        return KeyPlan(layout, levels, shapes_of(layout.classes, part.between))
+        return KeyPlan(packing, levels)
 
     @property
     def final_budget_bits(self) -> float:
