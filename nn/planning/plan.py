@@ -45,7 +45,7 @@ from yashe.errors import KindError, NoiseBudgetExhausted, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
-from yashe.schemes.choose import choose
+from yashe.schemes.choose import budgets, choose
 from yashe.wire.bits import packed_bytes
 
 MODES = ("batch", "single", "auto")
@@ -270,30 +270,16 @@ def batch_program(
         return list(zip(names, bounds, strict=True))
 
     if params is not None:
-        program = program_of(model, scheme(params), relinearize=relinearize)
-        check_noise(program, program.lines(public), spare_bits)
-        return program, ()
+        *earlier, (step, left) = budgets(params, computation, scheme)
+        before = earlier[-1][1] if earlier else None
+        what = f"the step '{step}', with {spare_bits:.1f} bits to spare,"
+        noise.check_budget(left - spare_bits, what, before, noise.least_budget(params.n))
+        return program_of(model, scheme(params), relinearize=relinearize), ()
     try:
         choice = choose(computation, t_at_least, scheme, security, slots, model.name, spare_bits)
     except NoiseBudgetExhausted as error:
         raise NoiseBudgetExhausted(f"{model.name}: {error}") from None
     return program_of(model, scheme(choice.params), relinearize=relinearize), choice.reasons
-
-
-def check_noise(program: Program, lines: Sequence[Line], spare_bits: float) -> None:
-    """Refuse a program whose noise would leave less than decryption and `spare_bits` need.
-
-    Raises
-    ------
-    NoiseBudgetExhausted
-        Naming the step.
-    """
-    n, done = program.scheme.params.n, lines[: len(program.steps) + 1]
-    for line, before in zip(done[1:], done, strict=False):
-        noise.check_budget(line.budget_bits, f"the step '{line.what}'", before.budget_bits)
-    last, left = done[-1], done[-1].budget_bits - spare_bits
-    what = f"the step '{last.what}', with {spare_bits:.1f} bits to spare,"
-    noise.check_budget(left, what, done[-2].budget_bits, noise.least_budget(n))
 
 
 def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[float]:

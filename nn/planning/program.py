@@ -295,9 +295,6 @@ def program_of(
         shape = chosen[-1].output_shape
         steps.append(kind(chosen, stop - 1, shape, scheme, level, degree=degree, **options))
 
-    def compute(kind: type[Step], first: int, stop: int) -> None:
-        add(kind, first, stop, scheme.params.k)
-
     def lower(last: int, primes: int, width: int = 1) -> None:
         nonlocal scheme, degree
         if relinearize:
@@ -310,15 +307,17 @@ def program_of(
     for start, stop in stages(layers) if fused else [(i, i + 1) for i in range(len(layers))]:
         first = start
         if stop - start > 1 and degree > 1 and isinstance(layers[start], Linear):
-            compute(LayerStep, start, start + 1)  # acts on all parts, however many there are
+            add(
+                LayerStep, start, start + 1, scheme.params.k
+            )  # acts on all parts, however many there are
             first += 1
         square = any(isinstance(layer, Square) for layer in layers[first:stop])
         if square and degree > 1:
             lower(first - 1, *levels[squared])
         if stop - start > 1:
-            compute(SumsStep, first, stop)
+            add(SumsStep, first, stop, scheme.params.k)
         else:
-            compute(SquareStep if square else LayerStep, start, stop)
+            add(SquareStep if square else LayerStep, start, stop, scheme.params.k)
         if square:
             squared, degree = squared + 1, 2 * degree
     if relinearize and degree > 1 and squared > 1:

@@ -455,7 +455,7 @@ def test_a_network_that_no_single_modulus_holds_has_the_same_logits() -> None:
     assert math.lcm(*moduli) == math.prod(moduli)
     batch = images(model, 7, 1)
     exact = model.forward(batch.astype(object))
-    assert (split.classify(model, plans, batch) == exact).all()
+    assert (split.classify(plans, batch) == exact).all()
     assert "once for each of" in split.describe(plans)
 
 
