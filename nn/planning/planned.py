@@ -125,13 +125,20 @@ class Plan:
         others = tuple(plan.calibrated(calibration) for plan in self.others)
         return replace(self, steps=tuple(steps), others=others, calibration=calibration)
 
-    def seconds_for(self, images: int, cores: int = 1) -> float | None:
-        """Return the server's seconds for so many images, if the plan was calibrated.
+    def seconds_for(self, images: int, cores: int = 1) -> float:
+        """Return the server's seconds for so many images.
 
         Batches follow each other. One image at once has a core for every run, if there are so many.
+
+        Raises
+        ------
+        ParameterError
+            If the plan was not calibrated.
         """
         if self.calibration is None:
-            return None
+            raise ParameterError(
+                "a plan with seconds was required: plan.calibrated(...) gives them"
+            )
         total = sum(run.server_seconds or 0.0 for run in self.runs)
         if self.packing is None:
             return total * -(-images // self.params.n)

@@ -307,9 +307,8 @@ def program_of(
     for start, stop in stages(layers) if fused else [(i, i + 1) for i in range(len(layers))]:
         first = start
         if stop - start > 1 and degree > 1 and isinstance(layers[start], Linear):
-            add(
-                LayerStep, start, start + 1, scheme.params.k
-            )  # acts on all parts, however many there are
+            # Acts on all parts, however many there are.
+            add(LayerStep, start, start + 1, scheme.params.k)
             first += 1
         square = any(isinstance(layer, Square) for layer in layers[first:stop])
         if square and degree > 1:
