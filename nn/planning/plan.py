@@ -125,10 +125,7 @@ def make_plan(
     need = intervals[-1].smallest_t
     check_depends(model)
     bits = [1 + math.log2(model.levels), *(interval.bits for interval in intervals)]
-    seen: list[float] | None = None
-    if pixels is not None:
-        pixels = check_pixels(model, pixels)
-        seen = [1 + math.log2(max(1, int(pixels.max()))), *seen_bits(model, pixels, max(bits))]
+    seen = None if pixels is None else seen_bits(model, check_pixels(model, pixels), max(bits))
     if params is not None:
         check_fits(model, need, params, joined_with)
     reasons: tuple[str, ...] = ()
@@ -280,15 +277,15 @@ def batch_program(
 
 
 def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[float]:
-    """Return log2(2 max|value|) of every layer's output for some images.
+    """Return log2(2 max|value|) of some images, and of every layer's output for them.
 
     What may leave 64 bits is computed in floats, whose rounding the logarithm does not show.
     """
-    largest = np.ones(len(model.layers))
+    largest = np.ones(1 + len(model.layers))
     kind = np.int64 if proved_bits < 63 else np.float64
     for part in np.array_split(pixels, max(1, len(pixels) // 500)):
-        seen = [np.abs(x).max() for x in model.layer_outputs(part.astype(kind))]
-        largest = np.maximum(largest, seen)
+        seen = [part, *model.layer_outputs(part.astype(kind))]
+        largest = np.maximum(largest, [np.abs(x).max(initial=1) for x in seen])
     return [1 + math.log2(value) for value in largest]
 
 

@@ -136,9 +136,7 @@ class Plan:
             If the plan was not calibrated.
         """
         if self.calibration is None:
-            raise ParameterError(
-                "a plan with seconds was required: plan.calibrated(...) gives them"
-            )
+            raise ParameterError("only a plan with seconds tells them: plan.calibrated(...)")
         total = sum(run.server_seconds or 0.0 for run in self.runs)
         if self.packing is None:
             return total * -(-images // self.params.n)

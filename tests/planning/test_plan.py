@@ -292,6 +292,7 @@ def test_what_was_seen_stands_beside_what_is_proved() -> None:
         assert 1 <= step.seen_bits <= step.range_bits
     assert plan.steps[1].seen_bits > plan.steps[1].range_bits - 6
     assert all(step.seen_bits is None for step in make_plan(model).steps)
+    assert {step.seen_bits for step in make_plan(model, pixels=images(model, 0, 1)).steps} == {1}
 
 
 def test_the_table_shows_every_step_and_the_totals() -> None:
@@ -302,6 +303,8 @@ def test_the_table_shows_every_step_and_the_totals() -> None:
         assert line.startswith(f"{step.on} {step.what}")
     assert [line.split()[0] for line in lines[-2:]] == ["wire", "server"]
     assert " - s for up to" in lines[-1]
+    with pytest.raises(ParameterError, match="only a plan with seconds tells them"):
+        plan.seconds_for(1)
     second = plan.calibrated(calibrate.Calibration(dict.fromkeys(calibrate.KINDS, 0.5)))
     works = [step.work for step in plan.steps if step.on == "server"]
     assert second.server_seconds == 0.5 * sum(sum(work.values()) for work in works)
