@@ -91,16 +91,17 @@ class Program:
     model : the network
     scheme : Scheme of the encrypted images
     steps : in their order
+    inputs : shape of the array of encrypted inputs
+    what : a client encrypts, for people
+    key_polynomials : how many polynomials the server's keys have on the wire; 0 if it needs none
     """
 
     model: Sequential
     scheme: Scheme
     steps: tuple[Step, ...]
-
-    @property
-    def inputs(self) -> Shape:
-        """Shape of the array of encrypted inputs: here a ciphertext for every pixel position."""
-        return self.model.input_shape
+    inputs: Shape
+    what: str
+    key_polynomials: int
 
     @property
     def effort(self) -> float:
@@ -115,18 +116,7 @@ class Program:
     @property
     def needs_keys(self) -> bool:
         """Whether a server has to be given keys for it."""
-        return any(isinstance(step, RelinearizeStep) for step in self.steps)
-
-    @property
-    def key_polynomials(self) -> int:
-        """How many polynomials these keys have on the wire."""
-        return self.scheme.params.k * self.scheme.parts(1) if self.needs_keys else 0
-
-    @property
-    def what(self) -> str:
-        """What a client encrypts, for people."""
-        what = "pixels" if len(self.model.input_shape) == 3 else "columns"
-        return f"{' x '.join(map(str, self.inputs))} {what}"
+        return self.key_polynomials > 0
 
     def run(
         self, x: Ciphertext, key: Any, report: Report | None = None, start: int = 0
@@ -321,7 +311,10 @@ def program_of(
             squared, degree = squared + 1, 2 * degree
     if relinearize and degree > 1 and squared > 1:
         lower(len(layers) - 1, scheme.params.k)
-    return Program(model, given, tuple(steps))
+    inputs, keyed = model.input_shape, any(isinstance(step, RelinearizeStep) for step in steps)
+    what = f"{' x '.join(map(str, inputs))} {'pixels' if len(inputs) == 3 else 'columns'}"
+    polynomials = given.params.k * given.parts(1) if keyed else 0
+    return Program(model, given, tuple(steps), inputs, what, polynomials)
 
 
 def stages(layers: Sequence[Layer]) -> list[tuple[int, int]]:

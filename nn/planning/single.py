@@ -124,33 +124,12 @@ class PackedProgram(Program):
     Attributes
     ----------
     network : packed, modulo the t of the scheme
-    levels : of its parts
+    keys : which the server needs
     """
 
     network: PackedNetwork
-    levels: Levels
+    keys: KeyPlan
     scheme: BGV
-
-    @property
-    def inputs(self) -> Shape:
-        return (self.network.packing.taps,)
-
-    @property
-    def needs_keys(self) -> bool:
-        return True  # slots are moved
-
-    @property
-    def keys(self) -> KeyPlan:
-        """Which keys the server needs."""
-        return KeyPlan(self.network.packing, self.levels)
-
-    @property
-    def key_polynomials(self) -> int:
-        return self.keys.polynomials
-
-    @property
-    def what(self) -> str:
-        return counted(self.network.packing.taps, "tap") + " of one image"
 
 
 def packed_program(
@@ -181,7 +160,9 @@ def packed_program(
         add(BiasStep, number, (1,), primes)
     if network.packing.answered:
         add(AnswerStep, len(stages.matrices) - 1, (1,), levels.last)
-    return PackedProgram(model, scheme, tuple(steps), network, levels)
+    taps, keys = network.packing.taps, KeyPlan(network.packing, levels)
+    sent = (taps,), counted(taps, "tap") + " of one image", keys.polynomials
+    return PackedProgram(model, scheme, tuple(steps), *sent, network, keys)
 
 
 def enough_primes(n: int, minimum: int) -> tuple[int, ...]:

@@ -219,7 +219,7 @@ class ModelCard:
         name, classes = model.info.name or "unnamed", model.output_shape[-1]
         params = plan.params
         if isinstance(program, PackedProgram):
-            packing, levels = program.network.packing, program.levels
+            packing, levels = program.network.packing, program.keys.levels
             classes = packing.outputs
             part = SingleCard(
                 tuple(map(tuple, packing.pixels.tolist())),
