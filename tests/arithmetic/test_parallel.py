@@ -90,6 +90,15 @@ def test_groups_are_all_items_each_once_and_each_ticks(count: int, threads: int 
     assert len(ticks) == count
 
 
+@pytest.mark.parametrize(("threads", "sizes"), [(1, [1] * 6), (2, [GROUP, 2])])
+def test_threads_take_several_items_at_a_time(threads: int, sizes: list[int]) -> None:
+    """Their calls are longer then, and they wait less for each other."""
+    seen: list[slice] = []
+    with workers(threads):
+        for_each_group(seen.append, 6, np.zeros(6), group=1)
+    assert [some.stop - some.start for some in sorted(seen, key=lambda some: some.start)] == sizes
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, None])
 def test_every_item_is_handled_once(count: int | None) -> None:
     seen: list[int] = []

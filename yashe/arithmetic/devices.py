@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-CACHE_BYTES = 2**19  # working set of a hot loop: with its scratch it fits in a 2 MiB cache
+CACHE_BYTES = 2**20  # working set of a hot loop: with its scratch it fits in a 2 MiB cache
 DEVICE_BYTES = 2**28  # elsewhere: large calls, whose scratch still fits in a small GPU
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -41,7 +41,7 @@ from yashe.errors import FormError, ParameterError
 from yashe.schemes.base import Scheme, check_scheme
 from yashe.schemes.rlwe import square_part
 
-COLUMNS = 256  # at a time: enough for long calls, few enough for the cache
+COLUMNS = 1024  # at a time: threads wait for each other between calls, so that long ones pay
 MOST = 2**32  # bytes of units and inputs that a GPU has at a time
 MOST_KEPT = 64  # layers that are kept there
 _kept: dict[bytes, _Modulo] = {}
