@@ -94,9 +94,12 @@ class Step(ABC):
         times = TYPICAL[self.scheme.ntt_form]
         return sum(count * times[kind] for kind, count in self.work().items())
 
-    def times_parts(self, count: int) -> int:
-        """Return how much work it is to do something to all parts of an input, by those of two."""
-        return count * self.scheme.parts(self.degree) // self.scheme.parts(1)
+    def linear_work(self, layer: Layer) -> dict[str, int]:
+        """Count what a linear layer does to all parts of its inputs; others do nothing."""
+        if not isinstance(layer, Linear):
+            return {}
+        products = layer.multiply_adds() * self.scheme.parts(self.degree) // self.scheme.parts(1)
+        return {"multiply_add": products, "output": math.prod(layer.output_shape)}
 
     def prepare(self) -> None:
         """Compute what does not depend on the inputs, if there is something."""
@@ -158,12 +161,7 @@ class LayerStep(Step):
         return f"{self.name.lower()}, to {to}"
 
     def work(self) -> Work:
-        found = {}
-        for layer in self.layers:
-            if isinstance(layer, Linear):
-                found["multiply_add"] = self.times_parts(layer.multiply_adds())
-                found["output"] = math.prod(layer.output_shape)
-        return found
+        return self.linear_work(self.layers[0])
 
 
 class SquareStep(Step):
@@ -252,13 +250,12 @@ class SumsStep(Step):
         return sums.total(bias)
 
     def work(self) -> Work:
-        found = {"square": products_in(self.degree) * self.squares // 3}
-        found["sum"] = len(self.dense.bias)
-        found["weigh"] = (2 * self.degree + 1) * self.dense.multiply_adds() // 3
-        if self.linear:
-            found["multiply_add"] = self.times_parts(self.linear.multiply_adds())
-            found["output"] = self.squares
-        return found
+        return {
+            "square": products_in(self.degree) * self.squares // 3,
+            "sum": len(self.dense.bias),
+            "weigh": (2 * self.degree + 1) * self.dense.multiply_adds() // 3,
+            **self.linear_work(self.layers[0]),
+        }
 
 
 def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Block]:
