@@ -285,14 +285,20 @@ class Search:
         return best
 
     def possible(self, params: Params) -> Iterator[Levels]:
-        """Yield levels, but for those where not even the finest digits would do."""
+        """Yield levels with digits of up to `LARGEST_DIGIT` primes, if the finest would do."""
         k, stages = params.k, len(self.networks[0].layout.folds)
         count = len(self.networks[0].packing.between)
         for last, *higher in combinations_with_replacement(range(1, k + 1), count + 1):
-            if 2 * params.t < math.prod(params.moduli[:last]):
-                finest, *others = all_levels(k, last, stages, tuple(higher[::-1]))
-                if self.carries(params, finest):
-                    yield from (finest, *others)
+            between = tuple(higher[::-1])
+            fewest = stages if (*between, last)[0] == k else 0  # no primes are spare for others
+            levels = [
+                Levels(k, last, Gadget(size), fine, between)
+                for size in range(1, min(k, LARGEST_DIGIT) + 1)
+                for fine in range(stages, fewest - 1, -1)
+            ]  # the first ones have the least noise
+            holds = 2 * params.t < math.prod(params.moduli[:last])
+            if holds and self.carries(params, levels[0]):
+                yield from levels
 
 
 def skewed(params: Params, levels: Levels) -> Iterator[Params]:
@@ -311,19 +317,3 @@ def skewed(params: Params, levels: Levels) -> Iterator[Params]:
             others = ntt_primes(params.n, params.k - second, avoid=avoid)
             if 2 * params.t < math.prod(first) and math.prod(first + others) < params.q:
                 yield replace(params, moduli=first + others)
-
-
-def all_levels(k: int, last: int, stages: int, between: tuple[int, ...] = ()) -> Iterator[Levels]:
-    """Yield all levels with so many primes, with digits of up to `LARGEST_DIGIT` primes.
-
-    The first ones have the least noise.
-
-    Parameters
-    ----------
-    k, last, between : of `Levels`, the first of them `first`
-    stages : of the fold
-    """
-    second = (*between, last)[0]
-    for size in range(1, min(k, LARGEST_DIGIT) + 1):
-        for fine in range(stages, stages - 1 if second == k else -1, -1):
-            yield Levels(k, last, Gadget(size), fine, between)
