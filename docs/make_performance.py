@@ -57,7 +57,7 @@ TAIL = """
   switches the modulus. Where the noise does not allow that, relinearisation comes last, on 64
   sums instead of 360 squares, and the modulus is switched right after it.
 - **The plan finds the fewest primes** that are proved to be enough
-  (`nn.planning.plan.cheapest_params`).
+  (`nn.planning.plan.batch_program`).
 - **Long calls** (`yashe/arithmetic/parallel.py`). Between two calls of NumPy a thread needs the
   interpreter, which another thread may have, and to wait for it costs some 50 microseconds. With
   256 columns and one ciphertext at a time two threads were 1.25 times as fast as one; with 1024

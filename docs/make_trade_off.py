@@ -30,6 +30,7 @@ from nn.data.sets import Dataset
 from nn.networks.model import ModelInfo
 from nn.planning.flops import network_flops
 from nn.planning.planned import Plan
+from nn.planning.steps import SumsStep
 from nn.training.train import RECIPES, Trainer
 from yashe import BGV
 from yashe.arithmetic.parallel import available_cores
@@ -65,10 +66,11 @@ def networks(dataset: Dataset, rounds: int = 3, images: int = 11) -> str:
     for name in NETWORKS:
         model, plan, rate = pretrained(name), make_plan(pretrained(name)), medians_of[name]
         params, size = plan.params, plan.bytes
+        squares = sum(step.squares for step in plan.program.steps if isinstance(step, SumsStep))
         with runs(make_plan(model, mode="single"), cores) as single:
             alone = medians(single, model, pixels_of(name, dataset)[:images])
         lines.append(
-            f"| `{name}` | {sum(step.squares for step in plan.program.steps):,} "
+            f"| `{name}` | {squares:,} "
             f"| {model.info.test_accuracy:.2%} | {params.n}, {params.log2_q:.0f} | {rate:,.0f} "
             f"| {rate / medians_of['cryptonets']:.1f}x | {size['images'] / params.n / 1e3:.1f} "
             f"| {size['reply'] / params.n / 1e3:.2f} | {size['keys'] / 1e6:.1f} "

@@ -116,7 +116,6 @@ def predict(
     parts: int = 1,
     in_flight: int = 3,
     progress: Callable[[float], None] = lambda share: None,
-    joined_with: int = 1,
 ) -> Iterator[Ciphertext]:
     """Yield the encrypted logits of encrypted batches, computed on the workers of an executor.
 
@@ -134,7 +133,6 @@ def predict(
     in_flight : how many tasks may be with the executor at the same time, which bounds the memory;
         best one more than there are workers, so that the next one is there when one has finished
     progress : told how much has just been done, in batches
-    joined_with : of `nn.inference.encrypted.infer`
 
     Yields
     ------
@@ -155,12 +153,13 @@ def predict(
         raise ParameterError(
             f"at least one part and one task in flight are needed, got {parts} and {in_flight}"
         )
-    batches = checked(model, batches, joined_with)
+    batches = checked(model, batches)
     if executor is None:
         for batch in batches:
             yield whole(model, relinearization, batch, Report(progress=progress))
         return
-    run = Run(model, Network.of(model, relinearization), executor, parts, in_flight)
+    key = b"" if relinearization is None else wire.to_bytes(relinearization)
+    run = Run(Network(model, key), executor, parts, in_flight)
     source, yielded = iter(batches), 0
     try:
         while True:
@@ -177,14 +176,12 @@ def predict(
         run.cancel()
 
 
-def checked(
-    model: Sequential, batches: Iterable[Ciphertext], joined_with: int
-) -> Iterator[Ciphertext]:
+def checked(model: Sequential, batches: Iterable[Ciphertext]) -> Iterator[Ciphertext]:
     """Yield batches, but refuse those under whose parameters the network may be wrong."""
     known = ""
     for batch in batches:
         if batch.params.digest != known:
-            check_network(model, batch.params, joined_with)
+            check_network(model, batch.params)
             known = batch.params.digest
         yield batch
         del batch  # which is half a gigabyte, while the next one is made
@@ -198,11 +195,9 @@ class Run:
     replies : logits by the number of their batch
     """
 
-    def __init__(
-        self, model: Sequential, network: Network, executor: Executor, parts: int, in_flight: int
-    ) -> None:
-        self.model, self.network, self.executor = model, network, executor
-        self.parts, self.in_flight = first_stage_parts(model, parts), in_flight
+    def __init__(self, network: Network, executor: Executor, parts: int, in_flight: int) -> None:
+        self.network, self.executor, self.in_flight = network, executor, in_flight
+        self.parts = first_stage_parts(network.model, parts)
         self.asked_parts = parts  # the workers cut in the same way
         self.replies: dict[int, Ciphertext] = {}
         self._sums: dict[int, list[Ciphertext]] = {}  # of the parts that have come back
@@ -223,10 +218,9 @@ class Run:
 
     def add(self, ct: Ciphertext) -> None:
         """Make the tasks of another batch, and begin as many as there is room for."""
-        if ct.shape != self.model.input_shape:
-            raise ParameterError(
-                f"the network takes shape {self.model.input_shape}, got {ct.shape}"
-            )
+        expected = self.network.model.input_shape
+        if ct.shape != expected:
+            raise ParameterError(f"the network takes shape {expected}, got {ct.shape}")
         number, self._batches = self._batches, self._batches + 1
         if len(self.parts) == 1:
             self._waiting.append(Task(number, whole, wire.to_bytes(ct), 1.0))

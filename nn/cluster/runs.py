@@ -18,7 +18,7 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,18 +36,16 @@ from yashe.errors import FormError
 from yashe.schemes.bgv import BGV
 
 
-@dataclass(frozen=True)
-class Budgets:
-    """Noise budgets in bits, measured with the secret key: least of the images, and of the reply's.
+class Budgets(NamedTuple):
+    """Least noise budgets in bits, measured with the secret key.
 
     Attributes
     ----------
-    fresh, final, reply : of the encrypted image, of the logits, and behind the last switch
+    fresh, final : of the encrypted image, and of the logits
     """
 
     fresh: float
     final: float
-    reply: float
 
 
 class Run:
@@ -105,12 +103,9 @@ class Run:
 
     def budgets(self) -> Budgets:
         """Client: measure the noise of the last image."""
-        values = (self._image, self._logits, self._reply)
-        found = [
-            float(self.scheme.noise_budget(needed(ct, "infer"), self._keys.secret).min())
-            for ct in values
-        ]
-        return Budgets(*found)
+        both = needed(self._image, "encrypt"), needed(self._logits, "infer")
+        found = (self.scheme.noise_budget(ct, self._keys.secret).min() for ct in both)
+        return Budgets(*map(float, found))
 
 
 def needed(ct: Ciphertext | None, verb: str) -> Ciphertext:
@@ -157,9 +152,7 @@ class Runs:
 
     def budgets(self) -> Budgets:
         """Client: measure the noise of the last image; the least of all runs."""
-        found: Sequence[Budgets] = self.call("budgets")
-        rows = np.array([(one.fresh, one.final, one.reply) for one in found]).min(axis=0)
-        return Budgets(*rows.tolist())
+        return Budgets(*np.min(self.call("budgets"), axis=0).tolist())
 
 
 @contextmanager

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -21,8 +19,7 @@ from nn.networks.base import Block, Layer, Linear
 from nn.networks.layers import Dense
 from nn.networks.model import Sequential
 from nn.planning.program import Program, Report, program_of, stages
-from nn.planning.steps import SumsStep
-from nn.planning.tiles import TILE_UNITS, hidden_tiles
+from nn.planning.steps import TILE_UNITS, SumsStep, hidden_tiles
 from yashe import wire
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
@@ -36,33 +33,16 @@ Step = Callable[[Sequential, Key | None, Ciphertext], Ciphertext]
 
 @dataclass(frozen=True)
 class Network:
-    """What all tasks have in common: a file of `Sequential.save`, and a frame with the key."""
+    """What all tasks have in common: the network, and a frame with the key; no bytes for none."""
 
-    model: bytes
-    key: bytes
-
-    def __repr__(self) -> str:
-        return f"Network({len(self.model):,} bytes, key of {len(self.key):,} bytes)"
-
-    @classmethod
-    def of(cls, model: Sequential, key: Key | None) -> Network:
-        """Return a network and the evaluation key of a client as bytes."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.npz"
-            model.save(path)
-            return cls(path.read_bytes(), b"" if key is None else wire.to_bytes(key))
-
-    def opened(self) -> tuple[Sequential, Key | None]:
-        """Return the network and the key."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.npz"
-            path.write_bytes(self.model)
-            return Sequential.load(path), wire.from_bytes(self.key, Key) if self.key else None
+    model: Sequential
+    key: bytes = field(repr=False)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of both, hexadecimal."""
-        return hashlib.sha256(hashlib.sha256(self.model).digest() + self.key).hexdigest()
+        """SHA-256 of layers, parameters and key, hexadecimal."""
+        layers = f"{self.model!r} {self.model.digest}"
+        return hashlib.sha256(layers.encode() + self.key).hexdigest()
 
 
 _networks: dict[str, tuple[Sequential, Key | None]] = {}  # of this worker, by digest, oldest first
@@ -85,7 +65,8 @@ def work(step: Step, digest: str, network: Network | None, frame: bytes) -> byte
     if network is not None and digest not in _networks:
         for oldest in list(_networks)[: len(_networks) + 1 - MOST_NETWORKS]:
             _networks.pop(oldest, None)
-        _networks[digest] = network.opened()
+        key = wire.from_bytes(network.key, Key) if network.key else None
+        _networks[digest] = network.model, key
     known = _networks.get(digest)
     if known is None:
         return None

@@ -8,8 +8,7 @@ Modules, in the order of reading, before this one:
 
     terminal  bars that tell the truth, and lines that fit
     result    what a run tells, what it has found, and what it has cost
-    batches   images in batches
-    single    images one by one
+    modes     images in batches, or one by one
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes, networks,
 planning, inference, cluster.
@@ -22,11 +21,10 @@ from collections.abc import Callable
 import numpy as np
 
 from nn.cluster.coordinator import Crew
-from nn.experiment.batches import run_batches
+from nn.experiment.modes import run_batches, run_single
 from nn.experiment.result import Result as Result
 from nn.experiment.result import Story as Story
 from nn.experiment.result import peak_memory_bytes as peak_memory_bytes
-from nn.experiment.single import run_single
 from nn.experiment.terminal import columns
 from nn.networks.checks import check_pixels
 from nn.networks.model import Sequential

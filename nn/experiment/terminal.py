@@ -35,7 +35,7 @@ def bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
     ------
     what has to be told the share (0..1) of the work that has just been done
     """
-    done, shown, size = 0.0, 0, shutil.get_terminal_size()  # which is never 0, unlike tqdm's own
+    done, size = 0.0, shutil.get_terminal_size()  # which is never 0, unlike tqdm's own
     with tqdm(
         desc=what,
         total=total,
@@ -46,18 +46,13 @@ def bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
         disable=None,  # where stderr is no terminal
     ) as drawn:
 
-        def show(units: int) -> None:
-            nonlocal shown
-            drawn.update(units - shown)
-            shown = units
-
         def advance(share: float) -> None:
             nonlocal done
             done += max(share, 0.0)
-            show(min(int(done * total + ROUNDING), total))
+            drawn.update(min(int(done * total + ROUNDING), total) - drawn.n)
 
         yield advance
-        show(total)
+        drawn.update(total - drawn.n)
         drawn.refresh()
 
 

@@ -100,12 +100,11 @@ def join(residues: Sequence[IntArray], moduli: Sequence[int]) -> IntArray:
     return centred.astype(np.int64) if product < 2**63 else centred
 
 
-def classify(model: Sequential, plans: Sequence[Plan], pixels: IntArray) -> IntArray:
+def classify(plans: Sequence[Plan], pixels: IntArray) -> IntArray:
     """Return the logits of a batch, computed encrypted once for every plan, and joined.
 
     Parameters
     ----------
-    model : integer network
     plans : of `make_plans`
     pixels : int64 array, shape (images, *model.input_shape), at most as many images as slots
 
@@ -113,19 +112,14 @@ def classify(model: Sequential, plans: Sequence[Plan], pixels: IntArray) -> IntA
     -------
     integers, shape (images, *model.output_shape)
     """
-    moduli = [plan.params.t for plan in plans]
-    product = math.prod(moduli)
-    residues = [classify_modulo(model, pixels, plan, product // plan.params.t) for plan in plans]
-    return join(residues, moduli)
-
-
-def classify_modulo(model: Sequential, pixels: IntArray, plan: Plan, joined_with: int) -> IntArray:
-    """Return the logits modulo one t, with keys of their own."""
-    scheme = BGV(plan.params)
-    keys = scheme.keygen()
-    ct = encrypt_images(scheme, model, pixels, keys.secret)
-    logits = infer(scheme, model, ct, plan.server_keys(keys), joined_with=joined_with)
-    return decrypt_logits(scheme, reply_of(scheme, logits), keys.secret, len(pixels))
+    residues = []
+    for plan in plans:
+        scheme = BGV(plan.params)
+        keys = scheme.keygen()
+        ct = encrypt_images(scheme, plan, pixels, keys.secret)
+        reply = reply_of(scheme, infer(scheme, plan, ct, plan.server_keys(keys)))
+        residues.append(decrypt_logits(scheme, reply, keys.secret, len(pixels)))
+    return join(residues, [plan.params.t for plan in plans])
 
 
 def describe(plans: Sequence[Plan]) -> str:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,10 +89,6 @@ class Answer:
         (psi,) = self.params.plaintext_ring.transform.psi
         return pow(psi, self.params.n // 2, self.params.t)
 
-    def centred(self, values: Any) -> IntArray:
-        """Return integers modulo t, in [-(t-1)/2, (t-1)/2]."""
-        return encode_constant(self.params, values)
-
     @cached_property
     def places(self) -> IntArray:
         """Coefficients with digit d of Y^0 and Y^C of a pair, shape (pairs, 2, D)."""
@@ -110,7 +105,8 @@ class Answer:
         layout, n = Layout(self.params.n, 1, self.classes), self.params.n
         columns = np.zeros((2 * self.pairs, weight.shape[0]), dtype=weight.dtype)
         columns[: self.outputs] = weight.T
-        slots = self.centred(layout.repeated(columns)).reshape(self.pairs, 2, 2, n // 2)
+        slots = encode_constant(self.params, layout.repeated(columns))
+        slots = slots.reshape(self.pairs, 2, 2, n // 2)
         of_rows = np.concatenate([slots[:, 0, 0], slots[:, 1, 1]], axis=-1)  # (pairs, n)
         (rest,) = np.moveaxis(interpolate(self.params, of_rows).astype(np.int64), -2, 0)
         rest, found = rest[:, :: self.stride], np.zeros(n, dtype=np.int64)
@@ -132,7 +128,8 @@ class Answer:
         ends = [(first + second) * share, (first - second) * share * pow(self.iota, -1, t)]
         rest = found[self.places].astype(object)
         rest[..., 0] = 0
-        found[self.places[..., 0]] = self.centred(np.stack(ends, axis=-1) - self.joined(rest))
+        lowest = np.stack(ends, axis=-1) - self.joined(rest)
+        found[self.places[..., 0]] = encode_constant(self.params, lowest)
         return np.asarray(found, dtype=np.int64)
 
     def joined(self, digits: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -144,4 +141,5 @@ class Answer:
         """Return the logits modulo t, int64 array (outputs,), from a decrypted polynomial (n,)."""
         w_0, w_c = self.joined(coefficients[self.places].astype(object)).T
         both = [w_0 + self.iota * w_c, w_0 - self.iota * w_c]
-        return self.centred(self.classes * np.stack(both, axis=-1).reshape(-1))[: self.outputs]
+        values = self.classes * np.stack(both, axis=-1).reshape(-1)
+        return encode_constant(self.params, values)[: self.outputs]

@@ -123,11 +123,6 @@ class Layout:
             blocks *= radix
         return (*stages, *[("swap",)] * (self.period > row))
 
-    @property
-    def merges(self) -> tuple[int, ...]:
-        """What a merge rotates by, one step again and again."""
-        return (1,) if self.turns > 1 else ()
-
 
 def fitting(n: int, positions: int, outputs: Sequence[int]) -> Layout | None:
     """Return the layout with the fewest classes in which no output is lost, or None.

@@ -55,7 +55,7 @@ class Packing:
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """The shapes of the matrices between the first and the last one, rows and columns."""
-        return shapes_of(self.layout.classes, self.between)
+        return tuple(zip(self.between, self.classes, strict=False))
 
     @property
     def classes(self) -> list[int]:
@@ -69,12 +69,6 @@ class Packing:
         basis = params.plaintext_ring.basis
         coefficients = basis.compose(interpolate(params, slots[None]), np.int64)[0]
         return self.answer(params).logits(coefficients)
-
-
-def shapes_of(classes: int, between: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Return the shapes of matrices that take what fills the rows with this period, in a row."""
-    periods = (classes, *map(power_of_two, between))
-    return tuple(zip(between, periods, strict=False))
 
 
 @dataclass(frozen=True, eq=False)

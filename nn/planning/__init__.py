@@ -7,7 +7,6 @@ Modules, in the order of reading:
     descent     at which modulus squares are computed: public numbers only
     proofs      arrays that prove: ranges of numbers, and noise of ciphertexts
     calibrate   how long operations take on this machine
-    tiles       a layer cut into blocks of a few units
     steps       what a server does between two steps of a client
     program     a network compiled to a list of steps
     packed      steps for one image that fills the slots
@@ -16,8 +15,7 @@ Modules, in the order of reading:
     planned     a plan: program and parameters, and step by step what is known of them
     plan        where plans are made: proofs of range and noise, for given parameters or the best
     flops       the floating-point operations that a run cannot do without
-    strategies  Hypothesis strategies for small networks and their images
 
 Uses yashe.errors, yashe.arithmetic, yashe.parameters, yashe.ciphertexts, yashe.schemes,
-yashe.circuits, yashe.wire, yashe.laws, networks, packing.
+yashe.circuits, yashe.wire, networks, packing.
 """

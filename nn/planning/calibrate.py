@@ -14,16 +14,17 @@ import math
 import os
 import platform
 import time
+import timeit
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from nn.networks.checks import json_object
 from yashe import __version__
 from yashe.arithmetic.parallel import available_cores, workers
 from yashe.arithmetic.places import CPU, place
@@ -38,6 +39,7 @@ from yashe.schemes.bgv import BGV
 from yashe.wire.files import whole_file
 
 KEPT = 30 * 86400  # seconds; then it is measured again
+LARGEST_CACHE = 2**22  # bytes
 APART = 0.5  # so much more or less load on each core, and it is measured again
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 REPEATS = 3  # the fastest of so many counts: whatever disturbs makes things slower, never faster
@@ -103,13 +105,12 @@ class Calibration:
 
 def best_time(step: Callable[[], object], wait: Callable[[], None] = CPU.wait) -> float:
     """Return the seconds of the fastest of a few calls, until a device has done them."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
+
+    def done() -> None:
         step()
         wait()
-        times.append(time.perf_counter() - start)
-    return min(times)
+
+    return min(timeit.repeat(done, number=1, repeat=REPEATS))
 
 
 @noise.unchecked()
@@ -288,20 +289,14 @@ def calibrate(
 
 def read_cache() -> dict[str, Calibration]:
     """Return what the cache holds that looks like calibrations."""
+    found = {}
     try:
-        content = json.loads(cache_file().read_text("utf-8"))
-        return {str(key): calibration_from(entry) for key, entry in content.items()}
+        for key, entry in json_object(cache_file().read_bytes(), LARGEST_CACHE).items():
+            seconds = {kind: float(value) for kind, value in entry["seconds"].items()}
+            load = None if entry["load"] is None else float(entry["load"])
+            found[key] = Calibration(seconds, float(entry["at"]), load)
     except (OSError, ValueError, AttributeError, TypeError, KeyError):
         return {}
-
-
-def calibration_from(entry: dict[str, Any]) -> Calibration:
-    """Return an entry of the cache, or raise ValueError, TypeError, AttributeError or KeyError."""
-    seconds = {str(kind): float(value) for kind, value in entry["seconds"].items()}
-    at, load = float(entry["at"]), entry["load"]
-    found = Calibration(seconds, at, None if load is None else float(load))
-    if not all(map(math.isfinite, [*seconds.values(), at, found.load or 0.0])):
-        raise ValueError("a time has to be a number")
     return found
 
 

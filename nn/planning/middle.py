@@ -29,10 +29,6 @@ class SquareOnceStep(PackedStep):
     def what(self) -> str:
         return f"{self.network.stages.outputs[self.number - 1]} squares in one"
 
-    @property
-    def squares(self) -> int:
-        return 1
-
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         return self.scheme.square(x, self.scheme.params.k)
 
@@ -86,10 +82,9 @@ class RepeatStep(PackedStep):
     def work(self) -> Work:
         matrix, rotations = self.matrix, self.rotations
         cuts = rotations - max(matrix.baby - 2, 0)  # the baby steps share one
+        transforms, passes = self.cutting(cuts, self.gadgets[0])
         products = sum(len(used) for _, used, _ in matrix.giants)
         return {
-            "transform": cuts * self.cutting(self.gadgets[0]) + products * self.level,
-            "pass": self.rotating(rotations)
-            + cuts * self.converting(self.gadgets[0])
-            + self.passes(products),
+            "transform": transforms + products * self.level,
+            "pass": passes + self.rotating(rotations) + self.passes(products),
         }

@@ -77,28 +77,18 @@ class PackedStep(Step):
 
     scheme: BGV  # and no other
 
-    @property
-    def below(self) -> str:
-        """The primes before and behind it, if it switches to fewer."""
-        before = self.scheme.params.k
-        return f", {before} -> {self.level} primes" * (self.level < before)
-
-    def switching(self, parts: int) -> int:
-        """Count the transforms of a switch of that many polynomials to fewer primes."""
-        before = self.scheme.params.k
-        return parts * before if self.level < before else 0
-
     def passes(self, ciphertexts: int, parts: int = 2) -> int:
         """Count the polynomials of that many ciphertexts, modulo one prime each."""
         return ciphertexts * parts * self.scheme.params.k
 
-    def cutting(self, gadget: Gadget) -> int:
-        """Count the transforms of a polynomial that is cut into digits, at the level behind it."""
-        return self.level * (1 + len(gadget.groups(self.level)))
+    def cutting(self, polynomials: int, gadget: Gadget) -> tuple[int, int]:
+        """Count transforms and passes of polynomials that are cut into digits behind the step.
 
-    def converting(self, gadget: Gadget) -> int:
-        """Count the passes in which its digits are written modulo every prime, if they are long."""
-        return self.level * len(gadget.groups(self.level)) if gadget.size > 1 else 0
+        It takes passes to write digits of several primes modulo every prime.
+        """
+        digits = len(gadget.groups(self.level))
+        passes = digits if gadget.size > 1 else 0
+        return polynomials * self.level * (1 + digits), polynomials * self.level * passes
 
     def rotating(self, rotations: int) -> int:
         """Count the passes of rotations: a product with a key, a permutation, a sum."""
@@ -138,10 +128,6 @@ class WeighStep(PackedStep):
         turns, maps = self.network.weights.shape[:2]
         of = f"{maps} squares" if self.squared else f"{maps} inputs"
         return f"{of}, weighed to {turns} sums"
-
-    @property
-    def squares(self) -> int:
-        return self.network.weights.shape[1] if self.squared else 0
 
     @cached_property
     def _values(self) -> FloatArray:
@@ -205,7 +191,8 @@ class WeighStep(PackedStep):
 
     def work(self) -> Work:
         turns, maps = self.network.weights.shape[:2]
-        return {"square": self.squares, "weigh": turns * maps, "pass": self.passes(turns, 3)}
+        squares = maps if self.squared else 0
+        return {"square": squares, "weigh": turns * maps, "pass": self.passes(turns, 3)}
 
 
 class TwoPartsStep(PackedStep):
@@ -223,9 +210,9 @@ class TwoPartsStep(PackedStep):
         return Forecast(self.scheme, x.bound + added)
 
     def work(self) -> Work:
-        sums, fine = self.shape[0], self.gadgets[0]
-        passes = self.passes(sums) + sums * self.converting(fine)
-        return {"transform": sums * self.cutting(fine), "pass": passes}
+        (sums,) = self.shape
+        transforms, passes = self.cutting(sums, self.gadgets[0])
+        return {"transform": transforms, "pass": self.passes(sums) + passes}
 
 
 class GatherStep(PackedStep):
@@ -260,13 +247,10 @@ class GatherStep(PackedStep):
 
     def work(self) -> Work:
         layout, merges = self.network.layout, self.network.layout.turns - 1
-        cuts = merges + self.fine_stages, len(layout.folds) - self.fine_stages
-        pairs = list(zip(cuts, self.gadgets, strict=True))
+        fine = self.cutting(merges + self.fine_stages, self.gadgets[0])
+        coarse = self.cutting(len(layout.folds) - self.fine_stages, self.gadgets[1])
         passes = self.rotating(merges + sum(map(len, layout.folds)))
-        return {
-            "transform": sum(count * self.cutting(gadget) for count, gadget in pairs),
-            "pass": passes + sum(count * self.converting(gadget) for count, gadget in pairs),
-        }
+        return {"transform": fine[0] + coarse[0], "pass": passes + fine[1] + coarse[1]}
 
 
 class BiasStep(PackedStep):
@@ -287,7 +271,8 @@ class BiasStep(PackedStep):
         return Forecast(x.scheme, x.bound + added)
 
     def work(self) -> Work:
-        return {"transform": self.switching(2) + self.level, "pass": self.passes(1)}
+        switch = 2 * self.scheme.params.k if self.level < self.scheme.params.k else 0
+        return {"transform": switch + self.level, "pass": self.passes(1)}
 
 
 class AnswerStep(PackedStep):
@@ -296,10 +281,6 @@ class AnswerStep(PackedStep):
     @property
     def what(self) -> str:
         return f"{self.network.packing.outputs} logits of squares, masked"
-
-    @property
-    def squares(self) -> int:
-        return 1
 
     @cached_property
     def _values(self) -> FloatArray:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import NoneType
 
 import numpy as np
@@ -30,7 +31,7 @@ import numpy as np
 from nn.networks.checks import check_pixels
 from nn.networks.layers import Square
 from nn.networks.model import Sequential
-from nn.planning.calibrate import Calibration, calibrate
+from nn.planning.calibrate import calibrate
 from nn.planning.planned import Plan as Plan
 from nn.planning.program import NEEDS_A_KEY, Line, Program, program_of
 from nn.planning.proofs import check_depends, check_fits, ranges
@@ -44,7 +45,7 @@ from yashe.errors import KindError, NoiseBudgetExhausted, ParameterError
 from yashe.parameters.sets import Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
-from yashe.schemes.choose import choose
+from yashe.schemes.choose import choose, lacking
 from yashe.wire.bits import packed_bytes
 
 MODES = ("batch", "single", "auto")
@@ -65,7 +66,6 @@ def make_plan(
     slots: int = 1,
     mode: str = "batch",
     images: int = 1,
-    calibration: Callable[..., Calibration] = calibrate,
     relinearize: bool | None = None,
 ) -> Plan:
     """Prove that a network can run encrypted, for given parameters or for the cheapest ones.
@@ -88,7 +88,6 @@ def make_plan(
         `Plan.runs`. "auto" measures this machine, the first time for some seconds, and takes what
         is faster for so many images; `Plan.reasons` says from how many on it is a batch
     images : how many there will be, for mode "auto"
-    calibration : how a machine is measured, for mode "auto"
     relinearize : for batches, whether sums of squares are relinearised before they are squared
         again, which takes a key, or keep all their parts (`nn.planning.program`); None takes what
         is less work, where that makes images larger by a sixteenth at most
@@ -114,26 +113,21 @@ def make_plan(
         raise KindError(f"scheme must be the class of a scheme, like BGV; got {scheme!r}.")
     if mode not in MODES:
         raise ParameterError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-    public = truth(public, "public")
+    public, joined_with = truth(public, "public"), whole(joined_with, "joined_with", 1)
     if relinearize is not None:
         relinearize = truth(relinearize, "relinearize")
     if mode == "auto":
         common = (security, public, scheme, spare_bits, pixels, joined_with, slots)
         batch = make_plan(model, params, *common, relinearize=relinearize)
-        return faster(
-            batch,
-            lambda: make_plan(model, params, *common, "single"),
-            whole(images, "images", 1),
-            calibration,
-        )
+        one_by_one = partial(make_plan, model, params, *common, "single")
+        return faster(batch, one_by_one, whole(images, "images", 1))
     intervals = ranges(model, model.levels)
     need = intervals[-1].smallest_t
     check_depends(model)
     bits = [1 + math.log2(model.levels), *(interval.bits for interval in intervals)]
-    seen: list[float] | None = None
-    if pixels is not None:
-        pixels = check_pixels(model, pixels)
-        seen = [1 + math.log2(max(1, int(pixels.max()))), *seen_bits(model, pixels, max(bits))]
+    seen = None if pixels is None else seen_bits(model, check_pixels(model, pixels), max(bits))
+    if params is not None:
+        check_fits(model, need, params, joined_with)
     reasons: tuple[str, ...] = ()
     programs: tuple[Program, ...]
     if mode == "single":
@@ -142,42 +136,26 @@ def make_plan(
         if relinearize is not None:
             raise ParameterError("one image at once is always relinearised: its slots move anyway")
         programs = packed_programs(model, need, security, spare_bits, public, params)
-        check_fits(model, need, joint(programs), joined_with)
     else:
-
-        def compiled(way: bool) -> tuple[Program, tuple[str, ...]]:
-            chosen, why = (
-                (params, ())
-                if params
-                else cheapest_params(model, need, security, public, scheme, spare_bits, slots, way)
-            )
-            check_fits(model, need, chosen, joined_with)
-            program = program_of(model, scheme(chosen), relinearize=way)
-            if params:
-                check_noise(program, program.lines(public), spare_bits)
-            return program, why
-
-        program, reasons = less_work(model, scheme, compiled, relinearize)
+        given = (model, need, params, security, public, scheme, spare_bits, slots)
+        program, reasons = less_work(model, scheme, partial(batch_program, *given), relinearize)
         programs = (program,)
     plans = []
     for program in programs:
         params, lines = program.scheme.params, program.lines(public)
         check_depends(model, params.t)
-        check_noise(program, lines, spare_bits)
-        size = wire_bytes(program, lines, public)
         # The layers behind which a line stands; images and reply come before the first and last.
         places = [0, *(step.last + 1 for step in program.steps), *[len(model.layers)] * 2]
         steps = tuple(
             replace(line, range_bits=bits[place], seen_bits=seen[place] if seen else None)
             for line, place in zip(lines, places, strict=True)
         )
+        size = wire_bytes(program, lines, public)
         plans.append(Plan(program, params, model.levels, model.digest, steps, size, reasons))
     return replace(plans[0], others=tuple(plans[1:]))
 
 
-def faster(
-    batch: Plan, make: Callable[[], Plan], images: int, calibration: Callable[..., Calibration]
-) -> Plan:
+def faster(batch: Plan, make: Callable[[], Plan], images: int) -> Plan:
     """Return the plan that is faster for so many images, with seconds, and why it is that one.
 
     Parameters
@@ -190,7 +168,7 @@ def faster(
     except (ParameterError, NoiseBudgetExhausted) as error:
         return replace(batch, reasons=(*batch.reasons, f"Not one image at once: {error}."))
     cores = available_cores()
-    batch, single = (with_seconds(plan, cores, calibration=calibration) for plan in (batch, single))
+    batch, single = (with_seconds(plan, cores) for plan in (batch, single))
     first = crossover(batch, single, cores)
     reason = (
         f"One image at once takes {single.seconds_for(1, cores):.2f} s, a batch "
@@ -201,13 +179,7 @@ def faster(
     return replace(chosen, reasons=(*chosen.reasons, reason))
 
 
-def with_seconds(
-    plan: Plan,
-    cores: int,
-    again: bool = False,
-    device: str = "cpu",
-    calibration: Callable[..., Calibration] = calibrate,
-) -> Plan:
+def with_seconds(plan: Plan, cores: int, again: bool = False, device: str = "cpu") -> Plan:
     """Return a plan with seconds on this machine, measured as it will run.
 
     A batch has all cores. Of one image at once each run has a core, beside those of the others.
@@ -215,21 +187,12 @@ def with_seconds(
     kind, threads, together = type(plan.program.scheme), cores, 1
     if plan.mode == "single":
         threads, together = 1, min(cores, len(plan.runs)) if device == "cpu" else 1
-    return plan.calibrated(calibration(plan.params, kind, threads, again, device, together))
+    return plan.calibrated(calibrate(plan.params, kind, threads, again, device, together))
 
 
 def crossover(batch: Plan, single: Plan, cores: int) -> int:
     """Return from how many images on a batch is faster, by two plans with seconds."""
-    for_all, for_one = batch.seconds_for(1, cores), single.seconds_for(1, cores)
-    if for_all is None or for_one is None:
-        raise ParameterError("plans with seconds were required: plan.calibrated(...) gives them")
-    return max(1, math.ceil(for_all / for_one))
-
-
-def joint(programs: Sequence[Program]) -> Params:
-    """Return parameters with the plaintext moduli of all programs, which have one q."""
-    sets = [program.scheme.params for program in programs]
-    return replace(sets[0], plaintext_moduli=tuple(params.t for params in sets))
+    return max(1, math.ceil(batch.seconds_for(1, cores) / single.seconds_for(1, cores)))
 
 
 def less_work(
@@ -251,20 +214,17 @@ def less_work(
         If the noise allows none of them.
     """
     squares = sum(isinstance(layer, Square) for layer in model.layers)
-    if relinearize is not None or squares < 2 or 2**squares > getattr(scheme, "largest_degree", 2):
-        try:
-            return compiled(relinearize is not False)
-        except NoiseBudgetExhausted as error:
-            hint = NEEDS_A_KEY if squares > 1 and relinearize is False else ""
-            raise NoiseBudgetExhausted(f"{error}{hint}") from None
+    possible = squares > 1 and 2**squares <= getattr(scheme, "largest_degree", 2)
+    ways = (True, False) if possible and relinearize is None else (relinearize is not False,)
     found, refused = dict[bool, tuple[Program, tuple[str, ...]]](), list[NoiseBudgetExhausted]()
-    for way in (True, False):
+    for way in ways:
         try:
             found[way] = compiled(way)
         except NoiseBudgetExhausted as error:
             refused.append(error)
     if not found:
-        raise refused[0]
+        hint = NEEDS_A_KEY if squares > 1 and relinearize is False else ""
+        raise NoiseBudgetExhausted(f"{refused[0]}{hint}")
     if len(found) == 1:
         return next(iter(found.values()))
     (keyed, why), (keyless, why_not) = found[True], found[False]
@@ -275,38 +235,26 @@ def less_work(
     return keyless, (*why_not, f"Not relinearised: that would be {share:.1f} times as much work.")
 
 
-def check_noise(program: Program, lines: Sequence[Line], spare_bits: float) -> None:
-    """Refuse a program whose noise would leave less than decryption and `spare_bits` need.
-
-    Raises
-    ------
-    NoiseBudgetExhausted
-        Naming the step.
-    """
-    n, done = program.scheme.params.n, lines[: len(program.steps) + 1]
-    for line, before in zip(done[1:], done, strict=False):
-        noise.check_budget(line.budget_bits, f"the step '{line.what}'", before.budget_bits)
-    last, left = done[-1], done[-1].budget_bits - spare_bits
-    what = f"the step '{last.what}', with {spare_bits:.1f} bits to spare,"
-    noise.check_budget(left, what, done[-2].budget_bits, noise.least_budget(n))
-
-
-def cheapest_params(
+def batch_program(
     model: Sequential,
     t_at_least: int,
+    params: Params | None,
     security: int,
     public: bool,
     scheme: Callable[[Params], Scheme],
-    spare_bits: float = 0,
-    slots: int = 1,
-    relinearize: bool = True,
-) -> tuple[Params, tuple[str, ...]]:
-    """Return the parameters with the smallest n, then the fewest primes, and the reasons.
+    spare_bits: float,
+    slots: int,
+    relinearize: bool,
+) -> tuple[Program, tuple[str, ...]]:
+    """Return the program for batches under given parameters, or the cheapest and the reasons.
+
+    Cheapest are the smallest n, then the fewest primes.
 
     Raises
     ------
     NoiseBudgetExhausted
-        If not even the largest ones do, naming the step at which they end.
+        If these parameters do not do, or not even the largest ones, naming the step at which they
+        end.
     """
 
     def computation(of: Scheme) -> list[tuple[str, Bound]]:
@@ -315,23 +263,29 @@ def cheapest_params(
         bounds = (found.bound for found in program.forecasts(public))
         return list(zip(names, bounds, strict=True))
 
+    if params is not None:
+        _, (*earlier, (step, left)) = lacking(params, computation, scheme)
+        before = earlier[-1][1] if earlier else None
+        what = f"the step '{step}', with {spare_bits:.1f} bits to spare,"
+        noise.check_budget(left - spare_bits, what, before, noise.least_budget(params.n))
+        return program_of(model, scheme(params), relinearize=relinearize), ()
     try:
         choice = choose(computation, t_at_least, scheme, security, slots, model.name, spare_bits)
     except NoiseBudgetExhausted as error:
         raise NoiseBudgetExhausted(f"{model.name}: {error}") from None
-    return choice.params, choice.reasons
+    return program_of(model, scheme(choice.params), relinearize=relinearize), choice.reasons
 
 
 def seen_bits(model: Sequential, pixels: IntArray, proved_bits: float) -> list[float]:
-    """Return log2(2 max|value|) of every layer's output for some images.
+    """Return log2(2 max|value|) of some images, and of every layer's output for them.
 
     What may leave 64 bits is computed in floats, whose rounding the logarithm does not show.
     """
-    largest = np.ones(len(model.layers))
+    largest = np.ones(1 + len(model.layers))
     kind = np.int64 if proved_bits < 63 else np.float64
     for part in np.array_split(pixels, max(1, len(pixels) // 500)):
-        seen = [np.abs(x).max() for x in model.layer_outputs(part.astype(kind))]
-        largest = np.maximum(largest, seen)
+        seen = [part, *model.layer_outputs(part.astype(kind))]
+        largest = np.maximum(largest, [np.abs(x).max(initial=1) for x in seen])
     return [1 + math.log2(value) for value in largest]
 
 

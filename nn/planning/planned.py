@@ -101,11 +101,6 @@ class Plan:
         return self.program.model.input_shape
 
     @property
-    def fresh_budget_bits(self) -> float:
-        """Predicted noise budget of the encrypted images."""
-        return self.steps[0].budget_bits
-
-    @property
     def range_bits(self) -> float:
         """Bits that the logits need, which t must have."""
         bits = self.steps[-1].range_bits
@@ -120,8 +115,9 @@ class Plan:
     @property
     def server_seconds(self) -> float | None:
         """Estimated seconds of the server, if the plan was calibrated."""
-        seconds = [step.seconds for step in self.steps if step.on == "server"]
-        return None if None in seconds else sum(s for s in seconds if s is not None)
+        if self.calibration is None:
+            return None
+        return sum(self.calibration.estimate(s.work) for s in self.steps if s.on == "server")
 
     def calibrated(self, calibration: Calibration) -> Plan:
         """Return the plan, and those for the other moduli, with seconds."""
@@ -129,18 +125,22 @@ class Plan:
         others = tuple(plan.calibrated(calibration) for plan in self.others)
         return replace(self, steps=tuple(steps), others=others, calibration=calibration)
 
-    def seconds_for(self, images: int, cores: int = 1) -> float | None:
-        """Return the server's seconds for so many images, if the plan was calibrated.
+    def seconds_for(self, images: int, cores: int = 1) -> float:
+        """Return the server's seconds for so many images.
 
         Batches follow each other. One image at once has a core for every run, if there are so many.
+
+        Raises
+        ------
+        ParameterError
+            If the plan was not calibrated.
         """
-        each = [run.server_seconds for run in self.runs]
-        if None in each:
-            return None
-        total = sum(seconds for seconds in each if seconds is not None)
+        if self.calibration is None:
+            raise ParameterError("only a plan with seconds tells them: plan.calibrated(...)")
+        total = sum(run.server_seconds or 0.0 for run in self.runs)
         if self.packing is None:
             return total * -(-images // self.params.n)
-        return total * images / min(cores, len(each))
+        return total * images / min(cores, len(self.runs))
 
     def __str__(self) -> str:
         mib = {name: size / 2**20 for name, size in self.bytes.items()}
@@ -158,22 +158,21 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as what a JSON file can hold."""
-        facts: dict[str, Any] = {
+        return {
             "levels": self.levels,
             "steps": [asdict(step) for step in self.steps],
             "bytes": self.bytes,
             "reasons": self.reasons,
+            "params": {
+                "name": self.params.name,
+                "n": self.params.n,
+                "log2_q": self.params.log2_q,
+                "log2_t": self.params.log2_t,
+                "primes": self.params.k,
+                "security_bits": self.params.security,
+            },
+            "server_seconds": self.server_seconds,
         }
-        facts["params"] = {
-            "name": self.params.name,
-            "n": self.params.n,
-            "log2_q": self.params.log2_q,
-            "log2_t": self.params.log2_t,
-            "primes": self.params.k,
-            "security_bits": self.params.security,
-        }
-        facts["server_seconds"] = self.server_seconds
-        return facts
 
 
 def row(line: Line) -> str:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from nn.networks.base import Layer, Linear, Shape
 from nn.networks.layers import Dense, Flatten, Square
 from nn.networks.model import Sequential
 from nn.planning.calibrate import Work
-from nn.planning.descent import levels_of_squares
+from nn.planning.descent import levels_of_squares, promised_bound
 from nn.planning.proofs import Forecast
 from nn.planning.steps import (
     LayerStep,
@@ -91,16 +91,17 @@ class Program:
     model : the network
     scheme : Scheme of the encrypted images
     steps : in their order
+    inputs : shape of the array of encrypted inputs
+    what : a client encrypts, for people
+    key_polynomials : how many polynomials the server's keys have on the wire; 0 if it needs none
     """
 
     model: Sequential
     scheme: Scheme
     steps: tuple[Step, ...]
-
-    @property
-    def inputs(self) -> Shape:
-        """Shape of the array of encrypted inputs: here a ciphertext for every pixel position."""
-        return self.model.input_shape
+    inputs: Shape
+    what: str
+    key_polynomials: int
 
     @property
     def effort(self) -> float:
@@ -115,18 +116,7 @@ class Program:
     @property
     def needs_keys(self) -> bool:
         """Whether a server has to be given keys for it."""
-        return any(isinstance(step, RelinearizeStep) for step in self.steps)
-
-    @property
-    def key_polynomials(self) -> int:
-        """How many polynomials these keys have on the wire."""
-        return self.scheme.params.k * self.scheme.parts(1) if self.needs_keys else 0
-
-    @property
-    def what(self) -> str:
-        """What a client encrypts, for people."""
-        what = "pixels" if len(self.model.input_shape) == 3 else "columns"
-        return f"{' x '.join(map(str, self.inputs))} {what}"
+        return self.key_polynomials > 0
 
     def run(
         self, x: Ciphertext, key: Any, report: Report | None = None, start: int = 0
@@ -196,10 +186,11 @@ class Program:
     def lines(self, public: bool = False) -> tuple[Line, ...]:
         """Return the program as a table, from the client to the server and back."""
         fresh, *made = self.forecasts(public)
-        logits = made[-1] if made else fresh
-        before = logits.scheme.params.k
-        left = logits.scheme.fewest_primes(logits.promised().bound, logits.degree)
-        reply, switch = logits.promised().switched(left), f", {before} -> {left} primes"
+        scheme, logits = made[-1].scheme, made[-1]
+        promise = promised_bound(scheme.params.n, int(logits.bound.order.max()))
+        before, left = scheme.params.k, scheme.fewest_primes(promise, logits.degree)
+        reply = replace(logits, bound=promise.broadcast(logits.shape)).switched(left)
+        switch = f", {before} -> {left} primes"
 
         def line(on: str, what: str, of: Forecast, work: Work) -> Line:
             scheme, budget = of.scheme, float(of.noise_budget.min())
@@ -294,9 +285,6 @@ def program_of(
         shape = chosen[-1].output_shape
         steps.append(kind(chosen, stop - 1, shape, scheme, level, degree=degree, **options))
 
-    def compute(kind: type[Step], first: int, stop: int) -> None:
-        add(kind, first, stop, scheme.params.k)
-
     def lower(last: int, primes: int, width: int = 1) -> None:
         nonlocal scheme, degree
         if relinearize:
@@ -309,20 +297,24 @@ def program_of(
     for start, stop in stages(layers) if fused else [(i, i + 1) for i in range(len(layers))]:
         first = start
         if stop - start > 1 and degree > 1 and isinstance(layers[start], Linear):
-            compute(LayerStep, start, start + 1)  # acts on all parts, however many there are
+            # Acts on all parts, however many there are.
+            add(LayerStep, start, start + 1, scheme.params.k)
             first += 1
         square = any(isinstance(layer, Square) for layer in layers[first:stop])
         if square and degree > 1:
             lower(first - 1, *levels[squared])
         if stop - start > 1:
-            compute(SumsStep, first, stop)
+            add(SumsStep, first, stop, scheme.params.k)
         else:
-            compute(SquareStep if square else LayerStep, start, stop)
+            add(SquareStep if square else LayerStep, start, stop, scheme.params.k)
         if square:
             squared, degree = squared + 1, 2 * degree
     if relinearize and degree > 1 and squared > 1:
         lower(len(layers) - 1, scheme.params.k)
-    return Program(model, given, tuple(steps))
+    inputs, keyed = model.input_shape, any(isinstance(step, RelinearizeStep) for step in steps)
+    what = f"{' x '.join(map(str, inputs))} {'pixels' if len(inputs) == 3 else 'columns'}"
+    polynomials = given.params.k * given.parts(1) if keyed else 0
+    return Program(model, given, tuple(steps), inputs, what, polynomials)
 
 
 def stages(layers: Sequence[Layer]) -> list[tuple[int, int]]:

@@ -16,10 +16,8 @@ import numpy as np
 
 from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
-from nn.planning.descent import promised_bound
 from yashe.arithmetic.residues import FloatArray, IntArray
 from yashe.arithmetic.whole import of_kind, whole
-from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.moves import Together
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval as Interval
@@ -72,20 +70,10 @@ class Forecast(Together):
         bound = self.scheme.product_bound(self.bound, other.bound)
         return replace(self, bound=bound, degree=self.degree + other.degree)
 
-    def relinearized(self, primes: int, width: int = 1) -> Forecast:
-        """Return the forecast after relinearisation, and a switch to fewer primes of q."""
-        bound = self.bound + self.scheme.switching_bound(Gadget(width, summed=True))
-        return replace(self, bound=bound, degree=1).switched(primes)
-
     def switched(self, primes: int) -> Forecast:
         """Return the forecast after a switch to the first primes of q."""
         scheme, bound = switched(self.scheme, self.bound, primes, self.degree)
         return replace(self, scheme=scheme, bound=bound)
-
-    def promised(self) -> Forecast:
-        """Return what a reply promises in the place of what is forecast (`nn.planning.descent`)."""
-        bound = promised_bound(self.scheme.params.n, int(self.bound.order.max()))
-        return replace(self, bound=bound.broadcast(self.shape))
 
 
 def ranges(model: Sequential, levels: int) -> list[Interval]:

@@ -18,8 +18,7 @@ from itertools import chain, combinations_with_replacement
 
 from nn.networks.base import Shape
 from nn.networks.model import Sequential
-from nn.packing.layout import Layout
-from nn.packing.network import PackedNetwork
+from nn.packing.network import PackedNetwork, Packing
 from nn.packing.stages import PackingError
 from nn.planning.middle import RepeatStep, SquareOnceStep
 from nn.planning.packed import (
@@ -83,20 +82,20 @@ class KeyPlan:
 
     Attributes
     ----------
-    layout, levels : of the program
-    shapes : of the matrices between the first and the last one
+    packing : how one image fills the slots
+    levels : of the program
     """
 
-    layout: Layout
+    packing: Packing
     levels: Levels
-    shapes: tuple[tuple[int, int], ...] = ()
 
     @property
     def rotations(self) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
         """What slots are moved by with fine digits, and with coarse ones."""
-        folds, fine = self.layout.folds, self.levels.fine_stages
-        found = [*self.layout.merges, *chain(*folds[:fine])]
-        for shape in self.shapes:
+        layout, fine = self.packing.layout, self.levels.fine_stages
+        folds, merges = layout.folds, [1] * (layout.turns > 1)  # by one, again and again
+        found = [*merges, *chain(*folds[:fine])]
+        for shape in self.packing.shapes:
             baby, giants, blocks = steps_of(*shape)
             found += {*range(1, baby), *giants[1:], *blocks}.difference(found)
         return tuple(found), tuple(chain(*folds[fine:]))
@@ -125,33 +124,12 @@ class PackedProgram(Program):
     Attributes
     ----------
     network : packed, modulo the t of the scheme
-    levels : of its parts
+    keys : which the server needs
     """
 
     network: PackedNetwork
-    levels: Levels
+    keys: KeyPlan
     scheme: BGV
-
-    @property
-    def inputs(self) -> Shape:
-        return (self.network.packing.taps,)
-
-    @property
-    def needs_keys(self) -> bool:
-        return True  # slots are moved
-
-    @property
-    def keys(self) -> KeyPlan:
-        """Which keys the server needs."""
-        return KeyPlan(self.network.layout, self.levels, self.network.packing.shapes)
-
-    @property
-    def key_polynomials(self) -> int:
-        return self.keys.polynomials
-
-    @property
-    def what(self) -> str:
-        return counted(self.network.packing.taps, "tap") + " of one image"
 
 
 def packed_program(
@@ -182,7 +160,9 @@ def packed_program(
         add(BiasStep, number, (1,), primes)
     if network.packing.answered:
         add(AnswerStep, len(stages.matrices) - 1, (1,), levels.last)
-    return PackedProgram(model, scheme, tuple(steps), network, levels)
+    taps, keys = network.packing.taps, KeyPlan(network.packing, levels)
+    sent = (taps,), counted(taps, "tap") + " of one image", keys.polynomials
+    return PackedProgram(model, scheme, tuple(steps), *sent, network, keys)
 
 
 def enough_primes(n: int, minimum: int) -> tuple[int, ...]:
@@ -275,8 +255,11 @@ class Search:
 
     def carries(self, params: Params, levels: Levels) -> bool:
         """Say whether the noise leaves every run what it shall leave."""
-        found = self.programs(params, levels)
-        return all(spare(program, self.public) >= self.spare_bits for program in found)
+        for program in self.programs(params, levels):
+            budgets = [float(found.noise_budget.min()) for found in program.forecasts(self.public)]
+            if min(*budgets, budgets[-1] - noise.least_budget(params.n)) < self.spare_bits:
+                return False
+        return True
 
     def cost(self, params: Params, levels: Levels) -> int:
         """Count the transforms of client and server: most of their work."""
@@ -302,14 +285,20 @@ class Search:
         return best
 
     def possible(self, params: Params) -> Iterator[Levels]:
-        """Yield levels, but for those where not even the finest digits would do."""
+        """Yield levels with digits of up to `LARGEST_DIGIT` primes, if the finest would do."""
         k, stages = params.k, len(self.networks[0].layout.folds)
         count = len(self.networks[0].packing.between)
         for last, *higher in combinations_with_replacement(range(1, k + 1), count + 1):
-            if 2 * params.t < math.prod(params.moduli[:last]):
-                finest, *others = all_levels(k, last, stages, tuple(higher[::-1]))
-                if self.carries(params, finest):
-                    yield from (finest, *others)
+            between = tuple(higher[::-1])
+            fewest = stages if (*between, last)[0] == k else 0  # no primes are spare for others
+            levels = [
+                Levels(k, last, Gadget(size), fine, between)
+                for size in range(1, min(k, LARGEST_DIGIT) + 1)
+                for fine in range(stages, fewest - 1, -1)
+            ]  # the first ones have the least noise
+            holds = 2 * params.t < math.prod(params.moduli[:last])
+            if holds and self.carries(params, levels[0]):
+                yield from levels
 
 
 def skewed(params: Params, levels: Levels) -> Iterator[Params]:
@@ -328,28 +317,3 @@ def skewed(params: Params, levels: Levels) -> Iterator[Params]:
             others = ntt_primes(params.n, params.k - second, avoid=avoid)
             if 2 * params.t < math.prod(first) and math.prod(first + others) < params.q:
                 yield replace(params, moduli=first + others)
-
-
-def all_levels(k: int, last: int, stages: int, between: tuple[int, ...] = ()) -> Iterator[Levels]:
-    """Yield all levels with so many primes, with digits of up to `LARGEST_DIGIT` primes.
-
-    The first ones have the least noise.
-
-    Parameters
-    ----------
-    k, last, between : of `Levels`, the first of them `first`
-    stages : of the fold
-    """
-    second = (*between, last)[0]
-    for size in range(1, min(k, LARGEST_DIGIT) + 1):
-        for fine in range(stages, stages - 1 if second == k else -1, -1):
-            yield Levels(k, last, Gadget(size), fine, between)
-
-
-def spare(program: PackedProgram, public: bool) -> float:
-    """Return the predicted noise budget at the end beyond what decryption requires, in bits.
-
-    It is negative if the budget is used up before.
-    """
-    budgets = [float(found.noise_budget.min()) for found in program.forecasts(public)]
-    return min(*budgets, budgets[-1] - noise.least_budget(program.scheme.params.n))

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,10 +32,10 @@ from nn.networks.base import Block, Layer, Linear, Shape
 from nn.networks.layers import Dense
 from nn.planning.calibrate import TYPICAL, Work
 from nn.planning.proofs import Forecast
-from nn.planning.tiles import apply, hidden_tiles
 from yashe.arithmetic.parallel import watched
 from yashe.arithmetic.residues import IntArray
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.keys import PerDigit
 from yashe.ciphertexts.trace import label
 from yashe.circuits.columns import SquareLayer, Units
@@ -43,6 +43,7 @@ from yashe.circuits.products import SumsOfSquares
 from yashe.errors import ParameterError
 from yashe.schemes.base import Scheme
 
+TILE_UNITS = 128  # hidden units that exist at the same time
 Tick = Callable[[float], None]  # told which share of a step has just been done
 
 
@@ -82,9 +83,10 @@ class Step(ABC):
         """What it does, for people."""
 
     @property
-    def squares(self) -> int:
-        """How many ciphertexts are squared."""
-        return 0
+    def below(self) -> str:
+        """The primes before and behind it, if it switches to fewer."""
+        before = self.scheme.params.k
+        return f", {before} -> {self.level} primes" * (self.level < before)
 
     @property
     def effort(self) -> float:
@@ -92,9 +94,12 @@ class Step(ABC):
         times = TYPICAL[self.scheme.ntt_form]
         return sum(count * times[kind] for kind, count in self.work().items())
 
-    def times_parts(self, count: int) -> int:
-        """Return how much work it is to do something to all parts of an input, by those of two."""
-        return count * self.scheme.parts(self.degree) // self.scheme.parts(1)
+    def linear_work(self, layer: Layer) -> dict[str, int]:
+        """Count what a linear layer does to all parts of its inputs; others do nothing."""
+        if not isinstance(layer, Linear):
+            return {}
+        products = layer.multiply_adds() * self.scheme.parts(self.degree) // self.scheme.parts(1)
+        return {"multiply_add": products, "output": math.prod(layer.output_shape)}
 
     def prepare(self) -> None:
         """Compute what does not depend on the inputs, if there is something."""
@@ -156,12 +161,7 @@ class LayerStep(Step):
         return f"{self.name.lower()}, to {to}"
 
     def work(self) -> Work:
-        found = {}
-        for layer in self.layers:
-            if isinstance(layer, Linear):
-                found["multiply_add"] = self.times_parts(layer.multiply_adds())
-                found["output"] = math.prod(layer.output_shape)
-        return found
+        return self.linear_work(self.layers[0])
 
 
 class SquareStep(Step):
@@ -173,6 +173,7 @@ class SquareStep(Step):
 
     @property
     def squares(self) -> int:
+        """How many ciphertexts are squared."""
         return math.prod(self.shape)
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
@@ -205,6 +206,7 @@ class SumsStep(Step):
 
     @property
     def squares(self) -> int:
+        """How many units are squared."""
         return len(self.dense.weight)
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
@@ -241,19 +243,42 @@ class SumsStep(Step):
         units = sum(tile.outputs.size for tile in tiles)
         for tile in tiles:
             with label(type(self.layers[0]).__name__):
-                hidden = apply(tile, x)
-            sums.add_squares(hidden, weight[tile.outputs.ravel()])
+                hidden = x.reshape(-1)[tile.inputs]
+                hidden = hidden.affine(tile.weight, tile.bias) if self.linear else hidden
+            sums.add_squares(hidden.reshape(-1), weight[tile.outputs.ravel()])
             tick(tile.outputs.size / units)
         return sums.total(bias)
 
     def work(self) -> Work:
-        found = {"square": products_in(self.degree) * self.squares // 3}
-        found["sum"] = len(self.dense.bias)
-        found["weigh"] = (2 * self.degree + 1) * self.dense.multiply_adds() // 3
-        if self.linear:
-            found["multiply_add"] = self.times_parts(self.linear.multiply_adds())
-            found["output"] = self.squares
-        return found
+        return {
+            "square": products_in(self.degree) * self.squares // 3,
+            "sum": len(self.dense.bias),
+            "weigh": (2 * self.degree + 1) * self.dense.multiply_adds() // 3,
+            **self.linear_work(self.layers[0]),
+        }
+
+
+def hidden_tiles(first: Layer, units: int = TILE_UNITS) -> Iterator[Block]:
+    """Yield a layer in blocks of at most `units` hidden units.
+
+    Parameters
+    ----------
+    first : a linear layer, whose outputs are the units; or any other, whose inputs they are
+    """
+    if isinstance(first, Linear):
+        blocks = first.blocks()
+    else:
+        numbers = np.arange(math.prod(first.input_shape), dtype=np.int64)[:, None]
+        one, zero = np.ones((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        blocks = (Block(numbers, one, numbers, zero),)
+    for block in blocks:
+        positions, columns = block.outputs.shape
+        step = max(1, units // columns)
+        for p in range(0, positions, step):
+            for c in range(0, columns, units):
+                rows, some = slice(p, p + step), slice(c, c + units)
+                outputs = block.outputs[rows, some]
+                yield Block(block.inputs[rows], block.weight[:, some], outputs, block.bias[some])
 
 
 def products_in(degree: int) -> int:
@@ -274,8 +299,7 @@ class RelinearizeStep(Step):
 
     @property
     def what(self) -> str:
-        before = self.scheme.params.k
-        return "relinearise" + (f", {before} -> {self.level} primes" * (self.level < before))
+        return f"relinearise{self.below}"
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         if isinstance(key, PerDigit):  # anything else is refused below
@@ -285,7 +309,8 @@ class RelinearizeStep(Step):
         return self.scheme.switch_modulus(relinearized, self.level)
 
     def forecast(self, x: Forecast) -> Forecast:
-        return x.relinearized(self.level, self.width)
+        added = self.scheme.switching_bound(Gadget(self.width, summed=True))
+        return Forecast(self.scheme, x.bound + added).switched(self.level)
 
     def work(self) -> Work:
         # By transforms: those of c_2, of its digits, and of a switch of two parts. What is measured
@@ -299,7 +324,7 @@ class SwitchStep(Step):
 
     @property
     def what(self) -> str:
-        return f"switch, {self.scheme.params.k} -> {self.level} primes"
+        return f"switch{self.below}"
 
     def compute(self, x: Ciphertext, key: Any, tick: Tick) -> Ciphertext:
         with watched(lambda: tick(1 / len(x.rows))):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,9 @@ from nn.networks.checks import check_facts, json_object
 from nn.networks.model import Sequential
 from nn.networks.schema import Schema
 from nn.packing.layout import Layout
-from nn.packing.network import Packing, shapes_of
+from nn.packing.network import Packing
 from nn.packing.stages import MOST_MATRICES
-from nn.planning.plan import MODES, SPARE_BITS, joint, make_plan
+from nn.planning.plan import MODES, SPARE_BITS, make_plan
 from nn.planning.planned import Plan
 from nn.planning.single import KeyPlan, Levels, PackedProgram, runs
 from nn.service.frames import frame_names
@@ -148,18 +148,18 @@ class ModelCard:
         """How one image fills the slots; None in a batch."""
         if self.single is None:
             return None
-        pixels = np.array(self.single.pixels, dtype=np.int64)
-        part, layout = self.single, self.key_plan.layout
+        part, pixels = self.single, np.array(self.single.pixels, dtype=np.int64)
+        layout = Layout(self.params.n, pixels.shape[1], part.slot_classes)
         return Packing(pixels, layout, self.classes, part.answered, part.between)
 
     @property
     def key_plan(self) -> KeyPlan:
         """Which keys a server needs for one image at once."""
-        assert self.single is not None
-        layout = Layout(self.params.n, len(self.single.pixels[0]), self.single.slot_classes)
-        part = self.single
+        part, packing = self.single, self.packing
+        assert part is not None
+        assert packing is not None
         levels = Levels(self.params.k, part.coarse, Gadget(part.digit), part.fine_stages)
-        return KeyPlan(layout, levels, shapes_of(layout.classes, part.between))
+        return KeyPlan(packing, levels)
 
     @classmethod
     def of(
@@ -207,7 +207,7 @@ class ModelCard:
         name, classes = model.info.name or "unnamed", model.output_shape[-1]
         params = plan.params
         if isinstance(program, PackedProgram):
-            packing, levels = program.network.packing, program.levels
+            packing, levels = program.network.packing, program.keys.levels
             classes = packing.outputs
             part = SingleCard(
                 tuple(map(tuple, packing.pixels.tolist())),
@@ -218,7 +218,8 @@ class ModelCard:
                 levels.fine_stages,
                 packing.between,
             )
-            params = joint([run.program for run in plan.runs])
+            moduli = tuple(run.params.t for run in plan.runs)
+            params = replace(params, plaintext_moduli=moduli)
         schema = model.schema or Schema.plain(classes)
         facts = model.input_shape, plan.levels, classes, params, schema, program.needs_keys
         return cls(name, *facts, part)

@@ -230,6 +230,22 @@ def test_the_network_is_sent_once_for_each_task_in_flight_at_most():
     assert len(executor.calls) == 6
 
 
+def test_networks_with_the_same_weights_and_other_layers_are_not_confused_by_a_worker():
+    models = [
+        Sequential([Conv2D(1, kernel=2, stride=stride)], (5, 5, 1), info=ModelInfo(levels=3))
+        for stride in (1, 2)
+    ]
+    for model in models:
+        model.layers[0].parameters = {
+            name: np.ones(value.shape, dtype=np.int64)
+            for name, value in model.layers[0].parameters.items()
+        }
+    assert models[0].digest == models[1].digest
+    for model in models:
+        (reply,) = predict(model, encrypted(1), None, Recorder())
+        assert frames([reply]) == frames(infer(SCHEME, model, ct, None) for ct in encrypted(1))
+
+
 def test_no_worker_is_sent_a_piece_of_the_secret_key(tmp_path):
     wire.save_secret_key(tmp_path / "secret.key", KEYS.secret)
     body = (tmp_path / "secret.key").read_bytes()[-32 - packed_bytes(64, PARAMS.moduli) : -32]

@@ -19,9 +19,9 @@ from nn.experiment import run
 from nn.networks.pretrained import pretrained
 from nn.planning import calibrate
 from nn.planning.plan import make_plan
-from nn.planning.strategies import insecure_params_for
 from nn.service import roles
 from nn.service.worker import Worker
+from strategies_networks import insecure_params_for
 from tiny_roles import tiny_network
 from tiny_service import KEYS, add_job, add_key, opened, some_images
 from yashe.errors import ExactnessError, ParameterError

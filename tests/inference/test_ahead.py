@@ -12,7 +12,7 @@ from nn.networks.model import ModelInfo, Sequential
 from nn.packing.stages import PackingError
 from nn.planning import packed
 from nn.planning.plan import Plan, make_plan
-from nn.planning.strategies import images, insecure_params_for, networks
+from strategies_networks import images, insecure_params_for, networks
 from yashe.arithmetic.rings import NttElement
 from yashe.ciphertexts.slots import interpolate
 from yashe.errors import (

@@ -19,8 +19,8 @@ from nn.inference.batches import streamed
 from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
-from nn.planning.strategies import insecure_params_for
 from nn.training.quantize import quantize_pixels
+from strategies_networks import insecure_params_for
 from yashe.arithmetic.linear import combine
 from yashe.arithmetic.parallel import workers
 from yashe.arithmetic.places import moved, place

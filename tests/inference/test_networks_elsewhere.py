@@ -13,7 +13,7 @@ from nn.inference.replies import reply_of
 from nn.networks.pretrained import pretrained
 from nn.planning.plan import Plan, make_plan
 from nn.planning.program import Report
-from nn.planning.strategies import insecure_params_for
+from strategies_networks import insecure_params_for
 from yashe.arithmetic import rns
 from yashe.arithmetic.parallel import watched, workers
 from yashe.ciphertexts import noise

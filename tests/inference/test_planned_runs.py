@@ -16,7 +16,7 @@ from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.planning.plan import Plan, make_plan
 from nn.planning.program import program_of
-from nn.planning.strategies import images
+from strategies_networks import images
 from yashe.errors import FheError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
@@ -128,7 +128,7 @@ def test_what_a_plan_accepts_runs_as_the_integers_do_with_the_predicted_noise(
     key = plan.server_keys(keys)
     logits = infer(scheme, model, ct, key)
     event(f"degree {logits.degree}")
-    assert float(ct.noise_budget.min()) == plan.fresh_budget_bits
+    assert float(ct.noise_budget.min()) == plan.steps[0].budget_bits
     # The same numbers in another order are added to another rounding, and nothing else.
     assert abs(float(logits.noise_budget.min()) - plan.final_budget_bits) < 1e-9
     # Layer after layer gives the same, and every bound holds for it as well.

@@ -23,6 +23,7 @@ from nn.planning.proofs import check_depends
 from yashe import wire
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.errors import NoiseBudgetExhausted, TransparentCiphertextError
 from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
@@ -210,5 +211,6 @@ def test_the_public_choice_is_the_best_one_for_the_pretrained_networks() -> None
         params = make_plan(model).params
         scheme = BGV(params)
         (first, _), (chosen, _) = levels_of_squares(BGV, params, 2)
-        before = program_of(model, scheme).forecasts()[1].relinearized(params.k)  # of the sums
-        assert (first, chosen) == (params.k, scheme.best_for_products(before.bound))
+        sums = program_of(model, scheme).forecasts()[1].bound
+        before = sums + scheme.switching_bound(Gadget(summed=True))
+        assert (first, chosen) == (params.k, scheme.best_for_products(before))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nn.inference.encrypted import decrypt_logits, encrypt_images, infer
 from nn.planning.plan import make_plan
-from nn.planning.strategies import images, insecure_params_for, networks
+from strategies_networks import images, insecure_params_for, networks
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 from yashe.schemes.yashe import YASHE

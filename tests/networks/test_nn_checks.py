@@ -123,7 +123,7 @@ def test_the_digits_as_they_are_in_the_data_set_are_refused_everywhere() -> None
     with pytest.raises(RangeError, match=message):
         make_plan(model, pixels=raw)
     with pytest.raises(RangeError, match=message):
-        split.classify(model, [make_plan(model, card.params)], raw)
+        split.classify([make_plan(model, card.params)], raw)
     with pytest.raises(ParameterError, match=r"pixels must lie in \[0, 4\]"):
         roles.encrypt(io.BytesIO(), card, key, raw, white=4)  # of the client, and of all commands
 

@@ -60,7 +60,7 @@ def trained() -> Sequential:
         (Client("http://here:80", "secret-token"), "Client('http://here:80')"),
         (ranges(DIGITS, 4)[-1], "Interval(shape=(10,), up to 41.8 bits)"),
         (DIGITS.layers[0].patches[0], "Patch(36 positions, 9 taps)"),
-        (Network(b"1234", b"12"), "Network(4 bytes, key of 2 bytes)"),
+        (Network(DIGITS, b"a key"), f"Network(model={DIGITS!r})"),
         (Story(print), "Story({}, {})"),
         (
             Result(np.zeros((9, 2)), 9, 0.5, {"infer": 1.5}, 1.0, 1.0, PLAN),

@@ -20,7 +20,7 @@ from nn.inference.encrypted import encrypt_images, infer
 from nn.networks.base import Linear
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.model import ModelInfo, Sequential
-from nn.planning.strategies import insecure_params_for
+from strategies_networks import insecure_params_for
 from yashe.errors import FheError
 
 

@@ -121,7 +121,7 @@ def test_the_plan_predicts_what_the_ciphertexts_then_carry(public: bool, relinea
     assert (plan.server_keys(keys) is None) == (not relinearize)
     key = keys.public if public else keys.secret
     ct = encrypt_images(scheme, model, images(model, 64, 1), key, bytes(32))
-    assert float(ct.noise_budget.min()) == pytest.approx(plan.fresh_budget_bits, abs=1e-9)
+    assert float(ct.noise_budget.min()) == pytest.approx(plan.steps[0].budget_bits, abs=1e-9)
     reply = infer(scheme, model, ct, plan.server_keys(keys))
     assert reply.degree == (1 if relinearize else 4)
     assert float(reply.noise_budget.min()) == pytest.approx(plan.final_budget_bits, abs=1e-9)
@@ -143,7 +143,7 @@ def test_the_steps_go_from_the_client_to_the_server_and_back() -> None:
     assert [step.ciphertexts for step in plan.steps] == [64, 32, 32, 10, 10, 10, 10]
     budgets = [step.budget_bits for step in plan.steps]
     assert budgets[:5] == sorted(budgets[:5], reverse=True)
-    assert (budgets[0], budgets[4]) == (plan.fresh_budget_bits, plan.final_budget_bits)
+    assert (budgets[0], budgets[4]) == (plan.steps[0].budget_bits, plan.final_budget_bits)
     assert [step.range_bits for step in plan.steps[-3:]] == [plan.range_bits] * 3
 
 
@@ -292,6 +292,7 @@ def test_what_was_seen_stands_beside_what_is_proved() -> None:
         assert 1 <= step.seen_bits <= step.range_bits
     assert plan.steps[1].seen_bits > plan.steps[1].range_bits - 6
     assert all(step.seen_bits is None for step in make_plan(model).steps)
+    assert {step.seen_bits for step in make_plan(model, pixels=images(model, 0, 1)).steps} == {1}
 
 
 def test_the_table_shows_every_step_and_the_totals() -> None:
@@ -302,6 +303,8 @@ def test_the_table_shows_every_step_and_the_totals() -> None:
         assert line.startswith(f"{step.on} {step.what}")
     assert [line.split()[0] for line in lines[-2:]] == ["wire", "server"]
     assert " - s for up to" in lines[-1]
+    with pytest.raises(ParameterError, match="only a plan with seconds tells them"):
+        plan.seconds_for(1)
     second = plan.calibrated(calibrate.Calibration(dict.fromkeys(calibrate.KINDS, 0.5)))
     works = [step.work for step in plan.steps if step.on == "server"]
     assert second.server_seconds == 0.5 * sum(sum(work.values()) for work in works)
@@ -455,7 +458,7 @@ def test_a_network_that_no_single_modulus_holds_has_the_same_logits() -> None:
     assert math.lcm(*moduli) == math.prod(moduli)
     batch = images(model, 7, 1)
     exact = model.forward(batch.astype(object))
-    assert (split.classify(model, plans, batch) == exact).all()
+    assert (split.classify(plans, batch) == exact).all()
     assert "once for each of" in split.describe(plans)
 
 

@@ -30,7 +30,6 @@ from rooms import (
 
 # These need an extra: Hypothesis, Starlette for the service, or CuPy.
 NEED_EXTRAS = {
-    "nn.planning.strategies",
     "nn.service.guard",
     "nn.service.http",
     "yashe.arithmetic.gpu",

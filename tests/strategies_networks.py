@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hypothesis
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 
 from nn.networks.base import Layer, Linear
@@ -12,7 +15,7 @@ from nn.planning.proofs import check_depends, ranges
 from yashe.arithmetic.primes import ntt_primes
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import TransparentCiphertextError
-from yashe.laws.strategies import SearchStrategy, centred_integers, hypothesis, st
+from yashe.laws.strategies import centred_integers
 from yashe.parameters.sets import Params, plaintext_primes
 
 
