@@ -148,7 +148,7 @@ def activations(model: Sequential, pixels: Array) -> Any:
     pixels : int64 array, shape (count, *model.input_shape), values 0 .. model.info.levels
     """
     proved = [interval.bits for interval in ranges(model, model.info.levels)]
-    seen = seen_bits(model, pixels, max(proved))
+    _, *seen = seen_bits(model, pixels, max(proved))  # but for those of the images
     names = [type(layer).__name__ for layer in model.layers]
     figure, axis = canvas(width=7.5)
     places = np.arange(len(names))

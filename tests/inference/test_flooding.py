@@ -316,7 +316,6 @@ def test_the_command_line_floods_if_the_keys_leave_room(
     np.save(images, np.random.default_rng(1).integers(0, 256, (5, 3, 2), dtype=np.uint8))
     plain, flooded = ModelCard.of(tiny_network()), ModelCard.of(tiny_network(), flood_bits=40)
     assert flooded.params.log2_q > plain.params.log2_q + 50
-    assert plain.final_budget_bits == promised_bits(plain.params.n)  # and nothing of the network
     for card, folder in ((plain, tmp_path / "plain"), (flooded, tmp_path / "flooded")):
         keyfiles.keygen(folder, card, public_key=True)
         sent, reply = tmp_path / "sent", tmp_path / "reply"
