@@ -7,9 +7,9 @@ result depends on values i of the inputs only, prime by prime. So the computatio
     h_j^2 = (h_j0^2, 2 h_j0 h_j1, h_j1^2)   (three parts; of three parts five)
     s_m   = sum_j v_jm h_j^2 + c_m
 
-can be carried through for a few columns before the next ones are touched. Nothing but x and s ever
-stands in memory, what is in between stays in the cache, and it is nearly all matrix products. Only
-schemes that keep ciphertexts in NTT form can do this: `yashe.schemes.bgv`.
+can be carried through for some columns before the next ones are touched. Nothing but x and s ever
+stands in memory, what is in between takes some megabytes, and it is nearly all matrix products.
+Only schemes that keep ciphertexts in NTT form can do this: `yashe.schemes.bgv`.
 
 Residues are reduced where the bound of `yashe.arithmetic.residues` needs it, and no earlier. With
 primes below 2^22.5 or so the sum of hundreds of squares with small weights is exact without any
