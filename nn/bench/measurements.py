@@ -281,14 +281,11 @@ def whole(
     }
 
 
-def programs(cores: int) -> dict[str, tuple[Any, ...]]:
-    """Return the arguments of `whole` for the runs of ours that are compared, by what they are."""
-    found: dict[str, tuple[Any, ...]] = {"1 thread": (1,)}
-    if cores > 1:
-        found[f"{cores} threads"] = (cores,)
-    found["n = 16384"] = (cores, BGV, 16384)
-    found["BFV"] = (cores, BFV)
-    return found
+def programs(cores: int, seal: bool) -> dict[str, tuple[Any, ...]]:
+    """Return the arguments of `whole` for our runs, by what they are; n = 16384 is beside SEAL."""
+    threads = {"1 thread": (1,), f"{cores} thread{'s' * (cores > 1)}": (cores,)}
+    larger = {} if seal else {"n = 16384": (cores, BGV, 16384)}
+    return {**threads, **larger, "BFV": (cores, BFV)}
 
 
 def table(speeds: list[Speed]) -> str:
@@ -318,11 +315,11 @@ def beside_seal(scheme: Scheme, speeds: list[Speed]) -> dict[str, Any]:
     return operations.as_facts(*compared)
 
 
-def networks(name: str, pixels: IntArray, rounds: int) -> dict[str, list[dict[str, Any]]]:
+def networks(name: str, pixels: IntArray, rounds: int, seal: bool) -> dict[str, Any]:
     """Run a network in all ways of ours in turns, each time in a fresh process, and print rates."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, Any] = {}
     for _ in range(rounds):
-        for what, arguments in programs(available_cores()).items():
+        for what, arguments in programs(available_cores(), seal).items():
             found.setdefault(what, []).extend(in_processes([(name, pixels, *arguments)], whole))
     print(f"\n{name}: full batches, server side, medians of {rounds}")
     for what, runs in found.items():
@@ -378,7 +375,7 @@ def everything(
     for name in names:
         images, levels = dataset.test_images, pretrained(name).info.levels
         pixels = quantize_pixels(images, dataset.pixel_max, levels)
-        facts["whole"][name] = networks(name, pixels, 1 if quick else rounds)
+        facts["whole"][name] = networks(name, pixels, 1 if quick else rounds, seal)
         facts["alone"][name] = two_programs(name, pixels, available_cores())
         one = facts["whole"][name]["1 thread"]
         seconds = statistics.median(run["seconds"]["infer"] for run in one)
