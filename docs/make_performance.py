@@ -61,7 +61,7 @@ TAIL = """
 - **Long calls** (`yashe/arithmetic/parallel.py`). Between two calls of NumPy a thread needs the
   interpreter, which another thread may have, and to wait for it costs some 50 microseconds. With
   256 columns and one ciphertext at a time two threads were 1.25 times as fast as one; with 1024
-  columns, and four ciphertexts at a time where there are threads, they are 1.6 to 1.8 times as
+  columns, and four ciphertexts at a time where there are threads, they are 1.5 to 1.8 times as
   fast, and one thread is as fast as before.
 - **Two kinds of threads never meet**: loops over ciphertexts run on threads, BLAS inside them and
   inside transforms on one, whether there are `workers` or not (`yashe/arithmetic/blas.py`).
