@@ -212,8 +212,8 @@ def beside_seal(facts: dict[str, Any]) -> str:
         "## Beside Microsoft SEAL\n",
         "SEAL runs the most favourable programs that we could write for it (`nn/bench/seal.py`),",
         "in both of its integer schemes: the same weights, zeros skipped, additions instead of",
-        "products, late relinearisation. All programs run in turns, and all their logits are",
-        "right.\n",
+        "products, late relinearisation. All programs run in turns, each in two processes at the",
+        "same time, with a batch and a thread each, and all their logits are right.\n",
         "| network | program | predictions per hour | least | most |",
         "|---|---|---|---|---|",
     ]

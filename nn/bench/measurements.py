@@ -388,7 +388,7 @@ def everything(
         )
         facts["single"][name] = one_by_one(name, pixels[: 3 if quick else 21], fastest)
         if seal:
-            facts["seal"][name] = compare(name, pixels, rounds, whole, available_cores())
+            facts["seal"][name] = compare(name, pixels, rounds, whole)
             print(comparison_table(facts["seal"][name]))
     print("\nHow the server's time grows")
     found = series(quick)

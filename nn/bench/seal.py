@@ -16,7 +16,7 @@ BFV and in BGV, and gets every advantage that we know of:
 - q loses a prime where it pays: between square and dense layer in BFV (0.2 ms a ciphertext), before
   the second square in BGV (earlier, it costs too much noise);
 - in BGV all primes for data are larger than t, or adding a bias takes 0.5 ms instead of 0.2;
-- two batches run in two processes (the bindings hold the interpreter lock).
+- two batches run in two processes (the bindings hold the interpreter lock), as ours do.
 
 Every logit is checked against the integer network. `compare` runs both libraries in turns.
 
@@ -262,9 +262,10 @@ def compare(
     pixels: IntArray,
     rounds: int,
     own: Callable[..., dict[str, Any]],
-    cores: int,
 ) -> dict[str, Any]:
     """Run a network here and on SEAL in turns (A B C A B C ...), each time in fresh processes.
+
+    Either side has two at the same time, each with a batch and one thread; the slower one counts.
 
     Parameters
     ----------
@@ -272,7 +273,6 @@ def compare(
     pixels : int64 images; repeated to fill the batches
     rounds : how often
     own : runs the network here: `nn.bench.measurements.whole`
-    cores : threads for our side; SEAL gets two processes, each with a batch
 
     Returns
     -------
@@ -281,12 +281,13 @@ def compare(
     """
     rates: dict[str, list[float]] = {}
     details: list[Any] = []
-    ours = {HERE: (cores,), f"{HERE}, n = 16384": (cores, BGV, 16384)}
+    ours = {HERE: (1, BGV), f"{HERE}, n = 16384": (1, BGV, 16384)}
     for _ in range(rounds):
         for label, arguments in ours.items():
-            (mine,) = in_processes([(name, pixels, *arguments)], own)
-            rates.setdefault(label, []).append(mine["predictions_per_hour"])
-            details.append(mine)
+            results = in_processes([(name, pixels, *arguments)] * 2, own)
+            slowest = min(result["predictions_per_hour"] for result in results)
+            rates.setdefault(label, []).append(2 * slowest)
+            details.append(results)
         for label, settings in settings_for(name).items():
             batches = np.resize(pixels, (2, settings.n, *pixels.shape[1:]))
             results = in_processes([(name, settings, batch) for batch in batches], run_seal)
