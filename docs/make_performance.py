@@ -22,7 +22,8 @@ DOCS = Path(__file__).parent
 HEAD = """# Performance
 
 How fast the encrypted networks run, what that is relative to the machine and to Microsoft SEAL, how
-it grows, and where the time goes. Every figure on this page was printed by
+it grows, and where the time goes. Every figure on this page, but those of trials in its last two
+sections, was printed by
 
 ```bash
 cryptonets bench --seal --json bench.json
@@ -86,10 +87,11 @@ TAIL = """
   time at most, and its calls are too short for two threads.
 - **SHAKE-128 in the place of SHAKE-256**, and fewer bytes for a Gaussian sample. A quarter of the
   time of an encryption is SHAKE, and Python keeps the interpreter while it computes it, so that a
-  second thread gains nothing there. SHAKE-128 is a tenth faster, and all seeds would mean something
-  else. All streams of a ciphertext expanded together, or 16 ciphertexts at a time, change nothing.
-- **Processes for the client.** Two of them encrypt and pack a batch in 2.7 s instead of 3.9 s; but
-  they have to be started, and each has to be given the secret key.
+  second thread gains nothing there. SHAKE-128 takes a fifth less, and all seeds would mean
+  something else. All streams of a ciphertext expanded together, or 16 ciphertexts at a time, change
+  nothing.
+- **Processes for the client.** In a trial two of them encrypted and packed a batch in 2.7 s
+  instead of 3.9 s; but they have to be started, and each has to be given the secret key.
 """
 
 
