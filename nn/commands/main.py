@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     benchmark = add_command(
         commands, bench_command, "measure this machine: every operation, and whole networks"
     )
-    benchmark.add_argument("--quick", action="store_true", help="under a minute: digits only")
+    benchmark.add_argument("--quick", action="store_true", help="about a minute: digits only")
     benchmark.add_argument(
         "--seal",
         action="store_true",
