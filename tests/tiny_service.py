@@ -38,9 +38,9 @@ KEY = wire.to_bytes(KEYS.relinearization)
 def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
     """Wait until a condition holds; say whether it did."""
     end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
+    while not (held := condition()) and time.monotonic() < end:
         time.sleep(0.01)
-    return condition()
+    return held
 
 
 @contextlib.contextmanager
