@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn.networks.schema import check_text
-from yashe.errors import DataError, FormatError, ParameterError
+from yashe.errors import DataError, FormatError
 from yashe.wire.files import read_input, whole_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -112,10 +112,7 @@ def read_pictures(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
             f"{found or 'none'}."
         )
     for name in found:
-        try:
-            check_text("a class", name)
-        except ParameterError as error:
-            raise FormatError(f"{folder}: {error}") from error
+        check_text(f"{folder}: a class", name, FormatError)
     width, height = size_of(paths[0][1])
     if len(paths) > MOST_PICTURES or len(paths) * width * height > MOST_PIXELS:
         raise DataError(

@@ -209,10 +209,7 @@ def check_header(path: Path, names: list[str]) -> tuple[str, ...]:
             f"{path}: the first line must have the names of the columns; it has numbers."
         )
     for name in names:
-        try:
-            check_text("the name of a column", name)
-        except ParameterError as error:
-            raise FormatError(f"{path}, first line: {error}") from error
+        check_text(f"{path}, first line: the name of a column", name, FormatError)
         if names.count(name) > 1:
             raise FormatError(f"{path}, first line: column {name!r} is there twice.")
     return tuple(names)

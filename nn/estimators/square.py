@@ -17,7 +17,7 @@ from nn.estimators.base import Estimator
 from nn.estimators.checks import TableError, check_targets
 from nn.networks.base import FloatArray
 from nn.networks.model import Sequential
-from nn.networks.schema import Classes, RealArray, Values
+from nn.networks.schema import Classes, RealArray, Values, r_squared
 from nn.training.fit import Loss, logistic, squared_error
 from nn.training.loss import for_classes, softmax
 
@@ -130,11 +130,10 @@ class SquareNetRegressor(Estimator):
         return Values(self._unit * self._spread, self._mean)
 
     def score(self, X: Any, y: Any, mode: str = "integers") -> float:
-        """Return R^2: 1 for values that are all right, 0 for what their mean would get."""
+        """Return R^2 (`nn.networks.schema.r_squared`); 0 if the values are all the same."""
         found = self.predict(X, mode)
         values = check_targets(y, len(found), type(self).__name__).astype(np.float64)
-        rest, all_of_it = ((values - found) ** 2).sum(), ((values - values.mean()) ** 2).sum()
-        return float(1 - rest / all_of_it) if all_of_it else 0.0
+        return r_squared(found, values, undefined=0.0)
 
 
 def fit_pictures(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nn.foreign.chain import RealArray, Step, network_of
 from nn.networks.base import Shape
 from nn.networks.model import Sequential
-from nn.networks.schema import Classes, Schema, Values
+from nn.networks.schema import Classes, Schema, Values, r_squared
 from yashe.errors import DataError, ParameterError
 
 
@@ -104,14 +104,10 @@ class FloatNetwork:
         return self.answers.answers(self.outputs(rows))
 
     def score(self, found: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float:
-        """Return how good answers are: the share of right classes, or R^2 for values.
-
-        R^2 = 1 - (mean squared error) / (variance of the targets).
-        """
+        """Return how good answers are: the share of right classes, or R^2 for values."""
         if isinstance(self.answers, Classes):
             return float(np.mean(found == targets))
-        error, variance = np.mean((found - targets) ** 2), np.var(targets)
-        return float(1 - error / variance) if variance else -math.inf
+        return r_squared(found, targets, undefined=-math.inf)
 
 
 def answers_for(outputs: int, labels: Sequence[Any] | None, regression: bool) -> Classes | Values:

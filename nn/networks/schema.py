@@ -22,7 +22,7 @@ import numpy.typing as npt
 from nn.networks.base import NumberArray
 from nn.networks.checks import check_facts
 from yashe.arithmetic.residues import IntArray
-from yashe.errors import DataError, ParameterError
+from yashe.errors import DataError, FheError, ParameterError
 
 LARGEST_WIDTH = 1024  # columns: a card with all of them is small enough to be sent
 LONGEST_NAME = 64
@@ -210,6 +210,19 @@ class Values:
         return self.offset + self.scale * np.asarray(outputs[:, 0], dtype=np.float64)
 
 
+def r_squared(found: npt.NDArray[Any], values: npt.NDArray[Any], undefined: float) -> float:
+    """Return R^2 = 1 - (mean squared error) / (variance of the values), of those that were found.
+
+    That is 1 if all are right, and 0 for what the mean of the values would get.
+
+    Parameters
+    ----------
+    undefined : what to return for values that are all the same
+    """
+    variance = np.var(values)
+    return float(1 - np.mean((found - values) ** 2) / variance) if variance else undefined
+
+
 @dataclass(frozen=True)
 class Schema:
     """What goes in, and what comes out.
@@ -281,12 +294,10 @@ def rounded_outwards(low: float, high: float) -> tuple[float, float]:
     return round(down, digits), round(up, digits)
 
 
-def check_text(what: str, text: Any) -> None:
-    """Refuse what cannot be printed in one line."""
+def check_text(what: str, text: Any, error: type[FheError] = ParameterError) -> None:
+    """Refuse what cannot be printed in one line, by an error of the class given."""
     if not (isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and text.isprintable()):
-        raise ParameterError(
-            f"{what} has 1 to {LONGEST_NAME} printable characters; got {str(text)[:80]!r}."
-        )
+        raise error(f"{what} has 1 to {LONGEST_NAME} printable characters; got {str(text)[:80]!r}.")
 
 
 def check_scale(scale: Any) -> None:

@@ -126,7 +126,7 @@ class SquareLayer:
         weights: Any,
         constants: Any = 0,
     ) -> None:
-        check_scheme(scheme, Scheme)
+        check_scheme(scheme)
         if not scheme.ntt_form:
             raise FormError(f"{scheme.name} keeps no ciphertexts in NTT form")
         scheme = scheme.scheme_of(ct)

@@ -73,7 +73,7 @@ class SlotMatrix:
     """
 
     def __init__(self, scheme: RotatingScheme, matrix: Any) -> None:
-        check_scheme(scheme, RotatingScheme)
+        check_scheme(scheme)
         n = scheme.params.n
         self.scheme, self.matrix = scheme, check_integers(matrix, "the entries of a matrix")
         if self.matrix.ndim != 2 or not self.matrix.size > 0 or max(self.matrix.shape) > n // 2:

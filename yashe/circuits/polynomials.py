@@ -54,7 +54,7 @@ class SlotPolynomial:
     """
 
     def __init__(self, scheme: Scheme, coefficients: Any) -> None:
-        check_scheme(scheme, Scheme)
+        check_scheme(scheme)
         given = as_integers(coefficients, "coefficients")
         if given.ndim != 1:
             raise ParameterError(f"coefficients are one row of integers, not {given.shape}")

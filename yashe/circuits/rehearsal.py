@@ -95,7 +95,7 @@ def rehearse(
     FheError
         Whatever the circuit raises: it would not have worked with anybody's data either.
     """
-    check_scheme(scheme, RotatingScheme)
+    check_scheme(scheme)
     shape = tuple(whole(side, "a side of the shape", 1) for side in whole_numbers(shape, "a shape"))
     keys = scheme.keygen(rotations=rotations)
     zeros = np.zeros((*shape, scheme.params.n), dtype=np.int64)

@@ -35,14 +35,14 @@ from yashe.schemes.definition import Definition
 AnyScheme = TypeVar("AnyScheme", bound="Scheme")
 
 
-def check_scheme(scheme: Any, kind: type) -> None:
-    """Refuse what is no scheme of a kind; often it is the class, and not yet an object of it.
+def check_scheme(scheme: Any) -> None:
+    """Refuse what is no scheme; often it is the class, and not yet an object of it.
 
     Raises
     ------
     ParameterError
     """
-    if not isinstance(scheme, kind):
+    if not isinstance(scheme, Scheme):
         found = scheme.__name__ if isinstance(scheme, type) else f"a {type(scheme).__name__}"
         raise ParameterError(f"this takes a scheme with parameters, BGV(params), not {found}")
 
