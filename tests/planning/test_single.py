@@ -14,15 +14,29 @@ from nn.inference.split import join
 from nn.networks.layers import Conv2D, Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from nn.networks.pretrained import pretrained
+from nn.packing.network import PackedNetwork
 from nn.packing.stages import PackingError
 from nn.planning import packed
 from nn.planning.calibrate import KINDS, Calibration
+from nn.planning.middle import RepeatStep, SquareOnceStep
+from nn.planning.packed import (
+    AnswerStep,
+    BiasStep,
+    GatherStep,
+    TapsStep,
+    TwoPartsStep,
+    WeighStep,
+)
 from nn.planning.plan import Plan, make_plan
+from nn.planning.single import Levels, packed_program
 from nn.training.quantize import quantize_pixels
 from strategies_networks import images, insecure_params_for, networks
+from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.parallel import available_cores
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.slots import interpolate
 from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
+from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 
@@ -142,6 +156,68 @@ def test_levels_go_down_and_there_is_a_key_for_every_rotation(digits) -> None:
     layout = plan.program.network.layout
     count = len(keys.fine.exponents) + len(keys.coarse.exponents)
     assert count == (layout.turns > 1) + sum(map(len, layout.folds))
+
+
+@pytest.fixture
+def transformed(monkeypatch) -> list[tuple[tuple[int, ...], int]]:
+    """The moduli of every transform that is done, and of how many polynomials it is."""
+    done = []
+    for name in ("evaluate", "interpolate"):
+        original = getattr(Ntt, name)
+
+        def noted(self, x, primes, out, original=original) -> None:
+            done.append((self.moduli, out.shape[0] * out.shape[1]))
+            original(self, x, primes, out)
+
+        monkeypatch.setattr(Ntt, name, noted)
+    return done
+
+
+@pytest.mark.parametrize(("size", "units"), [(1, 5), (3, 3), (3, 5)])
+def test_work_is_counted_as_it_is_done(size: int, units: int, transformed) -> None:
+    """Two sums to merge, a fold of three rotations and one of a swap, and a matrix behind it.
+
+    Coarse digits are cut from c', where c = P c' + r: its own transforms are not counted.
+    """
+    first, second, last = Dense(5), Dense(units), Dense(3)
+    layers = [Conv2D(2, 2), Square(), Flatten(), first, Square(), second, Square(), last]
+    model = Sequential(layers, (5, 5, 1), info=ModelInfo(levels=1))
+    for layer in model.layers:
+        for name, value in layer.parameters.items():
+            layer.parameters[name] = np.ones(value.shape, dtype=np.int64)
+    params = make_params("INSECURE_WORK", 64, 2**20, security=None, log2_q=500)
+    k, digits = params.k, -(-params.k // size)
+    levels = Levels(k, 4, Gadget(size), 1, (8,))
+    scheme, network = BGV(params), PackedNetwork.of(model, params)
+    program = packed_program(model, network, scheme, levels)
+    assert (network.layout.turns, network.layout.folds) == (2, ((8, 16, 24), ("swap",)))
+    keys = scheme.keygen(bytes(32))
+    server = program.keys.make(scheme, keys.secret, bytes(32))
+    x = scheme.encrypt(network.packing.slots(np.ones((5, 5), dtype=np.int64)), keys.secret)
+    program.prepare()
+    passes = {}
+    for step in program.steps:
+        transformed.clear()
+        x = step.run(x, server)
+        done = sum(count for moduli, count in transformed if moduli != params.plaintext_moduli)
+        uncounted = 8 if isinstance(step, GatherStep) else 0
+        assert step.work().get("transform", 0) == done - uncounted, step.what
+        passes.setdefault(type(step), step.work().get("pass"))
+    larger = size > 1  # only then digits are written modulo every prime
+    # units = 3: 4 diagonals of 8 columns, 1 baby step, 1 giant one, 1 fold. units = 5: 8 diagonals,
+    # 3 baby steps of one cut, 1 giant one.
+    rotations, cuts, products = {3: (3, 3, 4), 5: (4, 2, 8)}[units]
+    assert passes == {
+        TapsStep: 2 * 2 * k,  # two maps, two parts
+        WeighStep: 2 * 3 * k,  # two sums, three parts
+        TwoPartsStep: 2 * 2 * k + larger * 2 * k * digits,
+        # 5 rotations, of which one merges; cuts for that and for the first fold, and a coarse one
+        GatherStep: 5 * 3 * 2 * k + larger * 2 * k * digits + k,
+        BiasStep: 2 * k,
+        SquareOnceStep: None,
+        RepeatStep: rotations * 3 * 2 * 8 + larger * cuts * 8 * 3 + products * 2 * 8,
+        AnswerStep: 2 * 3 * 4,  # a product and a sum, three parts
+    }
 
 
 def test_two_replies_of_one_image_have_different_masks(digits) -> None:
