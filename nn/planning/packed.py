@@ -84,7 +84,8 @@ class PackedStep(Step):
     def cutting(self, polynomials: int, gadget: Gadget) -> tuple[int, int]:
         """Count transforms and passes of polynomials that are cut into digits behind the step.
 
-        It takes passes to write digits of several primes modulo every prime.
+        It takes passes to write digits of several primes modulo every prime. Where primes are
+        spare, the transforms between c and c' (`yashe.ciphertexts.gadgets`) are left out.
         """
         digits = len(gadget.groups(self.level))
         passes = digits if gadget.size > 1 else 0
@@ -167,7 +168,7 @@ class WeighStep(PackedStep):
 
         def one_prime(i: int) -> None:
             p, weights, values = params.moduli[i], near(self._values, like)[i], of(i)
-            most = max_terms(p) - 1  # that a float64 holds exactly
+            most = max_terms(p) - 1  # that a float64 holds exactly, beside what is summed already
             cuts = [slice(j, j + most) for j in range(0, weights.shape[1], most)]
             sums = [np.einsum("jmn,pmn->jpn", weights[:, j], values[:, j]) for j in cuts]
             total = reduce(sums[0], p)

@@ -171,7 +171,7 @@ def enough_primes(n: int, minimum: int) -> tuple[int, ...]:
     while True:
         primes = next_ntt_primes(n, math.ceil(minimum ** (1 / count)), count)
         if len(primes) == count and math.prod(primes) >= minimum:
-            return tuple(primes)
+            return primes
         count += 1
 
 

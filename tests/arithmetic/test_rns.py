@@ -155,6 +155,28 @@ def test_residues_that_are_not_quite_reduced_stand_for_the_same_number(
     assert got == exact(half_values, target, ratio)
 
 
+def largest_fractions(source: RnsBasis, sign: int) -> tuple[int, Fraction]:
+    """An x and a ratio a/Q for which all y_i and f_i are nearly q_i/2 and 1/2, next to a tie.
+
+    f_i is a/q_i without its integer, and a x = (Q + sign)/2 modulo Q says what a is for each y_i.
+    """
+    q, x, a = source.product, 0, 0
+    for p in source.moduli:
+        cofactor, half = q // p, (q + sign) // 2
+        pairs = ((y, centred(half * pow(y * cofactor, -1, p), p)) for y in range(p // 2, 0, -1))
+        y, f = next((y, f) for y, f in pairs if f > 0.49 * p)
+        x, a = x + y * cofactor, a + f * cofactor * pow(cofactor, -1, p)
+    return centred(x, q), Fraction(a % q, q)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("count", [9, 11, 12, 13, 14, 21])
+def test_rescale_is_exact_where_all_fractions_add_up(count: int, sign: int) -> None:
+    source = RnsBasis(MANY[:count])
+    x, ratio = largest_fractions(source, sign)
+    assert_exact([x, -x], source, RnsBasis(T2), ratio)
+
+
 def without_repair(source: RnsBasis, target: RnsBasis, ratio: Fraction) -> Rescale:
     """The floating-point formula alone: nothing is ever in doubt."""
     broken = Rescale(source, target, ratio)

@@ -552,7 +552,7 @@ def test_a_layer_elsewhere_is_cut_where_it_would_not_fit(monkeypatch: pytest.Mon
     place = register(monkeypatch)
     ct, hidden, weights = an_example(WIDE)
     expected = SquareLayer(BGV(WIDE), ct, hidden, weights).sums()
-    monkeypatch.setattr(columns, "MOST", 8 * WIDE.k * (14 + 6) * 5)  # five columns
+    monkeypatch.setattr(columns, "MOST_BYTES", 8 * WIDE.k * (14 + 6) * 5)  # five columns
     layer = SquareLayer(BGV(WIDE), ct.to(place), hidden, weights)
     assert layer.steps == -(-16 // 5)
     assert np.array_equal(layer.sums().to("cpu").rows, expected.rows)

@@ -1,6 +1,8 @@
 """One image at once, encrypted: right in every logit, and as noisy as planned, at most."""
 
 from dataclasses import replace
+from math import prod
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,15 +30,17 @@ from nn.planning.packed import (
     WeighStep,
 )
 from nn.planning.plan import Plan, make_plan
-from nn.planning.single import Levels, packed_program
+from nn.planning.single import LARGEST_DIGIT, Levels, Search, packed_program, skewed
 from nn.training.quantize import quantize_pixels
 from strategies_networks import images, insecure_params_for, networks
 from yashe.arithmetic.ntt import Ntt
 from yashe.arithmetic.parallel import available_cores
+from yashe.arithmetic.primes import ntt_primes
+from yashe.arithmetic.residues import bound
 from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.slots import interpolate
 from yashe.errors import EncodingError, NoiseBudgetExhausted, ParameterError
-from yashe.parameters.sets import make_params
+from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
 
@@ -114,6 +118,7 @@ def test_the_digits_network_classifies_one_image_at_once(digits) -> None:
     assert (plan.mode, len(plan.runs), plan.params.n, plan.params.security) == (
         "single", 2, 8192, 128,
     )  # fmt: skip
+    assert plan.program.keys.levels == Levels(8, 4, Gadget(4), 0)
     assert np.array_equal(classified(plan, pixels[1:]), model.forward(pixels[1:]))
     assert plan.steps[0].shape == (9,)
     assert plan.steps[-1].shape == (1,)
@@ -218,6 +223,58 @@ def test_work_is_counted_as_it_is_done(size: int, units: int, transformed) -> No
         RepeatStep: rotations * 3 * 2 * 8 + larger * cuts * 8 * 3 + products * 2 * 8,
         AnswerStep: 2 * 3 * 4,  # a product and a sum, three parts
     }
+
+
+def test_sums_over_more_maps_than_a_float_holds_are_reduced_in_between() -> None:
+    """Of 24-bit primes 128 products of residues are exact; here are 387, all of them as large."""
+    params, maps = Params("INSECURE_LONG_SUMS", 4, ntt_primes(4, 2), (17,), security=None), 387
+    step = WeighStep.__new__(WeighStep)
+    weights = np.empty((1, maps, params.n))
+    vars(step).update(scheme=BGV(params), network=SimpleNamespace(weights=weights))
+    largest = [(bound(p) - 1) | 1 for p in params.moduli]  # odd, so that no sum can be rounded
+    values = np.array(largest, dtype=np.float64)[:, None, None, None]
+    vars(step)["_values"] = np.broadcast_to(values, (params.k, *weights.shape))
+    sums = step.sums(1, lambda i: np.full((1, maps, params.n), values[i]), weights)
+    expected = [x * x * maps % p for x, p in zip(largest, params.moduli, strict=True)]
+    assert (sums[0, 0] % params.ring.moduli == np.array(expected)[:, None]).all()
+
+
+@pytest.mark.parametrize("layers", [[Dense(3), Square(), Dense(2)], [Square(), Dense(3)]])
+def test_no_levels_that_carry_a_network_cost_less_than_those_that_are_found(layers) -> None:
+    plan = toy([Flatten(), *layers], 3)
+    program, params, t = plan.program, plan.params, plan.params.t
+    search = Search(program.model, (program.network,), public=False, spare_bits=1.0, given=True)
+    every = [
+        Levels(params.k, last, Gadget(size), fine)
+        for last in range(1, params.k + 1)
+        for size in range(1, LARGEST_DIGIT + 1)
+        for fine in range(len(program.network.layout.folds) + 1)
+        if 2 * t < prod(params.moduli[:last])
+    ]
+    costs = [search.cost(params, one) for one in every if search.carries(params, one)]
+    assert search.cost(params, program.keys.levels) == min(costs) < max(costs)
+
+
+@pytest.mark.parametrize(
+    ("t_at_least", "log2_q", "last", "found"),
+    [
+        (2**20, 120, 3, 4),
+        (2**20, 110, 3, 1),  # the other primes would be larger, and q: less secure
+        (2**44, 120, 2, 2),  # two primes of 22 bits would not hold t
+    ],
+)
+def test_skewed_primes_make_q_no_larger_and_hold_t(t_at_least, log2_q, last, found) -> None:
+    params = make_params("INSECURE_SKEW", 64, t_at_least, security=None, log2_q=log2_q)
+    first, *others = skewed(params, Levels(params.k, last, Gadget(1), 0))
+    assert first is params
+    assert len(others) == found - 1
+    before = params
+    for one in others:
+        low = one.shortened(last)  # which Params refuse if it does not hold t
+        assert low.log2_q < before.shortened(last).log2_q
+        assert (one.k, one.q < params.q) == (params.k, True)
+        before = one
+    assert not list(skewed(params, Levels(params.k, params.k, Gadget(1), 0)))[1:]  # none are spare
 
 
 def test_two_replies_of_one_image_have_different_masks(digits) -> None:

@@ -209,8 +209,7 @@ class Rescale:
 
     def __init__(self, source: RnsBasis, target: RnsBasis, ratio: Fraction) -> None:
         self.source, self.target, self.ratio = source, target, ratio
-        for p in target.moduli + source.moduli:
-            check_exact_sum(max(p, *source.moduli), len(source) + 2)
+        check_exact_sum(max(source.moduli + target.moduli), len(source) + 2)
         q, k = source.product, len(source)
         factors = [ratio * (q // p) for p in source.moduli] + [-ratio * q]
         integers = [round(factor) for factor in factors]

@@ -42,7 +42,7 @@ from yashe.schemes.base import Scheme, check_scheme
 from yashe.schemes.rlwe import square_part
 
 COLUMNS = 1024  # at a time: threads wait for each other between calls, so that long ones pay
-MOST = 2**32  # bytes of units and inputs that a GPU has at a time
+MOST_BYTES = 2**32  # of units and inputs that a GPU has at a time
 MOST_KEPT = 64  # layers that are kept there
 _kept: dict[bytes, _Modulo] = {}
 
@@ -166,7 +166,8 @@ class SquareLayer:
         matrices = [weights, *(some.weight for some in self.hidden)]
         self.primes = max((at_once(w, params.moduli, ct.like) for w in matrices), key=len)
         # A GPU takes all columns of all units, but not more than a few gigabytes.
-        width = COLUMNS if on_host(ct.like) else max(1, MOST // (8 * params.k * (units + ct.size)))
+        column_bytes = 8 * params.k * (units + ct.size)
+        width = COLUMNS if on_host(ct.like) else max(1, MOST_BYTES // column_bytes)
         self.columns = [slice(c, c + width) for c in range(0, params.n, width)]
         self.steps = len(self.primes) * len(self.columns)
 
