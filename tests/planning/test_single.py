@@ -153,6 +153,15 @@ def test_too_little_noise_budget_is_refused_before_anything_is_encrypted(digits)
     assert make_plan(model, joint, mode="single").params.moduli == joint.moduli
 
 
+def test_what_a_small_ring_has_no_slots_for_takes_a_larger_one_or_too_much_noise() -> None:
+    model = Sequential([Flatten(), Dense(40)], (64, 64, 1), info=ModelInfo(levels=1))
+    for name, value in model.layers[1].parameters.items():
+        model.layers[1].parameters[name] = np.ones(value.shape, dtype=np.int64)
+    assert make_plan(model, mode="single").params.n == 8192
+    with pytest.raises(NoiseBudgetExhausted, match="no parameters at 128 bits"):
+        make_plan(model, mode="single", spare_bits=400)
+
+
 def test_levels_go_down_and_there_is_a_key_for_every_rotation(digits) -> None:
     _, plan, _ = digits
     levels = [step.level for step in plan.steps]
