@@ -136,6 +136,22 @@ def test_no_piece_of_a_sum_is_too_large_and_none_is_smaller_than_is_sure(
     assert step >= terms or (sizes.sum(axis=0) > most).any()
 
 
+def test_the_last_piece_is_no_larger_than_the_others() -> None:
+    # 0 + 180, or 0 + 60 + 120, is more than 100 at the end: one row at a time.
+    assert piece(np.array([[0], [0], [0], [60], [60], [60]]), 100) == 1
+    assert piece(np.array([[0], [0], [60], [0], [60], [60]]), 120) == 3
+
+
+@pytest.mark.parametrize("terms", [127, 254, 300])
+def test_large_numbers_are_reduced_first_and_long_sums_of_them_cut(terms: int) -> None:
+    p = LARGE_PRIMES[-1]
+    residue = (p // 2 - 1) | 1  # odd, so that no sum beyond 2^53 is exact by luck
+    x = np.full((terms, 1), residue + (EXACT_LIMIT // p - 2) * p, dtype=np.float64)
+    weights = np.full((terms, 2), residue, dtype=np.int64)
+    sums = WeightedSum(weights, (p,), EXACT_LIMIT - p)
+    assert canonical(sums(x), p).tolist() == [[textbook.centred(terms * residue**2, p)]] * 2
+
+
 def test_few_pieces_are_tried_however_long_a_sum_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of which only every other one is large, so that equal pieces are hard to find."""
     sizes, calls = np.tile(np.array([[100, 1], [1, 100]]), (2000, 1)), list[int]()
