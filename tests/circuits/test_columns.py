@@ -335,6 +335,14 @@ def test_constants_add_their_noise_and_zero_adds_none() -> None:
     assert (found > without).tolist() == [True, False, False]
 
 
+def test_biases_of_units_add_their_noise_and_zero_adds_none() -> None:
+    scheme, (ct, _, _) = BGV(WIDE), an_example(WIDE)
+    units = Units(np.array([[0], [1]]), np.array([[2, 2]]), np.array([0, 5]))
+    bound = SquareLayer(scheme, ct, [units], np.ones((4, 1), dtype=np.int64)).hidden_bound
+    added = scheme.plain_addition_bound(1).deviation * np.array([0, 1, 0, 1])
+    assert bound.deviation.tolist() == (2 * ct.bound.deviation[[0, 0, 1, 1]] + added).tolist()
+
+
 def test_only_the_chosen_ciphertexts_of_a_larger_store_take_part() -> None:
     """An array is an index into rows: reversed and repeated ones give other sums."""
     ct, hidden, weights = an_example(WIDE)

@@ -247,6 +247,18 @@ def test_what_fits_is_summed_to_the_last_bit_of_the_room(load, monkeypatch):
     assert np.array_equal(found, exact(weights, values))
 
 
+@pytest.mark.parametrize("last", [3, 4])
+def test_squares_whose_weights_are_too_large_together_are_scaled_each(last, monkeypatch):
+    """10 + 7 + 3 fit into the room of 20, and 10 + 7 + 4 do not."""
+    ct, values = encrypted("bfv", 3)
+    sums, weights = SumsOfSquares(SCHEMES["bfv"], 1), np.array([[10], [7], [last]])
+    monkeypatch.setattr(sums, "_capacity", 20)
+    sums.add_squares(ct, weights)
+    assert sums._load == {3: 20, 4: 0}[last]
+    found = SCHEMES["bfv"].decrypt(sums.total(), KEYS["bfv"].secret)
+    assert np.array_equal(found, exact(weights, values))
+
+
 def test_the_room_is_what_the_auxiliary_modulus_leaves():
     capacity = SumsOfSquares(SCHEMES["bfv"], 1)._capacity
     n, q, aux = PARAMS.n, PARAMS.q, PARAMS.auxiliary_basis.product

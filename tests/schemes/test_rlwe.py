@@ -32,7 +32,7 @@ from yashe.errors import (
     NoiseBudgetExhausted,
     ParameterError,
 )
-from yashe.parameters.sets import Params
+from yashe.parameters.sets import Params, make_params
 from yashe.schemes import rlwe
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -297,3 +297,15 @@ def test_messages_that_do_not_fit_are_refused(twin: Twin, values: Any, reason: s
     scheme, keys = toy(twin)
     with pytest.raises(EncodingError, match=reason):
         scheme.encrypt(values, keys.public)
+
+
+def test_keys_with_larger_digits_serve_ciphertexts_with_fewer_primes() -> None:
+    """Of 7 primes there are the digits 2 + 2 + 2 + 1, and of the first 5 of them 2 + 2 + 1."""
+    params = make_params("INSECURE_DIGITS", 64, 2**10, security=None, log2_q=160)
+    scheme = BFV(params)
+    keys = scheme.keygen(bytes(32))
+    wide = keys.relinearization.widened(2)
+    low = scheme.switch_modulus(scheme.encrypt([3, 5], keys.secret, bytes(32)), 5)
+    assert [len(key.b.residues) for key in (wide, wide.shortened(low.params))] == [4, 3]
+    product = scheme.relinearize(low * low, wide)
+    assert scheme.decrypt(product, keys.secret)[:2].tolist() == [9, 25]
