@@ -68,7 +68,7 @@ def test_a_check_never_tells_the_answer(name: str) -> None:
         checks.EXERCISES[name].check(lambda *arguments: None)
     assert caught.value.report.first_failure.answer == ""
     text = str(caught.value).replace(caught.value.report.first_failure.given, "")
-    assert str(checks.report.plain(answer)) not in text or len(str(answer)) < 4
+    assert str(checks.compare.plain(answer)) not in text or len(str(answer)) < 4
 
 
 def _as_array(name: str, value: object) -> object:
@@ -108,7 +108,7 @@ def mistake_of(student: Callable[..., Any]) -> str:
         (lambda x, p: [y % p + 0.5 for y in x], "some entries are not integers"),
         (lambda x, p: [-(y % p) for y in x], "every sign is the wrong way round"),
         (lambda x, p: [y % p for y in sorted(x, reverse=True)], "their order is not"),
-        (lambda x, p: [9] * len(x), "1 of 1 entries are wrong, the first at index 0"),
+        (lambda x, p: [9] * len(x), "its only entry is wrong"),
         (lambda x, p: x.clear() or [2], "it changes its arguments"),
         (lambda x: x, "it raises TypeError: .*takes 1 positional argument but 2 were given"),
     ],
@@ -121,7 +121,6 @@ def test_a_difference_is_described(student: Callable[..., Any], mistake: str) ->
     ("name", "student", "mistake"),
     [
         ("budget_bits", lambda *_: 10**400, "OverflowError: int too large to convert to float"),
-        ("solve_without_errors", lambda *_: [float("inf")], "OverflowError: cannot convert float"),
         ("question_for_the_key", lambda p: [["a"] * p.n] * 2, "TypeError: unsupported operand"),
         ("weighted_sum", lambda *_: STRANGE, "KeyMismatchError: "),
     ],

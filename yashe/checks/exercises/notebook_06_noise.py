@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise
+from yashe.checks.compare import Function, WrongAnswer, call
+from yashe.checks.report import Check, Claim, exercise
 from yashe.textbook.polynomials import Params, Poly, budget_of, scale_up
 
 LARGEST_DEGREE = 1000  # of a power that is computed to see whether it is the right one

@@ -8,7 +8,8 @@ from yashe.arithmetic.primes import ntt_primes
 from yashe.attacks.estimates import rlwe_block_size
 from yashe.attacks.ntru import dense_sublattice_block_size
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, plain
+from yashe.checks.compare import Function, WrongAnswer, call, plain
+from yashe.checks.report import Check, Claim, exercise
 from yashe.textbook import yashe as textbook_yashe
 from yashe.textbook.polynomials import Params, Poly, centred, poly_mod, poly_round, round_div
 
