@@ -21,9 +21,6 @@ Arguments: TypeAlias = tuple[Any, ...]
 Comparison: TypeAlias = Callable[..., None]
 
 MUTABLE = (list, dict, np.ndarray)  # what a function could change
-OTHER_RESIDUES = (
-    "right but for multiples of the modulus: reduce each number to the residue around zero"
-)
 LONGEST_TEXT = 200  # characters of an input or an answer that a report shows
 
 
@@ -71,7 +68,8 @@ def modulo(modulus: Function) -> Comparison:
             expected = plain(right(*copied(arguments)))
             if got == expected or _residues(got, q) != _residues(expected, q):
                 raise
-            raise WrongAnswer(OTHER_RESIDUES, wrong.answer) from wrong
+            others = f"right modulo {q}: now reduce each number to its residue around zero"
+            raise WrongAnswer(others, wrong.answer) from wrong
 
     return compare
 
@@ -178,7 +176,7 @@ def _rows(value: Any) -> bool:
 def _shapes_agree(got: Any, right: Any) -> bool:
     """Say whether two lists have one shape, or are no arrays: a pair of matrices, say."""
     try:
-        return np.shape(got) == np.shape(right)
+        return bool(np.shape(got) == np.shape(right))
     except ValueError:  # rows of different lengths
         return True
 
