@@ -156,6 +156,10 @@ def test_an_answer_that_is_wrong_modulo_p_is_not(wrong: object) -> None:
     assert "right modulo" not in failure.mistake
 
 
+def test_a_result_in_the_place_of_the_function_is_told() -> None:
+    assert mistake_of([2]) == "the check wants the function itself, not a list that it gave"  # type: ignore[arg-type]
+
+
 def test_what_a_function_prints_is_seen_once(capsys: pytest.CaptureFixture[str]) -> None:
     def student(x: list[int], p: int) -> list[int]:
         print("x =", x)

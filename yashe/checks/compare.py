@@ -103,6 +103,8 @@ def call(function: Function, arguments: Arguments) -> Any:
     WrongAnswer
         If it raises an error, returns nothing, or changes what it was given.
     """
+    if not callable(function):
+        raise WrongAnswer(f"the check wants the function itself, not {an(function)} that it gave")
     copies = copied(arguments)
     try:
         answer = function(*copies)
