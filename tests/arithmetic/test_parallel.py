@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from forks import forked, needs_fork
 from strategies_engine import SEED, TOYS
 from yashe.arithmetic.parallel import (
-    GROUP_BESIDE,
+    GROUP,
     MOST_WORKERS,
     available_cores,
     for_each,
@@ -78,7 +78,7 @@ def test_a_loop_is_the_plain_loop_for_any_number_of_workers(
     assert ticks == [threading.get_ident()] * len(expected)  # as many, in this thread
 
 
-@given(count=st.integers(0, 3 * GROUP_BESIDE), threads=st.sampled_from([None, 1, 2, 3]))
+@given(count=st.integers(0, 5 * GROUP), threads=st.sampled_from([None, 1, 2, 3]))
 def test_groups_are_all_items_each_once_and_each_ticks(count: int, threads: int | None) -> None:
     seen: list[int] = []
     ticks: list[int] = []
@@ -90,12 +90,12 @@ def test_groups_are_all_items_each_once_and_each_ticks(count: int, threads: int 
     assert len(ticks) == count
 
 
-@pytest.mark.parametrize(("threads", "sizes"), [(1, [1] * 10), (2, [GROUP_BESIDE, 2])])
+@pytest.mark.parametrize(("threads", "sizes"), [(1, [1] * 6), (2, [GROUP, 2])])
 def test_threads_take_several_items_at_a_time(threads: int, sizes: list[int]) -> None:
     """Their calls are longer then, and they wait less for each other."""
     seen: list[slice] = []
     with workers(threads):
-        for_each_group(seen.append, 10, np.zeros(10), group=1)
+        for_each_group(seen.append, 6, np.zeros(6), group=1)
     assert [some.stop - some.start for some in sorted(seen, key=lambda some: some.start)] == sizes
 
 

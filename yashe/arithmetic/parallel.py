@@ -29,7 +29,7 @@ from yashe.arithmetic.whole import whole
 
 T = TypeVar("T")
 
-GROUP, GROUP_BESIDE = 4, 8  # ciphertexts that a thread takes at once, alone and beside others
+GROUP = 4  # ciphertexts that a thread beside others takes at once
 MOST_WORKERS = 1024  # each may become a thread, and no machine that we know has more cores
 
 _pool: ContextVar[ThreadPoolExecutor | None] = ContextVar("pool", default=None)
@@ -140,7 +140,7 @@ def for_each_group(
     """Call body(slice) for a few of `count` items at a time.
 
     Threads wait for each other whenever one of them is between two calls of NumPy: the more each
-    call has to do, the less they wait. So several threads take `GROUP_BESIDE` items at a time.
+    call has to do, the less they wait. So several threads take `GROUP` items at a time.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def for_each_group(
     group : how many items a processor takes at a time where there is one thread
     """
     if _pool.get() in _open:
-        group = max(group, GROUP_BESIDE)
+        group = max(group, GROUP)
 
     def length(some: slice) -> int:
         return int(some.stop - some.start)

@@ -92,27 +92,27 @@ def uniform(seed: bytes, labels: Sequence[str], n: int, moduli: tuple[int, ...])
     -------
     float64 array, shape (len(labels), k, n), centred residues in [-(q_i - 1)/2, (q_i - 1)/2]
     """
-    found = np.empty((len(labels), len(moduli), n))
-    for label, rows in zip(labels, found, strict=True):
-        for row, p in zip(rows, moduli, strict=True):
-            # Draws beyond the last whole multiple of p would make the small residues likelier.
-            row[...] = _below(seed, f"{label}/{p}", n, 2**24 // p * p)
-    reduce_modulo(found, moduli)  # canonical: below 2^24 1/p is exact enough
-    return found
-
-
-def _below(seed: bytes, label: str, n: int, limit: int) -> NDArray[np.uint32]:
-    """Return the first n draws of 3 bytes that are below a limit, which is above 2^23."""
-    count = n * 2**24 // limit
+    streams = [f"{label}/{p}" for label in labels for p in moduli]
+    # Of draws of 3 bytes those beyond the last whole multiple of p would make the small residues
+    # likelier: they are dropped.
+    limits = np.array([2**24 // p * p for p in moduli] * len(labels), dtype=np.uint32)[:, None]
+    count = n * 2**24 // min(2**24 // p * p for p in moduli)
     count += 6 * math.isqrt(count) + 16  # enough but once in 10^9 times
     while True:
         # Little-endian 3-byte integers, read as overlapping 4-byte ones and masked.
-        raw = stream(seed, label, 3 * count + 1)
-        words = np.ndarray((count,), dtype="<u4", buffer=raw, strides=(3,)) & 0xFFFFFF
-        kept = np.compress(words < limit, words)  # words[...] guesses which one comes next
-        if len(kept) >= n:
-            return kept[:n]
+        data = b"".join([stream(seed, one, 3 * count) for one in streams]) + b"."
+        words = np.ndarray((len(streams), count), "<u4", data, strides=(3 * count, 3)) & 0xFFFFFF
+        accepted = words < limits
+        kept = np.count_nonzero(accepted, axis=1)
+        if (kept >= n).all():
+            break
         count *= 2
+    flat = np.compress(accepted.reshape(-1), words)  # words[...] guesses which one comes next
+    starts = np.cumsum(kept) - kept
+    rows = np.array([flat[start : start + n] for start in starts], dtype=np.float64)
+    residues = rows.reshape(len(labels), len(moduli), n)
+    reduce_modulo(residues, moduli)  # canonical: below 2^24 1/p is exact enough
+    return residues
 
 
 def uniform_half(seed: bytes, rows: Iterable[int], n: int, moduli: tuple[int, ...]) -> FloatArray:
