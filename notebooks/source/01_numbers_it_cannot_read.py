@@ -149,7 +149,8 @@ print(scheme.decrypt(y * y, keys.secret)[0])
 # have written, so solve exercises in their order: a cell that needs one that is missing says which.
 #
 # **Exercise 1.** Return an encryption of `weights[0] * x[0] + weights[1] * x[1] + ... + bias`. `x[0]`, `x[1]`, ... are ciphertexts, `weights` is a list
-# of integers, `bias` an integer. (Where a check tells you its input, you see what is encrypted: a row for each ciphertext, a column for each slot.)
+# of integers, `bias` an integer. (The check encrypts with a small toy. Where it tells you its input, you see what is encrypted: a row for each
+# ciphertext, a column for each slot.)
 
 
 # %% tags=["exercise"]
