@@ -62,13 +62,13 @@ print(int(x - 1), int(x), int(x + 1))
 
 # %% tags=["exercise"]
 def reduce_float(x, p):
-    """Return x modulo p, around zero, for a float64 array of integers."""
+    """Return x modulo p, around zero: float64 arrays of integers, both."""
     raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
 def reduce_float(x, p):
-    """Return x modulo p, around zero, for a float64 array of integers."""
+    """Return x modulo p, around zero: float64 arrays of integers, both."""
     return x - p * np.rint(x / p)
 
 

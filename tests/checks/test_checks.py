@@ -156,6 +156,14 @@ def test_an_answer_that_is_wrong_modulo_p_is_not(wrong: object) -> None:
     assert "right modulo" not in failure.mistake
 
 
+def test_a_right_answer_that_changes_its_arguments_is_told_that() -> None:
+    same = compare.modulo(lambda x, p: p)
+    asked = Check(Claim("residues", [([5], 3)], right, compare=same))
+    failure = asked.report("residues", lambda x, p: x.clear() or [2]).first_failure
+    assert failure is not None
+    assert failure.mistake.startswith("it changes its arguments")
+
+
 def test_a_result_in_the_place_of_the_function_is_told() -> None:
     assert mistake_of([2]) == "the check wants the function itself, not a list that it gave"  # type: ignore[arg-type]
 
