@@ -27,7 +27,15 @@ laws.
 from collections.abc import Callable
 
 from yashe.checks import exercises  # noqa: F401 (which registers them)
-from yashe.checks.compare import Function, Unsolved, WrongAnswer, by_value, call, require_equal
+from yashe.checks.compare import (
+    Function,
+    Unsolved,
+    WrongAnswer,
+    by_value,
+    call,
+    modulo,
+    require_equal,
+)
 from yashe.checks.report import (
     EXERCISES,
     Check,
@@ -55,6 +63,7 @@ __all__ = [
     "by_value",
     "call",
     "exercise",
+    "modulo",
     "require_equal",
 ]
 
