@@ -15,6 +15,7 @@ from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
+from yashe.schemes.yashe import YASHE
 
 PARAMS = make_params("INSECURE_PROGRAM", 64, 2**20, security=None, log2_q=300)
 SCHEME = BGV(PARAMS)
@@ -115,3 +116,17 @@ def test_a_switch_adds_to_three_parts_what_was_forecast_for_three() -> None:
         primes = SCHEME.fewest_primes(x.bound, x.degree)
         expected = found.switched(primes).noise_budget
         assert np.allclose(SCHEME.switch_modulus(x, primes).noise_budget, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, BFV(PARAMS), YASHE(PARAMS)], ids=lambda x: x.name)
+def test_a_constant_adds_to_a_square_what_was_forecast(scheme) -> None:
+    """In YASHE' that is f^2 r, as f^2 takes the place of f: more than it adds to a fresh one."""
+    keys = scheme.keygen(bytes(32))
+    ct = scheme.encrypt(np.ones((2, 1), dtype=np.int64), keys.encryption, bytes(32))
+    fresh = Forecast(scheme, ct.bound)
+    constants = np.array([5, 0])
+    for x, found in ((ct, fresh), (scheme.square(ct, PARAMS.k), fresh * fresh)):
+        added = scheme.plain_addition_bound(x.degree)
+        expected = (x.bound.deviation + added.deviation * (constants != 0)).tolist()
+        assert (x + constants).bound.deviation.tolist() == expected
+        assert (found + constants).bound.deviation.tolist() == expected
