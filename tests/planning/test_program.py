@@ -10,7 +10,14 @@ from nn.networks.pretrained import pretrained
 from nn.planning.plan import make_plan
 from nn.planning.program import Report, program_of
 from nn.planning.proofs import Forecast
-from nn.planning.steps import LayerStep, RelinearizeStep, SquareStep, SumsStep, SwitchStep
+from nn.planning.steps import (
+    LayerStep,
+    RelinearizeStep,
+    SquareStep,
+    SumsStep,
+    SwitchStep,
+    hidden_tiles,
+)
 from yashe.errors import KeyMismatchError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
@@ -130,3 +137,42 @@ def test_a_constant_adds_to_a_square_what_was_forecast(scheme) -> None:
         expected = (x.bound.deviation + added.deviation * (constants != 0)).tolist()
         assert (x + constants).bound.deviation.tolist() == expected
         assert (found + constants).bound.deviation.tolist() == expected
+
+
+def test_work_on_three_parts_is_counted_as_that() -> None:
+    layers = [Flatten(), Dense(3), Square(), Dense(2), Square(), Dense(2)]
+    model = Sequential(layers, (2, 2, 1), info=ModelInfo(levels=1))
+    steps = program_of(model, SCHEME, relinearize=False).steps
+    assert [type(step) for step in steps] == [LayerStep, SumsStep, SwitchStep, SumsStep]
+    assert [step.work() for step in steps] == [
+        {},
+        {"multiply_add": 4 * 3, "output": 3, "square": 3, "weigh": 3 * 2, "sum": 2},
+        {"transform": 2 * 3 * PARAMS.k},  # of two sums
+        # (a, b, c)^2 is six products of two, where (a, b)^2 is three; and five parts, not three.
+        {"square": 2 * 6 // 3, "weigh": 2 * 2 * 5 // 3, "sum": 2},
+    ]
+
+
+@pytest.mark.parametrize(("width", "count"), [(1, 8), (2, 6), (3, 5)])
+def test_relinearisation_is_counted_by_its_digits(width: int, count: int) -> None:
+    """Of 7 primes, 7, 4 or 3 digits: 8 (4 + 3) / (7 + 3) is 5.6, and 8 (3 + 3) / (7 + 3) is 4.8."""
+    params = make_params("INSECURE_DIGITS", 64, 2**10, security=None, log2_q=160)
+    step = RelinearizeStep((Dense(8),), 0, (8,), BGV(params), params.k, degree=2, width=width)
+    assert (params.k, step.work()) == (7, {"relinearize": count})
+
+
+@pytest.mark.parametrize("units", [1, 2, 3, 4, 100])
+def test_tiles_are_small_and_have_all_units_with_their_weights_and_biases(units: int) -> None:
+    rng = np.random.default_rng(0)
+    for first, shape in ((Dense(5), (4,)), (Conv2D(2, 2), (3, 3, 1)), (Square(), (4,))):
+        Sequential([first], shape, info=ModelInfo(levels=1))  # which tells the layer its shapes
+        for name, value in first.parameters.items():
+            first.parameters[name] = rng.integers(-9, 9, value.shape)
+        x, seen = rng.integers(0, 9, shape), list[int]()
+        expected = first.forward(x).ravel() if first.parameters else x
+        for tile in hidden_tiles(first, units):
+            assert 0 < tile.outputs.size <= units
+            found = x.ravel()[tile.inputs] @ tile.weight + tile.bias
+            assert np.array_equal(found, expected[tile.outputs])
+            seen += tile.outputs.ravel().tolist()
+        assert sorted(seen) == list(range(expected.size))
