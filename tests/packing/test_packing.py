@@ -14,6 +14,7 @@ from nn.packing.network import PackedNetwork
 from nn.packing.stages import PackingError, matrix_of, stages_of
 from packed_slots import before_the_answer, gathered, rotated
 from strategies_networks import images, networks
+from yashe.arithmetic.primes import ntt_primes
 from yashe.ciphertexts.slots import encode, encode_constant
 from yashe.parameters.sets import Params, make_params
 
@@ -153,6 +154,27 @@ def test_the_digits_of_an_answer_are_short() -> None:
     assert network.answer_norm < 2**12 < 2**28 < float(network.weight_norms.min())
 
 
+def test_digits_of_the_largest_coefficients_are_those_of_the_weights() -> None:
+    """t has all 24 bits of six digits, and 7 + 7 16 + ... + 7 16^5 is less than t/2."""
+    params = Params("INSECURE_DIGITS", 64, ntt_primes(64, 2), ntt_primes(64, 3)[2:], security=None)
+    answer, rng = Answer(params, 4, 2), np.random.default_rng(0)
+    assert (answer.stride, answer.digits, answer.base) == (8, 6, 16)
+    for _ in range(10):
+        weight = rng.integers(-(params.t // 2), params.t // 2, (4, 2))
+        squares = rng.integers(0, 100, 4)
+        slots = Layout(64, 1, 4).repeated(squares)
+        found = answer.logits(product(params, slots, answer.polynomial(weight)))
+        assert found.tolist() == encode_constant(params, squares @ weight).tolist()
+
+
+def test_a_matrix_whose_sums_do_not_fit_into_int64_is_one_of_python_integers() -> None:
+    """One input, weights just below 2^31, and four of their products: 2^64, almost."""
+    model = built([Dense(4), Dense(1)], (1,), 2**31 - 1)
+    weight, bias = matrix_of(model.layers)
+    assert weight.tolist() == [[4 * (2**31 - 1) ** 2]]
+    assert bias.tolist() == [4 * (2**31 - 1) ** 2 + 2**31 - 1]
+
+
 def test_linear_layers_in_a_row_are_one_matrix() -> None:
     rng = np.random.default_rng(0)
     layers = [Conv2D(2, 2), MeanPool(2), Flatten(), Dense(3)]
@@ -208,6 +230,8 @@ def test_what_is_too_large_is_refused() -> None:
         layout_of(stages_of(model), 64)
     with pytest.raises(PackingError, match="9 logits do not fit .* at most 8 do"):
         Answer(TOY, 8, 9)
+    with pytest.raises(PackingError, match="9 logits do not fit .* at most 4 do"):
+        PackedNetwork.of(built([Flatten(), Dense(8), Square(), Dense(9)], (2, 2, 1)), TOY)
     zeros = built([Conv2D(1, 1), Square(), Flatten(), Dense(3)], (4, 4, 1))
     weight = zeros.layers[3].parameters["weight"]
     weight[0::2, [0, 2]] = weight[1::2, 1] = 0  # all that z_0 is made of
