@@ -27,7 +27,7 @@ class Plan:
     program : what the server will do
     params : Params
     levels : pixels are 0..levels
-    digest : of the network's parameters, of which all this has been proved
+    digest : of the network, of which all this has been proved
     steps : lines of its table, from the client to the server and back
     bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
     reasons : why these parameters, sentences; empty if they were given
@@ -74,7 +74,7 @@ class Plan:
         return (self, *self.others)
 
     def check_unchanged(self) -> None:
-        """Refuse a network whose parameters have changed since the plan was made.
+        """Refuse a network that has changed since the plan was made.
 
         Raises
         ------
@@ -82,8 +82,8 @@ class Plan:
         """
         if self.program.model.digest != self.digest:
             raise ParameterError(
-                "the network's parameters have changed since this plan was made, and nothing is "
-                "proved of the new ones: make_plan(model)"
+                "the network has changed since this plan was made, its layers, levels or "
+                "parameters, and nothing is proved of what it is now: make_plan(model)"
             )
 
     def server_keys(self, keys: Any) -> Any:
