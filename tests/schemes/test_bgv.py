@@ -245,6 +245,14 @@ def test_only_ciphertexts_of_one_scheme_key_and_set_of_parameters_are_aligned() 
     for x, y in ((mine, a), (mine, theirs), (theirs, other), (other, theirs)):
         with pytest.raises(KeyMismatchError, match="do not mix|under different keys"):
             scheme.aligned(x, y)
+    few, small = ntt_primes(64, 2), next_ntt_primes(64, 1000, 3)  # no factor between these two
+    x, y = (
+        BGV(params).encrypt([1], keys_of(params).secret)
+        for params in (Params("INSECURE_A", 64, q, (257,), None) for q in (few, small))
+    )
+    for left, right in ((x, y), (y, x)):
+        with pytest.raises(KeyMismatchError, match="do not mix"):
+            left + right
     low = scheme.switch_modulus(theirs, 3)
     x, y = scheme.aligned(low, theirs)
     assert (x.params.k, x.factor) == (y.params.k, y.factor)

@@ -170,6 +170,8 @@ class BGV(RLWE):
         finds such pairs with u v of about t, from (1, v) over (sqrt(t), sqrt(t)) to (u, 1); the one
         that makes the least noise is taken. What is switched is multiplied before.
         """
+        if not (a.params.shortens(b.params) or b.params.shortens(a.params)):
+            a.check_same_keys(b)  # is refused: between other moduli factors mean nothing
         t, low = a.params.t, min(a.params, b.params, key=lambda params: params.k)
         f_a, f_b = (
             ct.factor if ct.params.k == low.k else BGV(low).switched_factor(ct.factor, ct.params)
