@@ -37,6 +37,7 @@ from concurrent.futures import (
     Future,
     wait,
 )
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -153,6 +154,7 @@ def predict(
         raise ParameterError(
             f"at least one part and one task in flight are needed, got {parts} and {in_flight}"
         )
+    model = deepcopy(model)  # for all batches the same, and proved: its owner may change the other
     batches = checked(model, batches)
     if executor is None:
         for batch in batches:
@@ -183,7 +185,7 @@ def checked(model: Sequential, batches: Iterable[Ciphertext]) -> Iterator[Cipher
         if batch.params.digest != known:
             check_network(model, batch.params)
             known = batch.params.digest
-        yield batch
+        yield batch.modulo()  # the network's range is proved as a whole, as for `infer`
         del batch  # which is half a gigabyte, while the next one is made
 
 

@@ -230,6 +230,22 @@ def test_the_network_is_sent_once_for_each_task_in_flight_at_most():
     assert len(executor.calls) == 6
 
 
+@pytest.mark.parametrize("executor", [None, Recorder(), Recorder(forgetful=True)])
+def test_a_network_that_is_changed_while_batches_come_is_the_one_that_was_given(executor):
+    model, batches = network("flatten first"), encrypted(3)
+    replies = predict(model, batches, KEYS.relinearization, executor, in_flight=1)
+    first = next(replies)
+    model.layers[1].parameters["weight"] *= 2**20
+    assert frames([first, *replies]) == frames(computed("flatten first", 3))
+
+
+def test_batches_with_a_declared_range_are_computed_as_others_are():
+    declared = [ct.declared(0, 3) for ct in encrypted(1)]
+    for executor in (None, Recorder()):
+        (reply,) = predict(network("flatten first"), declared, KEYS.relinearization, executor)
+        assert frames([reply]) == frames(computed("flatten first", 1))
+
+
 def test_networks_with_the_same_weights_and_other_layers_are_not_confused_by_a_worker():
     models = [
         Sequential([Conv2D(1, kernel=2, stride=stride)], (5, 5, 1), info=ModelInfo(levels=3))
