@@ -748,6 +748,16 @@ def test_products_are_refused_when_their_noise_is_too_large() -> None:
 # The wire.
 
 
+def test_products_of_whatever_noise_is_claimed_have_some() -> None:
+    scheme, keys = BGV(TOY), keys_of(TOY)
+    ct = scheme.encrypt([3], keys.secret)
+    claimed = replace(ct, bound=ct.bound * (2.0**-1060 / ct.bound.deviation))
+    with np.errstate(all="raise"):
+        product = claimed * claimed
+    assert (product.bound.deviation > 0).all()
+    wire.to_bytes(product)  # which refuses a noise of nothing
+
+
 def test_ciphertexts_travel_with_their_factor() -> None:
     params = toy_params(64, 1, 5, t_above=1000)
     scheme, keys = BGV(params), keys_of(params)

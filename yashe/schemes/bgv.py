@@ -229,7 +229,8 @@ class BGV(RLWE):
         growth = same + math.log2(self.params.n) / 2 + self.params.log2_q
         # In bits, because q alone nearly overflows a float.
         sizes = (np.log2(np.maximum(z.deviation, 2.0**-1000)) for z in (x, y))
-        bits = np.minimum(growth + sum(sizes), 1 + math.log2(noise.HOPELESS))
+        # Whoever sends a ciphertext claims its noise; from no claim there comes no noise at all.
+        bits = np.clip(growth + sum(sizes), -1000, 1 + math.log2(noise.HOPELESS))
         return Bound(np.exp2(bits), x.order + y.order + 1).capped()
 
 
