@@ -103,6 +103,8 @@ class Ahead:
 
     Raises
     ------
+    KeyMismatchError
+        If the keys are others.
     ParameterError
         If the network begins with no squares, or has changed since the plan was made, or there is
         another number of seeds.
@@ -110,6 +112,7 @@ class Ahead:
 
     def __init__(self, run: Plan, seeds: SeedArray, keys: ServerKeys) -> None:
         run.check_unchanged()
+        ServerKeys.check(keys)
         program, params = run.program, run.params
         kinds = [type(step) for step in program.steps]
         if not isinstance(program, PackedProgram) or not program.network.stages.matrices[0].squared:

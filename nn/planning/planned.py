@@ -14,8 +14,11 @@ from nn.packing.network import Packing
 from nn.planning.calibrate import Calibration
 from nn.planning.program import Line, Program
 from nn.planning.single import PackedProgram
+from yashe.arithmetic.whole import of_kind
+from yashe.ciphertexts.keys import Keys
 from yashe.errors import ParameterError
 from yashe.parameters.sets import Params
+from yashe.schemes.yashe import YasheKeys
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,13 @@ class Plan:
         """Return what `infer` takes of a client's keys, or None if it needs nothing.
 
         Rotation keys are made if it needs them.
+
+        Raises
+        ------
+        KindError
+            If they are not what `scheme.keygen` returns.
         """
+        of_kind(keys, "the keys of a client", Keys, YasheKeys)
         if isinstance(self.program, PackedProgram):
             return self.program.keys.make(self.program.scheme, keys.secret)
         return keys.relinearization if self.program.needs_keys else None

@@ -42,7 +42,7 @@ from nn.networks.layers import Conv2D, Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
-from yashe.errors import FheError, KeyMismatchError, ParameterError
+from yashe.errors import FheError, KeyMismatchError, KindError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -354,8 +354,20 @@ def test_a_network_that_begins_otherwise_is_one_part(name):
 @pytest.mark.parametrize(("parts", "room"), [(0, 1), (1, 0)])
 def test_no_parts_and_no_room_are_refused(parts, room):
     replies = predict(network("no stage"), [], KEYS.relinearization, Recorder(), parts, room)
-    with pytest.raises(ParameterError, match=f"needed, got {parts} and {room}"):
+    with pytest.raises(ParameterError, match=r"the number of (parts|tasks) .* of at least 1, not"):
         list(replies)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_what_is_no_network_batch_or_executor_is_refused(parts):
+    model, batches = network("cryptonets"), encrypted(1)
+    for replies, what in (
+        (predict(None, batches, None, None, parts), "the network must be a Sequential"),
+        (predict(model, ["x"], None, None, parts), "a batch must be a Ciphertext"),
+        (predict(model, batches, None, "x", parts), "the executor must be an? Executor"),
+    ):
+        with pytest.raises(KindError, match=what):
+            list(replies)
 
 
 @pytest.mark.parametrize("parts", [1, 2])

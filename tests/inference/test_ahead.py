@@ -18,6 +18,7 @@ from yashe.ciphertexts.slots import interpolate
 from yashe.errors import (
     EncodingError,
     KeyMismatchError,
+    KindError,
     ParameterError,
     TransparentCiphertextError,
 )
@@ -146,7 +147,16 @@ def test_seeds_of_something_else_are_refused(sides) -> None:
         Ahead(make_plan(run.program.model, run.params), announced.seeds, server)
     with pytest.raises(KeyMismatchError, match="SecretKey"):
         Announcement(scheme, run, keys.public)
+    image = announced.encrypt(np.ones((1, 2, 2, 1), dtype=np.int64))
+    for wrong in (None, keys, keys.relinearization, keys.rotations):
+        with pytest.raises(KeyMismatchError, match="one image at once takes the keys that"):
+            Ahead(run, announced.seeds, wrong)
+        with pytest.raises(KeyMismatchError, match="one image at once takes the keys that"):
+            infer(scheme, run, image, wrong)
+        if wrong is not keys:
+            with pytest.raises(KindError, match="the keys of a client must be"):
+                run.server_keys(wrong)
     stranger = scheme.keygen()
     ahead = Ahead(run, announced.seeds, run.server_keys(stranger))
     with pytest.raises(KeyMismatchError, match="does not belong to the ciphertext's keys"):
-        ahead.infer(announced.encrypt(np.ones((1, 2, 2, 1), dtype=np.int64)))
+        ahead.infer(image)
