@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.foreign.network import FloatNetwork, answers_for
-from nn.foreign.operations import FLOATS, INSTEAD, Chain, Node, follow
+from nn.foreign.operations import FLOATS, INSTEAD, Chain, Node, check_size, follow
 from nn.networks.base import Shape
 from nn.networks.checks import shape_of
 from nn.networks.model import LARGEST_LAYER
@@ -165,6 +165,7 @@ def network_in(
     chain = Chain((*row_shape[1:], row_shape[0]) if len(row_shape) == 3 else row_shape)
     check_floats(graph, entries[0])
     walk(graph, entries[0].name, constants, chain, regression)
+    put_in_order(chain)
     answers = answers_for(chain.shape[-1], labels, regression)
     return FloatNetwork(
         tuple(chain.steps), row_shape, chain.input_shape, answers, name, notes=tuple(chain.notes)
@@ -211,6 +212,17 @@ def walk(graph: Any, value: str, constants: Constants, chain: Chain, regression:
         shapes[value] = chain.onnx_shape
     if value != graph.output[0].name:
         raise ParameterError("a network must be one chain; its output is not the end of it.")
+
+
+def put_in_order(chain: Chain) -> None:
+    """Bring outputs that were an image into the order of ONNX, with a layer of zeros and ones.
+
+    They stand for classes, which must not change places.
+    """
+    size = len(chain.order)
+    if len(chain.shape) == 1 and (chain.order != np.arange(size)).any():
+        check_size(size**2)
+        chain.dense(np.eye(size), np.zeros(1))
 
 
 def check_floats(graph: Any, entry: Any) -> None:
