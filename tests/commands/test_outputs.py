@@ -117,7 +117,7 @@ def test_a_reply_through_a_pipe_is_refused_whatever_it_announces(place, tmp_path
         content = (place / "reply.fhe").read_bytes()[:length]
         writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
         writer.start()
-        assert main(["decrypt", str(pipe), "--keys", str(place / "keys")]) == 1
+        assert main(["decrypt", str(pipe), "--keys", str(place / "keys"), "--images", "5"]) == 1
         writer.join(timeout=60)
         assert "cryptonets: pipe, byte" in capsys.readouterr().err
 
