@@ -177,13 +177,13 @@ class EngineSampler:
     """The same samples, read at once."""
 
     def ternary(self, seed: bytes, label: str, n: int) -> Poly:
-        return integers(sampling.ternary(seed, label, n))
+        return integers(sampling.ternary(seed, [label], n)[0])
 
     def gaussian(self, seed: bytes, label: str, n: int) -> Poly:
-        return integers(sampling.gaussian(seed, label, n))
+        return integers(sampling.gaussian(seed, [label], n)[0])
 
     def uniform(self, seed: bytes, label: str, n: int, p: int) -> Poly:
-        return integers(canonical(sampling.uniform(seed, label, n, (p,))[0], p))
+        return integers(canonical(sampling.uniform(seed, [label], n, (p,))[0, 0], p))
 
 
 def exponent(n: int, rotation: Any) -> int:

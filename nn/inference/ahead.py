@@ -126,7 +126,7 @@ class Ahead:
 
         def expand(j: int) -> None:
             seed, row = seeds[j]["seed"].tobytes(), int(seeds[j]["row"])
-            rows[j, 1] = uniform_half(seed, row, params.n, params.moduli)
+            rows[j, 1] = uniform_half(seed, [row], params.n, params.moduli)[0]
 
         for_each(expand, range(len(seeds)))
         bound = program.scheme.fresh_bound(public=False).broadcast(seeds.shape)

@@ -123,7 +123,7 @@ class Answer:
         t, target = self.params.t, np.zeros(2 * self.pairs, dtype=object)
         target[: self.outputs] = bias.astype(object)
         first, second = target.reshape(-1, 2).T
-        found = uniform(seed, "answer-mask", self.params.n, (t,))[0].astype(np.int64)
+        found = uniform(seed, ["answer-mask"], self.params.n, (t,))[0, 0].astype(np.int64)
         share = pow(2 * self.classes, -1, t)
         ends = [(first + second) * share, (first - second) * share * pow(self.iota, -1, t)]
         rest = found[self.places].astype(object)

@@ -58,6 +58,8 @@ pictures.digits(images[:16], data.test_labels[:16])
 #
 # The parameters decide what can be computed and how hard it is to break. `make_plan` proves, before anything is encrypted,
 # that this network can run with them; [notebook 6](06.ipynb) and [notebook 11](11.ipynb) say how. The scheme is called BGV; [notebook 7b](07b.ipynb) builds it.
+# For now it is enough to know three letters. What is encrypted are integers modulo $t$. A ciphertext is two polynomials, each with $n$ coefficients,
+# which are integers modulo a much larger $q$.
 
 # %%
 params = make_plan(network).params
@@ -66,17 +68,21 @@ keys = scheme.keygen()
 print(params)
 
 # %% [markdown]
-# Three keys: `keys.secret` decrypts and never leaves the client; `keys.public` encrypts; `keys.relinearization` is for the
-# server, and reads nothing.
+# Three keys. `keys.secret` decrypts, and never leaves the client. `keys.public` is for others who are to encrypt but not to read.
+# `keys.relinearization` is for the server: a product of two ciphertexts is larger than its factors, and this key makes it small
+# again ([notebook 7](07.ipynb)). It reads nothing.
 #
 # ## The client encrypts
 #
 # The network does the same with every image. So one ciphertext holds *one pixel position of all images*: 64 ciphertexts
-# for 450 digits, and there would be room for 8,192.
+# for 450 digits. The places for numbers in a ciphertext are called **slots**. Slot $i$ belongs to image $i$, and there are 8,192 of them.
+#
+# The client has the secret key and encrypts with it. It could take the public one, but then the ciphertexts would have more
+# noise, and twice as many bytes to send.
 
 # %%
 start = time.perf_counter()
-with workers():
+with workers():  # on all cores
     encrypted = encrypt_images(scheme, network, images, keys.secret)
 print(f"{time.perf_counter() - start:.1f} s")
 encrypted
@@ -98,7 +104,7 @@ print(sent[1000:1016].hex(), "\n" + again[1000:1016].hex())
 
 # %%
 start = time.perf_counter()
-with workers():  # on all cores
+with workers():
     reply = infer(scheme, network, encrypted, keys.relinearization)
 seconds = time.perf_counter() - start
 print(f"{seconds:.1f} s for {len(images)} images; it would take as long for {params.n:,}")
@@ -107,7 +113,8 @@ reply
 # %% [markdown]
 # ## The client decrypts
 #
-# The answers are the same integers that the network gives in the clear. Not nearly: exactly.
+# For each image the network gives ten integers, one for each digit, called *logits*: the largest of them is the answer. Decrypted they are
+# the same integers that the network gives in the clear. Not nearly: exactly.
 
 # %%
 logits = decrypt_logits(scheme, reply, keys.secret, len(images))
@@ -125,6 +132,9 @@ pictures.both_sides(images[0], encrypted[4, 4], reply[0], logits[0])
 # Sums with weights, and squares. No more is needed, and no more is possible: ciphertexts can be added, multiplied by
 # integers, and multiplied by each other. CryptoNets therefore has $x^2$ where other networks have $\max(x, 0)$. By
 # hand, with the pixels 3 and 5, weights 2 and $-1$ and a square behind them: $(2 \cdot 3 - 5)^2 = 1$.
+#
+# `encrypt` takes an array whose last axis fills the slots: `[[3], [5]]` becomes two ciphertexts, with one number in each.
+# For a second image, with the pixels 4 and 1, it would be `[[3, 4], [5, 1]]`: still two ciphertexts, and two slots of each in use.
 
 # %%
 x = scheme.encrypt([[3], [5]], keys.secret)
@@ -138,7 +148,9 @@ print(scheme.decrypt(y * y, keys.secret)[0])
 # points you have, which input fails and what kind of mistake it looks like, and never the answer. Cells further down may use what you
 # have written, so solve exercises in their order: a cell that needs one that is missing says which.
 #
-# **Exercise 1.** Return an encryption of `weights[0] * x[0] + weights[1] * x[1] + ... + bias`.
+# **Exercise 1.** Return an encryption of `weights[0] * x[0] + weights[1] * x[1] + ... + bias`. `x[0]`, `x[1]`, ... are ciphertexts, `weights` is a list
+# of integers, `bias` an integer. (The check encrypts with a small toy. Where it tells you its input, you see what is encrypted: a row for each
+# ciphertext, a column for each slot.)
 
 
 # %% tags=["exercise"]
@@ -157,7 +169,7 @@ def weighted_sum(x, weights, bias):
 checks.weighted_sum(weighted_sum)
 
 # %% [markdown]
-# **Exercise 2.** Return an encryption of $x^2 - 3x + 2$, slot by slot.
+# **Exercise 2.** Return an encryption of $x^2 - 3x + 2$, slot by slot: a 5 in some slot of $x$ becomes $25 - 15 + 2 = 12$ in the same slot.
 
 
 # %% tags=["exercise"]
@@ -199,8 +211,8 @@ def expansion(n, log2_q, images):
 checks.expansion(expansion)
 
 # %% [markdown]
-# The library sends fresh ciphertexts at half that size: one of the two polynomials is random anyway, and can be sent as the
-# 32 bytes from which it was made.
+# The library sends ciphertexts fresh from the secret key at half that size: one of the two polynomials is random anyway, and can
+# be sent as the 32 bytes from which it was made. That is why there were fewer bytes above than there are in the first line below:
 
 # %%
 for count in (1, len(images), params.n):

@@ -62,13 +62,13 @@ print(int(x - 1), int(x), int(x + 1))
 
 # %% tags=["exercise"]
 def reduce_float(x, p):
-    """Return x modulo p, around zero, for a float64 array of integers."""
+    """Return x modulo p, around zero: float64 arrays of integers, both."""
     raise checks.Unsolved(1)
 
 
 # %% tags=["solution"]
 def reduce_float(x, p):
-    """Return x modulo p, around zero, for a float64 array of integers."""
+    """Return x modulo p, around zero: float64 arrays of integers, both."""
     return x - p * np.rint(x / p)
 
 
@@ -101,7 +101,8 @@ assert np.abs(library).max() <= residues.bound(p)
 #
 # (the $-p$ leaves room for reducing the sum). That one line is why this project can use the fastest matrix products there are.
 #
-# **Exercise 2.** The largest $m$ for an odd prime $p$. Integers only: Python's `//` is exact, `/` is not.
+# **Exercise 2.** The largest $m$ for an odd prime $p$. Compute it with integers, `//`: then there is nothing to prove about rounding. And do not
+# forget the $-p$: for $p = 5$ it decides.
 
 
 # %% tags=["exercise"]
@@ -205,7 +206,8 @@ checks.compose_residues(compose_residues)
 basis = rns.RnsBasis(ntt_primes(4096, 8))
 numbers = [10**50, -(3**100), 12]
 rows = basis.decompose(np.array(numbers, dtype=object))
-assert [compose_residues([int(x) for x in column], basis.moduli) for column in rows.T] == numbers
+composed = [compose_residues([int(x) for x in column], basis.moduli) for column in rows.T]
+checks.require_equal(composed, numbers)
 basis
 
 # %% [markdown]

@@ -69,7 +69,8 @@ plots.slot_grid(range(16))
 # *The grid for n = 16: two rows of eight slots, the number of the slot, and below it the power of psi whose value it is.*
 #
 # **Exercises 1 and 2.** Write both directions. `intt(values, psi, t)` wants values in the order $\psi, \psi^3, \psi^5, \dots$, so that the
-# value at $\psi^g$ stands at index $(g-1)/2$; `slot_exponents(n)` lists $g$ for every slot.
+# value at $\psi^g$ stands at index $(g-1)/2$; `slot_exponents(n)` lists $g$ for every slot. `textbook.ntt(m, psi, t)` is the way back. Give them lists of
+# Python's integers: the textbook lets numbers grow, and those of a NumPy array have 64 bits and lose what is beyond.
 
 
 # %% tags=["exercise"]
@@ -115,7 +116,7 @@ a, b = encode_slots([1, 2, 3, 4], psi, t), encode_slots([5, -6, 2, 1], psi, t)
 product = poly_mod(poly_mul(a, b), t)
 print("coefficients", a, "*", b, "=", product)
 print("slots       ", decode_slots(product, psi, t), "modulo 17")
-assert decode_slots(product, psi, t) == poly_mod([5, -12, 6, 4], t)
+checks.require_equal(decode_slots(product, psi, t), poly_mod([5, -12, 6, 4], t))
 
 # %% [markdown]
 # ## What the library does
@@ -129,7 +130,7 @@ ring = INSECURE_TOY.plaintext_ring
 numbers = list(range(-32, 32))
 mine = encode_slots(numbers, ring.transform.psi[0], INSECURE_TOY.t)
 library = scheme.encode(numbers)
-assert [int(x) for x in library.element.canonical()[0]] == mine
+checks.require_equal(mine, library.element.canonical()[0])
 print(f"{INSECURE_TOY.n} slots, numbers up to {INSECURE_TOY.t // 2:,}")
 
 # %% [markdown]
@@ -226,7 +227,7 @@ for ct in (x, moved, swapped):
 # %%
 psi64, t64 = ring.transform.psi[0], INSECURE_TOY.t
 mine = decode_slots(rotate(encode_slots(range(64), psi64, t64), t64), psi64, t64)
-assert mine == scheme.decrypt(moved, keys.secret).tolist()
+checks.require_equal(mine, scheme.decrypt(moved, keys.secret))
 
 # %% [markdown]
 # Now numbers of one ciphertext can meet. A ciphertext plus itself rotated by one step has in slot $c$ the sum of $c$ and $c+1$; that, plus itself

@@ -143,7 +143,8 @@ print(
 # | $x \cdot y$ | $t k_y \nu_x + t k_x \nu_y + \dots$ | about $\log_2 t + \log_2 n$ |
 # | relinearisation | a little is added | nearly 0, while the noise is large |
 #
-# A product is expensive because the multiples $t k$ of the other factor, which decryption throws away, multiply the noise. A *trace* shows it:
+# A product is expensive because the multiples $t k$ of the other factor, which decryption throws away, multiply the noise. (*Relinearisation* follows a
+# product: a product has three parts, and with a key for it the server makes two of them again. [Notebook 7](07.ipynb) builds both.) A *trace* shows it:
 
 # %%
 with noise.trace(keys.secret) as trace:
@@ -154,7 +155,7 @@ with noise.trace(keys.secret) as trace:
 print(trace.table())
 
 # %%
-trace.plot().figure
+axes = trace.plot()
 
 # %% [markdown]
 # *Noise budget after each operation, as predicted without a key and measured with it: two products take nearly everything, the other

@@ -86,7 +86,7 @@ def decrypt_low(c0, c1, s, q, t):
 checks.decrypt_low(decrypt_low)
 
 # %%
-assert decrypt_low(*ct, s, low.q, low.t) == m
+checks.require_equal(decrypt_low(*ct, s, low.q, low.t), m)
 print("phase", bfv.phase(low, s, ct)[:5], " message", decrypt_low(*ct, s, low.q, low.t)[:5])
 
 # %% [markdown]
@@ -118,7 +118,7 @@ for step in (ct, square(low, ct), squared, square(low, squared)):
 # %% [markdown]
 # ## The noise squares
 #
-# There is the price. The whole phase is multiplied, so its *size is squared*: a phase of 35 bits becomes one of 70, and $q$ has 72. In BFV
+# There is the price. The whole phase is multiplied, so its *size is squared*: a phase of 34 bits becomes one of 69 here, and $q$ has 72. In BFV
 # a product costs $\log_2 t + \log_2 n$ bits, no matter what. Here it costs as many bits as the phase has.
 #
 # The cure is to make the phase small before it is multiplied, by **switching the modulus**. Let $p$ be one of the primes of $q$. Divide both parts by $p$: the

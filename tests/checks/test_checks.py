@@ -13,6 +13,7 @@ import pytest
 
 from students import as_a_student_writes
 from yashe import checks
+from yashe.checks import compare
 from yashe.checks.report import Check, Claim, Report
 from yashe.errors import FheError
 from yashe.parameters.sets import INSECURE_TOY
@@ -68,7 +69,7 @@ def test_a_check_never_tells_the_answer(name: str) -> None:
         checks.EXERCISES[name].check(lambda *arguments: None)
     assert caught.value.report.first_failure.answer == ""
     text = str(caught.value).replace(caught.value.report.first_failure.given, "")
-    assert str(checks.report.plain(answer)) not in text or len(str(answer)) < 4
+    assert str(checks.compare.plain(answer)) not in text or len(str(answer)) < 4
 
 
 def _as_array(name: str, value: object) -> object:
@@ -108,7 +109,7 @@ def mistake_of(student: Callable[..., Any]) -> str:
         (lambda x, p: [y % p + 0.5 for y in x], "some entries are not integers"),
         (lambda x, p: [-(y % p) for y in x], "every sign is the wrong way round"),
         (lambda x, p: [y % p for y in sorted(x, reverse=True)], "their order is not"),
-        (lambda x, p: [9] * len(x), "1 of 1 entries are wrong, the first at index 0"),
+        (lambda x, p: [9] * len(x), "its only entry is wrong"),
         (lambda x, p: x.clear() or [2], "it changes its arguments"),
         (lambda x: x, "it raises TypeError: .*takes 1 positional argument but 2 were given"),
     ],
@@ -117,11 +118,84 @@ def test_a_difference_is_described(student: Callable[..., Any], mistake: str) ->
     assert __import__("re").search(mistake, mistake_of(student))
 
 
+def pair_of_matrices(x: int) -> tuple[list[list[int]], list[list[int]]]:
+    return [[1, 2], [3, 4]], [[5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "mistake"),
+    [
+        (([[1, 2], [3, 0]], [[5, 6]]), "in [0][1]: 1 of 2 entries are wrong, the first at index 1"),
+        (([[1, 2], [3, 4]], [[5], [6]]), "in [1]: its shape is (2, 1), where (1, 2) is needed"),
+        (([[1, 2], [3, 4]],), "it returns 1 entry, where 2 are needed"),
+        (([[1, 2], [3, 4]], [[-5, -6]]), "in [1][0]: every sign is the wrong way round"),
+    ],
+)
+def test_a_difference_is_told_with_its_place(answer: object, mistake: str) -> None:
+    report = Check(Claim("a pair", [(0,)], pair_of_matrices)).report("pair", lambda x: answer)
+    assert report.first_failure is not None
+    assert report.first_failure.mistake == mistake
+
+
+@pytest.mark.parametrize("others", [[1, 17, -9], [18, 0, 8], [-16, 34, 25]])
+def test_an_answer_that_is_right_modulo_p_is_told_so(others: list[int]) -> None:
+    same = compare.modulo(lambda x, p: p)
+    asked = Check(Claim("residues", [([1, 17, 8], 17)], lambda x, p: [1, 0, 8], compare=same))
+    assert asked.report("residues", lambda x, p: np.array([1, 0, 8])).passed
+    failure = asked.report("residues", lambda x, p: others).first_failure
+    assert failure is not None
+    assert failure.mistake.startswith("right modulo 17: now reduce")
+
+
+@pytest.mark.parametrize("wrong", [[1, 17, 9], [1, 17], None, "x", [1, 17, 8.5]])
+def test_an_answer_that_is_wrong_modulo_p_is_not(wrong: object) -> None:
+    same = compare.modulo(lambda x, p: p)
+    asked = Check(Claim("residues", [([1, 17, 8], 17)], lambda x, p: [1, 0, 8], compare=same))
+    failure = asked.report("residues", lambda x, p: wrong).first_failure
+    assert failure is not None
+    assert "right modulo" not in failure.mistake
+
+
+def test_a_right_answer_that_changes_its_arguments_is_told_that() -> None:
+    same = compare.modulo(lambda x, p: p)
+    asked = Check(Claim("residues", [([5], 3)], right, compare=same))
+    failure = asked.report("residues", lambda x, p: x.clear() or [2]).first_failure
+    assert failure is not None
+    assert failure.mistake.startswith("it changes its arguments")
+
+
+def test_a_result_in_the_place_of_the_function_is_told() -> None:
+    assert mistake_of([2]) == "the check wants the function itself, not a list that it gave"  # type: ignore[arg-type]
+
+
+def test_what_a_function_prints_is_seen_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def student(x: list[int], p: int) -> list[int]:
+        print("x =", x)
+        return [9] * len(x)
+
+    planted = {f"mistake {i}": lambda x, p: [8] for i in range(5)}
+    Check(CLAIM, mistakes=planted).report("residues", student)
+    assert capsys.readouterr().out == "x = [5]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "student"),
+    [
+        ("solve_without_errors", lambda A, b, q: np.linalg.solve(A, b)),
+        ("solve_without_errors", lambda A, b, q: [x / 2 for x in b]),
+        ("budget_bits", lambda phase, q, t: "3.6"),
+        ("decrypt", lambda c_0, c_1, s, q, t: "m"),
+    ],
+)
+def test_fractions_and_text_are_no_residues(name: str, student: Callable[..., Any]) -> None:
+    with pytest.raises(checks.CheckFailed, match="no fractions|where .* (is|are) needed"):
+        checks.EXERCISES[name].check(student)
+
+
 @pytest.mark.parametrize(
     ("name", "student", "mistake"),
     [
         ("budget_bits", lambda *_: 10**400, "OverflowError: int too large to convert to float"),
-        ("solve_without_errors", lambda *_: [float("inf")], "OverflowError: cannot convert float"),
         ("question_for_the_key", lambda p: [["a"] * p.n] * 2, "TypeError: unsupported operand"),
         ("weighted_sum", lambda *_: STRANGE, "KeyMismatchError: "),
     ],

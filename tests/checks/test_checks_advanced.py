@@ -10,11 +10,12 @@ import pytest
 import subjects
 import yashe
 from students import as_a_student_writes
+from yashe.checks.compare import Function
 from yashe.checks.exercises import (
     notebook_07_multiplication,
     notebook_12_project,
 )
-from yashe.checks.report import EXERCISES, Check, CheckFailed, Function, Report
+from yashe.checks.report import EXERCISES, Check, CheckFailed, Report
 from yashe.errors import ParameterError
 from yashe.pictures import attacks
 from yashe.textbook import polynomials as textbook

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -396,8 +396,8 @@ def other_root_of_unity(patch: pytest.MonkeyPatch) -> None:
 
 
 def other_uniform_parts(patch: pytest.MonkeyPatch) -> None:
-    def other(seed: bytes, row: int, n: int, moduli: tuple[int, ...]) -> Any:
-        return uniform(seed, f"encrypt-a/{row}/", n, moduli)
+    def other(seed: bytes, rows: Iterable[int], n: int, moduli: tuple[int, ...]) -> Any:
+        return uniform(seed, [f"encrypt-a/{row}/" for row in rows], n, moduli)
 
     for module in (rlwe, packed):
         patch.setattr(module, "uniform_half", other)

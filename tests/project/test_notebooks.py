@@ -7,10 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from yashe import checks
@@ -94,6 +96,33 @@ def test_every_check_refuses_the_stub_and_accepts_the_solution(
             exec(cell.text, solved)
         elif "solution" in cell.tags or only_defines(cell.text):
             exec(cell.text, solved)
+
+
+@pytest.mark.parametrize("form", [tuple, np.array])
+@pytest.mark.parametrize("number", ["02", "05"])
+def test_what_a_check_accepts_the_cells_behind_it_accept(
+    number: str, form: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A student may return tuples or arrays; the solutions return lists."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    (source,) = (path for path in SOURCES if build.number_of(path) == number)
+    space: dict[str, Any] = {"__name__": source.stem}
+    for cell in build.solution_cells(cells(source)):
+        if cell.kind == "code":
+            exec(cell.text, space)
+        if "solution" in cell.tags:
+            (name,) = re.findall(r"^def (\w+)", cell.text, re.MULTILINE)
+            space[name] = in_form(space[name], form)
+
+
+def in_form(function: Callable[..., Any], form: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return the function with another form of its results, if they are lists."""
+
+    def student(*arguments: Any) -> Any:
+        answer = function(*arguments)
+        return form(answer) if isinstance(answer, (list, tuple)) else answer
+
+    return student
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

@@ -186,12 +186,12 @@ def test_the_uniform_half_comes_from_a_seed_that_does_not_give_the_error(twin: T
     rho = sampling.derive_seed(own, "encrypt-rho")
     assert ct.public_seed is not None
     assert ct.public_seed["seed"].tobytes() == rho
-    assert np.array_equal(a, sampling.uniform(rho, "encrypt-a/0", 64, TOY.moduli))
-    assert not np.array_equal(a, sampling.uniform(own, "encrypt-a/0", 64, TOY.moduli))
+    assert np.array_equal(a, sampling.uniform(rho, ["encrypt-a/0"], 64, TOY.moduli)[0])
+    assert not np.array_equal(a, sampling.uniform(own, ["encrypt-a/0"], 64, TOY.moduli)[0])
     phase = [int(x) for x in np.asarray(scheme.phase(ct, 0, keys.secret).integers())]
-    e = -scheme.error_unit * sampling.gaussian(own, "encrypt-e/0", 64)
+    e = -scheme.error_unit * sampling.gaussian(own, ["encrypt-e/0"], 64)[0]
     assert phase == e.tolist()
-    assert phase != (-scheme.error_unit * sampling.gaussian(rho, "encrypt-e/0", 64)).tolist()
+    assert phase != (-scheme.error_unit * sampling.gaussian(rho, ["encrypt-e/0"], 64)[0]).tolist()
 
 
 @twins
@@ -202,7 +202,7 @@ def test_the_public_key_gives_the_secret_only_if_it_has_no_error(
     found = solve(honest.public.b, honest.public.a)
     assert found != polynomial(honest.secret.s)
     assert max(abs(x) for x in found) > TOY.q // 8
-    monkeypatch.setattr(rlwe, "gaussian", lambda seed, label, n: np.zeros(n))
+    monkeypatch.setattr(rlwe, "gaussian", lambda seed, labels, n: np.zeros((len(labels), n)))
     broken = twin.kind(TOY).keygen(SEED)
     assert solve(broken.public.b, broken.public.a) == polynomial(broken.secret.s)
 

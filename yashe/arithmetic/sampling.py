@@ -13,22 +13,25 @@ time.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yashe.arithmetic.residues import FloatArray, reduce_inplace
+from yashe.arithmetic.residues import FloatArray, reduce_modulo
 from yashe.errors import ParameterError
 
 SEED_BYTES = 32
 SIGMA = Fraction(16, 5)  # standard deviation of the errors: 3.2
 TAIL = 32  # errors stop at 10 sigma: the probability beyond is below 2^-75
+CUT = 127  # none of them: see `gaussian`
 
 # From which a uniform half is expanded: a seed, which is not secret, and the number of a row.
 NUMBERED_SEED = np.dtype([("seed", "u1", (SEED_BYTES,)), ("row", "<u4")])
@@ -65,43 +68,59 @@ def stream(seed: bytes, label: str, length: int) -> bytes:
     return hashlib.shake_256(seed + label.encode("ascii")).digest(length)
 
 
-def uniform(seed: bytes, label: str, n: int, moduli: tuple[int, ...]) -> FloatArray:
-    """Return the coefficients of a polynomial uniform modulo q = the product of the moduli.
+def draws(seed: bytes, labels: Sequence[str], count: int, kind: str) -> NDArray[Any]:
+    """Return the first `count` integers of the streams of labels, shape (len(labels), count).
+
+    kind : their type, like "<u4" for little-endian ones of 4 bytes
+    """
+    length = count * np.dtype(kind).itemsize
+    joined = b"".join([stream(seed, label, length) for label in labels])
+    return np.frombuffer(joined, dtype=kind).reshape(len(labels), count)
+
+
+def uniform(seed: bytes, labels: Sequence[str], n: int, moduli: tuple[int, ...]) -> FloatArray:
+    """Return the coefficients of polynomials uniform modulo q = the product of the moduli.
 
     Parameters
     ----------
     seed : 32 bytes
-    label : ASCII name of the stream; row i reads the stream f"{label}/{q_i}"
+    labels : one for each polynomial, ASCII; row i reads the stream f"{label}/{q_i}"
     n : number of coefficients
-    moduli : primes below 2^24
+    moduli : k primes below 2^24
 
     Returns
     -------
-    float64 array, shape (k, n), centred residues in [-(q_i - 1)/2, (q_i - 1)/2]
+    float64 array, shape (len(labels), k, n), centred residues in [-(q_i - 1)/2, (q_i - 1)/2]
     """
-    rows = np.empty((len(moduli), n))
-    for row, p in zip(rows, moduli, strict=True):  # by rejection from 3-byte draws
-        limit = 2**24 // p * p  # draws from here on would make the small residues likelier
-        draws = n * 2**24 // limit
-        draws += 6 * int(draws**0.5) + 16  # enough but once in 10^9 times
-        kept = row[:0]
-        while len(kept) < n:
-            # Little-endian 3-byte integers, read as overlapping 4-byte ones and masked.
-            raw = stream(seed, f"{label}/{p}", 3 * draws + 1)
-            words = np.ndarray((draws,), dtype="<u4", buffer=raw, strides=(3,)) & 0xFFFFFF
-            kept = np.compress(words < limit, words)  # words[...] guesses which one comes next
-            draws *= 2
-        row[...] = kept[:n]
-        reduce_inplace(row, p, 1.0 / p)  # canonical: below 2^24 1/p is exact enough
-    return rows
+    streams = [f"{label}/{p}" for label in labels for p in moduli]
+    # Of draws of 3 bytes those beyond the last whole multiple of p would make the small residues
+    # likelier: they are dropped.
+    limits = np.array([2**24 // p * p for p in moduli] * len(labels), dtype=np.uint32)[:, None]
+    count = n * 2**24 // min(2**24 // p * p for p in moduli)
+    count += 6 * math.isqrt(count) + 16  # enough but once in 10^9 times
+    while True:
+        # Little-endian 3-byte integers, read as overlapping 4-byte ones and masked.
+        data = b"".join([stream(seed, one, 3 * count) for one in streams]) + b"."
+        words = np.ndarray((len(streams), count), "<u4", data, strides=(3 * count, 3)) & 0xFFFFFF
+        accepted = words < limits
+        kept = np.count_nonzero(accepted, axis=1)
+        if (kept >= n).all():
+            break
+        count *= 2
+    flat = np.compress(accepted.reshape(-1), words)  # words[...] guesses which one comes next
+    starts = np.cumsum(kept) - kept
+    rows = np.array([flat[start : start + n] for start in starts], dtype=np.float64)
+    residues = rows.reshape(len(labels), len(moduli), n)
+    reduce_modulo(residues, moduli)  # canonical: below 2^24 1/p is exact enough
+    return residues
 
 
-def uniform_half(seed: bytes, row: int, n: int, moduli: tuple[int, ...]) -> FloatArray:
-    """Return the uniform half of the row with this number of an encryption with the secret key.
+def uniform_half(seed: bytes, rows: Iterable[int], n: int, moduli: tuple[int, ...]) -> FloatArray:
+    """Return the uniform halves of the rows with these numbers of an encryption with a secret key.
 
-    The seed is not secret: with it and the number the half travels. Shape (k, n), as `uniform`.
+    The seed is not secret: with it and a number a half travels. Shape (rows, k, n), as `uniform`.
     """
-    return uniform(seed, f"encrypt-a/{row}", n, moduli)
+    return uniform(seed, [f"encrypt-a/{row}" for row in rows], n, moduli)
 
 
 def numbered_seeds(seed: bytes, count: int) -> SeedArray:
@@ -112,17 +131,25 @@ def numbered_seeds(seed: bytes, count: int) -> SeedArray:
     return found
 
 
-def ternary(seed: bytes, label: str, n: int) -> FloatArray:
-    """Return n coefficients uniform in {-1, 0, 1}, float64 array of shape (n,).
+def ternary(seed: bytes, labels: Sequence[str], n: int) -> FloatArray:
+    """Return polynomials with coefficients uniform in {-1, 0, 1}, float64, (len(labels), n).
 
     A byte below 255 = 3 * 85 gives byte mod 3 - 1; the byte 255 is dropped.
     """
+    rows = np.empty((len(labels), n))
+    for row, label in zip(rows, labels, strict=True):
+        row[...] = _bytes_below_255(seed, label, n) % 3
+    return rows - 1
+
+
+def _bytes_below_255(seed: bytes, label: str, n: int) -> NDArray[np.uint8]:
+    """Return the first n of them of a stream."""
     length = n + n // 32 + 64
     while True:
         values = np.frombuffer(stream(seed, label, length), dtype=np.uint8)
         kept = values[values < 255]
         if len(kept) >= n:
-            return (kept[:n] % 3).astype(np.float64) - 1
+            return kept[:n]
         length *= 2
 
 
@@ -143,24 +170,25 @@ def gaussian_table() -> NDArray[np.uint64]:
 
 
 @lru_cache(maxsize=1)
-def _gaussian_lookup() -> NDArray[np.float64]:
-    """Return what all draws with the same upper 16 bits give; nan where the table cuts them."""
+def _gaussian_lookup() -> NDArray[np.int8]:
+    """Return what all draws with the same upper 16 bits give; CUT where the table cuts them."""
     first = np.arange(2**16, dtype=np.uint64) << np.uint64(48)
     low, high = (
-        np.searchsorted(gaussian_table(), draws, side="right")
-        for draws in (first, first + np.uint64(2**48 - 1))
+        np.searchsorted(gaussian_table(), u, side="right")
+        for u in (first, first + np.uint64(2**48 - 1))
     )
-    return np.where(low == high, low - np.float64(TAIL), np.nan)
+    return np.where(low == high, low - TAIL, CUT).astype(np.int8)
 
 
-def gaussian(seed: bytes, label: str, n: int) -> FloatArray:
-    """Return n coefficients of the discrete Gaussian with sigma 3.2 on [-32, 32].
+def gaussian(seed: bytes, labels: Sequence[str], n: int) -> FloatArray:
+    """Return polynomials of errors: discrete Gaussian with sigma 3.2 on [-32, 32].
 
     Inversion: an 8-byte draw u gives the smallest x with u < 2^64 P(X <= x). Its upper 16 bits say
-    which one that is, but for one draw in a thousand. Float64 array (n,).
+    which one that is, but for one draw in a thousand. Float64 array (len(labels), n).
     """
-    draws = np.frombuffer(stream(seed, label, 8 * n), dtype="<u8")
-    x: FloatArray = _gaussian_lookup()[(draws >> np.uint64(48)).astype(np.int64)]
-    cut = np.flatnonzero(np.isnan(x))
-    x[cut] = np.searchsorted(gaussian_table(), draws[cut], side="right") - np.float64(TAIL)
-    return x
+    found = draws(seed, labels, n, "<u8")
+    x = _gaussian_lookup()[found.view("<u2")[:, 3::4]]
+    cut = x == CUT
+    x[cut] = np.searchsorted(gaussian_table(), found[cut], side="right") - TAIL
+    errors: FloatArray = x.astype(np.float64)
+    return errors

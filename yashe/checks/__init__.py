@@ -9,6 +9,7 @@ checks are found where the exercises are registered; `dir(checks)` lists them.
 
 Modules, in the order of reading:
 
+    compare    whether an answer is right, and in which way it is wrong
     report     claims about a student's function, points, and kinds of mistakes
     cases      inputs for claims, from small to large, the same in every run
     exercises  the exercises, one module for each notebook
@@ -26,6 +27,15 @@ laws.
 from collections.abc import Callable
 
 from yashe.checks import exercises  # noqa: F401 (which registers them)
+from yashe.checks.compare import (
+    Function,
+    Unsolved,
+    WrongAnswer,
+    by_value,
+    call,
+    modulo,
+    require_equal,
+)
 from yashe.checks.report import (
     EXERCISES,
     Check,
@@ -33,15 +43,9 @@ from yashe.checks.report import (
     Claim,
     Exercise,
     Failure,
-    Function,
     Report,
     Result,
-    Unsolved,
-    WrongAnswer,
-    by_value,
-    call,
     exercise,
-    require_equal,
 )
 
 __all__ = [
@@ -59,6 +63,7 @@ __all__ = [
     "by_value",
     "call",
     "exercise",
+    "modulo",
     "require_equal",
 ]
 

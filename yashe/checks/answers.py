@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-from yashe.checks.report import MUTABLE, error_text
+from yashe.checks.compare import MUTABLE, error_text
 from yashe.checks.values import read, written
 
 LARGEST_FILE = 64 << 20  # that a submission may write

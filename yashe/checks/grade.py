@@ -32,9 +32,10 @@ from typing import Any, NoReturn, TextIO
 import numpy as np
 
 from yashe.checks.answers import TimeLimitExceeded, time_limit
+from yashe.checks.compare import WrongAnswer
 from yashe.checks.handins import Submission, programs
 from yashe.checks.look import worth_a_look
-from yashe.checks.report import EXERCISES, CheckFailed, Exercise, Report, WrongAnswer
+from yashe.checks.report import EXERCISES, CheckFailed, Exercise, Report
 from yashe.checks.values import LONGEST_LINE, read, written
 from yashe.errors import DataError, ParameterError
 

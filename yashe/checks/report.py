@@ -11,26 +11,21 @@ everywhere makes that mistake. The tests feed every planted mistake to its check
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
-import numbers
+import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import TypeAlias
 
 from yashe.arithmetic.progress import progress
-from yashe.errors import FheError, origin
+from yashe.checks.compare import Arguments, Comparison, Function, WrongAnswer, by_value, short
+from yashe.errors import FheError
 
-Function: TypeAlias = Callable[..., Any]
-Arguments: TypeAlias = tuple[Any, ...]
 Mistakes: TypeAlias = Mapping[str, Function]
 
-MUTABLE = (list, dict, np.ndarray)  # what a function could change
 ALWAYS_THE_SAME = ("scheme", "keys")  # what an input is not told of
-LONGEST_TEXT = 200  # characters of an input or an answer that a report shows
 COMPARED_WITH_MISTAKES = 6  # inputs on which a function must agree with a planted mistake
 
 
@@ -44,24 +39,6 @@ class CheckFailed(FheError, AssertionError):
     def _render_traceback_(self) -> list[str]:
         """Show the report alone in a notebook: where in our code it came from helps nobody."""
         return str(self).splitlines()
-
-
-class WrongAnswer(Exception):
-    """What a claim's test raises: the kind of mistake, and what the function has given."""
-
-    def __init__(self, mistake: str, answer: object = None) -> None:
-        super().__init__(mistake)
-        self.mistake, self.answer = mistake, answer
-
-
-class Unsolved(NotImplementedError):
-    """What an exercise raises until it is solved; cells behind it then say no more than this."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"solve exercise {number} first")
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 @dataclass(frozen=True)
@@ -78,16 +55,6 @@ class Failure:
     given: str
     answer: str
     mistake: str
-
-
-def by_value(student: Function, right: Function, *arguments: Any) -> None:
-    """Refuse a function that does not return the same as `right`.
-
-    Raises
-    ------
-    WrongAnswer
-    """
-    require_equal(call(student, arguments), right(*_copied(arguments)))
 
 
 @dataclass(frozen=True)
@@ -108,7 +75,7 @@ class Claim:
     inputs: Sequence[Arguments]
     right: Function
     points: int = 1
-    compare: Callable[..., None] = by_value
+    compare: Comparison = by_value
 
 
 @dataclass(frozen=True)
@@ -198,11 +165,11 @@ class Check:
             try:
                 claim.compare(student, claim.right, *arguments)
             except Exception as error:  # noqa: BLE001 - a ciphertext, say, that nobody can decrypt
-                told = f"{type(error).__name__}: {_short(str(error), quote=False)}"
+                told = f"{type(error).__name__}: {short(str(error), quote=False)}"
                 unreadable = WrongAnswer(f"the check cannot read its answer: {told}")
                 wrong = error if isinstance(error, WrongAnswer) else unreadable
                 mistake = self._planted(claim, student) or wrong.mistake
-                answer = "" if wrong.answer is None else _short(wrong.answer)
+                answer = "" if wrong.answer is None else short(wrong.answer)
                 failure = Failure(_named(claim, arguments), answer, mistake)
                 return Result(claim.text, claim.points, failure)
         return Result(claim.text, claim.points)
@@ -210,9 +177,10 @@ class Check:
     def _planted(self, claim: Claim, student: Function) -> str:
         """Return the first planted mistake with which the function agrees on several inputs."""
         some = claim.inputs[-COMPARED_WITH_MISTAKES:]
-        for text, wrong in self.mistakes.items():
-            if all(_agree(claim, student, wrong, arguments) for arguments in some):
-                return text
+        with redirect_stdout(io.StringIO()):  # a `print` in it has been seen once already
+            for text, wrong in self.mistakes.items():
+                if all(_agree(claim, student, wrong, arguments) for arguments in some):
+                    return text
         return ""
 
 
@@ -273,71 +241,6 @@ def exercise(
     return register
 
 
-def call(function: Function, arguments: Arguments) -> Any:
-    """Call a student's function with copies, and refuse errors and changed arguments.
-
-    Raises
-    ------
-    WrongAnswer
-        If it raises an error, returns nothing, or changes what it was given.
-    """
-    copies = _copied(arguments)
-    try:
-        answer = function(*copies)
-    except WrongAnswer:  # of a function that is asked in another process
-        raise
-    except (Exception, SystemExit) as error:  # a student's function may raise anything
-        raise WrongAnswer(error_text(error)) from error
-    if answer is None:
-        raise WrongAnswer("it returns nothing: is there a return?")
-    if any(
-        plain(x) != plain(y)
-        for x, y in zip(copies, arguments, strict=True)
-        if isinstance(y, MUTABLE)
-    ):
-        raise WrongAnswer("it changes its arguments; make a new list instead", answer)
-    return answer
-
-
-def _copied(arguments: Arguments) -> Arguments:
-    """Return the arguments with new lists and arrays; ciphertexts and keys never change."""
-    return tuple(copy.deepcopy(x) if isinstance(x, MUTABLE) else x for x in arguments)
-
-
-def plain(value: Any) -> Any:
-    """Return arrays, tuples and NumPy numbers as lists and Python numbers, to compare them.
-
-    A float that is an integer counts as that integer: residues in float64 arrays are welcome.
-    """
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, range)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return int(value)
-    return value
-
-
-def require_equal(answer: Any, expected: Any) -> None:
-    """Refuse an answer that is not the expected one, with what can be said about the difference.
-
-    Raises
-    ------
-    WrongAnswer
-    """
-    got, right = plain(answer), plain(expected)
-    if got == right:
-        return
-    both = isinstance(answer, np.ndarray) and isinstance(expected, np.ndarray)
-    if both and answer.shape != expected.shape:
-        raise WrongAnswer(f"its shape is {answer.shape}, where {expected.shape} is needed", answer)
-    raise WrongAnswer(_difference(got, right), answer)
-
-
 def _agree(claim: Claim, student: Function, other: Function, arguments: Arguments) -> bool:
     try:
         claim.compare(student, other, *arguments)
@@ -346,53 +249,8 @@ def _agree(claim: Claim, student: Function, other: Function, arguments: Argument
     return True
 
 
-def _difference(got: Any, right: Any) -> str:
-    """Say in which way an answer is wrong, without saying what is right."""
-    if isinstance(right, list) and not isinstance(got, list):
-        return f"it returns one {type(got).__name__}, where a list is needed"
-    if not isinstance(right, list):
-        if isinstance(got, list):
-            return f"it returns a list of {len(got)}, where one number is needed"
-        if type(got) is not type(right):
-            return f"it returns a {type(got).__name__}, where a {type(right).__name__} is needed"
-        return "the number is wrong"
-    if len(got) != len(right):
-        return f"it returns {len(got)} entries, where {len(right)} are needed"
-    if any(isinstance(x, list) != isinstance(y, list) for x, y in zip(got, right, strict=True)):
-        return "lists stand where numbers are needed, or the other way round"
-    if any(isinstance(x, float) and isinstance(y, int) for x, y in zip(got, right, strict=True)):
-        return "some entries are not integers: was something divided or rounded?"
-    wrong = [i for i, (x, y) in enumerate(zip(got, right, strict=True)) if x != y]
-    if isinstance(right[0], list):
-        return f"row {wrong[0]}: {_difference(got[wrong[0]], right[wrong[0]])}"
-    if all(isinstance(x, int) for x in got) and got == [-x for x in right]:
-        several = len(right) == 1 or sum(x != 0 for x in right) > 1
-        return f"{'every' if several else 'one'} sign is the wrong way round"
-    if sorted(map(repr, got)) == sorted(map(repr, right)):
-        return "the values are right, their order is not"
-    return f"{len(wrong)} of {len(right)} entries are wrong, the first at index {wrong[0]}"
-
-
-def error_text(error: BaseException) -> str:
-    """Say what an error of a student's code means, and where in that code it arose."""
-    if isinstance(error, NotImplementedError):
-        unsolved = isinstance(error, Unsolved) or not str(error)
-        return "it is not written yet" if unsolved else _short(str(error), quote=False)
-    if isinstance(error, RecursionError):
-        return "it calls itself without end: where does the recursion stop?"
-    if isinstance(error, SystemExit):
-        return "it ends the whole program (exit); a function returns"
-    where = f", {place}" if (place := origin(error)) else ""
-    return f"it raises {type(error).__name__}: {_short(str(error), quote=False)}{where}"
-
-
 def _named(claim: Claim, arguments: Arguments) -> str:
     """Write arguments with the names that they have in the claim's function."""
     pairs = zip(inspect.signature(claim.right).parameters, arguments, strict=False)
     told = {name: value for name, value in pairs if name not in ALWAYS_THE_SAME}
-    return ", ".join(f"{name} = {_short(value)}" for name, value in told.items())
-
-
-def _short(value: object, quote: bool = True) -> str:
-    text = repr(plain(value)) if quote else str(value)
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ..."
+    return ", ".join(f"{name} = {short(value)}" for name, value in told.items())

@@ -222,8 +222,7 @@ class Keys:
 
 def uniform_halves(params: Params, rho: bytes, labels: Sequence[str]) -> NttElement:
     """Return the a_i of switching keys, uniform modulo q, with a batch axis for their labels."""
-    rows = [uniform(rho, label, params.n, params.moduli) for label in labels]
-    residues = np.array(rows).reshape(len(labels), params.k, params.n)
+    residues = uniform(rho, labels, params.n, params.moduli)
     return CoefficientElement(params.ring, residues).ntt()
 
 

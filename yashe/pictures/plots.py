@@ -223,7 +223,7 @@ def slot_grid(values: Sequence[int], psi_powers: bool = True) -> Any:
     axis.set_yticks((0, 1))
     axis.set_xlabel("column; rotating shifts all of them")
     axis.set_ylabel("row")
-    axis.set_title(f"n = {n} slots: slot i belongs to image i")
+    axis.set_title(f"n = {n} slots in two rows")
     return figure
 
 

@@ -45,7 +45,7 @@ from yashe.arithmetic.devices import blocks
 from yashe.arithmetic.residues import FloatArray, reduce_modulo
 from yashe.arithmetic.rings import CoefficientElement, Ring
 from yashe.arithmetic.rns import RnsBasis, centred, rescale
-from yashe.arithmetic.sampling import stream
+from yashe.arithmetic.sampling import draws
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import BgvPublicKey, BgvRelinearizationKey, BgvRotationKeys
@@ -114,9 +114,9 @@ class BGV(RLWE):
         y, quotient = t_basis.split(messages)
         v = np.rint(quotient)
         share = quotient - v  # m / t
-        streams = [stream(seed, f"encrypt-r/{j}", 4 * self.params.n) for j in numbers]
-        draws = np.stack([np.frombuffer(one, dtype="<u4") for one in streams]) * 2.0**-32
-        r = np.copysign(draws < np.abs(share), -share)
+        labels = [f"encrypt-r/{j}" for j in numbers]
+        chance = draws(seed, labels, self.params.n, "<u4") * 2.0**-32
+        r = np.copysign(chance < np.abs(share), -share)
         terms = np.concatenate([y, (e + r - v)[:, None]], axis=1)
         noisy = np.matmul(_multiples(t_basis, q.basis), terms)
         reduce_modulo(noisy, q.basis.moduli)

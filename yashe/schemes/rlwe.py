@@ -93,7 +93,7 @@ class RLWE(RotatingScheme):
         seed = self.own_seed(given)
         params, n = self.params, self.params.n
         key_id = stream(seed, "key-id", 16).hex()
-        s = self.small(ternary(seed, "secret", n)).ntt()
+        s = self.small(ternary(seed, ["secret"], n)[0]).ntt()
         a = uniform_halves(params, seed, ["public-a"])
         b = self._encryptions_of_zero(s, a, seed, ["public-e"])
         secret = SecretKey(params, key_id, s)
@@ -156,7 +156,7 @@ class RLWE(RotatingScheme):
     ) -> NttElement:
         """Return [-(a_i s + unit e_i)]_q, with a batch axis for the a_i and the labels of e_i."""
         ring, n = self.params.ring, self.params.n
-        e = np.stack([gaussian(seed, label, n) for label in labels])
+        e = gaussian(seed, labels, n)
         a_s = NttElement(ring, reduce(a.residues * s.residues, ring.moduli))
         return -(a_s + self.small(e, self.error_unit).ntt())
 
@@ -184,9 +184,8 @@ class RLWE(RotatingScheme):
         a can be told as 32 bytes, rho, which must not give away e.
         """
         q, n = self.params.ring, self.params.n
-        for j, row in zip(numbers, out, strict=True):
-            row[1] = uniform_half(rho, j, n, q.basis.moduli)
-        e = np.stack([gaussian(seed, f"encrypt-e/{j}", n) for j in numbers])
+        out[:, 1] = uniform_half(rho, numbers, n, q.basis.moduli)
+        e = gaussian(seed, [f"encrypt-e/{j}" for j in numbers], n)
         c_0 = self._noisy(messages, -e, seed, numbers).ntt().residues
         arrays = c_0, self.values(out[:, 1]).residues, key.s.residues
         for x, a, s in zip(*map(by_prime, arrays), strict=True):
@@ -199,9 +198,8 @@ class RLWE(RotatingScheme):
     ) -> None:
         """Write (b u + unit e_0 + embedded(m), a u + unit e_1)."""
         n = self.params.n
-        u = self.small(np.stack([ternary(seed, f"encrypt-u/{j}", n) for j in numbers])).ntt()
-        e_0 = np.stack([gaussian(seed, f"encrypt-e0/{j}", n) for j in numbers])
-        e_1 = np.stack([gaussian(seed, f"encrypt-e1/{j}", n) for j in numbers])
+        u = self.small(ternary(seed, [f"encrypt-u/{j}" for j in numbers], n)).ntt()
+        e_0, e_1 = (gaussian(seed, [f"encrypt-e{i}/{j}" for j in numbers], n) for i in (0, 1))
         c_0 = key.b * u + self._noisy(messages, e_0, seed, numbers).ntt()
         c_1 = key.a * u + self.small(e_1, self.error_unit).ntt()
         out[:, 0], out[:, 1] = self.rows(c_0), self.rows(c_1)

@@ -159,10 +159,10 @@ class YASHE(ScaleInvariant, RotatingScheme):
         seed = self.own_seed(given)
         params, n, k = self.params, self.params.n, self.params.k
         ring, key_id = params.ring, stream(seed, "key-id", 16).hex()
-        t_g = self.small(ternary(seed, "secret-g", n), params.t).ntt()
+        t_g = self.small(ternary(seed, ["secret-g"], n)[0], params.t).ntt()
         attempt, inverse = 0, None
         while inverse is None:
-            t_f = self.small(ternary(seed, f"secret-f/{attempt}", n), params.t).ntt()
+            t_f = self.small(ternary(seed, [f"secret-f/{attempt}"], n)[0], params.t).ntt()
             f = NttElement(ring, reduce(t_f.residues + 1, ring.moduli))
             attempt, inverse = attempt + 1, _inverse(f)
         h = t_g * inverse
@@ -185,7 +185,7 @@ class YASHE(ScaleInvariant, RotatingScheme):
         inverse = _inverse(f)
         assert inverse is not None  # f is a key
         # The h of the public key is not at hand. Another one hides as well: t g / f with a new g.
-        h = self.small(ternary(seed, "rotation-g", params.n), params.t).ntt() * inverse
+        h = self.small(ternary(seed, ["rotation-g"], params.n)[0], params.t).ntt() * inverse
         gamma = np.empty((len(exponents), len(numbers), params.k, params.n))
         for row, g in zip(gamma, exponents, strict=True):
             inverse_g, h_g = (
@@ -203,8 +203,7 @@ class YASHE(ScaleInvariant, RotatingScheme):
         """Return P g_i z + e_i + h s_i for the digits i of a gadget, in a new axis."""
         ring, n = self.params.ring, self.params.n
         e, s = (
-            self.small(np.stack([gaussian(seed, one.format(x), n) for one in labels])).ntt()
-            for x in "es"
+            self.small(gaussian(seed, [label.format(x) for label in labels], n)).ntt() for x in "es"
         )
         # Reduced in between: a sum of two products of residues is exact, one of more need not be.
         g_z = gadget.weights(ring) * z.residues
@@ -216,8 +215,7 @@ class YASHE(ScaleInvariant, RotatingScheme):
             """Write h u + e + round(q/t m)."""
             n, labels = self.params.n, ("encrypt-e", "encrypt-u")
             e, u = (
-                self.small(np.stack([gaussian(seed, f"{label}/{j}", n) for j in numbers]))
-                for label in labels
+                self.small(gaussian(seed, [f"{label}/{j}" for j in numbers], n)) for label in labels
             )
             message = CoefficientElement(self.params.ring, self.embedded(messages))
             out[:, 0] = ((key.h * u.ntt()).intt() + e + message).residues

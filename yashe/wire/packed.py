@@ -75,4 +75,5 @@ def pack_rows(ct: Ciphertext, numbers: IntArray, out: ByteArray) -> None:
 
 def expanded(head: np.void, n: int, moduli: tuple[int, ...]) -> FloatArray:
     """Return the first n coefficients of the uniform half that a numbered seed gives."""
-    return uniform_half(head["seed"].tobytes(), int(head["row"]), n, moduli)
+    half: FloatArray = uniform_half(head["seed"].tobytes(), [int(head["row"])], n, moduli)[0]
+    return half

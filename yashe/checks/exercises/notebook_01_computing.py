@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.checks.compare import Function, WrongAnswer, an, call, require_equal
+from yashe.checks.report import Check, Claim, exercise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.parameters.sets import INSECURE_TOY
 from yashe.schemes.bfv import BFV
@@ -33,7 +34,8 @@ def on_ciphertexts(student: Function, right: Function, x: list[list[int]], *othe
     answer = call(student, (encrypted, *others))
     if not isinstance(answer, Ciphertext):
         raise WrongAnswer(
-            f"it returns a {type(answer).__name__}; a server has no key and returns ciphertexts"
+            f"it returns {an(answer)}, where a ciphertext is needed: the server has no key, and "
+            "computes with + - * @ and sums of ciphertexts"
         )
     slots = scheme.decrypt(answer, keys.secret)[..., : len(x[0])]
     require_equal(slots, right(np.array(x, dtype=np.int64), *others))
@@ -64,6 +66,9 @@ def weighted_sum() -> Check:
             ),
             "only the first ciphertext counts": (
                 lambda x, weights, bias: right(x[:1], weights[:1], bias)
+            ),
+            "each ciphertext has its weight, but they are not added up": (
+                lambda x, weights, bias: (np.array(weights) * x.T).T + bias
             ),
             "the weights are left out": (
                 lambda x, weights, bias: right(x, [1] * len(weights), bias)

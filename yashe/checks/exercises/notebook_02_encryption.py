@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
+from yashe.arithmetic.primes import ntt_primes
 from yashe.checks.cases import generator, integers, polynomials
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.checks.compare import Function, WrongAnswer, an, call, modulo, plain, require_equal
+from yashe.checks.report import Check, Claim, exercise
 from yashe.textbook.polynomials import (
     Params,
     Poly,
@@ -13,7 +17,7 @@ from yashe.textbook.polynomials import (
     poly_add,
     poly_mod,
     poly_mul,
-    scale_down,
+    round_div,
     scale_up,
 )
 
@@ -56,11 +60,14 @@ def solve_without_errors() -> Check:
 def modulo_q(student: Function, right: Function, *arguments: Any) -> None:
     """Compare lists modulo q, the last argument, whatever the representatives."""
     q, answer = arguments[-1], call(student, arguments)
-    try:
-        found = [centred(int(x), q) for x in answer]
-    except (TypeError, ValueError) as error:
-        raise WrongAnswer("it must return a list of integers", answer) from error
-    require_equal(found, poly_mod(right(*arguments), q))
+    entries = plain(answer)
+    if not isinstance(entries, list):
+        raise WrongAnswer(f"it returns {an(answer)}, where a list of integers is needed", answer)
+    if any(isinstance(x, float) for x in entries):
+        raise WrongAnswer("modulo q there are no fractions: divide with pow(x, -1, q)", answer)
+    if not all(isinstance(x, int) for x in entries):
+        raise WrongAnswer("it must return a list of integers", answer)
+    require_equal(poly_mod(entries, q), poly_mod(right(*arguments), q))
 
 
 def solution(A: list[list[int]], b: list[int], q: int) -> list[int]:
@@ -86,19 +93,24 @@ def rlwe_cases(name: str) -> list[tuple[Poly, Poly, Poly, Poly, int, int]]:
         ([1, 0, -1, 2], zero, [5, 6, 7, 8], zero, 97, 4),
         (zero, [1, 0, 0, 0], [5, -6, 7, 48], zero, 97, 4),
         ([1, 0, -1, 2], [1, -1, 0, 1], [5, -6, 7, 48], [1, 0, -2, 0], 97, 4),
+        ([2, -1, 0, 0], [1, 0, 0, 0], [3, 4, 5, 6], [-1, 1, 0, 0], 97, 4),
     ]
     rng = generator(name)
-    for n, q, t in ((4, 12289, 16), (16, 12289, 5), (32, 7681 * 12289, 1000)):
+    for n, q, t in ((4, 12289, 16), (16, 12289, 197), (32, prod(ntt_primes(32, 3)), 1000)):
         m, s, e = integers(rng, (t - 1) // 2, n), integers(rng, 1, n), integers(rng, 3, n)
+        m[0] = (t - 1) // 2  # the largest there is
         cases.append((m, s, polynomials(rng, n, q, 1)[0], e, q, t))
     return cases
 
 
+def hidden(scaled: Poly, s: Poly, a: Poly, e: Poly, q: int) -> tuple[Poly, Poly]:
+    """Return (-(a s + e) + scaled, a) modulo q."""
+    return poly_mod(poly_add(poly_mul(a, [-x for x in s]), [-x for x in e], scaled), q), a
+
+
 def phase_of(m: Poly, s: Poly, a: Poly, e: Poly, q: int, t: int) -> tuple[Poly, Poly]:
     """Return the ciphertext (-(a s + e) + round(q/t m), a)."""
-    params = Params(len(m), t, (q,))
-    hidden = poly_add(poly_mul(a, [-x for x in s]), [-x for x in e], scale_up(params, m))
-    return poly_mod(hidden, q), a
+    return hidden(scale_up(Params(len(m), t, (q,)), m), s, a, e, q)
 
 
 @exercise("02", "poly_mul")
@@ -108,37 +120,49 @@ def encrypt() -> Check:
     def right(m: Poly, s: Poly, a: Poly, e: Poly, q: int, t: int) -> tuple[Poly, Poly]:
         return phase_of(m, s, a, e, q, t)
 
-    cases = rlwe_cases("encrypt")
+    cases, same = rlwe_cases("encrypt"), modulo(lambda m, s, a, e, q, t: q)
     return Check(
-        Claim("no secret and no error: the message alone, scaled up", cases[:2], right),
-        Claim("a secret, and the case n = 4 by hand", cases[2:4], right),
-        Claim("any message, up to n = 32", cases[4:], right),
+        Claim("no secret and no error: the message alone, scaled up", cases[:2], right, 1, same),
+        Claim("a secret, and the case n = 4 by hand", cases[2:5], right, 1, same),
+        Claim("any message, up to n = 32", cases[5:], right, 1, same),
         mistakes={
             "the message is not scaled up by q/t: the error will lie on top of it": (
-                lambda m, s, a, e, q, t: (poly_mod(poly_add(minus(a, s, e), m), q), a)
+                lambda m, s, a, e, q, t: hidden(m, s, a, e, q)
             ),
-            "q/t is rounded before the product, floor(q/t) m; round(q/t m) is asked for": (
-                lambda m, s, a, e, q, t: (
-                    poly_mod(poly_add(minus(a, s, e), [q // t * x for x in m]), q),
-                    a,
-                )
+            "q/t is cut to an integer before the product; round(q/t m) rounds after it": (
+                lambda m, s, a, e, q, t: hidden([q // t * x for x in m], s, a, e, q)
+            ),
+            "q/t is rounded before the product; round(q/t m) rounds after it": (
+                lambda m, s, a, e, q, t: hidden([round(q / t) * x for x in m], s, a, e, q)
+            ),
+            "q m / t as a float loses the low digits of a large q; round_div keeps them": (
+                lambda m, s, a, e, q, t: hidden([round(q * x / t) for x in m], s, a, e, q)
+            ),
+            "a tie, such as 48.5, is rounded up; round_div goes to the even neighbour": (
+                lambda m, s, a, e, q, t: hidden([(2 * q * x + t) // (2 * t) for x in m], s, a, e, q)
             ),
             "a s + e has to be taken away; here it is added": (
                 lambda m, s, a, e, q, t: phase_of(m, [-x for x in s], a, [-x for x in e], q, t)
             ),
+            "the sign of a s: both a s and e are taken away": (
+                lambda m, s, a, e, q, t: phase_of(m, [-x for x in s], a, e, q, t)
+            ),
+            "the sign of e: both a s and e are taken away": (
+                lambda m, s, a, e, q, t: phase_of(m, s, a, [-x for x in e], q, t)
+            ),
             "the error e is missing: n equations without errors give s": (
                 lambda m, s, a, e, q, t: phase_of(m, s, a, [0] * len(e), q, t)
             ),
-            "c_0 is right modulo q, but not centred": (
-                lambda m, s, a, e, q, t: ([x % q for x in phase_of(m, s, a, e, q, t)[0]], a)
+            "a and s are multiplied entry by entry; the product of polynomials is poly_mul": (
+                lambda m, s, a, e, q, t: phase_of(
+                    m, [0] * len(s), a, [x * y + z for x, y, z in zip(a, s, e, strict=True)], q, t
+                )
+            ),
+            "the two parts have changed places: a is the second": (
+                lambda m, s, a, e, q, t: phase_of(m, s, a, e, q, t)[::-1]
             ),
         },
     )
-
-
-def minus(a: Poly, s: Poly, e: Poly) -> Poly:
-    """Return -(a s + e)."""
-    return [-x for x in poly_add(poly_mul(a, s), e)]
 
 
 @exercise("02", "poly_mul")
@@ -146,30 +170,40 @@ def decrypt() -> Check:
     """Check a function (c_0, c_1, s, q, t) -> round(t/q [c_0 + c_1 s]_q) modulo t."""
 
     def right(c_0: Poly, c_1: Poly, s: Poly, q: int, t: int) -> Poly:
-        phase = poly_mod(poly_add(c_0, poly_mul(c_1, s)), q)
-        return scale_down(Params(len(s), t, (q,)), phase)
+        return read(c_0, c_1, s, q, t, round_div)
 
     cases = [(*phase_of(m, s, a, e, q, t), s, q, t) for m, s, a, e, q, t in rlwe_cases("decrypt")]
+    same = modulo(lambda c_0, c_1, s, q, t: t)
     return Check(
-        Claim("no secret: scaling down alone", cases[:2], right),
-        Claim("the case n = 4 by hand", cases[2:4], right),
-        Claim("any ciphertext, up to n = 32", cases[4:], right),
+        Claim("no secret: scaling down alone", cases[:2], right, 1, same),
+        Claim("the case n = 4 by hand", cases[2:5], right, 1, same),
+        Claim("any ciphertext, up to n = 32", cases[5:], right, 1, same),
         mistakes={
-            "c_0 + c_1 s must be reduced modulo q, centred, before it is scaled down": (
-                lambda c_0, c_1, s, q, t: [
-                    round(t * x / q) for x in poly_add(c_0, poly_mul(c_1, s))
-                ]
-            ),
             "the error pulls the other way here: division rounds down, where round is asked for": (
-                lambda c_0, c_1, s, q, t: poly_mod(
-                    [t * x // q for x in poly_mod(poly_add(c_0, poly_mul(c_1, s)), q)], t
+                lambda c_0, c_1, s, q, t: read(c_0, c_1, s, q, t, lambda x, y: x // y)
+            ),
+            "cut off towards 0, where round is asked for": (
+                lambda c_0, c_1, s, q, t: read(c_0, c_1, s, q, t, lambda x, y: int(x / y))
+            ),
+            "divided by q // t: what that cuts off adds up in large messages; t x / q is rounded": (
+                lambda c_0, c_1, s, q, t: read(
+                    c_0, c_1, s, q, t, lambda x, y: round_div(x // t, y // t)
                 )
+            ),
+            "the phase is not scaled down by t/q": (
+                lambda c_0, c_1, s, q, t: read(c_0, c_1, s, q, t, lambda x, y: x // t)
             ),
             "the sign of c_1 s: the phase is c_0 + c_1 s": (
                 lambda c_0, c_1, s, q, t: right(c_0, c_1, [-x for x in s], q, t)
             ),
-            "right modulo t, but not centred": (
-                lambda c_0, c_1, s, q, t: [x % t for x in right(c_0, c_1, s, q, t)]
+            "c_1 is not used: the phase is c_0 + c_1 s": (
+                lambda c_0, c_1, s, q, t: right(c_0, [0] * len(s), s, q, t)
             ),
         },
     )
+
+
+def read(c_0: Poly, c_1: Poly, s: Poly, q: int, t: int, divide: Callable[[int, int], int]) -> Poly:
+    """Return the message, dividing t times the phase by q with a function (x, y) -> x / y."""
+    phase = poly_mod(poly_add(c_0, poly_mul(c_1, s)), q)
+    return poly_mod([divide(t * x, q) for x in phase], t)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from yashe.checks.cases import generator, polynomials, primes_and_roots, unit
+from yashe.checks.compare import Function, modulo
 from yashe.checks.report import Check, Claim, exercise
 from yashe.textbook.polynomials import Poly, ntt, ntt_by_definition, poly_mod, poly_mul
 
-NOT_CENTRED = "right modulo p, but residues from 0 to p - 1 where centred ones are asked for"
 EVEN_POWERS = "the values at even powers of psi; the roots of x^n + 1 are the odd powers"
 BY_HAND = (17, 9)  # p and psi of the worked case n = 4
 
@@ -20,15 +20,15 @@ def negacyclic_product() -> Check:
     def right(a: Poly, b: Poly, p: int) -> Poly:
         return poly_mod(poly_mul(a, b), p)
 
-    rng = generator("negacyclic_product")
+    rng, same = generator("negacyclic_product"), modulo(lambda a, b, p: p)
     small = [([1, 0], unit(2, j), 17) for j in (0, 1)]
     small += [([0, 1], [0, 1], 17), (unit(4, 3), unit(4, 2), 17), ([1, 2, 0, 0], [0, 0, 0, 3], 17)]
     random = [
         (*polynomials(rng, n, p, 2), p) for n, p in ((2, 5), (4, 17), (8, 97), (16, 12289), (7, 11))
     ]
     return Check(
-        Claim("products of powers of x, where each coefficient can be seen", small, right),
-        Claim("any two polynomials of any length", random, right),
+        Claim("products of powers of x, where each coefficient can be seen", small, right, 1, same),
+        Claim("any two polynomials of any length", random, right, 1, same),
         mistakes={
             "a power that reaches x^n comes back without its change of sign": cyclic,
             "the sign is missing where i + j is exactly n: x^n itself is -1": late_sign,
@@ -36,8 +36,9 @@ def negacyclic_product() -> Check:
             "the coefficients are multiplied entry by entry; that is no product of polynomials": (
                 lambda a, b, p: poly_mod([x * y for x, y in zip(a, b, strict=True)], p)
             ),
-            NOT_CENTRED: lambda a, b, p: [x % p for x in right(a, b, p)],
-            "right over the integers, but not reduced modulo p": lambda a, b, p: poly_mul(a, b),
+            "the highest degree first; the constant comes first": (
+                lambda a, b, p: right(a[::-1], b[::-1], p)[::-1]
+            ),
         },
     )
 
@@ -85,23 +86,27 @@ def bit_reversed(a: Poly, psi: int, p: int) -> Poly:
     return [values[int(f"{k:0{bits}b}"[::-1], 2)] for k in range(len(a))]
 
 
-def same_root(a: Poly, psi: int, p: int) -> Poly:
-    """Return what butterflies give that hand psi itself to the halves."""
-    if len(a) == 1:
-        return poly_mod(a, p)
-    even, odd = same_root(a[0::2], psi, p), same_root(a[1::2], psi, p)
-    twisted = [pow(psi, 2 * k + 1, p) * y for k, y in enumerate(odd)]
-    pairs = list(zip(even, twisted, strict=True))
-    return poly_mod([x + y for x, y in pairs] + [x - y for x, y in pairs], p)
+def halves(a: Poly) -> tuple[Poly, Poly]:
+    """Return the lower and the upper half of the coefficients."""
+    return a[: len(a) // 2], a[len(a) // 2 :]
 
 
-def added_twice(a: Poly, psi: int, p: int) -> Poly:
-    """Return what butterflies give that have a plus in both halves."""
+def butterflies(
+    a: Poly,
+    psi: int,
+    p: int,
+    root: Function = lambda psi: psi * psi,
+    sign: int = -1,
+    point: Function = lambda psi, k: psi ** (2 * k + 1),
+    split: Function = lambda a: (a[0::2], a[1::2]),
+) -> Poly:
+    """Return a transform by butterflies, any step of which can be replaced by a wrong one."""
     if len(a) == 1:
         return poly_mod(a, p)
-    even, odd = added_twice(a[0::2], psi * psi, p), added_twice(a[1::2], psi * psi, p)
-    half = [x + pow(psi, 2 * k + 1, p) * y for k, (x, y) in enumerate(zip(even, odd, strict=True))]
-    return poly_mod(half + half, p)
+    steps = (root, sign, point, split)
+    even, odd = (butterflies(half, root(psi) % p, p, *steps) for half in split(a))
+    pairs = [(x, point(psi, k) * y) for k, (x, y) in enumerate(zip(even, odd, strict=True))]
+    return poly_mod([x + y for x, y in pairs] + [x + sign * y for x, y in pairs], p)
 
 
 @exercise("03")
@@ -112,19 +117,27 @@ def ntt_butterflies() -> Check:
         return ntt_by_definition(a, psi, p)
 
     small, random = transform_inputs("ntt_butterflies")
+    alone, same = [([5], 16, 17), ([-3], 16, 17)], modulo(lambda a, psi, p: p)
     return Check(
-        Claim("one coefficient alone, n = 1", [([5], 16, 17), ([-3], 16, 17)], right),
-        Claim("constants, x and x^2 for n = 4, psi = 9, p = 17", small, right),
-        Claim("any polynomial up to n = 64", random, right),
+        Claim("one coefficient alone, n = 1", alone, right, 1, same),
+        Claim("constants, x and x^2 for n = 4, psi = 9, p = 17", small, right, 1, same),
+        Claim("any polynomial up to n = 64", random, right, 1, same),
         mistakes={
             EVEN_POWERS: lambda a, psi, p: poly_mod(other_points(a, psi, p), p),
-            NOT_CENTRED: lambda a, psi, p: [x % p for x in ntt(a, psi, p)],
-            "the values at the right points in bit-reversed order; natural order is asked for": (
+            "the values at the right points in bit-reversed order: -z has the index k + n/2": (
                 bit_reversed
             ),
-            "the halves use psi; the roots of y^(n/2) + 1 are powers of psi^2": same_root,
+            "the halves use psi; the roots of y^(n/2) + 1 are powers of psi^2": (
+                lambda a, psi, p: butterflies(a, psi, p, root=lambda psi: psi)
+            ),
             "the twisted odd half is added twice; the second half of the values takes it away": (
-                added_twice
+                lambda a, psi, p: butterflies(a, psi, p, sign=1)
+            ),
+            "o(z^2) is multiplied by psi^k; the points are z = psi^(2k+1)": (
+                lambda a, psi, p: butterflies(a, psi, p, point=lambda psi, k: psi**k)
+            ),
+            "the first and the second half of the coefficients; e has the even ones, o the odd": (
+                lambda a, psi, p: butterflies(a, psi, p, split=halves)
             ),
         },
     )
@@ -138,15 +151,23 @@ def ntt_two_products() -> Check:
         return ntt_by_definition(a, psi, p)
 
     small, random = transform_inputs("ntt_two_products")
+    same = modulo(lambda a, psi, p, n1: p)
     shapes = [(a, psi, p, n1) for a, psi, p in random for n1 in (2, len(a) // 2)]
     return Check(
-        Claim("n = 4 as a 2 x 2 matrix", [(*case, 2) for case in small], right),
-        Claim("flat and tall matrices up to n = 64", shapes, right),
+        Claim("n = 4 as a 2 x 2 matrix", [(*case, 2) for case in small], right, 1, same),
+        Claim("flat and tall matrices up to n = 64", shapes, right, 1, same),
         mistakes={
             EVEN_POWERS: lambda a, psi, p, n1: poly_mod(other_points(a, psi, p), p),
-            NOT_CENTRED: lambda a, psi, p, n1: [x % p for x in ntt(a, psi, p)],
             "right values, read out column by column; Z is read row by row": transposed,
-            "the twist T between the two products is missing": untwisted,
+            "the twist T between the two products is missing": (
+                lambda a, psi, p, n1: two_products(a, psi, p, n1, twist=0)
+            ),
+            "X is filled column by column; a fills it row by row": (
+                lambda a, psi, p, n1: two_products(filled_by_columns(a, n1), psi, p, n1)
+            ),
+            "W has the powers of psi^n1; its exponents are 2 n1 k2 j2": (
+                lambda a, psi, p, n1: two_products(a, psi, p, n1, outer=1)
+            ),
         },
     )
 
@@ -157,17 +178,21 @@ def transposed(a: Poly, psi: int, p: int, n1: int) -> Poly:
     return [values[k1 + n1 * k2] for k1 in range(n1) for k2 in range(n2)]
 
 
-def untwisted(a: Poly, psi: int, p: int, n1: int) -> Poly:
-    """Return what the two products give without the twist."""
-    n, n2 = len(a), len(a) // n1
+def filled_by_columns(a: Poly, n1: int) -> Poly:
+    """Return the coefficients in the order in which a matrix filled by columns has its rows."""
+    return [a[j1 + n1 * j2] for j1 in range(n1) for j2 in range(len(a) // n1)]
+
+
+def two_products(a: Poly, psi: int, p: int, n1: int, twist: int = 1, outer: int = 2) -> Poly:
+    """Return W (A X * T)^T, with other exponents of T and W if wanted."""
+    n2 = len(a) // n1
     return poly_mod(
         [
             sum(
                 a[j1 * n2 + j2]
-                * pow(psi, (2 * k1 + 1) * n2 * j1, p)
-                * pow(psi, 2 * n1 * k2 * j2, p)
+                * pow(psi, (2 * k1 + 1) * (n2 * j1 + twist * j2) + outer * n1 * k2 * j2, p)
                 for j1 in range(n1)
-                for j2 in range(n // n1)
+                for j2 in range(n2)
             )
             for k2 in range(n2)
             for k1 in range(n1)

@@ -10,7 +10,8 @@ import numpy as np
 from yashe.arithmetic.primes import ntt_primes
 from yashe.arithmetic.residues import EXACT_LIMIT, bound, max_terms, reduce
 from yashe.checks.cases import generator
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.checks.compare import Function, WrongAnswer, call, modulo, require_equal
+from yashe.checks.report import Check, Claim, exercise
 from yashe.textbook.polynomials import centred, compose
 
 LARGEST = ntt_primes(4096, 1)[0]  # a prime just below 2^24
@@ -63,7 +64,7 @@ def reduce_float() -> Check:
 @exercise("04")
 def terms_that_fit() -> Check:
     """Check a function p -> the largest m with m ((p + 3) / 2)^2 <= 2^53 - p."""
-    odd = [(p,) for p in (3, 17, 97, 12289, 786433, LARGEST)]
+    odd = [(p,) for p in (3, 5, 17, 97, 4093, 12289, 786433, LARGEST)]
     return Check(
         Claim("the numbers of terms for primes from 3 to 24 bits", odd, max_terms),
         mistakes={
@@ -75,9 +76,13 @@ def terms_that_fit() -> Check:
                 lambda p: (EXACT_LIMIT - p) // bound(p)
             ),
             "float64 holds integers up to 2^53, not 2^64": lambda p: (2**64 - p) // bound(p) ** 2,
-            "the result still has to be reduced: p of the room is for that": (
-                lambda p: EXACT_LIMIT // ((p + 1) // 2) ** 2
+            "the sum still has to be reduced: p of the room is for that": (
+                lambda p: EXACT_LIMIT // bound(p) ** 2
             ),
+            "residues here reach (p + 3) / 2, not (p - 1) / 2": (
+                lambda p: (EXACT_LIMIT - p) // (p // 2) ** 2
+            ),
+            "the bound is (p + 3) / 2, not p + 3": lambda p: (EXACT_LIMIT - p) // (p + 3) ** 2,
         },
     )
 
@@ -89,6 +94,7 @@ def compose_residues() -> Check:
     def right(residues: list[int], moduli: list[int]) -> int:
         return compose(residues, moduli)
 
+    same = modulo(lambda residues, moduli: prod(moduli))
     by_hand = [([1], [5]), ([2, -2], [5, 7]), ([-1, -1], [5, 7]), ([0, 3], [5, 7])]
     rng, random = generator("compose_residues"), []
     for moduli in ([3, 5, 7], [97, 193, 257], list(ntt_primes(1024, 8))):
@@ -96,16 +102,15 @@ def compose_residues() -> Check:
             x = rng.randint(-(prod(moduli) // 2), prod(moduli) // 2)
             random.append(([centred(x, p) for p in moduli], moduli))
     return Check(
-        Claim("two residues, by hand", by_hand, right),
-        Claim("up to eight primes of 24 bits", random, right),
+        Claim("two residues, by hand", by_hand, right, 1, same),
+        Claim("up to eight primes of 24 bits", random, right, 1, same),
         mistakes={
-            "the right number modulo q, but from 0 to q - 1, not centred": (
-                lambda residues, moduli: right(residues, moduli) % prod(moduli)
-            ),
             "the factor q/q_i is not 1 modulo q_i: its inverse is missing": (
                 lambda residues, moduli: centred(plain_sum(residues, moduli), prod(moduli))
             ),
-            "the sum is not reduced modulo q": lambda residues, moduli: unreduced(residues, moduli),
+            "the inverse is that of q_i modulo q/q_i; that of q/q_i modulo q_i is needed": (
+                lambda residues, moduli: inverted(residues, moduli)
+            ),
             "the residues are just added": lambda residues, moduli: sum(residues),
         },
     )
@@ -117,8 +122,8 @@ def plain_sum(residues: Any, moduli: Any) -> int:
     return sum(x * (q // p) for x, p in zip(residues, moduli, strict=True))
 
 
-def unreduced(residues: Any, moduli: Any) -> int:
-    """Return the sum of x_i (q/q_i) ((q/q_i)^-1 mod q_i), an integer that may be large."""
+def inverted(residues: Any, moduli: Any) -> int:
+    """Return the sum of x_i (q/q_i) (q_i^-1 mod q/q_i), centred."""
     q = prod(moduli)
     pairs = zip(residues, moduli, strict=True)
-    return sum(x * (q // p) * pow(q // p, -1, p) for x, p in pairs)
+    return centred(sum(x * (q // p) * pow(p, -1, q // p) for x, p in pairs), q)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike
+
 from yashe.checks.cases import generator, integers, primes_and_roots, unit
+from yashe.checks.compare import Function, WrongAnswer, an, call, modulo, require_equal
 from yashe.checks.exercises.notebook_01_computing import SEED, toy
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.checks.report import Check, Claim, exercise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.textbook import polynomials as textbook
 from yashe.textbook.polynomials import Poly, evaluate, intt, poly_mod, slot_exponents
@@ -36,9 +40,10 @@ def encode_slots() -> Check:
         return textbook.encode(slots, [t], [psi])
 
     small, random = slot_inputs("encode_slots")
+    same = modulo(lambda slots, psi, t: t)
     return Check(
-        Claim("one slot at a time for n = 4, t = 17", small, right),
-        Claim("any numbers up to n = 32", random, right),
+        Claim("one slot at a time for n = 4, t = 17", small, right, 1, same),
+        Claim("any numbers up to n = 32", random, right, 1, same),
         mistakes={
             "slot i is the value at psi^(2i+1); the grid has its own order, slot_exponents": (
                 lambda slots, psi, t: intt(slots, psi, t)
@@ -54,11 +59,22 @@ def encode_slots() -> Check:
             "this decodes: it evaluates, where encoding interpolates": (
                 lambda slots, psi, t: decoded(slots, psi, t)
             ),
-            "right modulo t, but not centred": (
-                lambda slots, psi, t: [x % t for x in right(slots, psi, t)]
+            "the numbers overflowed in an array: intt wants a list of Python's integers": (
+                lambda slots, psi, t: in_array(slots, psi, t, np.int64)
+            ),
+            "the numbers were rounded in an array: intt wants a list of Python's integers": (
+                lambda slots, psi, t: in_array(slots, psi, t, np.float64)
             ),
         },
     )
+
+
+def in_array(slots: Poly, psi: int, t: int, dtype: DTypeLike) -> Poly:
+    """Return what comes out if the values are in an array of 64 bits a number."""
+    values = np.zeros(len(slots), dtype=dtype)
+    values[[(g - 1) // 2 for g in slot_exponents(len(slots))]] = slots
+    with np.errstate(all="ignore"):
+        return intt(values, psi, t)  # type: ignore[arg-type]
 
 
 def decoded(m: Poly, psi: int, t: int) -> Poly:
@@ -74,9 +90,10 @@ def decode_slots() -> Check:
         return decoded(m, psi, t)
 
     small, random = slot_inputs("decode_slots")
+    same = modulo(lambda m, psi, t: t)
     return Check(
-        Claim("constants and powers of x for n = 4, t = 17", small, right),
-        Claim("any polynomial up to n = 32", random, right),
+        Claim("constants and powers of x for n = 4, t = 17", small, right, 1, same),
+        Claim("any polynomial up to n = 32", random, right, 1, same),
         mistakes={
             "slot i is the value at psi^(2i+1); the grid has its own order, slot_exponents": (
                 natural_order_decode
@@ -86,9 +103,6 @@ def decode_slots() -> Check:
             ),
             "slot i comes from index (g - 1) / 2; here it goes there": sent_back,
             "coefficients are not slots": lambda m, psi, t: poly_mod(m, t),
-            "right modulo t, but not centred": (
-                lambda m, psi, t: [x % t for x in decoded(m, psi, t)]
-            ),
             "the second row repeats the first; its exponents are the negatives": (
                 lambda m, psi, t: decoded(m, psi, t)[: len(m) // 2] * 2
             ),
@@ -122,12 +136,12 @@ def rotate() -> Check:
     def right(m: Poly, t: int) -> Poly:
         return poly_mod(automorphism(m, 5), t)
 
-    rng = generator("rotate")
+    rng, same = generator("rotate"), modulo(lambda m, t: t)
     small = [(unit(4, j), 17) for j in range(4)]
     random = [(integers(rng, p // 2, n), p) for n, p, _ in primes_and_roots(8, 16, 64)]
     return Check(
-        Claim("where each power of x goes for n = 4", small, right),
-        Claim("any polynomial up to n = 64", random, right),
+        Claim("where each power of x goes for n = 4", small, right, 1, same),
+        Claim("any polynomial up to n = 64", random, right, 1, same),
         mistakes={
             "the sign changes with every passage through x^n, so x^(2n) = 1 has none": (
                 lambda m, t: wrong_signs(m, t)
@@ -139,7 +153,6 @@ def rotate() -> Check:
                 lambda m, t: poly_mod(automorphism(m, pow(5, -1, 2 * len(m))), t)
             ),
             "the coefficients are rotated, not the slots": lambda m, t: m[1:] + m[:1],
-            "right modulo t, but not centred": lambda m, t: [x % t for x in right(m, t)],
             "x goes to x^3; the rows of the grid are powers of 5": (
                 lambda m, t: poly_mod(automorphism(m, 3), t)
             ),
@@ -178,7 +191,7 @@ def row_sum() -> Check:
         scheme, x, rotations = arguments
         answer = call(student, (scheme, scheme.encrypt(x, keys.secret, SEED), rotations))
         if not isinstance(answer, Ciphertext):
-            raise WrongAnswer(f"it returns a {type(answer).__name__}, where a ciphertext is needed")
+            raise WrongAnswer(f"it returns {an(answer)}, where a ciphertext is needed")
         require_equal(scheme.decrypt(answer, keys.secret), expected(scheme, x, rotations))
 
     cases = [[(scheme, x, keys.rotations) for x in values] for values in (single, several)]
@@ -197,8 +210,23 @@ def row_sum() -> Check:
                     for c in range(half)
                 ]
             ),
+            "the slots stay apart: sums of ciphertexts add slot by slot, so rotate first": (
+                lambda scheme, ct, keys: ct
+            ),
+            "always the first ciphertext is rotated; rotate what is summed so far": (
+                lambda scheme, ct, keys: [
+                    sum(ct[r * half + (c + i) % half] for i in (0, *powers_of_two(half)))
+                    for r in (0, 1)
+                    for c in range(half)
+                ]
+            ),
             "the last step is a full turn: everything is there twice": (
                 lambda scheme, ct, keys: [2 * x for x in right(scheme, ct, keys)]
             ),
         },
     )
+
+
+def powers_of_two(below: int) -> list[int]:
+    """Return 1, 2, 4, ... below a number."""
+    return [1 << i for i in range((below - 1).bit_length())]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from yashe.arithmetic.primes import ntt_primes
 from yashe.checks.cases import generator, integers, polynomials
+from yashe.checks.compare import modulo
 from yashe.checks.report import Check, Claim, exercise
 from yashe.textbook import bfv as textbook_bfv
 from yashe.textbook.polynomials import (
@@ -14,10 +16,12 @@ from yashe.textbook.polynomials import (
     poly_mod,
     poly_mul,
     poly_round,
+    poly_scale,
 )
 
 # Small ones by hand, and one whose q has several primes.
 PARAMS = (Params(2, 3, (97,)), Params(4, 5, (97,)), Params(8, 7, (97, 113)))
+LARGE = Params(8, 17, ntt_primes(16, 3))  # products here do not fit into a float
 
 
 @exercise("07", "poly_mul")
@@ -34,12 +38,13 @@ def multiply_ciphertexts() -> Check:
     ]
     random = [
         (params, polynomials(rng, params.n, params.q, 2), polynomials(rng, params.n, params.q, 2))
-        for params in PARAMS
+        for params in (*PARAMS, LARGE)
         for _ in range(2)
     ]
+    same = modulo(lambda params, c, d: params.q)
     return Check(
-        Claim("the message 1 in one part of each, where each term can be seen", small, right),
-        Claim("any two ciphertexts", random, right),
+        Claim("the message 1 in one part of each, each term alone", small, right, 1, same),
+        Claim("any two ciphertexts", random, right, 1, same),
         mistakes={
             "reduced modulo q before it was scaled: scaling has to see the whole product": (
                 lambda params, c, d: scaled(params, [poly_mod(p, params.q) for p in tensor(c, d)])
@@ -58,8 +63,17 @@ def multiply_ciphertexts() -> Check:
                     poly_mod([params.t * x // params.q for x in p], params.q) for p in tensor(c, d)
                 ]
             ),
-            "scaled, but not reduced modulo q at the end": (
-                lambda params, c, d: [poly_round(p, params.t, params.q) for p in tensor(c, d)]
+            "t x / q as a float loses the low digits of a large product; use poly_round": (
+                lambda params, c, d: [
+                    poly_mod([round(params.t * x / params.q) for x in p], params.q)
+                    for p in tensor(c, d)
+                ]
+            ),
+            "the cross terms are rounded one by one; add them, then scale and round": (
+                lambda params, c, d: rounded_apart(params, c, d)
+            ),
+            "the parts are in the reverse order: that without X comes first": (
+                lambda params, c, d: right(params, c, d)[::-1]
             ),
         },
     )
@@ -86,6 +100,13 @@ def subtracted_cross(c: list[Poly], d: list[Poly]) -> list[Poly]:
     minus = [-x for x in poly_mul(c[1], d[0])]
     first, _, last = tensor(c, d)
     return [first, poly_add(poly_mul(c[0], d[1]), minus), last]
+
+
+def rounded_apart(params: Params, c: list[Poly], d: list[Poly]) -> list[Poly]:
+    """Return the product with a middle part that is rounded twice."""
+    crossed = [poly_mul(c[0], d[1]), poly_mul(c[1], d[0])]
+    first, _, last = right(params, c, d)
+    return [first, poly_mod(poly_add(*scaled(params, crossed)), params.q), last]
 
 
 def scaled(params: Params, parts: list[Poly]) -> list[Poly]:
@@ -121,11 +142,24 @@ def signed_digits() -> Check:
             "after a negative digit the carry is missing: take the digit away before you divide": (
                 lambda a, w, count: [poly_mod([a // w**i], w)[0] for i in range(count)]
             ),
+            "divided with /, which loses the low digits of large integers; // keeps them": (
+                lambda a, w, count: divided(a, w, count)
+            ),
             "a digit of -w/2, which lies outside of (-w/2, w/2]": (
                 lambda a, w, count: [-d for d in right_digits(-a, w, count)]
             ),
         },
     )
+
+
+def divided(a: int, w: int, count: int) -> list[float]:
+    """Return digits of a number that is divided in floating point."""
+    digits, rest = [], float(a)
+    for _ in range(count):
+        digit = rest % w if rest % w <= w / 2 else rest % w - w
+        digits.append(digit)
+        rest = (rest - digit) / w
+    return digits
 
 
 @exercise("07", "poly_mul", "base_digits")
@@ -140,14 +174,15 @@ def relinearise_digits() -> Check:
     params, key, (c_0, c_1, _), w = cases[0]
     nothing = [(params, key, [c_0, c_1, [0] * params.n], w)]
     one = [(params, key, [[0, 0], [0, 0], [1, 0]], w)]
+    same = modulo(lambda params, key, ct, w: params.q)
 
     def right_parts(params: Params, key: list[tuple[Poly, Poly]], ct: list[Poly], w: int) -> object:
         return textbook_bfv.relinearise(params, key, ct, w)
 
     return Check(
-        Claim("a third part that is zero changes nothing", nothing, right_parts),
-        Claim("a third part that is 1 adds the first pair of the key", one, right_parts),
-        Claim("any three parts, in several bases", cases, right_parts),
+        Claim("a third part that is zero changes nothing", nothing, right_parts, 1, same),
+        Claim("a third part that is 1 adds the first pair of the key", one, right_parts, 1, same),
+        Claim("any three parts, in several bases", cases, right_parts, 1, same),
         mistakes={
             "the third part is dropped": lambda params, key, ct, w: ct[:2],
             "the third part meets only the first pair of the key, without digits": whole,
@@ -161,7 +196,14 @@ def relinearise_digits() -> Check:
                     params, [(a, b) for b, a in key], ct, w
                 )
             ),
-            "right, but not reduced modulo q at the end": unreduced,
+            "the pairs of the key hold w^i s^2 already; the digits go in as they are": (
+                lambda params, key, ct, w: textbook_bfv.relinearise(
+                    params,
+                    [(poly_scale(b, w**i), poly_scale(a, w**i)) for i, (b, a) in enumerate(key)],
+                    ct,
+                    w,
+                )
+            ),
         },
     )
 
@@ -172,12 +214,3 @@ def whole(params: Params, key: list[tuple[Poly, Poly]], ct: list[Poly], w: int) 
         poly_mod(poly_add(part, poly_mul(ct[2], helper)), params.q)
         for part, helper in zip(ct[:2], key[0], strict=True)
     ]
-
-
-def unreduced(params: Params, key: list[tuple[Poly, Poly]], ct: list[Poly], w: int) -> list[Poly]:
-    """Return the right parts over the integers."""
-    c_0, c_1, c_2 = ct
-    for digit, (b, a) in zip(base_digits(c_2, params.q, w), key, strict=True):
-        c_0 = poly_add(c_0, poly_mul(digit, b))
-        c_1 = poly_add(c_1, poly_mul(digit, a))
-    return [c_0, c_1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from yashe.arithmetic.primes import ntt_primes
 from yashe.checks.cases import generator, integers, polynomials
+from yashe.checks.compare import modulo
 from yashe.checks.report import Check, Claim, exercise
 from yashe.textbook import bfv as textbook_bfv
 from yashe.textbook import bgv as textbook_bgv
@@ -27,7 +28,7 @@ def opened(c0: Poly, c1: Poly, s: Poly, q: int, t: int) -> Poly:
 @exercise("07b", "poly_mul")
 def decrypt_low() -> Check:
     """Check a function (c0, c1, s, q, t) -> the message of a BGV ciphertext."""
-    nothing = [0, 0, 0, 0]
+    nothing, same = [0, 0, 0, 0], modulo(lambda c0, c1, s, q, t: t)
     by_hand = [
         ([2, 0, 0, 0], nothing, nothing, 97, 5),
         ([-13, 5, 0, 0], nothing, nothing, 97, 5),
@@ -41,8 +42,8 @@ def decrypt_low() -> Check:
         ct = textbook_bgv.encrypt(params, public, integers(rng, t // 2, n), bytes(32))
         encrypted.append((*ct.parts, s, params.q, t))
     return Check(
-        Claim("small phases, by hand", by_hand, opened),
-        Claim("encrypted messages", encrypted, opened),
+        Claim("small phases, by hand", by_hand, opened, 1, same),
+        Claim("encrypted messages", encrypted, opened, 1, same),
         mistakes={
             "c0 + c1 s must be reduced modulo q, centred, before it is reduced modulo t": (
                 lambda c0, c1, s, q, t: poly_mod(poly_add(c0, poly_mul(c1, s)), t)
@@ -56,8 +57,11 @@ def decrypt_low() -> Check:
                     textbook_bfv.phase(Params(len(s), t, (q,)), s, [c0, c1]),
                 )
             ),
-            "right modulo t, but not centred": (
-                lambda c0, c1, s, q, t: [x % t for x in opened(c0, c1, s, q, t)]
+            "the phase is reduced to 0 .. q - 1, where a small negative number is a large one": (
+                lambda c0, c1, s, q, t: [centred(x % q, t) for x in poly_add(c0, poly_mul(c1, s))]
+            ),
+            "the sign of c1 s: the phase is c0 + c1 s": (
+                lambda c0, c1, s, q, t: opened(c0, [-x for x in c1], s, q, t)
             ),
         },
     )
@@ -71,7 +75,7 @@ def drop_prime() -> Check:
     small = [([9], 7, 5), ([-9], 7, 5), ([10, 1, -3, 6], 7, 5), ([40, -40, 13], 11, 3)]
     random = [
         (polynomials(rng, n, p * q, 1)[0], p, t)
-        for n, p, q, t in ((4, 97, 113, 17), (8, 193, 16777153, 65537), (4, 16776961, 16777121, 97))
+        for n, p, q, t in ((4, 97, 113, 17), (8, 193, 16777153, 65537), (4, 16776961, 2**100, 97))
     ]
 
     def right_quotient(c: Poly, p: int, t: int) -> Poly:
@@ -90,6 +94,12 @@ def drop_prime() -> Check:
             ),
             "the sign of x: c + x has to be divisible by p, not c - x": (
                 lambda c, p, t: [(a + t * centred(a * pow(t, -1, p), p)) // p for a in c]
+            ),
+            "divided with /, which loses the low digits of large integers; // keeps them": (
+                lambda c, p, t: [int((a + t * centred(-a * pow(t, -1, p), p)) / p) for a in c]
+            ),
+            "the inverse of t is missing: x is t times the residue of -c / t": (
+                lambda c, p, t: [(a + t * centred(-a, p)) // p for a in c]
             ),
             "c + x is right, but not divided by p": (
                 lambda c, p, t: [a + t * centred(-a * pow(t, -1, p), p) for a in c]

@@ -8,7 +8,8 @@ from yashe.arithmetic.primes import ntt_primes
 from yashe.attacks.estimates import rlwe_block_size
 from yashe.attacks.ntru import dense_sublattice_block_size
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, plain
+from yashe.checks.compare import Function, WrongAnswer, call, modulo, plain
+from yashe.checks.report import Check, Claim, exercise
 from yashe.textbook import yashe as textbook_yashe
 from yashe.textbook.polynomials import Params, Poly, centred, poly_mod, poly_round, round_div
 
@@ -20,7 +21,7 @@ BITS_PER_BLOCK = 0.292  # log2 of the steps for each dimension of a block
 @exercise("08", "poly_mul")
 def yashe_decrypt() -> Check:
     """Check a function (params, f, c) -> [round(t/q [f c]_q)]_t."""
-    toy = Params(4, 2, (97,))
+    toy, same = Params(4, 2, (97,)), modulo(lambda params, f, c: params.t)
     one = [1, 0, 0, 0]
     known = [(toy, one, [48, 0, 0, 0]), (toy, one, [48, -45, 3, 0]), (toy, [1, 2, 0, 0], one)]
     rng = generator("yashe_decrypt")
@@ -33,21 +34,18 @@ def yashe_decrypt() -> Check:
                 (params, f, textbook_yashe.encrypt(params, h, m, bytes([i + 1] * 32), j))
             )
     return Check(
-        Claim("phases that can be read off by hand, n = 4, q = 97, t = 2", known, opened),
-        Claim("encrypted messages", encrypted, opened),
+        Claim("phases that can be read off by hand, n = 4, q = 97, t = 2", known, opened, 1, same),
+        Claim("encrypted messages", encrypted, opened, 1, same),
         mistakes={
             "the phase is reduced modulo t, but never scaled by t/q": (
                 lambda params, f, c: poly_mod(phase(params, f, c), params.t)
-            ),
-            "right, but not reduced modulo t at the end": (
-                lambda params, f, c: poly_round(phase(params, f, c), params.t, params.q)
             ),
             "cut off where it has to be rounded": (
                 lambda params, f, c: poly_mod(
                     [params.t * x // params.q for x in phase(params, f, c)], params.t
                 )
             ),
-            "the ciphertext is scaled without the key: c instead of f c": (
+            "c is scaled and rounded before it meets the key; the phase f c is what is scaled": (
                 lambda params, f, c: poly_mod(poly_round(c, params.t, params.q), params.t)
             ),
         },

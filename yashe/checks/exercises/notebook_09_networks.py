@@ -42,6 +42,15 @@ def square_gradients() -> Check:
             "the derivative of h^2 is 2h, not 2: h = x w is missing": (
                 lambda x, w, dy: linear(x, w, 2 * dy)
             ),
+            "dy is missing: the gradient of the loss comes in through it": (
+                lambda x, w, dy: linear(x, w, 2 * (x @ w))
+            ),
+            "the gradient at w is the sum over the batch, not the mean": (
+                lambda x, w, dy: (gradients(x, w, dy)[0] / len(x), gradients(x, w, dy)[1])
+            ),
+            "the gradient at w is transposed; it has the shape of w": (
+                lambda x, w, dy: (gradients(x, w, dy)[0].T, gradients(x, w, dy)[1])
+            ),
             "this is the gradient of x w alone; the square has one as well": linear,
             "both are right, in the wrong order: first the gradient at w": (
                 lambda x, w, dy: gradients(x, w, dy)[::-1]
@@ -79,6 +88,9 @@ def round_weights() -> Check:
             ),
             "cut off towards zero, where they have to be rounded to the nearest integer": (
                 lambda w, density, limit: np.clip(np.trunc(w / step(w, density)), -limit, limit)
+            ),
+            "the mean of w itself, where signs cancel; the mean of |w| is asked for": (
+                lambda w, density, limit: np.clip(np.rint(w / (w.mean() / density)), -limit, limit)
             ),
             "the step is the mean of |w| times the density; it is divided by it": (
                 lambda w, density, limit: integers(w, 1 / density, limit)
@@ -135,6 +147,9 @@ def dense_interval() -> Check:
             "the two ends have changed places: first the lowest": (
                 lambda low, high, w, b: dense(low, high, w, b)[::-1]
             ),
+            "the other end of a pixel is not always 0: low counts as well": (
+                lambda low, high, w, b: dense(0 * low, high, w, b)
+            ),
             "true, but wider than necessary: |w| times the largest |x|": (
                 lambda low, high, w, b: wide(low, high, w, b)
             ),
@@ -174,6 +189,9 @@ def square_interval() -> Check:
         mistakes={
             "low^2 and high^2: the square of a negative number is positive": (
                 lambda low, high: (low * low, high * high)
+            ),
+            "the two ends have changed places: first the lowest": (
+                lambda low, high: square(low, high)[::-1]
             ),
             "the smaller and the larger of the two squares: between them lies the square of 0": (
                 lambda low, high: (

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.checks.cases import generator
+from yashe.checks.compare import Function, WrongAnswer, call, require_equal
 from yashe.checks.exercises.notebook_01_computing import SEED, toy
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.checks.report import Check, Claim, exercise
 
 Array = NDArray[Any]
 

@@ -7,7 +7,8 @@ from itertools import product
 
 from yashe.arithmetic.primes import ntt_primes
 from yashe.checks.cases import generator, integers
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, plain
+from yashe.checks.compare import Function, WrongAnswer, call, plain
+from yashe.checks.report import Check, Claim, exercise
 from yashe.parameters.security import LEVELS, TABLE_2018, TABLE_2024
 from yashe.textbook import bfv as textbook_bfv
 from yashe.textbook.polynomials import (

@@ -15,17 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from yashe.arithmetic.primes import ntt_primes
 from yashe.checks.cases import generator
-from yashe.checks.report import (
-    Arguments,
-    Check,
-    Claim,
-    Function,
-    WrongAnswer,
-    call,
-    error_text,
-    exercise,
-    plain,
-)
+from yashe.checks.compare import Arguments, Function, WrongAnswer, call, error_text, plain
+from yashe.checks.report import Check, Claim, exercise
 from yashe.errors import ParameterError
 from yashe.textbook.polynomials import (
     SIGMA,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from yashe.checks.cases import generator, integers
+from yashe.checks.compare import Function, WrongAnswer, call, require_equal
 from yashe.checks.exercises.notebook_01_computing import SEED, toy
-from yashe.checks.report import Check, Claim, Function, WrongAnswer, call, exercise, require_equal
+from yashe.checks.report import Check, Claim, exercise
 from yashe.ciphertexts.array import Ciphertext
 
 Matrix = list[list[int]]
