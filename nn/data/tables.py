@@ -236,7 +236,8 @@ def no_number(name: str, text: str) -> str:
         return f"column {name!r} has {text!r}: write decimals with a point."
     return (
         f"column {name!r} has {text[:40]!r}, and a finite number such as 1234.5 is required: write "
-        "it as one, leave the column out, or make one column of 0 and 1 for each of its values."
+        "it as one (of a date, count the days), leave the column out, or make one column of 0 and "
+        "1 for each of its values."
     )
 
 

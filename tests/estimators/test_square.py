@@ -147,6 +147,7 @@ def test_a_client_encrypts_tables_of_the_columns_of_its_card_and_no_others(
         (np.ma.masked_less(X, 0), "none of them masked"),
         (X * np.nan, "contains NaN"),
         ([["a", 1, 2]], "must hold numbers"),
+        ([[Missing(), 1, 2]], "must hold numbers, none of them missing"),
         (Table(("x1", "x0", "x2"), X), "must be in the same order"),
     ):
         with pytest.raises(TableError, match=message):
