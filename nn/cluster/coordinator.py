@@ -37,14 +37,18 @@ from concurrent.futures import (
     Future,
     wait,
 )
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
+from types import NoneType
 
 from nn.cluster.tasks import Network, Step, first_stage_parts, rest, sums_of_part, whole, work
 from nn.networks.model import Sequential
 from nn.planning.program import Report
 from nn.planning.proofs import check_network
 from yashe import wire
+from yashe.arithmetic.whole import of_kind
+from yashe.arithmetic.whole import whole as whole_number
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.keys import Key
 from yashe.errors import FheError, ParameterError
@@ -149,10 +153,11 @@ def predict(
     NoiseBudgetExhausted, KeyMismatchError
         From a worker, as from `infer`; what is wrong is not tried again.
     """
-    if parts < 1 or in_flight < 1:
-        raise ParameterError(
-            f"at least one part and one task in flight are needed, got {parts} and {in_flight}"
-        )
+    parts = whole_number(parts, "the number of parts of a batch", 1)
+    in_flight = whole_number(in_flight, "the number of tasks in flight", 1)
+    of_kind(model, "the network", Sequential)
+    of_kind(executor, "the executor", Executor, NoneType)
+    model = deepcopy(model)  # for all batches the same, and proved: its owner may change the other
     batches = checked(model, batches)
     if executor is None:
         for batch in batches:
@@ -180,10 +185,11 @@ def checked(model: Sequential, batches: Iterable[Ciphertext]) -> Iterator[Cipher
     """Yield batches, but refuse those under whose parameters the network may be wrong."""
     known = ""
     for batch in batches:
+        of_kind(batch, "a batch", Ciphertext)
         if batch.params.digest != known:
             check_network(model, batch.params)
             known = batch.params.digest
-        yield batch
+        yield batch.modulo()  # the network's range is proved as a whole, as for `infer`
         del batch  # which is half a gigabyte, while the next one is made
 
 

@@ -41,8 +41,7 @@ class Network:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of layers, parameters and key, hexadecimal."""
-        layers = f"{self.model!r} {self.model.digest}"
-        return hashlib.sha256(layers.encode() + self.key).hexdigest()
+        return hashlib.sha256(self.model.digest.encode() + self.key).hexdigest()
 
 
 _networks: dict[str, tuple[Sequential, Key | None]] = {}  # of this worker, by digest, oldest first

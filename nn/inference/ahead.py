@@ -103,11 +103,16 @@ class Ahead:
 
     Raises
     ------
+    KeyMismatchError
+        If the keys are others.
     ParameterError
-        If the network begins with no squares, or there is another number of seeds.
+        If the network begins with no squares, or has changed since the plan was made, or there is
+        another number of seeds.
     """
 
     def __init__(self, run: Plan, seeds: SeedArray, keys: ServerKeys) -> None:
+        run.check_unchanged()
+        ServerKeys.check(keys)
         program, params = run.program, run.params
         kinds = [type(step) for step in program.steps]
         if not isinstance(program, PackedProgram) or not program.network.stages.matrices[0].squared:
@@ -118,6 +123,7 @@ class Ahead:
         if seeds.shape != program.inputs:
             raise ParameterError(f"{program.inputs[0]} seeds were required, got {len(seeds)}")
         self._program, self._keys, self._seeds, self._used = program, keys, seeds.copy(), False
+        self._check = run.check_unchanged
         self._next = kinds.index(TwoPartsStep) + 1
         self._bound = program.forecasts()[self._next].bound
         (weigh,) = (step for step in program.steps if isinstance(step, WeighStep))
@@ -152,9 +158,11 @@ class Ahead:
         Raises
         ------
         ParameterError
-            If the ciphertexts have other seeds, or none, or these have been used.
+            If the ciphertexts have other seeds, or none, or these have been used; or the network
+            has changed.
         KeyMismatchError, NoiseBudgetExhausted
         """
+        self._check()  # what was done ahead, and what is not yet, are of one network
         scheme, program = self._program.scheme, self._program
         scheme.check_own(ct)
         check_key(scheme.params, ct.key_id, self._keys.relinearization, ct.rows)

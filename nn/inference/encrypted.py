@@ -182,6 +182,8 @@ def infer(
         return infer(scheme, model, ct.to(device), key, report, joined_with).to(before)
     if isinstance(model, Plan):  # and all is proved
         model.check_unchanged()
+        if model.packing is not None:
+            ServerKeys.check(relinearization)
         return model.program.run(ct.modulo(), relinearization, report)
     check_network(model, ct.params, joined_with)
     # The network's range is proved as a whole: what was declared of the images has done its work.

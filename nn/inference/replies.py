@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from nn.inference.flooding import Flooding, flood
 from nn.planning.descent import PROMISED_BITS, promised_bits, promised_bound
+from yashe.arithmetic.whole import of_kind
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
 from yashe.schemes.base import Scheme
@@ -38,8 +39,9 @@ def reply_of(scheme: Scheme, logits: Ciphertext, flooding: Flooding | None = Non
     NoiseBudgetExhausted
         If less than the promised budget is predicted, or flooding needs more.
     FormError, KeyMismatchError
-        From `flood`.
+        From `flood`, or for what are no logits of this scheme.
     """
+    of_kind(scheme, "the scheme", Scheme)
     scheme = scheme.scheme_of(logits)
     n, left = logits.params.n, float(logits.noise_budget.min())
     least = noise.least_budget(n)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from nn.planning.plan import Plan, make_plan
 from nn.planning.proofs import ranges
 from nn.planning.single import RINGS, enough_primes
 from yashe.arithmetic.residues import IntArray
-from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError
+from yashe.ciphertexts.slots import check_integers
+from yashe.errors import NoiseBudgetExhausted, ParameterError, RangeError, ShapeError
 from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates
 
@@ -45,10 +47,12 @@ def make_plans(
         need = ranges(model, model.levels)[-1].smallest_t
         for n in RINGS:
             primes = enough_primes(n, need)
+            if cheapest_for(model, n, primes[:1], need, security, pixels) is None:
+                continue  # larger t are noisier
             for parts in range(2, len(primes) + 1):
-                groups = [tuple(primes[i::parts]) for i in range(parts)]
-                plans = [cheapest_for(model, n, t, need, security, pixels) for t in groups]
-                found = [plan for plan in plans if plan is not None]
+                groups = (primes[i::parts] for i in range(parts))
+                plans = (cheapest_for(model, n, t, need, security, pixels) for t in groups)
+                found = [plan for plan in takewhile(bool, plans) if plan]
                 if len(found) == parts:
                     return tuple(found)
         raise error
@@ -84,6 +88,12 @@ def join(residues: Sequence[IntArray], moduli: Sequence[int]) -> IntArray:
     -------
     int64 array, or one of Python integers (dtype object) if int64 could not hold them
 
+    Raises
+    ------
+    EncodingError, ShapeError, ParameterError
+        If the residues are no integers, of several shapes, or more or fewer than moduli; or if the
+        moduli have a divisor in common.
+
     Examples
     --------
     -8 is 2 modulo 5 and -1 modulo 7:
@@ -91,8 +101,14 @@ def join(residues: Sequence[IntArray], moduli: Sequence[int]) -> IntArray:
     >>> join([np.array([2]), np.array([-1])], [5, 7])
     array([-8])
     """
-    product = math.prod(moduli)
-    total = np.zeros(residues[0].shape, dtype=object)
+    residues = [check_integers(x, "residues") for x in residues]
+    if len(residues) != len(moduli) or len(shapes := {x.shape for x in residues}) != 1:
+        raise ShapeError(
+            f"residues of one shape were required, modulo each of {len(moduli)} moduli"
+        )
+    if math.lcm(*moduli) != (product := math.prod(moduli)):
+        raise ParameterError(f"moduli without a common divisor were required, not {moduli}")
+    total = np.zeros(shapes.pop(), dtype=object)
     for residue, t in zip(residues, moduli, strict=True):
         others = product // t
         total = total + residue.astype(object) * (others * pow(others, -1, t))

@@ -163,14 +163,15 @@ class Linear(Layer):
     @property
     def weight(self) -> NumberArray:
         """The weight, shape (K, M)."""
-        return self.parameters["weight"]
+        weight: NumberArray = widened(self.parameters["weight"])
+        return weight
 
     @property
     def bias(self) -> NumberArray:
         """The bias, shape (M,); zeros for a layer without one."""
-        if self.has_bias:
-            return self.parameters["bias"]
-        return np.zeros(self.weight.shape[1], dtype=self.weight.dtype)
+        zeros = np.zeros(self.weight.shape[1], dtype=self.weight.dtype)
+        bias: NumberArray = widened(self.parameters["bias"]) if self.has_bias else zeros
+        return bias
 
     def weight_shape(self, input_shape: Shape) -> tuple[int, int]:
         """Return (K, M): taps of a full patch, values per position."""
@@ -243,7 +244,9 @@ class Linear(Layer):
 
 
 def widened(x: Values) -> Values:
-    """Return small integers as int64, in which products of pixels do not wrap; others as they are.
+    """Return integers as int64, in which no small ones wrap; others as they are.
+
+    With int64, NumPy makes floats of uint64, which round from 2^53 on.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def shape_of(name: str, value: Any) -> Shape:
     KindError, ParameterError
     """
     if not isinstance(value, tuple | list) or not value:
-        raise KindError(f"{name} must be a tuple like (28, 28, 1); got {value!r}.")
+        raise KindError(f"{name} must be a tuple like (28, 28, 1); got {shown(value)}.")
     return tuple(whole(side, f"every side of {name}", 1) for side in value)
 
 

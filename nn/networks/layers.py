@@ -30,7 +30,7 @@ from nn.networks.base import (
     Values,
     widened,
 )
-from yashe.arithmetic.whole import whole
+from yashe.arithmetic.whole import shown, whole
 from yashe.errors import ParameterError
 
 
@@ -113,8 +113,8 @@ class Conv2D(Linear):
         for name, pad in (("pad_end", pad_end), ("pad_start", pad_start)):
             if pad >= kernel:
                 raise ParameterError(
-                    f"{name} must lie in [0, kernel) = [0, {kernel}); got {pad}. With more, some "
-                    "positions would read padding alone."
+                    f"{name} must lie in [0, kernel) = [0, {kernel}); got {shown(pad)}. With more, "
+                    "some positions would read padding alone."
                 )
 
     def settings(self) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from nn.networks.batchnorm import BatchNorm
 from nn.networks.checks import check_facts, json_object, shape_of
 from nn.networks.layers import Conv2D, Dense, Flatten, MeanPool, Square
 from nn.networks.schema import Schema
-from yashe.arithmetic.whole import whole
+from yashe.arithmetic.whole import shown, whole
 from yashe.ciphertexts.ranges import Interval
-from yashe.errors import FormatError, KindError, ParameterError, RangeError
+from yashe.errors import FormatError, KindError, ParameterError, RangeError, ShapeError
 from yashe.wire.files import read_input, whole_file
 
 LAYERS: dict[str, type[Layer]] = {
@@ -187,8 +187,8 @@ class Sequential:
         outputs = self.layer_outputs(Interval(*ends))[-1]
         if outputs.smallest_t > 2**64:
             raise RangeError(
-                f"outputs may reach {outputs.smallest_t // 2}, and int64 ends at 2^63: compute "
-                "with Python integers, forward(x.astype(object))"
+                f"outputs may reach {shown(outputs.smallest_t // 2)}, and int64 ends at 2^63: "
+                "compute with Python integers, forward(x.astype(object))"
             )
 
     def training_forward(self, x: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
@@ -223,15 +223,24 @@ class Sequential:
         return [value for layer in self.layers for value in layer.parameters.values()]
 
     def set_parameters(self, values: Iterable[NumberArray]) -> None:
-        """Replace all parameters, in the order of `parameters()`, by arrays of any type."""
-        left = iter(values)
+        """Replace all parameters, in the order of `parameters()`, by arrays of any type.
+
+        Raises
+        ------
+        ShapeError
+            If there are more or fewer of them, or one has another shape.
+        """
+        arrays, wanted = [np.asarray(v) for v in values], [p.shape for p in self.parameters()]
+        if (shapes := [array.shape for array in arrays]) != wanted:
+            raise ShapeError(f"parameters of shapes {wanted[:8]} were required, got {shapes[:8]}")
+        left = iter(arrays)
         for layer in self.layers:
             layer.parameters = {name: next(left) for name in layer.parameters}
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all parameters: another one, if one of them has changed."""
-        found = hashlib.sha256()
+        """SHA-256 of layers, levels and all parameters: another one, if any of them has changed."""
+        found = hashlib.sha256(f"{self!r} {self.levels}".encode())
         for array in self.parameters():
             found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return found.hexdigest()
@@ -343,13 +352,13 @@ class Sequential:
 def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return layers as a tuple, or refuse what cannot be a chain of layers of its own."""
     if not isinstance(layers, Sequence):
-        raise KindError(f"a network is a list of layers; got {layers!r}.")
+        raise KindError(f"a network is a list of layers; got {shown(layers)}.")
     found = tuple(layers)
     if not found:
         raise ParameterError("a network has at least one layer; got none.")
     for i, layer in enumerate(found):
         if not isinstance(layer, Layer):
-            raise KindError(f"layer {i} must be a Layer such as Square(); got {layer!r}.")
+            raise KindError(f"layer {i} must be a Layer such as Square(); got {shown(layer)}.")
         if any(layer is other for other in found[:i]):
             raise ParameterError(
                 f"layer {i}, {layer!r}, is in the network twice, and its weights would be shared: "

@@ -35,6 +35,7 @@ from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.keys import Relinearization, RotationPairs
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.slots import Plaintext
+from yashe.errors import KeyMismatchError
 from yashe.schemes.bgv import BGV
 
 
@@ -52,6 +53,20 @@ class ServerKeys:
     relinearization: Relinearization
     fine: RotationPairs
     coarse: RotationPairs
+
+    @classmethod
+    def check(cls, keys: Any) -> None:
+        """Refuse other keys.
+
+        Raises
+        ------
+        KeyMismatchError
+        """
+        if not isinstance(keys, cls):
+            raise KeyMismatchError(
+                "one image at once takes the keys that plan.server_keys(keys) makes, but got a "
+                f"{type(keys).__name__}"
+            )
 
     def to(self, place: str) -> ServerKeys:
         """Return these keys in the memory of a place, "cpu" or "gpu"."""

@@ -38,11 +38,11 @@ from nn.planning.proofs import check_depends, check_fits, ranges
 from nn.planning.single import packed_programs
 from yashe.arithmetic.parallel import available_cores
 from yashe.arithmetic.residues import IntArray
-from yashe.arithmetic.whole import of_kind, truth, whole
+from yashe.arithmetic.whole import of_kind, shown, truth, whole
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.noise import Bound
 from yashe.errors import KindError, NoiseBudgetExhausted, ParameterError
-from yashe.parameters.sets import Params
+from yashe.parameters.sets import MOST_LOG2_Q, Params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import choose, lacking
@@ -105,14 +105,16 @@ def make_plan(
     NoiseBudgetExhausted
         If the noise may overwhelm the logits, naming the step; or no parameters would do.
     """
-    if not (isinstance(spare_bits, int | float) and 0 <= spare_bits < math.inf):
-        raise ParameterError(f"spare_bits must be a number of bits from 0 on, not {spare_bits!r}")
+    if not (isinstance(spare_bits, int | float) and 0 <= spare_bits <= MOST_LOG2_Q):
+        raise ParameterError(
+            f"spare_bits must be a number of bits from 0 to {MOST_LOG2_Q}, not {shown(spare_bits)}"
+        )
     of_kind(model, "the network", Sequential)
     of_kind(params, "params", Params, NoneType)
     if not callable(scheme):
-        raise KindError(f"scheme must be the class of a scheme, like BGV; got {scheme!r}.")
+        raise KindError(f"scheme must be the class of a scheme, like BGV; got {shown(scheme)}.")
     if mode not in MODES:
-        raise ParameterError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
+        raise ParameterError(f"mode must be one of {', '.join(MODES)}; got {shown(mode)}")
     public, joined_with = truth(public, "public"), whole(joined_with, "joined_with", 1)
     if relinearize is not None:
         relinearize = truth(relinearize, "relinearize")

@@ -14,8 +14,11 @@ from nn.packing.network import Packing
 from nn.planning.calibrate import Calibration
 from nn.planning.program import Line, Program
 from nn.planning.single import PackedProgram
+from yashe.arithmetic.whole import of_kind
+from yashe.ciphertexts.keys import Keys
 from yashe.errors import ParameterError
 from yashe.parameters.sets import Params
+from yashe.schemes.yashe import YasheKeys
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Plan:
     program : what the server will do
     params : Params
     levels : pixels are 0..levels
-    digest : of the network's parameters, of which all this has been proved
+    digest : of the network, of which all this has been proved
     steps : lines of its table, from the client to the server and back
     bytes : of the encrypted "images", the "keys" that the server needs, and the "reply"
     reasons : why these parameters, sentences; empty if they were given
@@ -74,7 +77,7 @@ class Plan:
         return (self, *self.others)
 
     def check_unchanged(self) -> None:
-        """Refuse a network whose parameters have changed since the plan was made.
+        """Refuse a network that has changed since the plan was made.
 
         Raises
         ------
@@ -82,15 +85,21 @@ class Plan:
         """
         if self.program.model.digest != self.digest:
             raise ParameterError(
-                "the network's parameters have changed since this plan was made, and nothing is "
-                "proved of the new ones: make_plan(model)"
+                "the network has changed since this plan was made, its layers, levels or "
+                "parameters, and nothing is proved of what it is now: make_plan(model)"
             )
 
     def server_keys(self, keys: Any) -> Any:
         """Return what `infer` takes of a client's keys, or None if it needs nothing.
 
         Rotation keys are made if it needs them.
+
+        Raises
+        ------
+        KindError
+            If they are not what `scheme.keygen` returns.
         """
+        of_kind(keys, "the keys of a client", Keys, YasheKeys)
         if isinstance(self.program, PackedProgram):
             return self.program.keys.make(self.program.scheme, keys.secret)
         return keys.relinearization if self.program.needs_keys else None

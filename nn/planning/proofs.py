@@ -17,7 +17,7 @@ import numpy as np
 from nn.networks.base import NumberArray
 from nn.networks.model import Sequential
 from yashe.arithmetic.residues import FloatArray, IntArray
-from yashe.arithmetic.whole import of_kind, whole
+from yashe.arithmetic.whole import of_kind, shown, whole
 from yashe.ciphertexts.moves import Together
 from yashe.ciphertexts.noise import Bound
 from yashe.ciphertexts.ranges import Interval as Interval
@@ -163,8 +163,8 @@ def check_fits(model: Sequential, need: int, params: Params, joined_with: int = 
     """
     if params.t * whole(joined_with, "joined_with", 1) < need:
         raise RangeError(
-            f"the layer {type(model.layers[-1]).__name__}: the logits can reach {need // 2} in "
-            f"absolute value for some image, which needs t of {math.log2(need):.1f} bits, but "
+            f"the layer {type(model.layers[-1]).__name__}: the logits can reach {shown(need // 2)} "
+            f"in absolute value for some image, which needs t of {math.log2(need):.1f} bits, but "
             f"{params.name} has log2 t = {params.log2_t:.1f}; take a larger t, several of them "
             "(nn.inference.split), smaller weights or fewer pixel levels"
         )

@@ -37,7 +37,7 @@ from yashe.ciphertexts import noise
 from yashe.ciphertexts.gadgets import Gadget
 from yashe.ciphertexts.keys import SecretKey
 from yashe.circuits.matrices import steps_of
-from yashe.errors import NoiseBudgetExhausted
+from yashe.errors import NoiseBudgetExhausted, RangeError
 from yashe.parameters.sets import Params, counted, primes_of_q
 from yashe.schemes.bgv import BGV
 from yashe.schemes.choose import candidates
@@ -45,6 +45,7 @@ from yashe.schemes.choose import candidates
 RINGS = (4096, 8192, 16384)
 LARGEST_DIGIT = 4  # primes; no network here bears the noise of larger ones
 TAPS = -1  # the number of the taps, where matrices have theirs
+MOST_RUNS = 32  # of one network, each modulo a prime at least: logits of 700 bits
 MOST_SKEW_BITS = 3  # beyond that the smaller q costs more than is won
 
 
@@ -166,13 +167,22 @@ def packed_program(
 
 
 def enough_primes(n: int, minimum: int) -> tuple[int, ...]:
-    """Return as few batching primes as possible, of about one size, with a product >= minimum."""
-    count = math.ceil(math.log2(minimum) / math.log2(prime_limit(n)))
-    while True:
-        primes = next_ntt_primes(n, math.ceil(minimum ** (1 / count)), count)
+    """Return as few batching primes as possible, of about one size, with a product >= minimum.
+
+    Raises
+    ------
+    RangeError
+        If it takes more than MOST_RUNS.
+    """
+    bits = math.log2(minimum)
+    for count in range(math.ceil(bits / math.log2(prime_limit(n))), MOST_RUNS + 1):
+        primes = next_ntt_primes(n, math.ceil(2 ** (bits / count)), count)
         if len(primes) == count and math.prod(primes) >= minimum:
             return tuple(primes)
-        count += 1
+    raise RangeError(
+        f"logits of {bits:.0f} bits take more than {MOST_RUNS} batching primes at n = {n}: take "
+        "fewer squares, smaller weights or fewer pixel levels"
+    )
 
 
 def packed_programs(
@@ -200,6 +210,8 @@ def packed_programs(
     ------
     PackingError
         If the slots do not hold the network, naming the layer.
+    RangeError
+        If the logits take too many primes.
     NoiseBudgetExhausted
         If no parameters do.
     """

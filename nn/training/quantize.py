@@ -32,10 +32,11 @@ from nn.networks.base import FloatArray, Linear, NumberArray
 from nn.networks.batchnorm import BatchNorm
 from nn.networks.layers import Square
 from nn.networks.model import ModelInfo, Sequential
-from yashe.arithmetic.whole import whole
+from yashe.arithmetic.whole import shown, whole
 from yashe.ciphertexts.ranges import Interval
 from yashe.errors import ParameterError, TrainingError
 
+LARGEST_PRODUCT = 2**50  # of pixel and levels: neither its quotient nor 1/2 more crosses a half
 LARGEST_BIAS = 2.0**62  # the limit of `nn.planning.proofs.LARGEST_WEIGHT`
 
 
@@ -58,7 +59,8 @@ def quantize_pixels(images: NumberArray, pixel_max: int, levels: int) -> npt.NDA
     Raises
     ------
     ParameterError
-        If a pixel is no number in [0, pixel_max], or a limit no whole number of at least 1.
+        If a pixel is no number in [0, pixel_max], a limit no whole number of at least 1, or their
+        product above 2^50, beyond which float64 could round to another level.
 
     Examples
     --------
@@ -66,6 +68,10 @@ def quantize_pixels(images: NumberArray, pixel_max: int, levels: int) -> npt.NDA
     array([0, 0, 1, 1, 2, 3])
     """
     white, levels = whole(pixel_max, "pixel_max", 1), whole(levels, "levels", 1)
+    if white * levels > LARGEST_PRODUCT:
+        raise ParameterError(
+            f"pixel_max * levels must be at most 2^50 to be exact, not {shown(white * levels)}"
+        )
     if np.ma.is_masked(images):
         raise ParameterError("pixels must be numbers, and none of them masked.")
     try:

@@ -14,7 +14,7 @@ from strategies_engine import toy_params
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.ranges import Interval
-from yashe.errors import ParameterError, RangeError, TransparentCiphertextError
+from yashe.errors import OperationError, ParameterError, RangeError, TransparentCiphertextError
 from yashe.parameters.sets import Params, make_params
 from yashe.schemes.base import Scheme
 from yashe.schemes.bfv import BFV
@@ -169,6 +169,14 @@ def test_what_is_no_range_of_these_slots_is_refused(
             encrypt(scheme, values, within)
         with pytest.raises(error, match=message):
             encrypt(scheme, scheme.encode(values), within)
+
+
+def test_numbers_of_thousands_of_digits_are_refused_with_a_sentence() -> None:
+    x = encrypt(SCHEMES[0], [1], None)
+    with pytest.raises(RangeError, match="has low <= high .* not a number of thousands of digits"):
+        x.declared(0, 10**5000)
+    with pytest.raises(OperationError, match=r"not x \*\* a number of thousands of digits"):
+        x**10**5000
 
 
 def test_decryption_finds_out_that_somebody_has_declared_a_wrong_range() -> None:

@@ -42,7 +42,7 @@ from nn.networks.layers import Conv2D, Dense, Flatten, Square
 from nn.networks.model import ModelInfo, Sequential
 from yashe import wire
 from yashe.ciphertexts.array import Ciphertext
-from yashe.errors import FheError, KeyMismatchError, ParameterError
+from yashe.errors import FheError, KeyMismatchError, KindError, ParameterError
 from yashe.parameters.sets import make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -230,6 +230,22 @@ def test_the_network_is_sent_once_for_each_task_in_flight_at_most():
     assert len(executor.calls) == 6
 
 
+@pytest.mark.parametrize("executor", [None, Recorder(), Recorder(forgetful=True)])
+def test_a_network_that_is_changed_while_batches_come_is_the_one_that_was_given(executor):
+    model, batches = network("flatten first"), encrypted(3)
+    replies = predict(model, batches, KEYS.relinearization, executor, in_flight=1)
+    first = next(replies)
+    model.layers[1].parameters["weight"] *= 2**20
+    assert frames([first, *replies]) == frames(computed("flatten first", 3))
+
+
+def test_batches_with_a_declared_range_are_computed_as_others_are():
+    declared = [ct.declared(0, 3) for ct in encrypted(1)]
+    for executor in (None, Recorder()):
+        (reply,) = predict(network("flatten first"), declared, KEYS.relinearization, executor)
+        assert frames([reply]) == frames(computed("flatten first", 1))
+
+
 def test_networks_with_the_same_weights_and_other_layers_are_not_confused_by_a_worker():
     models = [
         Sequential([Conv2D(1, kernel=2, stride=stride)], (5, 5, 1), info=ModelInfo(levels=3))
@@ -240,7 +256,7 @@ def test_networks_with_the_same_weights_and_other_layers_are_not_confused_by_a_w
             name: np.ones(value.shape, dtype=np.int64)
             for name, value in model.layers[0].parameters.items()
         }
-    assert models[0].digest == models[1].digest
+    assert models[0].digest != models[1].digest
     for model in models:
         (reply,) = predict(model, encrypted(1), None, Recorder())
         assert frames([reply]) == frames(infer(SCHEME, model, ct, None) for ct in encrypted(1))
@@ -338,8 +354,20 @@ def test_a_network_that_begins_otherwise_is_one_part(name):
 @pytest.mark.parametrize(("parts", "room"), [(0, 1), (1, 0)])
 def test_no_parts_and_no_room_are_refused(parts, room):
     replies = predict(network("no stage"), [], KEYS.relinearization, Recorder(), parts, room)
-    with pytest.raises(ParameterError, match=f"needed, got {parts} and {room}"):
+    with pytest.raises(ParameterError, match=r"the number of (parts|tasks) .* of at least 1, not"):
         list(replies)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_what_is_no_network_batch_or_executor_is_refused(parts):
+    model, batches = network("cryptonets"), encrypted(1)
+    for replies, what in (
+        (predict(None, batches, None, None, parts), "the network must be a Sequential"),
+        (predict(model, ["x"], None, None, parts), "a batch must be a Ciphertext"),
+        (predict(model, batches, None, "x", parts), "the executor must be an? Executor"),
+    ):
+        with pytest.raises(KindError, match=what):
+            list(replies)
 
 
 @pytest.mark.parametrize("parts", [1, 2])

@@ -18,6 +18,7 @@ from yashe.ciphertexts.slots import interpolate
 from yashe.errors import (
     EncodingError,
     KeyMismatchError,
+    KindError,
     ParameterError,
     TransparentCiphertextError,
 )
@@ -117,6 +118,21 @@ def test_why_a_seed_is_used_once(sides) -> None:
     assert same(difference, interpolate(scheme.params, slots), scheme.params.t)
 
 
+def test_the_work_for_an_image_is_of_a_network_that_does_not_change() -> None:
+    run, image = toy([Square(), Flatten(), Dense(2)]), np.ones((1, 2, 2, 1), dtype=np.int64)
+    scheme = BGV(run.params)
+    keys = scheme.keygen(SEED)
+    server = run.server_keys(keys)
+    announced = Announcement(scheme, run, keys.secret)
+    ahead = Ahead(run, announced.seeds, server)
+    run.program.model.layers[-1].parameters["bias"] += 1
+    ct = announced.encrypt(image)
+    with pytest.raises(ParameterError, match="has changed since this plan was made"):
+        ahead.infer(ct)
+    with pytest.raises(ParameterError, match="has changed since this plan was made"):
+        Ahead(run, announced.seeds, server)
+
+
 def test_seeds_of_something_else_are_refused(sides) -> None:
     scheme, run, keys, server = sides
     announced = Announcement(scheme, run, keys.secret)
@@ -131,7 +147,16 @@ def test_seeds_of_something_else_are_refused(sides) -> None:
         Ahead(make_plan(run.program.model, run.params), announced.seeds, server)
     with pytest.raises(KeyMismatchError, match="SecretKey"):
         Announcement(scheme, run, keys.public)
+    image = announced.encrypt(np.ones((1, 2, 2, 1), dtype=np.int64))
+    for wrong in (None, keys, keys.relinearization, keys.rotations):
+        with pytest.raises(KeyMismatchError, match="one image at once takes the keys that"):
+            Ahead(run, announced.seeds, wrong)
+        with pytest.raises(KeyMismatchError, match="one image at once takes the keys that"):
+            infer(scheme, run, image, wrong)
+        if wrong is not keys:
+            with pytest.raises(KindError, match="the keys of a client must be"):
+                run.server_keys(wrong)
     stranger = scheme.keygen()
     ahead = Ahead(run, announced.seeds, run.server_keys(stranger))
     with pytest.raises(KeyMismatchError, match="does not belong to the ciphertext's keys"):
-        ahead.infer(announced.encrypt(np.ones((1, 2, 2, 1), dtype=np.int64)))
+        ahead.infer(image)

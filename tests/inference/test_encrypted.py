@@ -321,6 +321,8 @@ def test_what_is_no_scheme_network_or_ciphertext_is_refused_by_its_name():
         (lambda: infer(SCHEME, None, ct, KEYS.relinearization), "the network must be a Sequential"),
         (lambda: infer(SCHEME, model, pixels, KEYS.relinearization), "takes a Ciphertext here"),
         (lambda: reply_of(SCHEME, 5), "takes a Ciphertext here"),
+        (lambda: reply_of(BGV, ct), "the scheme must be a Scheme"),
+        (lambda: make_plan(model).server_keys(None), "the keys of a client must be"),
         (lambda: make_plan(None), "the network must be a Sequential"),
         (lambda: make_plan(model, params=5), "params must be a Params or NoneType"),
         (lambda: make_plan(model, public="no"), "public must be True or False"),

@@ -53,8 +53,26 @@ def test_a_plan_is_not_for_parameters_that_have_changed_since() -> None:
     ct = encrypt_images(scheme, plan, np.array([[3], [1]]), keys.secret)
     assert scheme.decrypt(infer(scheme, plan, ct, None), keys.secret)[0, :2].tolist() == [4, 2]
     model.layers[0].parameters["weight"] *= 2**40  # too large for t, and nobody would notice
-    with pytest.raises(ParameterError, match="have changed since this plan was made"):
+    with pytest.raises(ParameterError, match="has changed since this plan was made"):
         infer(scheme, plan, ct, None)
+
+
+def test_a_plan_is_not_for_layers_or_levels_that_have_changed_since() -> None:
+    scheme = scheme_of("BGV", 0)
+    for change in ("levels", "has_bias", "layers"):
+        model = Sequential([Dense(1), Square()], (1,), info=ModelInfo(levels=3))
+        model.set_parameters([np.ones((1, 1), dtype=np.int64), np.ones(1, dtype=np.int64)])
+        plan = make_plan(model, scheme.params)
+        ct = encrypt_images(scheme, plan, np.array([[3], [1]]), keys_of(scheme).secret)
+        infer(scheme, plan, ct, None)
+        if change == "levels":
+            model.info = ModelInfo(levels=255)
+        elif change == "has_bias":
+            model.layers[0].has_bias = False  # type: ignore[attr-defined]
+        else:
+            model.layers = model.layers[:1]
+        with pytest.raises(ParameterError, match="has changed since this plan was made"):
+            infer(scheme, plan, ct, None)
 
 
 @st.composite

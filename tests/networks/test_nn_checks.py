@@ -3,6 +3,7 @@
 import io
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from yashe.errors import (
     NoiseBudgetExhausted,
     ParameterError,
     RangeError,
+    ShapeError,
     TransparentCiphertextError,
 )
 from yashe.parameters.sets import make_params
@@ -177,10 +179,11 @@ def test_levels_are_a_positive_whole_number(levels: Any) -> None:
         ranges(dense([[1], [1]]), levels)
 
 
-@pytest.mark.parametrize("spare", [math.nan, math.inf, -1, -math.inf, "1", None])
+@pytest.mark.parametrize("spare", [math.nan, math.inf, -1, -math.inf, "1", None, 1001, 10**400])
 def test_spare_bits_are_a_number_of_bits(spare: Any) -> None:
-    with pytest.raises(ParameterError, match="spare_bits must be a number of bits from 0 on"):
-        make_plan(dense([[1], [1]]), spare_bits=spare)
+    for mode in ("batch", "single"):
+        with pytest.raises(ParameterError, match="spare_bits must be a number of bits from 0 to"):
+            make_plan(dense([[1], [1]]), spare_bits=spare, mode=mode)
 
 
 def test_bits_to_spare_are_kept_by_given_parameters_too() -> None:
@@ -382,6 +385,61 @@ def test_the_forward_of_integers_is_exact_or_refused(weights: list[int], pixel: 
     except RangeError:
         assert abs(exact) >= 2**63
     assert model.forward(pixels.astype(object)).tolist() == [[exact]]
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**10), st.sampled_from([0, 1]))
+def test_weights_without_a_sign_are_exact_too(value: int, pixel: int, which: int) -> None:
+    images = np.full((1, 1, 1, 1), pixel, dtype=np.int64)
+    for layers in ([Flatten(), Dense(1)], [Conv2D(1, 1)]):
+        model, numbers = Sequential(layers, (1, 1, 1)), [1, 1]
+        numbers[which] = value
+        shapes = [(1, 1), (1,)]
+        model.set_parameters(
+            np.full(shape, x, np.uint64) for shape, x in zip(shapes, numbers, strict=True)
+        )
+        exact = pixel * numbers[0] + numbers[1]
+        try:
+            assert model.forward(images).ravel().tolist() == [exact]
+        except RangeError:
+            assert exact >= 2**63
+    model.set_parameters([np.full((1, 1), 2**63, np.uint64), np.zeros(1, np.uint64)])
+    with pytest.raises(RangeError, match="integers must lie below"):
+        model.forward(images)
+
+
+@pytest.mark.parametrize(
+    "shapes", [[], [(4, 1)], [(4, 1), (1,), (1,)], [(8, 1), (1,)], [(4, 1), (2, 1)]]
+)
+def test_parameters_of_other_shapes_are_refused(shapes: list[tuple[int, ...]]) -> None:
+    model = Sequential([Conv2D(1, 2)], (2, 2, 1))
+    with pytest.raises(ShapeError, match="parameters of shapes .* were required, got"):
+        model.set_parameters(np.ones(shape, dtype=np.int64) for shape in shapes)
+
+
+def test_numbers_of_thousands_of_digits_are_refused_with_a_sentence() -> None:
+    layers = [layer for _ in range(13) for layer in (Dense(1, bias=False), Square())]
+    model = Sequential(layers, (1,), info=ModelInfo(levels=255))
+    model.set_parameters([np.array([[3]])] * 13)  # logits of more than 4300 digits
+    with pytest.raises(RangeError, match="the logits can reach a number of thousands of digits"):
+        make_plan(model, PARAMS)
+    with pytest.raises(RangeError, match="outputs may reach a number of thousands of digits"):
+        model.forward(np.array([[255]]))
+    for mode in ("batch", "single"):
+        with pytest.raises(RangeError, match="take more than 32 batching primes"):
+            split.make_plans(model, mode=mode)
+    for bad in (10**5000, -(10**5000)):
+        attempts: list[Callable[[], Any]] = [
+            lambda bad=bad: Sequential([Square()], bad),
+            lambda bad=bad: Sequential(bad, (1,)),
+            lambda bad=bad: Sequential([bad], (1,)),
+            lambda bad=bad: make_plan(model, mode=bad),
+            lambda bad=bad: make_plan(model, spare_bits=bad),
+            lambda bad=bad: make_plan(model, scheme=bad),
+            lambda bad=bad: Conv2D(1, 2, pad_end=bad),
+        ]
+        for attempt in attempts:
+            with pytest.raises(ParameterError, match="thousands of digits"):
+                attempt()
 
 
 def test_what_is_seen_of_a_network_beyond_int64_is_what_python_integers_reach() -> None:

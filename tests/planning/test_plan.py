@@ -26,7 +26,14 @@ from nn.planning.program import program_of
 from nn.planning.proofs import Interval, ranges
 from yashe import __version__, wire
 from yashe.ciphertexts.noise import least_budget
-from yashe.errors import FormError, NoiseBudgetExhausted, ParameterError, RangeError
+from yashe.errors import (
+    EncodingError,
+    FormError,
+    NoiseBudgetExhausted,
+    ParameterError,
+    RangeError,
+    ShapeError,
+)
 from yashe.parameters.sets import Params, make_params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -438,6 +445,17 @@ def test_residues_are_joined_to_what_they_came_from(values: list[int]) -> None:
     ]
 
 
+def test_what_cannot_be_joined_is_refused() -> None:
+    one, two, half = np.array([1]), np.array([1, 2]), np.array([0.5])
+    for residues, moduli in (([], []), ([one], [5, 7]), ([one, two], [5, 7])):
+        with pytest.raises(ShapeError, match="residues of one shape were required"):
+            split.join(residues, moduli)
+    with pytest.raises(ParameterError, match="without a common divisor"):
+        split.join([one, one], [15, 21])
+    with pytest.raises(EncodingError, match="residues must be integers"):
+        split.join([one, half], [5, 7])
+
+
 def test_one_modulus_is_not_split() -> None:
     plans = split.make_plans(network(9))
     assert len(plans) == 1
@@ -467,6 +485,8 @@ def test_enough_primes_are_found_for_any_size() -> None:
         primes = split.enough_primes(8192, 2**bits)
         assert math.prod(primes) >= 2**bits
         assert len(set(primes)) == len(primes)
+    with pytest.raises(RangeError, match="logits of 2000 bits take more than 32 batching primes"):
+        split.enough_primes(8192, 2**2000)
 
 
 # The command.

@@ -245,6 +245,14 @@ def test_only_ciphertexts_of_one_scheme_key_and_set_of_parameters_are_aligned() 
     for x, y in ((mine, a), (mine, theirs), (theirs, other), (other, theirs)):
         with pytest.raises(KeyMismatchError, match="do not mix|under different keys"):
             scheme.aligned(x, y)
+    few, small = ntt_primes(64, 2), next_ntt_primes(64, 1000, 3)  # no factor between these two
+    x, y = (
+        BGV(params).encrypt([1], keys_of(params).secret)
+        for params in (Params("INSECURE_A", 64, q, (257,), None) for q in (few, small))
+    )
+    for left, right in ((x, y), (y, x)):
+        with pytest.raises(KeyMismatchError, match="do not mix"):
+            left + right
     low = scheme.switch_modulus(theirs, 3)
     x, y = scheme.aligned(low, theirs)
     assert (x.params.k, x.factor) == (y.params.k, y.factor)
@@ -738,6 +746,16 @@ def test_products_are_refused_when_their_noise_is_too_large() -> None:
 
 
 # The wire.
+
+
+def test_products_of_whatever_noise_is_claimed_have_some() -> None:
+    scheme, keys = BGV(TOY), keys_of(TOY)
+    ct = scheme.encrypt([3], keys.secret)
+    claimed = replace(ct, bound=ct.bound * (2.0**-1060 / ct.bound.deviation))
+    with np.errstate(all="raise"):
+        product = claimed * claimed
+    assert (product.bound.deviation > 0).all()
+    wire.to_bytes(product)  # which refuses a noise of nothing
 
 
 def test_ciphertexts_travel_with_their_factor() -> None:

@@ -14,6 +14,7 @@ from yashe.arithmetic.rings import NttElement
 from yashe.arithmetic.sampling import derive_seed
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.array import Ciphertext
+from yashe.ciphertexts.gadgets import Gadget
 from yashe.errors import (
     FormError,
     KeyMismatchError,
@@ -60,6 +61,21 @@ def turned(slots: Any, steps: int) -> Any:
 
 def swapped(slots: Any) -> Any:
     return slots.reshape(*slots.shape[:-1], 2, -1)[..., ::-1, :].reshape(slots.shape)
+
+
+@every_scheme
+def test_keys_that_no_memory_holds_are_refused_before_any_is_made(
+    kind: type[RotatingScheme],
+) -> None:
+    params = make_params("INSECURE_MANY", 8192, 2**16, security=None, log2_q=300)
+    scheme, secret = kind(params), keys_of(kind, params, ()).secret
+    size = 4095 * scheme.parts(1) * 13**2 * 8192 * 8 / 2**30
+    sizes = f"4095 rotations would take {size:.1f} GiB of memory, more than 16"
+    with pytest.raises(ParameterError, match=sizes):
+        scheme.rotation_keys(secret, range(1, 4096))
+    every = scheme.exponents(range(1, 4096), Gadget(13))  # which is one thirteenth
+    assert len(every) == 4095
+    assert len(scheme.exponents("all")) == 24
 
 
 @every_scheme

@@ -19,7 +19,7 @@ from nn.training.train import RECIPES, predict
 from yashe.errors import ParameterError, TrainingError
 
 
-@given(st.integers(1, 1000), st.integers(1, 300), st.data())
+@given(st.integers(1, 1000), st.integers(1, 300) | st.integers(2**39, 2**40), st.data())
 def test_pixels_are_rounded_to_the_nearest_level_and_halves_up(pixel_max, levels, data):
     pixel = data.draw(st.integers(0, pixel_max))
     exact = math.floor(Fraction(pixel * levels, pixel_max) + Fraction(1, 2))
@@ -54,6 +54,8 @@ def test_pixels_out_of_range_are_refused(pixel):
         ([1], 16, 1.5, "levels must be a whole number"),
         ([1], "16", 4, "pixel_max must be a whole number"),
         ([1], 16, None, "levels must be a whole number"),
+        ([1], 1, 2**63, "must be at most 2\\^50 to be exact"),
+        ([1], 10**400, 4, "must be at most 2\\^50 to be exact"),
     ],
 )
 def test_what_are_no_pixels_or_no_limits_is_refused(images, pixel_max, levels, message):

@@ -32,7 +32,14 @@ from yashe.ciphertexts.keys import (
     RelinearizationKey,
     SecretKey,
 )
-from yashe.errors import DataError, FheError, FormatError, KeyMismatchError, ParameterError
+from yashe.errors import (
+    DataError,
+    FheError,
+    FormatError,
+    KeyMismatchError,
+    KindError,
+    ParameterError,
+)
 from yashe.parameters.sets import INSECURE_TOY, Params
 from yashe.schemes.bfv import BFV
 from yashe.schemes.bgv import BGV
@@ -602,6 +609,13 @@ def test_parameters_that_were_not_asked_for_are_refused() -> None:
     for name in PUBLIC:
         with pytest.raises(KeyMismatchError, match="for other parameters than INSECURE_TOY"):
             parse(GOLDEN[name], params=INSECURE_TOY)
+
+
+def test_what_is_expected_is_a_type_and_parameters_are_parameters() -> None:
+    with pytest.raises(KindError, match="what is expected must be a type"):
+        wire.from_bytes(GOLDEN["bfv-public"], BFV(INSECURE_TOY))  # type: ignore[type-var]
+    with pytest.raises(KindError, match="the parameters that are required must be a Params"):
+        wire.from_bytes(GOLDEN["bfv-public"], PublicKey, "INSECURE_TOY")  # type: ignore[arg-type]
 
 
 def test_the_wrong_kind_is_refused() -> None:

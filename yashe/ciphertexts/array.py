@@ -21,6 +21,7 @@ from yashe.arithmetic.linear import add_rows, combine, scale_rows
 from yashe.arithmetic.residues import FloatArray, IntArray, add_modulo, reduce
 from yashe.arithmetic.rings import CoefficientElement, NttElement
 from yashe.arithmetic.rns import rescale
+from yashe.arithmetic.whole import shown
 from yashe.ciphertexts import noise
 from yashe.ciphertexts.moves import Moves, dot, numpys
 from yashe.ciphertexts.ranges import Interval, combined
@@ -118,8 +119,8 @@ class Ciphertext(RowArray):
         if power.ndim == 0 and power in (1, 2):
             return self if power == 1 else self * self
         raise OperationError(
-            f"x ** 1 and x ** 2 can be done at once, not x ** {exponent}: multiply step by step, "
-            "and relinearize in between, like scheme.relinearize(x ** 2, key) * x"
+            f"x ** 1 and x ** 2 can be done at once, not x ** {shown(exponent)}: multiply step by "
+            "step, and relinearize in between, like scheme.relinearize(x ** 2, key) * x"
         )
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Ciphertext:

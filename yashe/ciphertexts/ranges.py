@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yashe.arithmetic.residues import IntArray
-from yashe.arithmetic.whole import whole_numbers
+from yashe.arithmetic.whole import shown, whole_numbers
 from yashe.ciphertexts.moves import Together
 from yashe.errors import RangeError
 from yashe.parameters.sets import Params
@@ -115,7 +115,7 @@ def declared(params: Params, within: Any, shape: tuple[int, ...]) -> Interval:
     if low > high or found.smallest_t > params.t:
         raise RangeError(
             f"a range (low, high) has low <= high within +-{params.t // 2}, which are the slots of "
-            f"{params.name}, not {pair}"
+            f"{params.name}, not {shown(pair)}"
         )
     return found
 

@@ -170,6 +170,8 @@ class BGV(RLWE):
         finds such pairs with u v of about t, from (1, v) over (sqrt(t), sqrt(t)) to (u, 1); the one
         that makes the least noise is taken. What is switched is multiplied before.
         """
+        if not (a.params.shortens(b.params) or b.params.shortens(a.params)):
+            a.check_same_keys(b)  # is refused: between other moduli factors mean nothing
         t, low = a.params.t, min(a.params, b.params, key=lambda params: params.k)
         f_a, f_b = (
             ct.factor if ct.params.k == low.k else BGV(low).switched_factor(ct.factor, ct.params)
@@ -227,7 +229,8 @@ class BGV(RLWE):
         growth = same + math.log2(self.params.n) / 2 + self.params.log2_q
         # In bits, because q alone nearly overflows a float.
         sizes = (np.log2(np.maximum(z.deviation, 2.0**-1000)) for z in (x, y))
-        bits = np.minimum(growth + sum(sizes), 1 + math.log2(noise.HOPELESS))
+        # Whoever sends a ciphertext claims its noise; from no claim there comes no noise at all.
+        bits = np.clip(growth + sum(sizes), -1000, 1 + math.log2(noise.HOPELESS))
         return Bound(np.exp2(bits), x.order + y.order + 1).capped()
 
 

@@ -139,7 +139,7 @@ class RLWE(RotatingScheme):
         gadget: Gadget = PER_PRIME,
     ) -> RotationPairs:
         secret, seed = self.key_material(secret, seed, "rotations", gadget)
-        params, exponents = self.params, self.exponents(rotations)
+        params, exponents = self.params, self.exponents(rotations, gadget)
         rho = derive_seed(seed, "rotation-rho")
         a = switching_halves(params, rho, gadget, exponents)
         residues, weighted = np.empty_like(a.residues), _weighted(gadget, secret.s)

@@ -49,6 +49,7 @@ from yashe.errors import FormError, MissingKeyError, ParameterError
 from yashe.schemes.base import Scheme
 
 SWAP = "swap"  # the name of a rotation that exchanges the rows
+LARGEST_KEYS = 2**34  # bytes of rotation keys in memory, more than a small machine has
 
 
 class RotatingScheme(Scheme):
@@ -83,7 +84,7 @@ class RotatingScheme(Scheme):
         Raises
         ------
         ParameterError
-            If there is no such rotation.
+            If there is no such rotation, or the keys would take more than LARGEST_KEYS of memory.
         KeyMismatchError
             If the secret key is none, or for other parameters.
         """
@@ -99,7 +100,7 @@ class RotatingScheme(Scheme):
         check_kind(secret, self.secret_key_type)
         secret = check_key(self.params, secret.key_id, secret)
         if not isinstance(gadget, Gadget) or gadget.summed:
-            raise ParameterError(f"keys are made for a Gadget(size, spare), not for {gadget!r}")
+            raise ParameterError(f"keys are made for a Gadget(size, spare), not {shown(gadget)}")
         label = f"{what}/{secret.key_id}/{gadget.size}/{gadget.spare}"
         return secret, derive_seed(self.own_seed(seed), label)
 
@@ -301,7 +302,7 @@ class RotatingScheme(Scheme):
             raise ParameterError(f'a rotation is a number of steps or "{SWAP}", not {rotation!r}')
         return rotation_exponent(self.params.n, whole(rotation, "a number of steps"))
 
-    def exponents(self, rotations: Any) -> tuple[int, ...]:
+    def exponents(self, rotations: Any, gadget: Gadget = PER_PRIME) -> tuple[int, ...]:
         """Return the different g of the rotations that keys are wanted for, without 1.
 
         Raises
@@ -319,7 +320,16 @@ class RotatingScheme(Scheme):
                 )
             rotations = named[rotations]
         found = dict.fromkeys(self.exponent(rotation) for rotation in self._listed(rotations))
-        return tuple(sorted(found.keys() - {1}))
+        wanted, params = tuple(sorted(found.keys() - {1})), self.params
+        polynomials = len(wanted) * len(gadget.groups(params.k)) * self.parts(1)
+        if (size := 8 * params.n * params.k * polynomials) > LARGEST_KEYS:
+            raise ParameterError(
+                f"keys for {len(wanted)} rotations would take {size / 2**30:.1f} GiB of memory, "
+                f"more than {LARGEST_KEYS / 2**30:.0f}: take those of which any rotation is "
+                "composed, rotations='all', or larger digits, "
+                "scheme.rotation_keys(secret, rotations, gadget=Gadget(4))"
+            )
+        return wanted
 
     def _listed(self, rotations: Any) -> list[Any]:
         """Return a list of what may be rotations, or refuse what is none, or never ends."""

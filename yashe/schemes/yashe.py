@@ -180,7 +180,7 @@ class YASHE(ScaleInvariant, RotatingScheme):
         gadget: Gadget = PER_PRIME,
     ) -> YasheRotationKeys:
         secret, seed = self.key_material(secret, seed, "rotations", gadget)
-        params, exponents, f = self.params, self.exponents(rotations), secret.f
+        params, exponents, f = self.params, self.exponents(rotations, gadget), secret.f
         numbers = range(len(gadget.groups(params.k)))
         inverse = _inverse(f)
         assert inverse is not None  # f is a key

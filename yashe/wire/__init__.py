@@ -33,6 +33,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 import numpy as np
 
 from yashe.arithmetic.rings import CoefficientElement
+from yashe.arithmetic.whole import of_kind
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME
 from yashe.ciphertexts.keys import Key, SecretKey, switching_halves
@@ -124,6 +125,7 @@ def _read(stream: BinaryIO, expected: type[T], params: Params | None) -> T:
             "this needs a stream that can seek, so that lengths can be checked; read into an "
             "io.BytesIO first, or ciphertexts with a CiphertextReader"
         )
+    of_kind(expected, "what is expected", type)
     frame = FrameReader(stream)
     contents = read_contents(frame, params)
     if not issubclass(contents.type, expected):

@@ -17,12 +17,13 @@ import math
 import re
 import struct
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from yashe.arithmetic.sampling import NUMBERED_SEED, SEED_BYTES
-from yashe.arithmetic.whole import whole
+from yashe.arithmetic.whole import of_kind, whole
 from yashe.ciphertexts import keys
 from yashe.ciphertexts.array import Ciphertext
 from yashe.ciphertexts.gadgets import PER_PRIME, Gadget
@@ -272,6 +273,7 @@ def read_contents(frame: FrameReader, params: Params | None = None) -> Contents:
     KeyMismatchError
         If the parameters are not the required ones.
     """
+    of_kind(params, "the parameters that are required", Params, NoneType)
     if frame.kind not in KIND_TYPES:
         raise frame.error(f"kind {frame.kind} is unknown to this version", at=10)
     if params is not None and frame.digest.hex() != params.digest:
