@@ -86,7 +86,10 @@ def eavesdrop(
     reader = CiphertextReader.open(file)
     shape, params = reader.contents.shape, reader.contents.params
     if len(shape) != 4:
-        raise FormatError(f"encrypted images were required, this is an array of shape {shape}")
+        raise FormatError(
+            f"encrypted images were required, and this is an array of shape {shape}, such as rows "
+            "of a table or a reply; try it with images: cryptonets encrypt digits"
+        )
     images = load(shape[1:])
     if images.pixels.min() == images.pixels.max():
         raise DataError(

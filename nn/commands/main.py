@@ -43,6 +43,7 @@ from yashe.schemes.yashe import YASHE
 from yashe.wire.files import check_output, is_stdout
 
 OUTPUTS = ("out", "json", "picture", "csv")  # options that name a file to be written
+INPUTS = ("data", "images", "model", "card", "input", "reply", "file", "labels")  # or to be read
 DIGITS_SHOWN = 4
 SCHEMES: dict[str, type[Scheme]] = {"bgv": BGV, "bfv": BFV, "yashe": YASHE}
 YASHE_WARNING = """\
@@ -61,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     outputs = [path for path in map(vars(arguments).get, OUTPUTS) if path is not None]
     try:
         place(vars(arguments).get("device", "cpu"))  # before the work
-        for path in outputs:
-            check_output(path)  # before the work, not after it
+        check_outputs(arguments, outputs)  # before the work, not after it
         # `--out /dev/stdout | ...` sends the file alone; what is said to the user goes to stderr.
         with redirect_stdout(sys.stderr if any(map(is_stdout, outputs)) else sys.stdout):
             arguments.command(arguments)
@@ -80,6 +80,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\ncryptonets: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def check_outputs(arguments: argparse.Namespace, outputs: Sequence[Path]) -> None:
+    """Refuse outputs that cannot be written, or would take the place of an input or of each other.
+
+    Raises
+    ------
+    FormatError, DataError
+    """
+    given = [vars(arguments).get(name) for name in INPUTS]
+    each = [entry for some in given for entry in (some if isinstance(some, list) else [some])]
+    files = [Path(entry) for entry in each if isinstance(entry, str | Path)]
+    taken = {file.resolve() for file in files if file.is_file()}
+    for path in outputs:
+        if check_output(path):
+            continue  # a pipe or a device, which may well be both
+        if (target := path.resolve()) in taken:
+            raise DataError(
+                f"{path} is named twice, and what is read from it or written to it would be lost: "
+                "give each output a file of its own"
+            )
+        taken.add(target)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -114,7 +114,11 @@ def add_commands(commands: Any) -> None:
     decrypt.add_argument("reply", type=Path, metavar="REPLY")
     decrypt.add_argument("--keys", type=Path, required=True, metavar="DIR")
     decrypt.add_argument(
-        "--images", "--rows", type=positive, metavar="N", help="how many images or rows there were"
+        "--images",
+        "--rows",
+        type=positive,
+        metavar="N",
+        help="how many images or rows there were (required for batches)",
     )
     decrypt.add_argument(
         "--labels", metavar="LABELS", help="'digits', 'mnist' or an IDX file, to count mistakes"
@@ -221,6 +225,11 @@ def decrypt_command(arguments: argparse.Namespace) -> None:
     """Decrypt the logits and say which class each image is, or the value of each row."""
     card = load_card(arguments.keys)
     keys = load_secret_keys(arguments.keys, card)
+    if arguments.images is None and card.single is None:
+        raise DataError(
+            f"say with --{called(card)} how many there were, as 'encrypt' has told: batches are of "
+            f"up to {card.batch}, and empty slots would be answered, too"
+        )
     with step("decrypted"), open_input(arguments.reply) as source:
         logits = roles.decrypt(source, card, keys, arguments.images)
     labels = load_labels(arguments.labels, card, arguments.data) if arguments.labels else None

@@ -23,9 +23,10 @@ from nn.service.card import ModelCard
 from nn.training.quantize import quantize_pixels
 from yashe.arithmetic.residues import IntArray
 from yashe.errors import DataError
-from yashe.wire.files import whole_file
+from yashe.wire.files import check_output, whole_file
 
 KEPT_ASIDE = 0.2  # of the rows, to measure on
+FEWEST_ROWS = 3  # one to measure on, two to learn from
 MOST_CLASSES = 20  # whole numbers with more different values than this are values
 SHOWN = 40  # answers in one line
 SENTENCES = 5  # on clipped columns
@@ -81,6 +82,7 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.model:
         raise DataError(f"--model is a recipe for images; {source} takes --hidden and --bits")
     out = arguments.out or Path(f"{source.resolve().stem}.npz")
+    check_output(out)
     learn(source, arguments).save(out)
     print(f"saved to {out}; 'cryptonets plan {out}' says what it needs")
 
@@ -119,6 +121,11 @@ def learn(source: Path, arguments: argparse.Namespace) -> Sequential:
         if arguments.target is None:
             raise DataError(f"say with --target which column of {source} shall be predicted")
         table, targets = read_table(source, arguments.target, leave_out=arguments.leave_out)
+        if len(table) < FEWEST_ROWS:
+            raise DataError(
+                f"{source} must have {FEWEST_ROWS} rows or more, better hundreds, of which a fifth "
+                f"is kept aside to measure on; it has {len(table)}"
+            )
         classes = (arguments.kind or kind_of(targets)) == "classes"
         net = (SquareNet if classes else SquareNetRegressor)(**options)
         kept = kept_aside(len(table), arguments.seed)

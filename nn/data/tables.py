@@ -109,7 +109,9 @@ class Cells:
         texts = [row[place].strip() for row in self.rows]
         for line, text in zip(self.lines, texts, strict=True):
             if text.lower() in MISSING:
-                raise FormatError(f"{self.path}, line {line}: {no_number(name, text)}")
+                raise FormatError(
+                    f"{self.path}, line {line}: {no_number(name, text)} A class needs another word."
+                )
         if not all(map(NUMBER.fullmatch, texts)):
             return np.array(texts)
         if all(map(WHOLE.fullmatch, texts)):  # exactly: as floats, two classes could become one
@@ -208,7 +210,12 @@ def check_header(path: Path, names: list[str]) -> tuple[str, ...]:
         raise FormatError(
             f"{path}: the first line must have the names of the columns; it has numbers."
         )
-    for name in names:
+    for i, name in enumerate(names):
+        if not name:
+            raise FormatError(
+                f"{path}, first line: column {i + 1} must have a name; give it one, or take it "
+                "away. (In pandas, to_csv(index=False) writes none that only counts rows.)"
+            )
         check_text(f"{path}, first line: the name of a column", name, FormatError)
         if names.count(name) > 1:
             raise FormatError(f"{path}, first line: column {name!r} is there twice.")
@@ -219,14 +226,15 @@ def no_number(name: str, text: str) -> str:
     """Say why a cell is no number."""
     if text.strip().lower() in MISSING:
         return (
-            f"the value of column {name!r} is missing: fill it in, or leave out the row or the "
-            "column."
+            f"the value of column {name!r} is missing, {text!r}: fill it in, or leave out the row "
+            "or the column."
         )
     if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text):
         return f"column {name!r} has {text!r}: write decimals with a point."
     return (
-        f"column {name!r} has {text[:40]!r}, and a number is required: leave the column out, or "
-        "make one column of 0 and 1 for each of its values."
+        f"column {name!r} has {text[:40]!r}, and a finite number such as 1234.5 is required: write "
+        "it as one (of a date, count the days), leave the column out, or make one column of 0 and "
+        "1 for each of its values."
     )
 
 

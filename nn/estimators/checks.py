@@ -121,8 +121,8 @@ def check_table(X: Any, doing: str) -> RealArray:
 
 
 NUMBERS = (
-    "every column must hold numbers. Leave others out, or make one column of 0 and 1 for each of "
-    "their values."
+    "every column must hold numbers, none of them missing. Leave others out, count the days of "
+    "dates, or make one column of 0 and 1 for each of their values."
 )
 
 

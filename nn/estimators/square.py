@@ -22,6 +22,7 @@ from nn.training.fit import Loss, logistic, squared_error
 from nn.training.loss import for_classes, softmax
 
 WHITE = 255  # of pictures
+EXACT = 2.0**53  # below it a float64 is one whole number
 
 
 class SquareNet(Estimator):
@@ -56,6 +57,11 @@ class SquareNet(Estimator):
             raise TableError(
                 f"Unknown label type: continuous, such as {targets[targets != np.rint(targets)][0]}"
                 ". Classes are texts or whole numbers; SquareNetRegressor learns values."
+            )
+        if targets.dtype.kind == "f" and np.abs(targets).max() >= EXACT:
+            raise TableError(
+                f"classes that are floats must be below 2^53, got {np.abs(targets).max():g}: from "
+                "there on two whole numbers can be one float. Give them as integers or texts."
             )
         try:
             self.classes_, numbers = np.unique(targets, return_inverse=True)
@@ -111,12 +117,7 @@ class SquareNetRegressor(Estimator):
     _kind = "regressor"
 
     def _learn_targets(self, targets: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], int, Loss]:
-        if targets.dtype.kind in "mM":
-            raise TableError(f"values are numbers, not {targets.dtype}: count days, or seconds.")
-        try:
-            values = targets.astype(np.float64)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise TableError(f"values are numbers: {error}. SquareNet learns classes.") from error
+        values = numbers_of(targets)
         with np.errstate(over="ignore", invalid="ignore"):
             self._mean, self._spread = float(values.mean()), float(values.std())
         low, high = values.min(), values.max()
@@ -132,8 +133,18 @@ class SquareNetRegressor(Estimator):
     def score(self, X: Any, y: Any, mode: str = "integers") -> float:
         """Return R^2 (`nn.networks.schema.r_squared`); 0 if the values are all the same."""
         found = self.predict(X, mode)
-        values = check_targets(y, len(found), type(self).__name__).astype(np.float64)
+        values = numbers_of(check_targets(y, len(found), type(self).__name__))
         return r_squared(found, values, undefined=0.0)
+
+
+def numbers_of(targets: npt.NDArray[Any]) -> RealArray:
+    """Return values as float64 array, or say why they are none."""
+    if targets.dtype.kind in "mM":
+        raise TableError(f"values are numbers, not {targets.dtype}: count days, or seconds.")
+    try:
+        return targets.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TableError(f"values are numbers: {error}. SquareNet learns classes.") from error
 
 
 def fit_pictures(

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nn.foreign.chain import RealArray
 from nn.foreign.network import FloatNetwork, answers_for
-from nn.foreign.operations import FLOATS, INSTEAD, Chain, Node, follow
+from nn.foreign.operations import FLOATS, INSTEAD, Chain, Node, check_size, follow
 from nn.networks.base import Shape
 from nn.networks.checks import shape_of
 from nn.networks.model import LARGEST_LAYER
@@ -33,6 +34,7 @@ from yashe.wire.files import open_input
 LARGEST_FILE_BYTES = 2**26
 OLDEST_SET = 7  # of operators; before it, constants were broadcast by an attribute
 MOST_NODES = 1000
+TRIED_ROWS = 4  # on which a module of PyTorch and what has become of it are compared
 STANDARD = ("", "ai.onnx")  # whose operators are those of ONNX itself
 
 Constants = dict[str, npt.NDArray[Any]]
@@ -90,7 +92,8 @@ def from_torch(
     Raises
     ------
     KindError, ParameterError
-        If it is no module, or holds what cannot be computed encrypted.
+        If it is no module, or holds what cannot be computed encrypted, or PyTorch does not run or
+        export it, or exports something else.
     DataError
         If PyTorch, onnx or onnxscript is not installed.
     """
@@ -104,16 +107,48 @@ def from_torch(
         ) from error
     if not isinstance(module, torch.nn.Module):
         raise KindError(f"a torch.nn.Module is required; got a {type(module).__name__}.")
-    example = torch.zeros((1, *shape_of("row_shape", row_shape)))
-    training, buffer = module.training, io.BytesIO()
+    rows = np.random.default_rng(0).uniform(-1, 1, (TRIED_ROWS, *shape_of("row_shape", row_shape)))
+    examples = torch.as_tensor(rows, dtype=torch.float32).split(1)
+    modes, buffer = [(part, part.training) for part in module.modules()], io.BytesIO()
     module.eval()
     try:
+        with torch.no_grad():
+            said = [module(example) for example in examples]
         torch.onnx.export(
-            module, (example,), buffer, dynamo=True, external_data=False, verbose=False
+            module, examples[:1], buffer, dynamo=True, external_data=False, verbose=False
         )
+    except Exception as error:  # of any class: it is the module's own code that runs
+        raise ParameterError(
+            f"a module must run in float32 on the CPU, and be exported by PyTorch, with rows of "
+            f"shape {row_shape}; it is not: {str(error.__cause__ or error).splitlines()[:1]}."
+        ) from error
     finally:
-        module.train(training)
-    return parsed(buffer.getvalue(), type(module).__name__, labels, regression)
+        for part, mode in modes:
+            part.training = mode
+    network = parsed(buffer.getvalue(), type(module).__name__, labels, regression)
+    check_agreement(network, rows, np.reshape(torch.cat(said).numpy(), (TRIED_ROWS, -1)))
+    return network
+
+
+def check_agreement(network: FloatNetwork, rows: RealArray, said: RealArray) -> None:
+    """Refuse a network that does not compute what the module does: an export may leave things out.
+
+    Behind a softmax or a sigmoid, which are left out here, only the chosen class is compared. A
+    module computes in float32, so that nothing fine can be asked for.
+    """
+    found = network.outputs(rows)
+    if network.notes and found.shape[1] == 1:
+        found, said = np.sign(found), np.sign(said - 0.5)
+    elif network.notes:
+        best = np.take_along_axis(said, found.argmax(axis=1)[:, np.newaxis], axis=1)
+        found, said = best, said.max(axis=1, keepdims=True)
+    same = found.shape == said.shape
+    if not same or np.abs(found - said).max() > 0.01 * np.abs(said).max():
+        raise ParameterError(
+            "the ONNX file that PyTorch has made of the module computes something else than the "
+            "module: something in it, such as divisor_override, has no counterpart in ONNX. Train "
+            "the network without it."
+        )
 
 
 def parsed(
@@ -165,6 +200,7 @@ def network_in(
     chain = Chain((*row_shape[1:], row_shape[0]) if len(row_shape) == 3 else row_shape)
     check_floats(graph, entries[0])
     walk(graph, entries[0].name, constants, chain, regression)
+    put_in_order(chain)
     answers = answers_for(chain.shape[-1], labels, regression)
     return FloatNetwork(
         tuple(chain.steps), row_shape, chain.input_shape, answers, name, notes=tuple(chain.notes)
@@ -211,6 +247,17 @@ def walk(graph: Any, value: str, constants: Constants, chain: Chain, regression:
         shapes[value] = chain.onnx_shape
     if value != graph.output[0].name:
         raise ParameterError("a network must be one chain; its output is not the end of it.")
+
+
+def put_in_order(chain: Chain) -> None:
+    """Bring outputs that were an image into the order of ONNX, with a layer of zeros and ones.
+
+    They stand for classes, which must not change places.
+    """
+    size = len(chain.order)
+    if len(chain.shape) == 1 and (chain.order != np.arange(size)).any():
+        check_size(size**2)
+        chain.dense(np.eye(size), np.zeros(1))
 
 
 def check_floats(graph: Any, entry: Any) -> None:

@@ -131,8 +131,7 @@ class Chain:
             ) from None
         if len(self.shape) > 1:
             return np.moveaxis(whole, 0, -1)
-        placed = np.empty(self.shape)
-        placed[self.order] = whole
+        placed: RealArray = whole[np.argsort(self.order)]
         return placed
 
     def affine(self, gain: RealArray | float, shift: RealArray | float) -> None:
@@ -146,8 +145,7 @@ class Chain:
                 f"a matrix of shape {weight.shape} cannot be multiplied with a value of shape "
                 f"{self.onnx_shape}: put a Flatten in front"
             )
-        placed = np.empty(weight.shape)
-        placed[self.order] = weight
+        placed = weight[np.argsort(self.order)]
         self.add(dense(placed, np.broadcast_to(bias, (1, weight.shape[1]))[0]))
 
 
@@ -189,10 +187,9 @@ def multiply(chain: Chain, node: Node) -> None:
 
 def divide(chain: Chain, node: Node) -> None:
     """The quotient by a constant."""
-    divisor = node.constant(1)
-    if not divisor.all():
+    if not node.constant(1).all():
         raise ParameterError("it must divide the value by a constant other than 0")
-    chain.affine(1 / divisor, 0.0)
+    chain.affine(1 / node.constant(1), 0.0)
 
 
 def power(chain: Chain, node: Node) -> None:
@@ -304,6 +301,8 @@ def reshape(chain: Chain, node: Node) -> None:
 
 def nothing(chain: Chain, node: Node) -> None:
     """The value as it is."""
+    if any(given is not None and given.any() for given in node.inputs[2:]):
+        raise ParameterError("training_mode must be 0: export the network for inference")
     if node.settings.get("to", FLOATS[0]) not in FLOATS:
         raise ParameterError("values must stay floats: leave the conversion to integers out")
 

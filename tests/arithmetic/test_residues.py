@@ -14,6 +14,7 @@ from yashe.arithmetic.residues import (
     check_matrix_product_is_exact,
     max_terms,
     reduce,
+    worst_products,
 )
 from yashe.errors import ExactnessError, ParameterError
 
@@ -128,6 +129,12 @@ INEXACT = {
     "one bit lost": lambda a, b: EXACT_MATMUL(a, b) + (EXACT_MATMUL(a, b) > 2**52),
     "numbers split at 26 bits": lambda a, b: EXACT_MATMUL(a, b) // 2**26 * 2**26,
 }
+
+
+def test_the_products_that_a_library_is_tried_with_are_large_of_both_signs() -> None:
+    for _, _, product in worst_products([(64, 128)]):
+        assert product.min() < -0.99 * EXACT_LIMIT
+        assert product.max() > 0.99 * EXACT_LIMIT
 
 
 @pytest.mark.parametrize("product", INEXACT.values(), ids=INEXACT)

@@ -52,6 +52,22 @@ def decrypt(place: Path, out: str | Path) -> list[str]:
 WRITERS = [encrypt, infer, decrypt]
 
 
+def test_no_command_writes_over_what_it_reads_or_has_written(place, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    twice = tmp_path / "found"
+    for command in (
+        encrypt(place, f"{place}/keys/../images.npy"),
+        infer(place, place / "images.fhe"),
+        infer(place, place / "model.npz"),
+        decrypt(place, place / "reply.fhe"),
+        [*decrypt(place, twice), "--csv", str(twice)],
+    ):
+        assert main(command) == 1
+        assert "is named twice" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
+    assert not twice.exists()
+
+
 @pytest.mark.parametrize("writer", WRITERS)
 def test_no_command_writes_over_a_key(place, writer, capsys):
     for key in (place / "keys" / SECRET, place / "keys" / PUBLIC / EVALUATION):
@@ -117,7 +133,7 @@ def test_a_reply_through_a_pipe_is_refused_whatever_it_announces(place, tmp_path
         content = (place / "reply.fhe").read_bytes()[:length]
         writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
         writer.start()
-        assert main(["decrypt", str(pipe), "--keys", str(place / "keys")]) == 1
+        assert main(["decrypt", str(pipe), "--keys", str(place / "keys"), "--images", "5"]) == 1
         writer.join(timeout=60)
         assert "cryptonets: pipe, byte" in capsys.readouterr().err
 

@@ -119,12 +119,15 @@ def test_mistakes_with_own_data_are_one_line(
 ) -> None:
     run("train patients.csv --target sick --leave-out number --epochs 1")
     run("keygen keys --model patients.npz")
+    run("encrypt patients.csv --keys keys --out rows.fhe")
     (place / "empty").mkdir()
+    (place / "two.csv").write_text("age,sick\n1,yes\n2,no\n")
+    before = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
     for line, message in (
         ("train faces", "faces is neither digits nor mnist, nor a CSV file or a folder"),
         ("train patients.csv", "say with --target which column of patients.csv"),
         ("train patients.csv --target sickness", "no column 'sickness'; it has 'number', 'age'"),
-        ("train patients.csv --target age", "line 2: column 'sick' has 'no', and a number"),
+        ("train patients.csv --target age", "line 2: column 'sick' has 'no', and a finite number"),
         ("train patients.csv --target sick --kind values", "values are numbers"),
         ("train patients.csv --target sick --model lean", "--model is a recipe for images"),
         ("train digits --target sick", "--target is for tables and pictures of your own"),
@@ -132,6 +135,10 @@ def test_mistakes_with_own_data_are_one_line(
         ("train digits --bits 4", "--bits is for tables"),
         ("train empty", "must have a folder for each class"),
         ("train patients.csv --target sick --out /nowhere/x.npz", "cannot write"),
+        ("train patients.csv --target sick --out patients.csv", "patients.csv is named twice"),
+        ("decrypt rows.fhe --keys keys", "say with --rows how many there were"),
+        ("eavesdrop rows.fhe", "encrypted images were required, and this is an array of shape"),
+        ("train two.csv --target sick", "two.csv must have 3 rows or more"),
         ("encrypt digits --keys keys --out x.fhe", "takes tables with the columns age, weight"),
         ("encrypt houses.csv --keys keys --out x.fhe", "houses.csv has no column 'age', 'weight'"),
     ):
@@ -139,7 +146,8 @@ def test_mistakes_with_own_data_are_one_line(
         captured = capsys.readouterr()
         assert captured.err.startswith("cryptonets: ")
         assert message in captured.err
-    assert not (place / "x.fhe").exists()
+    after = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    assert after == before
 
 
 def test_clipped_values_are_told_when_they_are_encrypted(

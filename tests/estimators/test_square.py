@@ -100,6 +100,8 @@ def test_values_are_fixed_point_numbers_whose_scale_is_undone_after_decryption(
     found = regressor.predict(X, mode="encrypted")
     assert (found == regressor.predict(X)).all()
     assert regressor.score(X, VALUES) > 0.8
+    with pytest.raises(TableError, match="values are numbers"):
+        regressor.score(X, SIGNS)
     assert regressor.model_.schema is not None
     answers = regressor.model_.schema.answers
     assert (found == answers.offset + answers.scale * regressor._outputs(X, "integers")[:, 0]).all()
@@ -145,6 +147,7 @@ def test_a_client_encrypts_tables_of_the_columns_of_its_card_and_no_others(
         (np.ma.masked_less(X, 0), "none of them masked"),
         (X * np.nan, "contains NaN"),
         ([["a", 1, 2]], "must hold numbers"),
+        ([[Missing(), 1, 2]], "must hold numbers, none of them missing"),
         (Table(("x1", "x0", "x2"), X), "must be in the same order"),
     ):
         with pytest.raises(TableError, match=message):
@@ -277,6 +280,7 @@ class Missing:
         (X, np.full(160, "a"), "one class only, .*'a'"),
         (X, np.array([1, *SIGNS[1:]], dtype=object), "all texts or all numbers"),
         (X, X[:, 0], "Unknown label type: continuous"),
+        (X, np.where(X[:, 0] > 0, 2.0**53, 1), "classes that are floats must be below 2\\^53"),
         (X, np.where(X[:, 0] > 0, np.nan, 1), "y contains NaN"),
         (X, np.array([None, *SIGNS[1:]], dtype=object), "y contains NaN or None"),
         (X, np.array([Missing(), *SIGNS[1:]], dtype=object), "y contains NaN or None"),

@@ -83,7 +83,9 @@ def graphs(draw):
         value = go("Reshape", value, "shape")
     if draw(st.booleans()):
         value = go("Add", value, constant(size))
-    if draw(st.booleans()):
+    if size > 1 and draw(st.booleans()):
+        pass  # the numbers of the image are the outputs
+    elif draw(st.booleans()):
         value = go("Gemm", value, constant(3, size), constant(3), transB=1, alpha=0.5, beta=2.0)
     else:
         value = go("Add", go("MatMul", value, constant(size, 3)), constant(3))
@@ -147,6 +149,7 @@ def test_what_ciphertexts_cannot_do_is_refused_with_what_to_do_instead(tmp_path,
         (("Gemm", "v", "A"), {"transA": 1}, "transA must be 0"),
         (("Flatten",), {"axis": 2}, "axis must be 1; got 2"),
         (("Cast",), {"to": 6}, "must stay floats"),
+        (("Dropout", "v", "", "c"), {"c": np.array(True)}, "training_mode must be 0"),
         (("Conv", "v", "c"), {"c": np.ones((1, 1, 3, 3), np.float32)}, "must take images"),
         (("Reshape", "v", "c"), {"c": np.array([0, 2, 2])}, "use Flatten"),
     ],
@@ -236,6 +239,12 @@ def test_by_hand_a_convolution_in_two_groups(tmp_path):
     weights = {"c": np.array([2, 3], np.float32).reshape(2, 1, 1, 1)}
     network = from_onnx(graph_file(tmp_path / "a.onnx", (2, 1, 1), nodes, weights))
     assert network.outputs(np.array([5.0, 7.0]).reshape(1, 2, 1, 1)).tolist() == [[10.0, 21.0]]
+
+
+def test_by_hand_an_image_that_is_the_output_keeps_the_order_of_its_classes(tmp_path):
+    nodes = [helper.make_node("Mul", ["x", "x"], ["v"]), helper.make_node("Flatten", ["v"], ["y"])]
+    network = from_onnx(graph_file(tmp_path / "a.onnx", (2, 1, 2), nodes, {}))
+    assert network.outputs([[[[1, 2]], [[3, 4]]]]).tolist() == [[1, 4, 9, 16]]  # channels first
 
 
 def test_shapes_that_are_computed_in_the_graph_are_followed(tmp_path):
