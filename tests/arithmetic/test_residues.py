@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from strategies_engine import LARGE_PRIMES, odd_primes
 from yashe.arithmetic.residues import (
     EXACT_LIMIT,
+    PRIME_LIMIT,
     bound,
     canonical,
     check_exact_sum,
@@ -131,9 +132,10 @@ INEXACT = {
 }
 
 
-def test_the_products_that_a_library_is_tried_with_are_large_of_both_signs() -> None:
-    for _, _, product in worst_products([(64, 128)]):
-        assert product.min() < -0.99 * EXACT_LIMIT
+def test_a_library_is_tried_with_the_largest_residues_of_both_signs_and_the_largest_sums() -> None:
+    for x, y, product in worst_products([(64, 128)]):
+        for factor in (x, y):
+            assert factor.max() == -factor.min() > 0.49 * PRIME_LIMIT
         assert product.max() > 0.99 * EXACT_LIMIT
 
 
