@@ -318,6 +318,7 @@ def test_the_fraction_is_x_over_q_up_to_its_stated_error(
 def test_known_residues_and_their_number() -> None:
     basis = RnsBasis((5, 7))
     assert basis.decompose([12, -17]).tolist() == [[2, -2], [-2, -3]]
+    assert basis.decompose([3, -3]).tolist() == [[-2, 2], [3, -3]]  # small, but no residues of 5
     assert basis.compose(np.array([[2.0], [-2.0]])).tolist() == [12]
     assert repr(basis) == "RnsBasis(2 primes, 5.1 bits)"
     assert basis == RnsBasis((5, 7)) != RnsBasis((7, 5))
